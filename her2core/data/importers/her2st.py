@@ -1,0 +1,140 @@
+"""What does her2st's own folder hold? Its H&E sections and counts in, a manifest of windows around spots out.
+
+Andersson et al. 2021 (doi 10.1038/s41467-021-26271-2), CC BY 4.0. Layout: ``ST-imgs/<patient>/<section>/*.jpg``,
+``ST-cnts/<section>.tsv.gz`` (spots x genes, rows ``XxY``), ``ST-spotfiles/<section>_selection.tsv``.
+
+The label is ``erbb2_level``: the tertile of ERBB2 counts per 10,000 of the spot, thresholds taken over the training
+sections only and kept in the manifest's facts. It is mRNA expression inside HER2-positive tumours, never a HER2 class.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from her2core.data.images import image_size
+from her2core.data.manifest import Manifest, build_manifest
+from her2core.errors import ManifestError
+from her2core.labels import SCHEMES
+
+GENE = "ERBB2"
+#: Centres of neighbouring spots are 200 microns apart.
+SPOT_PITCH_UM = 200.0
+
+
+def to_manifest(
+    root: Path,
+    *,
+    window_px: int = 224,
+    test_sections: tuple[str, ...] | None = None,
+    val_share: float = 0.2,
+) -> Manifest:
+    """One row a spot whose window lies inside its section.
+
+    Parameters
+    ----------
+    root : the folder with ``ST-imgs``, ``ST-cnts`` and ``ST-spotfiles``.
+    window_px : side of the square window around the spot, pixels of the section's image.
+    test_sections : sections kept for testing; the last one by name when left out.
+    val_share : share of each training section that becomes validation: the strip of spots with the largest y, so that
+        validation spots touch training spots along one line only.
+
+    Raises ManifestError when the layout is another, a section lacks a file, ERBB2 is missing, or no spot is left.
+    """
+    root = Path(root)
+    sections = {p.name.removesuffix(".tsv.gz"): p for p in sorted((root / "ST-cnts").glob("*.tsv.gz"))}
+    if len(sections) < 2:
+        _refuse("at least two sections in ST-cnts/*.tsv.gz", str(len(sections)), str(root / "ST-cnts"),
+                "Give the data set's own folder, the one with ST-imgs, ST-cnts and ST-spotfiles.")  # fmt: skip
+    test = set(test_sections or (max(sections),))
+    if not test < set(sections):
+        _refuse(f"test sections out of {', '.join(sections)}, leaving some to train on", ", ".join(sorted(test)),
+                "test_sections", "Name other sections.")  # fmt: skip
+    frame = pd.concat([_section(root, name, path, window_px) for name, path in sections.items()], ignore_index=True)
+    trained = ~frame["slide_id"].isin(test)
+    low, high = np.quantile(frame.loc[trained, "erbb2_per_10k"], [1 / 3, 2 / 3])
+    names = SCHEMES["erbb2_level"].classes
+    frame["label"] = np.array(names)[np.digitize(frame["erbb2_per_10k"], [low, high])]
+    cut = frame.groupby("slide_id")["y"].transform(lambda y: y.quantile(1 - val_share))
+    frame["split"] = np.where(~trained, "test", np.where(frame["y"] > cut, "val", "train"))
+    facts = {
+        "erbb2_tertiles_per_10k": [round(float(low), 6), round(float(high), 6)],
+        "thresholds_from": sorted(set(sections) - test),
+        "test_sections": sorted(test),
+        "claim": "ERBB2 mRNA level inside HER2-positive tumours; not a HER2 class",
+        "licence": "CC BY 4.0",
+        "citation": "Andersson et al. 2021, Nat Commun 12:6012, doi 10.1038/s41467-021-26271-2",
+    }
+    return build_manifest(frame, root=root, scheme=SCHEMES["erbb2_level"], facts=facts, where=str(root))
+
+
+def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.DataFrame:
+    images = sorted((root / "ST-imgs").glob(f"*/{name}/*.jpg"))
+    spots_path = root / "ST-spotfiles" / f"{name}_selection.tsv"
+    if len(images) != 1 or not spots_path.is_file():
+        _refuse("one image and one spot file for each section", f"{len(images)} images, spot file "
+                f"{'there' if spots_path.is_file() else 'missing'}", f"section {name}",
+                "Complete the folder, or take the section's counts away.")  # fmt: skip
+    image = images[0]
+    spots = pd.read_csv(spots_path, sep="\t")
+    needed = {"x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected"}
+    if needed - set(spots.columns):
+        _refuse(f"columns {', '.join(sorted(needed))}", ", ".join(spots.columns), str(spots_path),
+                "Take the spot file of the data set unchanged.")  # fmt: skip
+    spots = spots[spots["selected"] == 1]
+    spots.index = [f"{x}x{y}" for x, y in zip(spots["x"], spots["y"], strict=True)]
+    joined = spots.join(_erbb2(counts_path), how="inner")
+    half = window_px // 2
+    left = joined["pixel_x"].round().astype(int) - half
+    top = joined["pixel_y"].round().astype(int) - half
+    width, height = image_size(image)
+    inside = (left >= 0) & (top >= 0) & (left + window_px <= width) & (top + window_px <= height)
+    if not inside.any():
+        _refuse(f"spots at least {half} px inside the image", "none", f"section {name}", "Use a smaller window.")
+    return pd.DataFrame(
+        {
+            "patch_id": [f"{name}-{spot}" for spot in joined.index[inside]],
+            "path": image.relative_to(root).as_posix(),
+            "patient_id": f"her2st-{image.parent.parent.name}",
+            "slide_id": name,
+            "site": "her2st",
+            "mpp": _microns_per_pixel(joined),
+            "source": "her2st",
+            "x": left[inside].to_numpy(),
+            "y": top[inside].to_numpy(),
+            "width": window_px,
+            "height": window_px,
+            "erbb2_per_10k": joined["erbb2_per_10k"][inside].to_numpy(),
+        }
+    )
+
+
+def _erbb2(path: Path) -> pd.DataFrame:
+    """Spot name -> ERBB2 counts per 10,000: raw counts follow a spot's total, so they say nothing by themselves."""
+    rows = {}
+    with gzip.open(path, "rt", newline="") as handle:
+        reader = csv.reader(handle, delimiter="\t")
+        header = next(reader)
+        if GENE not in header:
+            _refuse(f"a column {GENE}", f"{len(header) - 1} other genes", str(path), "Take the counts unchanged.")
+        gene = header.index(GENE)
+        for row in reader:
+            total = sum(map(float, row[1:]))
+            if total > 0:
+                rows[row[0]] = 1e4 * float(row[gene]) / total
+    return pd.DataFrame({"erbb2_per_10k": pd.Series(rows)})
+
+
+def _microns_per_pixel(spots: pd.DataFrame) -> float:
+    """Spots lie on a 200-micron grid: the regression of pixels on grid steps gives the scale."""
+    slope_x = np.polyfit(spots["new_x"], spots["pixel_x"], 1)[0]
+    slope_y = np.polyfit(spots["new_y"], spots["pixel_y"], 1)[0]
+    return round(float(SPOT_PITCH_UM / np.mean([slope_x, slope_y])), 4)
+
+
+def _refuse(expected: str, got: str, where: str, fix: str):
+    raise ManifestError(expected=expected, got=got, where=where, fix=fix)

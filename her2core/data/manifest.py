@@ -1,0 +1,256 @@
+"""What is in a data set? THE table, one row a patch, with its schema, reading, writing and content hash.
+
+A manifest is a table plus what cannot stand in a cell: the label scheme, the folder that relative paths start from,
+and facts an importer fixed (thresholds, licence, citation). As Parquet these travel in the file's own metadata; as
+CSV in ``<name>.meta.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from her2core.data.files import read_table, write_json, write_parquet, write_via_temporary
+from her2core.errors import ManifestError
+from her2core.labels import IHC_SCORES, ISH_RESULTS, SCHEMES, LabelScheme, declared_scheme
+
+UNKNOWN = "unknown"
+REQUIRED = ("path", "label")
+#: Columns with the value a row gets when the source does not say.
+DEFAULTS = {
+    "patient_id": UNKNOWN,
+    "slide_id": UNKNOWN,
+    "site": UNKNOWN,
+    "scanner": UNKNOWN,
+    "mpp": float("nan"),
+    "her2_ihc": None,
+    "ish": UNKNOWN,
+    "source": UNKNOWN,
+}
+#: A row with these is a window of a larger image, in that image's own pixels; without them it is the whole image.
+WINDOW = ("x", "y", "width", "height")
+COLUMNS = ("patch_id", "path", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source")
+_META_KEY = "her2core"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One row a patch. ``frame`` has COLUMNS in that order, then any more; ``root`` is where relative paths start.
+
+    ``facts`` holds what the importer fixed once for the whole table: thresholds, licence, citation, notes.
+    """
+
+    frame: pd.DataFrame
+    scheme: LabelScheme
+    root: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.scheme.classes
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether every row names its patient. Without that no patient-level claim can be made."""
+        return len(self.frame) > 0 and not (self.frame["patient_id"] == UNKNOWN).any()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def file(self, path: str) -> Path:
+        """The file a row's ``path`` means: as it is when absolute, otherwise below ``root``."""
+        return Path(path) if os.path.isabs(path) else self.root / path
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of rows and classes, whatever the row order and wherever the folder lies on this machine."""
+        columns = sorted(self.frame.columns)
+        rows = self.frame.sort_values("patch_id")[columns].to_csv(index=False, float_format="%.9g", lineterminator="\n")
+        return hashlib.sha256("\n".join((*self.classes, rows)).encode()).hexdigest()
+
+    def subset(self, patch_ids) -> Manifest:
+        """The same manifest with only these patches."""
+        return replace(self, frame=self.frame[self.frame["patch_id"].isin(set(patch_ids))].reset_index(drop=True))
+
+    def missing_files(self) -> list[str]:
+        """Paths of this manifest that are not there, each once."""
+        return [p for p in self.frame["path"].unique() if not self.file(p).is_file()]
+
+    def write(self, path: str | os.PathLike) -> Path:
+        """Write as ``.parquet`` or ``.csv``: first under a temporary name, then renamed."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        meta = {
+            "scheme": self.scheme.name,
+            "classes": list(self.classes),
+            "meaning": self.scheme.meaning,
+            "root": os.path.relpath(self.root.resolve(), path.parent.resolve()),
+            "facts": self.facts,
+        }
+        if path.suffix == ".csv":
+            write_json(_sidecar(path), meta)
+            write_via_temporary(path, lambda temporary: self.frame.to_csv(temporary, index=False))
+        elif path.suffix == ".parquet":
+            write_parquet(path, self.frame, {_META_KEY: json.dumps(meta)})
+        else:
+            raise ManifestError(
+                expected="a file name ending in .parquet or .csv",
+                got=path.name,
+                where="manifest to write",
+                fix="Choose one of the two.",
+            )
+        return path
+
+
+def build_manifest(
+    frame: pd.DataFrame,
+    *,
+    root: str | os.PathLike,
+    scheme: LabelScheme | None = None,
+    facts: dict[str, Any] | None = None,
+    where: str = "manifest",
+) -> Manifest:
+    """Turn any table with at least ``path`` and ``label`` into a checked Manifest.
+
+    Missing columns get the values of DEFAULTS, ``patch_id`` is made from path and window where absent, labels may be
+    derived from ``her2_ihc`` and ``ish`` by the scheme. Raises ManifestError for a missing column, an empty table, an
+    unknown label, a duplicate row, a bad score, a bad mpp or a window without all four of its columns.
+    """
+    frame = frame.copy()
+    if frame.columns.duplicated().any():
+        _refuse("column names that differ", f"{frame.columns[frame.columns.duplicated()][0]!r} twice", where,
+                "Rename or drop one of them.")  # fmt: skip
+    scheme = scheme or _scheme_of(frame, where)
+    if "label" not in frame and "her2_ihc" in frame:
+        ish = frame["ish"] if "ish" in frame else [UNKNOWN] * len(frame)
+        frame["label"] = [scheme.derive(_text(i), _text(s)) for i, s in zip(frame["her2_ihc"], ish, strict=True)]
+    for column in REQUIRED:
+        if column not in frame:
+            _refuse(f"a column {column!r}", f"columns {', '.join(map(str, frame.columns))}", where,
+                    "Name it, or map one of your columns to it (her2 data import table --map label=<yours>).")  # fmt: skip
+    if frame.empty:
+        _refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
+    for column, default in DEFAULTS.items():
+        if column not in frame:
+            frame[column] = default
+    _normalise(frame, where)
+    _check_rows(frame, scheme, where)
+    rest = [c for c in frame.columns if c not in COLUMNS]
+    return Manifest(frame[[*COLUMNS, *rest]].reset_index(drop=True), scheme, Path(root), dict(facts or {}))
+
+
+def read_manifest(path: str | os.PathLike) -> Manifest:
+    """Read a manifest written by ``Manifest.write``, or any Parquet or CSV with its columns.
+
+    Raises ManifestError, naming file and row, when it is not readable or breaks the schema.
+    """
+    path = Path(path)
+    frame, file_meta = read_table(path)
+    if path.suffix == ".csv" and _sidecar(path).is_file():
+        try:
+            meta = json.loads(_sidecar(path).read_text(encoding="utf-8"))
+        except ValueError as broken:
+            _refuse("valid JSON", str(broken), str(_sidecar(path)), "Delete it or import the data again.")
+    else:
+        meta = json.loads(file_meta.get(_META_KEY, "{}"))
+    scheme = None
+    if meta.get("classes"):
+        known = SCHEMES.get(meta["scheme"])
+        if known is not None and known.classes == tuple(meta["classes"]):
+            scheme = known
+        else:
+            scheme = declared_scheme(meta["scheme"], tuple(meta["classes"]), meta.get("meaning", ""))
+    root = path.parent / meta.get("root", ".")
+    return build_manifest(frame, root=root, scheme=scheme, facts=meta.get("facts"), where=str(path))
+
+
+def _scheme_of(frame: pd.DataFrame, where: str) -> LabelScheme:
+    """A table that declares no classes: paper3 when its labels fit (or only IHC scores are given), else its own."""
+    if "label" not in frame:
+        return SCHEMES["paper3"]
+    found = sorted({str(v) for v in frame["label"].dropna()})
+    fits = len(found) > 1 and set(found) <= set(SCHEMES["paper3"].classes) and "equivocal" in found
+    if fits:
+        return SCHEMES["paper3"]
+    if set(found) == set(SCHEMES["binary"].classes):
+        return SCHEMES["binary"]
+    if len(found) < 2:
+        _refuse("at least two classes", f"only {found}", where,
+                "A classifier needs two; add the other class or declare the classes in the manifest.")  # fmt: skip
+    return declared_scheme("declared", tuple(found), f"classes as found in {where}")
+
+
+def _normalise(frame: pd.DataFrame, where: str) -> None:
+    for column in ("patient_id", "slide_id", "site", "scanner", "source", "ish"):
+        text = frame[column].map(_text)
+        frame[column] = text.where(text.notna(), UNKNOWN).astype("str")
+    for column in ("path", "label", "her2_ihc"):
+        frame[column] = frame[column].map(_text).astype("object")
+    if frame["path"].isna().any():
+        _refuse("a path in every row", "an empty cell", f"{where}, row {_row(frame, frame['path'].isna())}",
+                "Fill it or drop the row.")  # fmt: skip
+    frame["path"] = frame["path"].str.replace("\\", "/", regex=False)
+    mpp = pd.to_numeric(frame["mpp"], errors="coerce")
+    bad = (mpp.isna() & frame["mpp"].map(_text).notna()) | (mpp <= 0) | (mpp > 100)
+    if bad.any():
+        row = _row(frame, bad)
+        _refuse("microns per pixel between 0 and 100, or an empty cell", repr(frame["mpp"].iloc[row - 1]),
+                f"{where}, row {row}", "Correct it or leave it empty.")  # fmt: skip
+    frame["mpp"] = mpp.astype("float64")
+    present = [c for c in WINDOW if c in frame]
+    if present and len(present) < len(WINDOW):
+        _refuse("all of x, y, width and height, or none", f"only {', '.join(present)}", where,
+                "A window needs all four.")  # fmt: skip
+    if "patch_id" not in frame:
+        frame["patch_id"] = frame["path"] if not present else (
+            frame["path"] + "#" + frame["x"].astype(str) + "," + frame["y"].astype(str)
+        )  # fmt: skip
+    frame["patch_id"] = frame["patch_id"].map(_text).astype("object")
+
+
+def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
+    ihc_bad = frame["her2_ihc"].notna() & ~frame["her2_ihc"].isin(IHC_SCORES)
+    checks = (
+        (ihc_bad, "her2_ihc", f"a HER2 IHC score out of {', '.join(IHC_SCORES)}, or an empty cell"),
+        (~frame["ish"].isin(ISH_RESULTS), "ish", f"an ISH result out of {', '.join(ISH_RESULTS)}"),
+        (~frame["label"].isin(scheme.classes), "label", f"a label out of {', '.join(scheme.classes)}"),
+    )
+    for bad, column, expected in checks:
+        if bad.any():
+            row = _row(frame, bad)
+            _refuse(expected, f"{frame[column].iloc[row - 1]!r} ({int(bad.sum())} such rows)", f"{where}, row {row}",
+                    "Correct the cell, or declare other classes for this manifest.")  # fmt: skip
+    twice = frame["patch_id"].duplicated(keep=False) | frame["patch_id"].isna()
+    if twice.any():
+        row = _row(frame, twice)
+        name = frame["patch_id"].iloc[row - 1]
+        _refuse("each patch once", f"{name!r} in rows {', '.join(str(i + 1) for i in frame.index[frame['patch_id'] == name][:5])}",
+                where, "Drop the duplicate rows, or give each its own patch_id.")  # fmt: skip
+
+
+def _text(value) -> str | None:
+    """A cell as text; None for an empty one. 2.0 read from a CSV with gaps means 2."""
+    if value is None or (isinstance(value, float) and value != value) or value is pd.NA:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return text or None
+
+
+def _row(frame: pd.DataFrame, bad: pd.Series) -> int:
+    """The first offending row, counted from 1 below the header."""
+    return int(bad.to_numpy().argmax()) + 1
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_suffix(".meta.json")
+
+
+def _refuse(expected: str, got: str, where: str, fix: str):
+    raise ManifestError(expected=expected, got=got, where=where, fix=fix)

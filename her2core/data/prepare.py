@@ -1,0 +1,68 @@
+"""How does a decoded image become the network's input? The one way that training, evaluation and serving share.
+
+uint8 RGB of any size in -> centre square -> ``px`` x ``px`` -> stain normalised -> uint8 (px, px, 3) RGB and flags out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from her2core.data.images import resize_rgb
+from her2core.stain.macenko import FLAGS as STAIN_FLAGS
+from her2core.stain.macenko import StainNormalizer, StainReference
+
+#: What may be noted about a patch, in the words shown to people.
+FLAGS = {
+    **STAIN_FLAGS,
+    "cropped": "the patch is not square: only its centre square was used",
+    "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",
+}
+#: With one of these there is nothing to look at, so a prediction means nothing.
+UNUSABLE = ("blank", "black", "one_colour", "nearly_empty")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``image`` uint8 (px, px, 3) RGB, normalised unless flagged; ``raw`` the same before stain normalisation."""
+
+    image: np.ndarray
+    raw: np.ndarray
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """The settings of that way. ``field_um`` is the side of the training patches in microns, where known.
+
+    Parameters
+    ----------
+    px : side of the network's input in pixels.
+    stain : reference to normalise to, or None to leave the stain as it is.
+    field_um : microns; only used to flag patches whose stated mpp gives a side beyond a factor of 1.5 of it.
+    """
+
+    px: int
+    stain: StainReference | None = field(default_factory=StainReference)
+    field_um: float | None = None
+
+    def __call__(self, image: np.ndarray, *, mpp: float | None = None) -> Prepared:
+        """uint8 (H, W, 3) RGB, optionally with its microns per pixel."""
+        flags = []
+        height, width = image.shape[:2]
+        side = min(height, width)
+        if height != width:
+            top, left = (height - side) // 2, (width - side) // 2
+            image = image[top : top + side, left : left + side]
+            if side < 0.98 * max(height, width):
+                flags.append("cropped")
+        if mpp and self.field_um and not 1 / 1.5 <= side * mpp / self.field_um <= 1.5:
+            flags.append("field_of_view")
+        raw = resize_rgb(image, self.px)
+        if self.stain is None:
+            return Prepared(raw, raw, tuple(flags))
+        result = StainNormalizer(self.stain).apply(raw)
+        if result.flag:
+            flags.append(result.flag)
+        return Prepared(result.image, raw, tuple(flags))

@@ -1,0 +1,49 @@
+"""What random textures is tissue made of? A generator and lengths in pixels in; float32 fields out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft, ndimage
+
+
+def smooth_noise(rng: np.random.Generator, n: int, sigma: float, stretch: float = 1.0, angle: float = 0.0) -> np.ndarray:
+    """Gaussian noise of correlation length ``sigma`` pixels, float32 (n, n), mean 0, standard deviation 1.
+
+    ``stretch`` makes it longer along ``angle`` (radians, 0 is along a row) and as much narrower across. The field
+    wraps around at its edges, which nobody sees because the patch is cut out of a wider canvas.
+    """
+    white = rng.standard_normal((n, n), dtype=np.float32)
+    fy, fx = _frequencies(n)
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along, across = (fx * c + fy * s) * np.float32(stretch), (fy * c - fx * s) / np.float32(stretch)
+    gain = np.exp(np.float32(-2.0 * np.pi**2 * sigma**2) * (along * along + across * across))
+    gain[0, 0] = 0.0
+    field = fft.irfft2(fft.rfft2(white) * gain, s=(n, n))
+    return field / max(float(field.std()), 1e-6)
+
+
+def fibres(rng: np.random.Generator, height: np.ndarray, along: np.ndarray, width: float) -> np.ndarray:
+    """Strands that follow the level lines of ``height``: float32 like it, mean about 0, deviation about 1.
+
+    ``height`` and ``along`` (both float32 (n, n), in pixels) are the coordinates across and along the strands;
+    ``width`` is the strand's width in pixels.
+    """
+    side = 256
+    sheet = smooth_noise(rng, side, 2.0)
+    # Scaling the coordinates, not the sheet, stretches the noise along the strand: one sheet cell is `width` across.
+    rows, columns = height * (2.2 / width), along * (0.34 / width)
+    return ndimage.map_coordinates(sheet, [rows, columns], order=1, mode="grid-wrap")
+
+
+def quantile_level(field: np.ndarray, share: float) -> float:
+    """The level above which the given share of the field lies."""
+    return float(np.quantile(field, 1.0 - min(max(share, 0.0), 1.0)))
+
+
+@lru_cache(maxsize=8)
+def _frequencies(n: int) -> tuple[np.ndarray, np.ndarray]:
+    fy = fft.fftfreq(n).astype(np.float32)[:, None]
+    fx = fft.rfftfreq(n).astype(np.float32)[None, :]
+    return fy, fx

@@ -1,0 +1,117 @@
+"""What is the evidence for these predictions? Predictions in; tables of metrics and confusion, by unit, out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from her2core.data.files import read_table, write_via_temporary
+from her2core.errors import EvaluationError
+from her2core.evaluate.aggregate import aggregate
+from her2core.evaluate.calibration import expected_calibration_error
+from her2core.evaluate.intervals import metric_table
+from her2core.evaluate.metrics import confusion
+from her2core.evaluate.predictions import Predictions, read_predictions
+from her2core.runs.folder import Run, open_run
+
+UNITS = ("patch", "slide", "patient")
+TABLES = ("metrics", "confusion", "units")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``metrics``: one row a unit, metric and class, with its interval. ``confusion``: one row a unit, true and
+    predicted class, as count and as share of the true class. ``units``: whether each unit could be assessed, with
+    counts, and why not. ``warnings``: sentences that every figure must carry."""
+
+    metrics: pd.DataFrame
+    confusion: pd.DataFrame
+    units: pd.DataFrame
+    warnings: tuple[str, ...] = ()
+
+    def value(self, metric: str, *, unit: str = "patch", of: str = "") -> float:
+        """One number out of ``metrics``. Raises EvaluationError when it is not there."""
+        m = self.metrics
+        found = m[(m["unit"] == unit) & (m["metric"] == metric) & (m["class"] == of)]
+        if found.empty:
+            raise EvaluationError(
+                expected=f"{metric} of {of or 'all classes'} at {unit} level", got="no such row", where="evaluation",
+                fix=f"Assessed here: {', '.join(m['unit'].unique())}.",
+            )  # fmt: skip
+        return float(found["value"].iloc[0])
+
+
+def evaluate(
+    source: Run | Predictions | str | os.PathLike, *, part: str = "test", resamples: int = 2000, seed: int = 0
+) -> Evaluation:
+    """The evidence for one part of a run, of a predictions file, or of Predictions already read.
+
+    Probabilities of a run are calibrated with its stored temperature. Units that cannot be assessed (ids unknown, a
+    patient with several labels) are named with the reason in ``units``, never left out silently.
+    """
+    predictions, warnings = _read(source)
+    chosen = predictions.part(part)
+    if not len(chosen):
+        raise EvaluationError(
+            expected=f"predictions of the {part} part", got="none", where="predictions", fix="Check the split column."
+        )
+    metrics, tables, units = [], [], []
+    for unit in UNITS:
+        try:
+            at_unit = chosen if unit == "patch" else aggregate(chosen, unit)
+        except EvaluationError as reason:
+            units.append({"unit": unit, "assessed": False, "n": 0, "ece": None, "reason": str(reason)})
+            continue
+        ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels)
+        units.append({"unit": unit, "assessed": True, "n": len(at_unit), "ece": ece, "reason": ""})
+        metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
+        tables.append(_confusion_table(at_unit))
+    return Evaluation(
+        pd.concat(metrics, ignore_index=True), pd.concat(tables, ignore_index=True), pd.DataFrame(units), tuple(warnings)
+    )
+
+
+def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation:
+    """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``."""
+    frame, _ = read_table(folder / "predictions.parquet")
+    predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
+    evaluation = evaluate(predictions)
+    for name in TABLES:
+        table: pd.DataFrame = getattr(evaluation, name)
+        write_via_temporary(
+            folder / "evaluation" / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f")
+        )
+    return Evaluation(evaluation.metrics, evaluation.confusion, evaluation.units, tuple(warnings))
+
+
+def _read(source) -> tuple[Predictions, tuple[str, ...]]:
+    if isinstance(source, Predictions):
+        return source, ()
+    if not isinstance(source, Run) and Path(source).is_dir():
+        source = open_run(source)
+    if isinstance(source, Run):
+        return (
+            read_predictions(source.predictions, classes=source.classes, temperature=source.card["temperature"]),
+            source.warnings,
+        )
+    return read_predictions(read_table(Path(source))[0]), ()
+
+
+def _confusion_table(predictions: Predictions) -> pd.DataFrame:
+    names = predictions.classes
+    counts = confusion(predictions.labels, predicted=predictions.predicted, classes=len(names))
+    rows = [
+        {
+            "unit": predictions.unit,
+            "true": true,
+            "predicted": guess,
+            "count": int(counts[i, j]),
+            "share_of_true": counts[i, j] / counts[i].sum() if counts[i].sum() else float("nan"),
+        }
+        for i, true in enumerate(names)
+        for j, guess in enumerate(names)
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,215 @@
+"""What is a run, on disk? A folder that is drafted out of sight, finished by one rename, and opened with suspicion.
+
+    <root>/.work/<network>_<data>_<hash>/      a draft: never listed, resumable, checkpoints/ inside
+    <root>/<time>_<network>_<data>_<hash>/     a finished run
+
+Pages that review results read only these tables; nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from her2core.data.files import read_table, write_json, write_parquet, write_text, write_via_temporary
+from her2core.errors import Her2Error, RunError
+
+SCHEMA_VERSION = 1
+REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", "model.safetensors", "model.card.json")
+CARD_FIELDS = ("classes", "network", "input", "stain", "temperature", "weights_sha256", "data", "intended_use")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. Tables are read when asked for; the weights never are, here."""
+
+    path: Path
+    info: dict[str, Any]
+    card: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.card["classes"])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that every result of this run must carry."""
+        return tuple(self.info.get("warnings", ()))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        return read_table(self.path / "predictions.parquet")[0]
+
+    @cached_property
+    def splits(self) -> pd.DataFrame:
+        return read_table(self.path / "splits.parquet")[0]
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return read_table(self.path / "history.csv")[0]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of ``evaluation/`` by name (without suffix). Raises RunError when the run was not evaluated."""
+        path = self.path / "evaluation" / f"{name}.csv"
+        if not path.is_file():
+            raise RunError(
+                expected=f"evaluation/{name}.csv", got="no such file", where=str(self.path),
+                fix=f"Run: her2 evaluate {self.path}",
+            )  # fmt: skip
+        return read_table(path)[0]
+
+
+class RunDraft:
+    """A run being made. Everything is written below ``<root>/.work``; ``finish`` renames it, status last."""
+
+    def __init__(self, root: Path, key: str) -> None:
+        self.root, self.key = Path(root), key
+        self.path = self.root / ".work" / key
+        self.checkpoints = self.path / "checkpoints"
+
+    def open(self, *, fresh: bool) -> bool:
+        """Claim the draft; True when there is a checkpoint to resume from. Raises RunError when it is being trained."""
+        claim = self.path / "claim.json"
+        if claim.is_file() and (other := _claimant(claim)):
+            raise RunError(
+                expected="a draft that no other process trains", got=f"process {other} at work on it", where=str(self.path),
+                fix="Wait for it, or stop it first.",
+            )  # fmt: skip
+        if fresh and self.path.exists():
+            shutil.rmtree(self.path)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_json(claim, {"pid": os.getpid(), "host": socket.gethostname(), "started": _process_start(os.getpid())})
+        return (self.checkpoints / "last.ckpt").is_file()
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Append one line to events.jsonl."""
+        line = json.dumps({"time": _now(), "event": kind, **facts}, default=str)
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+
+    def write_history(self, frame: pd.DataFrame) -> None:
+        write_via_temporary(self.path / "history.csv", lambda t: frame.to_csv(t, index=False))
+
+    def write_splits(self, frame: pd.DataFrame) -> None:
+        write_parquet(self.path / "splits.parquet", frame)
+
+    def write_config(self, text: str) -> None:
+        write_text(self.path / "config.yaml", text)
+
+    def finish(self, info: dict[str, Any]) -> Run:
+        """Check that all is there, write run.json with status finished, and rename the folder into sight."""
+        missing = [n for n in REQUIRED if n != "run.json" and not (self.path / n).is_file()]
+        if missing:
+            raise RunError(expected="a whole run", got=f"no {missing[0]}", where=str(self.path), fix="Train it again.")
+        target = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{self.key}"
+        kept = self.root / ".work" / f"{self.key}.checkpoints"
+        shutil.rmtree(kept, ignore_errors=True)
+        os.replace(self.checkpoints, kept)
+        (self.path / "claim.json").unlink(missing_ok=True)
+        self.event("finished", run=target.name)
+        write_json(self.path / "run.json", {"schema_version": SCHEMA_VERSION, **info, "status": "finished"})
+        os.replace(self.path, target)
+        shutil.rmtree(kept, ignore_errors=True)
+        return open_run(target)
+
+
+def open_run(path: str | os.PathLike) -> Run:
+    """Open a finished run folder.
+
+    Raises RunError for a folder that is missing, foreign, unfinished, newer than this program, incomplete, or whose
+    card is broken. The weights are verified when they are loaded, not here.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(expected="a run folder", got="no such folder", where=str(path), fix="her2 runs list shows them.")
+    if not (path / "run.json").is_file():
+        raise RunError(expected="a run folder with run.json", got="none in it", where=str(path),
+                       fix="Point to a folder that her2 train finished.")  # fmt: skip
+    info, card = _json(path / "run.json"), None
+    version = info.get("schema_version")
+    if not isinstance(version, int):
+        raise RunError(expected="a her2core run", got="a run.json of something else", where=str(path / "run.json"),
+                       fix="Point to a folder that her2 train finished.")  # fmt: skip
+    if version > SCHEMA_VERSION:
+        raise RunError(expected=f"a run of schema {SCHEMA_VERSION} or older", got=f"schema {version}", where=str(path),
+                       fix="Update her2core to read it.")  # fmt: skip
+    if info.get("status") != "finished":
+        raise RunError(expected="a finished run", got=f"status {info.get('status')!r}", where=str(path),
+                       fix="Run the same her2 train command again; it resumes.")  # fmt: skip
+    missing = [n for n in REQUIRED if not (path / n).is_file()]
+    if missing:
+        raise RunError(expected=f"all of {', '.join(REQUIRED)}", got=f"no {', '.join(missing)}", where=str(path),
+                       fix="Take the run again from its source.")  # fmt: skip
+    card = _json(path / "model.card.json")
+    lacking = [f for f in CARD_FIELDS if f not in card]
+    classes = card.get("classes")
+    if lacking or not (isinstance(classes, list) and len(classes) >= 2 and all(isinstance(c, str) for c in classes)):
+        got = f"no field {lacking[0]!r}" if lacking else f"classes {classes!r}"
+        raise RunError(expected="a model card with all its fields", got=got, where=str(path / "model.card.json"),
+                       fix="Take the run again from its source.")  # fmt: skip
+    return Run(path, info, card)
+
+
+def list_runs(*roots: str | os.PathLike) -> tuple[list[Run], list[str]]:
+    """Finished runs below the folders, newest name first, and one sentence for each folder that is not one.
+
+    Drafts (names that start with a dot) are never looked at.
+    """
+    runs, problems = [], []
+    for root in map(Path, roots):
+        for path in sorted(root.iterdir(), reverse=True) if root.is_dir() else []:
+            if not path.is_dir() or path.name.startswith("."):
+                continue
+            try:
+                runs.append(open_run(path))
+            except Her2Error as refused:
+                problems.append(str(refused))
+    return runs, problems
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as broken:
+        raise RunError(expected="valid JSON", got=str(broken)[:120], where=str(path),
+                       fix="Take the run again from its source.") from None  # fmt: skip
+    if not isinstance(value, dict):
+        raise RunError(expected="a JSON object", got=type(value).__name__, where=str(path),
+                       fix="Take the run again from its source.")  # fmt: skip
+    return value
+
+
+def _claimant(claim: Path) -> int | None:
+    """The process that holds the draft, if it is alive on this machine and is the same process as then."""
+    try:
+        held = json.loads(claim.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return None
+    pid = held.get("pid")
+    alive = held.get("host") == socket.gethostname() and pid != os.getpid() and _process_start(pid) == held.get("started")
+    return pid if alive else None
+
+
+def _process_start(pid: int | None) -> str | None:
+    """When the process started, so that a reused number is not mistaken for it; None when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

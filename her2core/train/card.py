@@ -1,0 +1,81 @@
+"""What must a user of these weights know? Configuration, data and split in; the model card out, as plain values."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from her2core.data.manifest import Manifest
+from her2core.stain.macenko import StainReference
+from her2core.train.config import RunConfig
+
+INTENDED_USE = "Research use only. Not a medical device; not for the care of any patient."
+
+
+def model_card(
+    config: RunConfig,
+    manifest: Manifest,
+    split: pd.DataFrame,
+    warnings: list[str],
+    *,
+    temperature: float,
+    sha256: str,
+    grid: tuple[int, int],
+    stain: StainReference | None,
+) -> dict:
+    """All that is needed to use and to judge the weights, JSON-ready.
+
+    ``temperature`` divides the scores before softmax; ``grid`` is rows and columns of the feature map; ``sha256`` that
+    of model.safetensors.
+    """
+    frame = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
+    field_um = _field(frame, manifest)
+    return {
+        "title": config.title or f"{config.network.name} on {config.name}",
+        "intended_use": INTENDED_USE,
+        "limits": [*config.limits, *warnings],
+        "classes": list(manifest.classes),
+        "scheme": {"name": manifest.scheme.name, "meaning": manifest.scheme.meaning, "is_her2": manifest.scheme.is_her2},
+        "network": {"name": config.network.name, "options": dict(config.network.options), "init": config.network.init},
+        "input": {
+            "px": config.input.px,
+            "mean": list(config.input.mean),
+            "std": list(config.input.std),
+            "field_um": field_um,
+            "mpp": round(field_um / config.input.px, 4) if field_um else None,
+        },
+        "map_grid": list(grid),
+        "stain": {"method": config.stain.method, "reference": stain.as_dict() if stain else None},
+        "temperature": temperature,
+        "decision": "the class of highest calibrated probability; no threshold is applied",
+        "weights_sha256": sha256,
+        "data": {
+            "name": config.name,
+            "facts": manifest.facts,
+            "sources": sorted(set(frame["source"])),
+            "patients_known": manifest.patients_known,
+            "split_unit": config.split.unit,
+            "patches": _counts(frame, "patch_id"),
+            "patients": _counts(frame, "patient_id") if manifest.patients_known else None,
+        },
+    }
+
+
+def _counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    """Different values of a column, by part and class."""
+    table = frame.groupby(["split", "label"])[column].nunique()
+    return {part: {k: int(v) for k, v in table[part].items()} for part in ("train", "val", "test") if part in table.index}
+
+
+def _field(frame: pd.DataFrame, manifest: Manifest) -> float | None:
+    """Median side of a training patch in microns; None when the manifest does not say how many microns a pixel is."""
+    known = frame[frame["mpp"].notna() & (frame["split"] == "train")]
+    if known.empty:
+        return None
+    if "width" in known:
+        sides = known["width"].astype(float) * known["mpp"]
+    else:
+        from her2core.data.images import image_size
+
+        few = known.iloc[:: max(1, len(known) // 50)]
+        sides = pd.Series([min(image_size(manifest.file(p))) for p in few["path"]], dtype=float) * few["mpp"].to_numpy()
+    return round(float(sides.median()), 2)

@@ -1,0 +1,241 @@
+"""How does a configuration become a finished run? This file tells the whole story, top to bottom.
+
+configuration -> manifest -> split -> prepared patches -> network -> Lightning -> best weights -> predictions
+-> temperature -> evaluation -> a run folder, renamed into sight as the very last act.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+from her2core.data.augment import Augment
+from her2core.data.checks import check_manifest
+from her2core.data.dataset import EpochSampler, PatchDataset, to_tensor
+from her2core.data.files import write_json, write_parquet
+from her2core.data.manifest import Manifest, read_manifest
+from her2core.data.patches import prepare_all
+from her2core.data.prepare import Prepare
+from her2core.data.splits import split_manifest, split_warnings
+from her2core.errors import ManifestError, NetworkError
+from her2core.evaluate.calibration import fit_temperature
+from her2core.networks.registry import build_network, output_grid, parameter_count
+from her2core.networks.weights import load_into, read_weights, save_weights, start_from
+from her2core.runs.folder import Run, RunDraft
+from her2core.runs.provenance import provenance
+from her2core.stain.macenko import StainReference
+from her2core.train.callbacks import BEST, LAST, Keep
+from her2core.train.card import model_card
+from her2core.train.config import HardwareConfig, RunConfig
+from her2core.train.module import PatchClassifier
+
+
+def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, progress: bool = True) -> Run | None:
+    """Train one network; a killed run goes on where it stopped when the same configuration is trained again.
+
+    Parameters
+    ----------
+    config : the whole configuration.
+    root : folder for finished runs; the draft grows in ``<root>/.work``.
+    fresh : start over instead of resuming an unfinished draft of the same configuration and data.
+    progress : show Lightning's progress bar.
+
+    Returns the finished run; None in the helper processes of a run over several devices. Raises a Her2Error for
+    anything wrong with manifest, split, network or weights, before training starts.
+    """
+    # 1. The data, and who is on which side.
+    manifest = read_manifest(config.manifest)
+    _refuse_broken(manifest)
+    split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
+    notes = split_warnings(manifest, split, config.split.unit)
+
+    # 2. The draft: its name follows from configuration and data, so that the same command finds it again.
+    content = hashlib.sha256((config.content_hash() + manifest.content_hash()).encode()).hexdigest()
+    network_name = config.network.name.replace(":", "-").replace("/", "-")
+    draft = RunDraft(Path(root), f"{network_name}_{config.name}_{content[:8]}")
+    resume = _claim(draft, fresh)
+    if _is_first_process():
+        draft.write_config(config.to_yaml())
+        draft.write_splits(split)
+        draft.event("resumed" if resume else "started", **{"from": "checkpoint"} if resume else {})
+
+    # 3. The patches, prepared once: same crop, size and stain as they will have when the model serves.
+    stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
+    prepare = Prepare(config.input.px, stain)
+    parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
+    datasets = {name: _dataset(part, prepare, config, training=name == "train") for name, part in parts.items()}
+
+    # 4. The network and its first weights.
+    pl.seed_everything(config.seed, verbose=False)
+    network = build_network(config.network.name, len(manifest.classes), **config.network.options)
+    start = start_from(network, config.network.init)
+    grid = output_grid(network, config.input.px)
+
+    # 5. Training.
+    trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress)
+    with warnings.catch_warnings():
+        # Lightning advises on worker counts and on logging intervals; both are settings of ours.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*sequence.*DataLoader.*IterableDataset.*")
+        # Our own checkpoint holds plain tensors and numbers: nothing in it needs unpickling of code.
+        trainer.fit(module, *loaders, ckpt_path=str(draft.checkpoints / LAST) if resume else None)
+    if not trainer.is_global_zero:
+        return None
+
+    # 6. The weights that are released are the ones that are evaluated: float16 on disk, read back.
+    load_into(network, read_weights(draft.checkpoints / BEST), where="best epoch")
+    sha256 = save_weights(network, draft.path / "model.safetensors")
+    load_into(network, read_weights(draft.path / "model.safetensors", sha256=sha256), where="model.safetensors")
+
+    # 7. Predictions, temperature, card.
+    device = trainer.strategy.root_device
+    tables = {name: _predict(network, datasets[name], parts[name], name, device, config) for name in ("val", "test")}
+    scores = tables["val"].filter(regex="^logit_").to_numpy()
+    temperature = fit_temperature(scores, labels=datasets["val"].targets)
+    write_parquet(draft.path / "predictions.parquet", pd.concat(tables.values(), ignore_index=True))
+    card = model_card(config, manifest, split, notes, temperature=temperature, sha256=sha256, grid=grid, stain=stain)
+    write_json(draft.path / "model.card.json", card)
+
+    # 8. Into sight; then its evidence.
+    info = {
+        **provenance(),
+        "config_hash": config.content_hash(),
+        "manifest_hash": manifest.content_hash(),
+        "split_hash": _split_hash(split),
+        "seed": config.seed,
+        "warnings": notes,
+        "start": start,
+        "parameters": parameter_count(network),
+        "best_epoch": keep.best_epoch,
+        "epochs_trained": trainer.current_epoch,
+        config.train.monitor: keep.best,
+    }
+    from her2core.evaluate.evaluation import evaluate_folder
+
+    evaluate_folder(draft.path, card, notes)
+    return draft.finish(info)
+
+
+def _refuse_broken(manifest: Manifest) -> None:
+    for finding in check_manifest(manifest):
+        if finding.severity == "error":
+            raise ManifestError(expected=finding.expected, got=finding.got, where="manifest", fix=finding.fix)
+
+
+def _claim(draft: RunDraft, fresh: bool) -> bool:
+    """The first process claims the draft; the others of the same run only look whether there is a checkpoint."""
+    if _is_first_process():
+        return draft.open(fresh=fresh)
+    return (draft.checkpoints / LAST).is_file()
+
+
+def _is_first_process() -> bool:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    return getattr(rank_zero_only, "rank", 0) in (0, None)
+
+
+def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, *, training: bool) -> PatchDataset:
+    """In memory where it fits into ``hardware.cache_gb``, read patch by patch otherwise."""
+    settings = config.train.augment
+    augment = Augment(settings.flips, settings.min_crop, settings.stain) if training else None
+    size = len(part) * prepare.px**2 * 3 / 1e9
+    images = prepare_all(part, prepare)[0] if size <= config.hardware.cache_gb else None
+    return PatchDataset(
+        part, prepare, images=images, augment=augment, seed=config.seed, mean=config.input.mean, std=config.input.std
+    )
+
+
+def _training(config: RunConfig, draft: RunDraft, network: nn.Module, datasets, classes: int, progress: bool):
+    hardware, settings = config.hardware, config.train
+    keep = Keep(draft, settings.monitor)
+    stop = EarlyStopping(
+        settings.monitor, patience=settings.patience, mode="min" if settings.monitor == "val_loss" else "max"
+    )
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator=hardware.accelerator,
+        devices=_devices(hardware),
+        num_nodes=hardware.nodes,
+        strategy=_strategy(config),
+        precision=_precision(hardware),
+        callbacks=[stop, keep, *([TQDMProgressBar()] if progress else [])],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # EpochSampler deals out the shares itself, reproducibly
+        default_root_dir=str(draft.path),
+    )
+    rank, world = trainer.global_rank, trainer.world_size
+    sampler = EpochSampler(
+        len(datasets["train"]), seed=config.seed, batch_size=settings.batch_size, rank=rank, world_size=world
+    )
+    if len(sampler) < 2:
+        raise NetworkError(
+            expected="at least two training patches for each process", got=f"{len(datasets['train'])} in all",
+            where="training", fix="Add data or use fewer devices.",
+        )  # fmt: skip
+    mine = Subset(datasets["val"], range(rank, len(datasets["val"]), world))
+    loaders = (
+        DataLoader(datasets["train"], settings.batch_size, sampler=sampler, num_workers=hardware.workers),
+        DataLoader(mine, settings.batch_size * 2, num_workers=hardware.workers),
+    )
+    counts = np.bincount(datasets["train"].targets, minlength=classes).tolist()
+    module = PatchClassifier(network, settings, class_counts=counts, steps_per_epoch=len(loaders[0]), seed=config.seed)
+    return trainer, module, keep, loaders
+
+
+def _devices(hardware: HardwareConfig) -> int | str:
+    on_gpu = hardware.accelerator == "gpu" or (hardware.accelerator == "auto" and torch.cuda.is_available())
+    return hardware.devices if hardware.devices != "auto" or on_gpu else 1
+
+
+def _strategy(config: RunConfig) -> str:
+    # A trunk that is frozen at first leaves parameters without gradient, which plain DDP refuses.
+    frozen_ddp = config.hardware.strategy == "ddp" and config.train.freeze_epochs > 0
+    return "ddp_find_unused_parameters_true" if frozen_ddp else config.hardware.strategy
+
+
+def _precision(hardware: HardwareConfig) -> str:
+    if hardware.precision != "auto":
+        return hardware.precision
+    if hardware.accelerator == "cpu" or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+@torch.inference_mode()
+def _predict(network, dataset: PatchDataset, part: Manifest, name: str, device, config: RunConfig) -> pd.DataFrame:
+    """One row a patch: ids, split, label and the uncalibrated scores, in float32."""
+    network.to(device).eval()
+    rows = []
+    for start in range(0, len(dataset), 64):
+        keys = range(start, min(start + 64, len(dataset)))
+        if dataset.images is not None:
+            batch = to_tensor(dataset.images[keys.start : keys.stop], config.input.mean, config.input.std)
+        else:
+            batch = torch.stack([dataset[i][0] for i in keys])
+        rows.append(network(batch.to(device, memory_format=torch.channels_last)).float().cpu().numpy())
+    frame = part.frame[["patch_id", "patient_id", "slide_id", "site"]].copy()
+    frame["split"], frame["label"] = name, part.frame["label"]
+    for i, scores in enumerate(np.concatenate(rows).T):
+        frame[f"logit_{part.classes[i]}"] = scores
+    return frame
+
+
+def _split_hash(split: pd.DataFrame) -> str:
+    text = split.sort_values("patch_id").to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""What is one training step? Batches in; loss, metrics and parameter updates out (a LightningModule)."""
+
+from __future__ import annotations
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from her2core.train.config import TrainConfig
+
+
+class PatchClassifier(pl.LightningModule):
+    """Cross-entropy with class weights, AdamW, warm-up and cosine, trunk frozen for the first epochs if asked.
+
+    ``class_counts`` are the training patches of each class; ``steps_per_epoch`` the optimiser steps of an epoch on
+    this device.
+    """
+
+    def __init__(
+        self, network: nn.Module, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.settings, self.steps_per_epoch, self.seed = settings, steps_per_epoch, seed
+        self.register_buffer("class_weight", _class_weight(class_counts, settings.class_weights), persistent=False)
+        classes = len(class_counts)
+        self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
+        self.train_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.val_balanced_accuracy = MulticlassAccuracy(classes, average="macro")
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout draws from the global generator: seeding it here makes a resumed epoch equal to an unbroken one.
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 101 + self.global_rank)
+        frozen = self.current_epoch < self.settings.freeze_epochs
+        for module in self.network.trunk_modules():
+            module.requires_grad_(not frozen)
+            module.train(not frozen)  # a frozen trunk keeps its batch statistics too
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, targets = batch
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(
+            logits.float(), targets, weight=self.class_weight, label_smoothing=self.settings.label_smoothing
+        )
+        self.train_loss.update(loss.detach(), len(targets))
+        self.train_accuracy.update(logits.detach(), targets)
+        self.log("loss", loss, prog_bar=True, logger=False)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train_loss", self.train_loss, logger=False)
+        self.log("train_accuracy", self.train_accuracy, logger=False)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        images, targets = batch
+        logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
+        self.val_loss.update(F.cross_entropy(logits, targets), len(targets))
+        self.val_accuracy.update(logits, targets)
+        self.val_balanced_accuracy.update(logits, targets)
+
+    def on_validation_epoch_end(self) -> None:
+        for name in ("val_loss", "val_accuracy", "val_balanced_accuracy"):
+            self.log(name, getattr(self, name), prog_bar=name != "val_accuracy", logger=False)
+
+    def configure_optimizers(self):
+        trunk = {id(p) for m in self.network.trunk_modules() for p in m.parameters()}
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for parameter in self.network.parameters():
+            groups.setdefault((id(parameter) in trunk, parameter.ndim > 1), []).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": self.settings.lr * (self.settings.trunk_lr if in_trunk else 1.0),
+                    "weight_decay": self.settings.weight_decay if is_weight else 0.0,
+                }
+                for (in_trunk, is_weight), parameters in groups.items()
+            ]
+        )
+        warmup = self.settings.warmup_epochs * self.steps_per_epoch
+        total = self.settings.epochs * self.steps_per_epoch
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _class_weight(counts: list[int], how: str) -> Tensor:
+    """Mean 1 over the training patches; inverse to the class's frequency when balanced."""
+    if how == "none":
+        return torch.ones(len(counts))
+    total = sum(counts)
+    return torch.tensor([total / (len(counts) * n) if n else 0.0 for n in counts], dtype=torch.float32)
