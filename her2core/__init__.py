@@ -1,0 +1,54 @@
+"""her2core: HER2 status from H&E patches, with evidence that can be checked. Research use only.
+
+The public names, each loaded when it is first used, so that ``import her2core`` stays light (no torch).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "load_predictor": "her2core.predict",
+    "Predictor": "her2core.predict",
+    "Prediction": "her2core.predict",
+    "explain": "her2core.explain.run",
+    "Manifest": "her2core.data.manifest",
+    "import_dataset": "her2core.data.importers",
+    "check_manifest": "her2core.data.checks",
+    "split_manifest": "her2core.data.splits",
+    "RunConfig": "her2core.train.config",
+    "train": "her2core.train.fit",
+    "open_run": "her2core.runs.folder",
+    "Run": "her2core.runs.folder",
+    "evaluate": "her2core.evaluate.evaluation",
+    "compare_runs": "her2core.evaluate.compare",
+    "StainNormalizer": "her2core.stain.macenko",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+if TYPE_CHECKING:
+    from her2core.data.checks import check_manifest
+    from her2core.data.importers import import_dataset
+    from her2core.data.manifest import Manifest
+    from her2core.data.splits import split_manifest
+    from her2core.evaluate.compare import compare_runs
+    from her2core.evaluate.evaluation import evaluate
+    from her2core.predict import Prediction, Predictor, load_predictor
+    from her2core.runs.folder import Run, open_run
+    from her2core.stain.macenko import StainNormalizer
+    from her2core.train.config import RunConfig
+    from her2core.train.fit import train
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"her2core has no public name {name!r}; it has {', '.join(_HOME)}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
 
 from her2core.networks.weights import save_weights
 from her2core.runs.folder import RunDraft
@@ -16,11 +17,12 @@ BEST = "best.safetensors"
 LAST = "last.ckpt"
 
 
-class Keep(pl.Callback):
+class Keep(Checkpoint):
     """Writes history.csv, the best epoch's weights and the resume checkpoint; each under a temporary name first.
 
     The order matters: whatever is interrupted, the checkpoint is never newer than what stands beside it, so a resumed
-    run repeats the epoch and overwrites the rest.
+    run repeats the epoch and overwrites the rest. A Checkpoint to Lightning, so that it is called after the module has
+    logged its epoch and after all other callbacks.
     """
 
     def __init__(self, draft: RunDraft, monitor: str) -> None:

@@ -1,0 +1,24 @@
+"""How is a map laid over its patch? A patch and a map in, an RGB picture out."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+
+from her2core.explain.cam import ClassMap
+
+
+def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, size: int | None = None) -> np.ndarray:
+    """uint8 (S, S, 3) RGB: ``image`` (uint8 (H, W, 3), square) with the map over it in viridis.
+
+    The colour is mixed in by the map's own strength times ``opacity`` (0..1), so that tissue the network did not use
+    keeps its look. ``size`` is the side of the result, the image's own when left out.
+    """
+    from her2core.data.images import resize_rgb
+
+    size = size or image.shape[0]
+    base = resize_rgb(image, size).astype(np.float32)
+    strength = class_map.scaled(size)
+    colour = colormaps["viridis"](strength)[..., :3].astype(np.float32) * 255
+    mix = (opacity * np.clip(0.25 + 0.75 * strength, 0, 1) * (not class_map.empty))[..., None]
+    return np.clip(base * (1 - mix) + colour * mix, 0, 255).astype(np.uint8)
