@@ -14,13 +14,13 @@ _HOME = {
     "load_predictor": "her2core.predict",
     "Predictor": "her2core.predict",
     "Prediction": "her2core.predict",
-    "explain": "her2core.explain.run",
+    "explain": "her2core.maps.explain",
     "Manifest": "her2core.data.manifest",
     "import_dataset": "her2core.data.importers",
     "check_manifest": "her2core.data.checks",
     "split_manifest": "her2core.data.splits",
-    "RunConfig": "her2core.train.config",
-    "train": "her2core.train.fit",
+    "RunConfig": "her2core.training.config",
+    "train": "her2core.training.fit",
     "open_run": "her2core.runs.folder",
     "Run": "her2core.runs.folder",
     "evaluate": "her2core.evaluate.evaluation",
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from her2core.predict import Prediction, Predictor, load_predictor
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer
-    from her2core.train.config import RunConfig
-    from her2core.train.fit import train
+    from her2core.training.config import RunConfig
+    from her2core.training.fit import train
 
 
 def __getattr__(name: str):

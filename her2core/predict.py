@@ -20,7 +20,7 @@ from her2core.data.dataset import to_tensor
 from her2core.data.images import read_image
 from her2core.data.prepare import FLAGS, UNUSABLE, Prepare, Prepared
 from her2core.errors import Her2Error, ImageError, NetworkError
-from her2core.explain.cam import ClassMap, class_map
+from her2core.maps.cam import ClassMap, class_map
 from her2core.networks.registry import build_network
 from her2core.networks.weights import load_into, read_weights
 from her2core.runs.folder import Run, open_run

@@ -56,7 +56,7 @@ def metric_table(
     are NaN and the note says so.
     """
     group = clusters(predictions)
-    weights = _draws(group.count, resamples, seed)
+    weights = draws(group.count, resamples, seed)
     k = len(predictions.classes)
     cells = predictions.labels * k + predictions.predicted
     per_cluster = np.zeros((group.count, k * k))
@@ -81,7 +81,7 @@ def _auroc_rows(predictions: Predictions, group: Clusters, weights: np.ndarray, 
     if count > _MAX_GROUPS:
         # Patch resampling of a large table: bundles of patches stand for patches, so that the pair table stays small.
         codes, count = np.random.default_rng(0).permutation(len(codes)) % _MAX_GROUPS, _MAX_GROUPS
-        weights = _draws(count, len(weights), 0)
+        weights = draws(count, len(weights), 0)
     once = np.ones((1, count))
     rows, values, draws = [], [], []
     for i, name in enumerate(predictions.classes):
@@ -98,7 +98,7 @@ def _auroc_rows(predictions: Predictions, group: Clusters, weights: np.ndarray, 
     return [_row("macro_auroc", "", macro, np.mean(draws, axis=0), level), *rows]
 
 
-def _draws(count: int, resamples: int, seed: int) -> np.ndarray:
+def draws(count: int, resamples: int, seed: int) -> np.ndarray:
     """float64 (resamples, count): how often each cluster is drawn; each row sums to ``count``."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, count]))
     drawn = rng.integers(0, count, size=(resamples, count))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from her2core.train.config import TrainConfig
+from her2core.training.config import TrainConfig
 
 
 class PatchClassifier(pl.LightningModule):

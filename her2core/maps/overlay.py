@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import colormaps
 
-from her2core.explain.cam import ClassMap
+from her2core.maps.cam import ClassMap
 
 
 def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, size: int | None = None) -> np.ndarray:

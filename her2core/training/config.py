@@ -144,7 +144,7 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
             expected=f"fields as RunConfig has them at {field!r}" if unknown else f"{field}: {first['msg'].lower()}",
             got=(f"an unknown field {field!r}" if unknown else repr(first.get("input"))[:80]) + more,
             where=where,
-            fix="her2core/train/config.py lists every field with what it takes.",
+            fix="her2core/training/config.py lists every field with what it takes.",
         ) from None
 
 

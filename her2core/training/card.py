@@ -6,7 +6,7 @@ import pandas as pd
 
 from her2core.data.manifest import Manifest
 from her2core.stain.macenko import StainReference
-from her2core.train.config import RunConfig
+from her2core.training.config import RunConfig
 
 INTENDED_USE = "Research use only. Not a medical device; not for the care of any patient."
 

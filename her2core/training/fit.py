@@ -34,10 +34,10 @@ from her2core.networks.weights import load_into, read_weights, save_weights, sta
 from her2core.runs.folder import Run, RunDraft
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
-from her2core.train.callbacks import BEST, LAST, Keep
-from her2core.train.card import model_card
-from her2core.train.config import HardwareConfig, RunConfig
-from her2core.train.module import PatchClassifier
+from her2core.training.callbacks import BEST, LAST, Keep
+from her2core.training.card import model_card
+from her2core.training.config import HardwareConfig, RunConfig
+from her2core.training.module import PatchClassifier
 
 
 def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, progress: bool = True) -> Run | None:

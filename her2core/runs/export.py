@@ -1,0 +1,36 @@
+"""How does a run get a name of its own? A finished run in; a checked copy elsewhere, renamed into place, out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from her2core.data.files import sha256_file
+from her2core.errors import RunError, WeightsError
+from her2core.runs.folder import Run, open_run
+
+
+def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
+    """Copy a finished run to ``target``, weights verified first.
+
+    Raises RunError when ``target`` is there already, WeightsError when the weights are not those of the card.
+    """
+    run, target = open_run(source), Path(target)
+    if target.exists():
+        raise RunError(
+            expected="a folder that does not exist yet", got="one that does", where=str(target), fix="Choose another name."
+        )
+    if sha256_file(run.path / "model.safetensors") != run.card["weights_sha256"]:
+        raise WeightsError(
+            expected="the weights that the card names", got="other bytes", where=str(run.path / "model.safetensors"),
+            fix="Take the run again from its source.",
+        )  # fmt: skip
+    part = target.parent / f".{target.name}.{os.getpid()}.part"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(run.path, part)
+        os.replace(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return open_run(target)
