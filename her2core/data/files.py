@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from her2core.errors import ManifestError
+
+#: Never numbers: "0" is an IHC score, "007" a patient.
+_TEXT = ("patch_id", "path", "patient_id", "slide_id", "site", "scanner", "her2_ihc", "ish", "label", "source")
 
 
 def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
@@ -45,8 +48,12 @@ def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, str] | No
     return write_via_temporary(path, lambda t: pq.write_table(table, t, compression="zstd"))
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A CSV or Parquet file as (frame, key-value metadata; empty for CSV). Raises ManifestError if it is neither."""
+def read_table(path: Path, *, text: Iterable[str] = (), own: bool = False) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A CSV or Parquet file as (frame, key-value metadata; empty for CSV). Raises ManifestError if it is neither.
+
+    In a CSV the columns of _TEXT and ``text`` stay text. ``own``: this project wrote it, so that only an empty cell is
+    empty; in other files "NA", "null" and the like are too.
+    """
     if not path.is_file():
         raise ManifestError(
             expected="a CSV or Parquet file", got="no such file", where=str(path), fix="Check the name and the folder."
@@ -58,8 +65,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
             meta = {k.decode(): v.decode() for k, v in raw.items() if not k.startswith((b"pandas", b"ARROW"))}
             return table.to_pandas(), meta
         if path.suffix in (".csv", ".tsv"):
-            # her2_ihc must stay text: "0" and "1+" are scores, not numbers.
-            return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype={"her2_ihc": "str", "patient_id": "str", "slide_id": "str"}), {}  # fmt: skip
+            separator = "\t" if path.suffix == ".tsv" else ","
+            empty = {"na_values": [""], "keep_default_na": False} if own else {}
+            return pd.read_csv(path, sep=separator, dtype=dict.fromkeys((*_TEXT, *text), "str"), **empty), {}
     except (pa.ArrowException, ValueError, UnicodeDecodeError, OSError) as broken:
         first_line = (str(broken).splitlines() or ["unreadable"])[0][:200]
         raise ManifestError(

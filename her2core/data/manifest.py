@@ -90,6 +90,7 @@ class Manifest:
             "classes": list(self.classes),
             "meaning": self.scheme.meaning,
             "root": os.path.relpath(self.root.resolve(), path.parent.resolve()),
+            "text_columns": [str(c) for c in self.frame if not pd.api.types.is_numeric_dtype(self.frame[c])],
             "facts": self.facts,
         }
         if path.suffix == ".csv":
@@ -121,7 +122,7 @@ def build_manifest(
     derived from ``her2_ihc`` and ``ish`` by the scheme. Raises ManifestError for a missing column, an empty table, an
     unknown label, a duplicate row, a bad score, a bad mpp or a window without all four of its columns.
     """
-    frame = frame.copy()
+    frame = frame.reset_index(drop=True)
     if frame.columns.duplicated().any():
         _refuse("column names that differ", f"{frame.columns[frame.columns.duplicated()][0]!r} twice", where,
                 "Rename or drop one of them.")  # fmt: skip
@@ -150,30 +151,39 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
     Raises ManifestError, naming file and row, when it is not readable or breaks the schema.
     """
     path = Path(path)
-    frame, file_meta = read_table(path)
     if path.suffix == ".csv" and _sidecar(path).is_file():
-        try:
-            meta = json.loads(_sidecar(path).read_text(encoding="utf-8"))
-        except ValueError as broken:
-            _refuse("valid JSON", str(broken), str(_sidecar(path)), "Delete it or import the data again.")
+        meta = _read_meta(_sidecar(path).read_bytes(), str(_sidecar(path)))
+        frame, _ = read_table(path, text=meta.get("text_columns", ()), own=True)
     else:
-        meta = json.loads(file_meta.get(_META_KEY, "{}"))
+        frame, file_meta = read_table(path)
+        meta = _read_meta(file_meta.get(_META_KEY, "{}").encode(), str(path))
     scheme = None
     if meta.get("classes"):
-        known = SCHEMES.get(meta["scheme"])
+        name = meta.get("scheme", "declared")
+        known = SCHEMES.get(name)
         if known is not None and known.classes == tuple(meta["classes"]):
             scheme = known
         else:
-            scheme = declared_scheme(meta["scheme"], tuple(meta["classes"]), meta.get("meaning", ""))
+            scheme = declared_scheme(name, tuple(meta["classes"]), meta.get("meaning", ""))
     root = path.parent / meta.get("root", ".")
     return build_manifest(frame, root=root, scheme=scheme, facts=meta.get("facts"), where=str(path))
+
+
+def _read_meta(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        meta = json.loads(data)
+    except ValueError as broken:
+        _refuse("valid JSON", str(broken), where, "Delete it or import the data again.")
+    if not isinstance(meta, dict):
+        _refuse("a JSON object", type(meta).__name__, where, "Delete it or import the data again.")
+    return meta
 
 
 def _scheme_of(frame: pd.DataFrame, where: str) -> LabelScheme:
     """A table that declares no classes: paper3 when its labels fit (or only IHC scores are given), else its own."""
     if "label" not in frame:
         return SCHEMES["paper3"]
-    found = sorted({str(v) for v in frame["label"].dropna()})
+    found = sorted({text for v in frame["label"] if (text := _text(v)) is not None})
     fits = len(found) > 1 and set(found) <= set(SCHEMES["paper3"].classes) and "equivocal" in found
     if fits:
         return SCHEMES["paper3"]
@@ -206,11 +216,28 @@ def _normalise(frame: pd.DataFrame, where: str) -> None:
     if present and len(present) < len(WINDOW):
         _refuse("all of x, y, width and height, or none", f"only {', '.join(present)}", where,
                 "A window needs all four.")  # fmt: skip
+    if present:
+        _check_windows(frame, where)
     if "patch_id" not in frame:
         frame["patch_id"] = frame["path"] if not present else (
             frame["path"] + "#" + frame["x"].astype(str) + "," + frame["y"].astype(str)
         )  # fmt: skip
     frame["patch_id"] = frame["patch_id"].map(_text).astype("object")
+
+
+def _check_windows(frame: pd.DataFrame, where: str) -> None:
+    numbers = frame[list(WINDOW)].apply(pd.to_numeric, errors="coerce")
+    given = frame[list(WINDOW)].map(_text).notna()
+    whole = ~given.any(axis=1)
+    good = (numbers < 1e9).all(axis=1) & (numbers[["x", "y"]] >= 0).all(axis=1)
+    good &= (numbers[["width", "height"]] >= 1).all(axis=1)
+    bad = ~(whole | good)
+    if bad.any():
+        row = _row(frame, bad)
+        _refuse("x and y from 0, width and height from 1, in pixels, or four empty cells",
+                repr([_text(v) for v in frame[list(WINDOW)].iloc[row - 1]]), f"{where}, row {row}",
+                "Correct the window's columns.")  # fmt: skip
+    frame[list(WINDOW)] = numbers
 
 
 def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
@@ -225,7 +252,10 @@ def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
             row = _row(frame, bad)
             _refuse(expected, f"{frame[column].iloc[row - 1]!r} ({int(bad.sum())} such rows)", f"{where}, row {row}",
                     "Correct the cell, or declare other classes for this manifest.")  # fmt: skip
-    twice = frame["patch_id"].duplicated(keep=False) | frame["patch_id"].isna()
+    if frame["patch_id"].isna().any():
+        _refuse("a patch_id in every row", "an empty cell", f"{where}, row {_row(frame, frame['patch_id'].isna())}",
+                "Fill it, or drop the column: it is then made from path and window.")  # fmt: skip
+    twice = frame["patch_id"].duplicated(keep=False)
     if twice.any():
         row = _row(frame, twice)
         name = frame["patch_id"].iloc[row - 1]

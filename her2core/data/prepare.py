@@ -50,13 +50,11 @@ class Prepare:
     def __call__(self, image: np.ndarray, *, mpp: float | None = None) -> Prepared:
         """uint8 (H, W, 3) RGB, optionally with its microns per pixel."""
         flags = []
-        height, width = image.shape[:2]
-        side = min(height, width)
-        if height != width:
-            top, left = (height - side) // 2, (width - side) // 2
-            image = image[top : top + side, left : left + side]
-            if side < 0.98 * max(height, width):
-                flags.append("cropped")
+        longest = max(image.shape[:2])
+        image = centre_square(image)
+        side = image.shape[0]
+        if side < 0.98 * longest:
+            flags.append("cropped")
         if mpp and self.field_um and not 1 / 1.5 <= side * mpp / self.field_um <= 1.5:
             flags.append("field_of_view")
         raw = resize_rgb(image, self.px)
@@ -66,3 +64,11 @@ class Prepare:
         if result.flag:
             flags.append(result.flag)
         return Prepared(result.image, raw, tuple(flags))
+
+
+def centre_square(image: np.ndarray) -> np.ndarray:
+    """The largest square in the middle of uint8 (H, W, 3): a view."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]

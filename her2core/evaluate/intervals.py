@@ -17,7 +17,7 @@ from her2core.evaluate.predictions import Predictions
 
 MIN_CLUSTERS = 5
 PATCH_RESAMPLING = "resamples patches, which are not independent: the interval is too narrow"
-#: Beyond so many clusters the pair table of the AUROC gets large; single patches are then grouped at random.
+#: Beyond so many clusters the pair table of the AUROC gets large; clusters are then bundled at random.
 _MAX_GROUPS = 2000
 
 
@@ -79,11 +79,11 @@ def metric_table(
 def _auroc_rows(predictions: Predictions, group: Clusters, weights: np.ndarray, level: float) -> list[dict]:
     codes, count = group.codes, group.count
     if count > _MAX_GROUPS:
-        # Patch resampling of a large table: bundles of patches stand for patches, so that the pair table stays small.
-        codes, count = np.random.default_rng(0).permutation(len(codes)) % _MAX_GROUPS, _MAX_GROUPS
+        # Bundles of whole clusters stand for clusters, so that the pair table stays small.
+        codes, count = np.random.default_rng(0).permutation(count)[codes] % _MAX_GROUPS, _MAX_GROUPS
         weights = draws(count, len(weights), 0)
     once = np.ones((1, count))
-    rows, values, draws = [], [], []
+    rows, values, resampled = [], [], []
     for i, name in enumerate(predictions.classes):
         positive = predictions.labels == i
         wins = pair_wins(predictions.probs[:, i], positive=positive, groups=codes, group_count=count)
@@ -92,10 +92,10 @@ def _auroc_rows(predictions: Predictions, group: Clusters, weights: np.ndarray, 
             "negatives": np.bincount(codes[~positive], minlength=count).astype(float),
         }
         values.append(auroc(once, wins=wins, **counts)[0])
-        draws.append(auroc(weights, wins=wins, **counts))
-        rows.append(_row("auroc", name, values[-1], draws[-1], level))
+        resampled.append(auroc(weights, wins=wins, **counts))
+        rows.append(_row("auroc", name, values[-1], resampled[-1], level))
     macro = np.mean(values) if np.isfinite(values).all() else np.nan
-    return [_row("macro_auroc", "", macro, np.mean(draws, axis=0), level), *rows]
+    return [_row("macro_auroc", "", macro, np.mean(resampled, axis=0), level), *rows]
 
 
 def draws(count: int, resamples: int, seed: int) -> np.ndarray:

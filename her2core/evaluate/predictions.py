@@ -40,8 +40,8 @@ class Predictions:
         return not (self.frame["patient_id"] == UNKNOWN).any()
 
     def where(self, mask: np.ndarray) -> Predictions:
-        """Only these rows."""
-        return replace(self, frame=self.frame[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask])
+        """Only these rows: bool (N,), or positions in the order wanted."""
+        return replace(self, frame=self.frame.iloc[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask])
 
     def part(self, split: str) -> Predictions:
         """Only one part of the split: val or test."""

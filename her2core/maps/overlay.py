@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import colormaps
 
+from her2core.data.images import resize_rgb
 from her2core.maps.cam import ClassMap
 
 
@@ -14,11 +15,9 @@ def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, si
     The colour is mixed in by the map's own strength times ``opacity`` (0..1), so that tissue the network did not use
     keeps its look. ``size`` is the side of the result, the image's own when left out.
     """
-    from her2core.data.images import resize_rgb
-
     size = size or image.shape[0]
     base = resize_rgb(image, size).astype(np.float32)
     strength = class_map.scaled(size)
     colour = colormaps["viridis"](strength)[..., :3].astype(np.float32) * 255
-    mix = (opacity * np.clip(0.25 + 0.75 * strength, 0, 1) * (not class_map.empty))[..., None]
+    mix = (opacity * strength)[..., None]
     return np.clip(base * (1 - mix) + colour * mix, 0, 255).astype(np.uint8)

@@ -155,9 +155,12 @@ def open_run(path: str | os.PathLike) -> Run:
                        fix="Take the run again from its source.")  # fmt: skip
     card = _json(path / "model.card.json")
     lacking = [f for f in CARD_FIELDS if f not in card]
-    classes = card.get("classes")
-    if lacking or not (isinstance(classes, list) and len(classes) >= 2 and all(isinstance(c, str) for c in classes)):
-        got = f"no field {lacking[0]!r}" if lacking else f"classes {classes!r}"
+    classes, temperature = card.get("classes"), card.get("temperature")
+    named = isinstance(classes, list) and len(set(map(str, classes))) >= 2 and all(isinstance(c, str) for c in classes)
+    warm = isinstance(temperature, int | float) and 0 < temperature < float("inf")
+    if lacking or not named or not warm:
+        got = f"classes {classes!r}" if not named else f"temperature {temperature!r}"
+        got = f"no field {lacking[0]!r}" if lacking else got
         raise RunError(expected="a model card with all its fields", got=got, where=str(path / "model.card.json"),
                        fix="Take the run again from its source.")  # fmt: skip
     return Run(path, info, card)
@@ -198,17 +201,32 @@ def _claimant(claim: Path) -> int | None:
         held = json.loads(claim.read_text(encoding="utf-8"))
     except (ValueError, OSError):
         return None
-    pid = held.get("pid")
-    alive = held.get("host") == socket.gethostname() and pid != os.getpid() and _process_start(pid) == held.get("started")
-    return pid if alive else None
+    pid = held.get("pid") if isinstance(held, dict) else None
+    if not isinstance(pid, int) or pid == os.getpid() or held.get("host") != socket.gethostname():
+        return None
+    return pid if _process_start(pid) == held.get("started") and _exists(pid) else None
 
 
-def _process_start(pid: int | None) -> str | None:
-    """When the process started, so that a reused number is not mistaken for it; None when there is no such process."""
+def _process_start(pid: int) -> str | None:
+    """When the process started, so that a reused number is not mistaken for it; None where it ended or no /proc is."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]  # a zombie is a process that was killed and not yet collected
     except (OSError, IndexError):
         return None
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process; on systems without /proc (macOS) this alone decides."""
+    if os.name != "posix" or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _now() -> str:

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from her2core.errors import ImageError
+
 #: Why a patch was not normalised, in the words shown to people.
 FLAGS = {
     "blank": "almost no tissue: the patch is white or nearly so",
@@ -93,8 +95,6 @@ class StainNormalizer:
         """
         estimate = cls(StainReference(white=white)).estimate(image)
         if isinstance(estimate, str):
-            from her2core.errors import ImageError
-
             raise ImageError(
                 expected="a reference image in which haematoxylin and eosin can be told apart",
                 got=FLAGS[estimate],
@@ -106,11 +106,13 @@ class StainNormalizer:
 
     def estimate(self, image: np.ndarray) -> StainEstimate | str:
         """The stain of ``image`` (uint8 (H, W, 3) RGB), or the flag that says why there is none."""
+        _check_image(image)
         density = self._density[image.reshape(-1, 3)]
         return self._estimate(density, image.reshape(-1, 3))
 
     def apply(self, image: np.ndarray) -> StainResult:
         """Normalise one patch, uint8 (H, W, 3) RGB; flagged patches come back as the same array, unchanged."""
+        _check_image(image)
         pixels = image.reshape(-1, 3)
         density = self._density[pixels]
         found = self._estimate(density, pixels)
@@ -134,7 +136,7 @@ class StainNormalizer:
             return "black" if grey.max() < 20 else "blank" if grey.min() > 215 else "one_colour"
         if float((pixels.max(axis=1) < 20).mean()) > 0.9:
             return "black"
-        if share < self.min_tissue:
+        if share < self.min_tissue or np.count_nonzero(tissue) < 3:
             return "blank" if share < 0.005 else "nearly_empty"
         dense = density[tissue]
         values, vectors = np.linalg.eigh(np.cov(dense.T))
@@ -154,3 +156,12 @@ class StainNormalizer:
         if maxima.min() < 0.01:
             return "unstable_stain"
         return StainEstimate(stains, maxima, share)
+
+
+def _check_image(image: np.ndarray) -> None:
+    array = isinstance(image, np.ndarray)
+    if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        got = f"{image.dtype} {image.shape}" if array else type(image).__name__
+        raise ImageError(
+            expected="a uint8 (H, W, 3) RGB array with pixels", got=got, where="stain", fix="Pass what read_image returns."
+        )

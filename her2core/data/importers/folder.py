@@ -20,7 +20,9 @@ def to_manifest(root: Path, *, mpp: float | None = None, source: str | None = No
     """
     root = Path(root)
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and p.parent != root)
-    rows = [(p.relative_to(root).as_posix(), p.relative_to(root).parts[0]) for p in files]
+    inside = [p.relative_to(root) for p in files]
+    # Names that start with a dot are leftovers of other programs (.ipynb_checkpoints, ._tile.jpg), not images.
+    rows = [(p.as_posix(), p.parts[0]) for p in inside if not any(part.startswith(".") for part in p.parts)]
     classes = tuple(sorted({label for _, label in rows}))
     if len(classes) < 2:
         raise ManifestError(

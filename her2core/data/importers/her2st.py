@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from her2core.data.files import read_table
 from her2core.data.images import image_size
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
@@ -80,7 +82,7 @@ def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.Dat
                 f"{'there' if spots_path.is_file() else 'missing'}", f"section {name}",
                 "Complete the folder, or take the section's counts away.")  # fmt: skip
     image = images[0]
-    spots = pd.read_csv(spots_path, sep="\t")
+    spots, _ = read_table(spots_path)
     needed = {"x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected"}
     if needed - set(spots.columns):
         _refuse(f"columns {', '.join(sorted(needed))}", ", ".join(spots.columns), str(spots_path),
@@ -116,16 +118,19 @@ def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.Dat
 def _erbb2(path: Path) -> pd.DataFrame:
     """Spot name -> ERBB2 counts per 10,000: raw counts follow a spot's total, so they say nothing by themselves."""
     rows = {}
-    with gzip.open(path, "rt", newline="") as handle:
-        reader = csv.reader(handle, delimiter="\t")
-        header = next(reader)
-        if GENE not in header:
-            _refuse(f"a column {GENE}", f"{len(header) - 1} other genes", str(path), "Take the counts unchanged.")
-        gene = header.index(GENE)
-        for row in reader:
-            total = sum(map(float, row[1:]))
-            if total > 0:
-                rows[row[0]] = 1e4 * float(row[gene]) / total
+    try:
+        with gzip.open(path, "rt", newline="") as handle:
+            reader = csv.reader(handle, delimiter="\t")
+            header = next(reader, [])
+            if GENE not in header:
+                _refuse(f"a column {GENE}", f"{len(header)} other columns", str(path), "Take the counts unchanged.")
+            gene = header.index(GENE)
+            for row in reader:
+                total = sum(map(float, row[1:]))
+                if total > 0:
+                    rows[row[0]] = 1e4 * float(row[gene]) / total
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as broken:
+        _refuse("a gzipped table of counts", str(broken)[:120], str(path), "Download the counts again.")
     return pd.DataFrame({"erbb2_per_10k": pd.Series(rows)})
 
 

@@ -30,8 +30,8 @@ def to_manifest(
     Raises ManifestError for a mapping that names a column the table does not have, or a table that breaks the schema.
     """
     table = Path(root)
-    frame, _ = read_table(table)
     columns = dict(columns or {})
+    frame, _ = read_table(table, text=[own for target, own in columns.items() if target not in ("mpp", *WINDOW)])
     known = (*COLUMNS, *WINDOW, "split")
     for target, own in columns.items():
         if own not in frame.columns:
@@ -48,9 +48,9 @@ def to_manifest(
                 where="column mapping",
                 fix="Other columns are kept under their own name and need no mapping.",
             )
-    # A column of the table that already bears a mapped name gives way to the mapping.
-    frame = frame.drop(columns=[t for t, own in columns.items() if t in frame.columns and t != own])
-    frame = frame.rename(columns={own: target for target, own in columns.items()})
+    # A column of the table that already bears a mapped name gives way to the mapping; one column may serve twice.
+    taken = {target: frame[own] for target, own in columns.items()}
+    frame = frame.drop(columns=[own for own in set(columns.values()) if own not in known]).assign(**taken)
     chosen = None
     if classes:
         chosen = declared_scheme("declared", tuple(classes), f"classes declared for {table.name}")

@@ -1,0 +1,83 @@
+"""What do all sessions share? Loaded models and run tables, cached; each in with a path, out ready to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.errors import Her2Error
+from her2core.predict import Predictor, load_predictor
+from her2core.runs.folder import Run, list_runs
+
+HOME = Path(__file__).resolve().parents[1]
+ROOTS = (HOME / "models", HOME / "runs")
+#: The run a newcomer sees first.
+FIRST = "demo"
+
+
+@st.cache_data(ttl=20, max_entries=4, show_spinner=False)
+def run_names() -> tuple[dict[str, str], list[str]]:
+    """Name -> path of each finished run, the demo first, and a sentence for each folder that is not one."""
+    runs, problems = list_runs(*ROOTS)
+    names = {r.name: str(r.path) for r in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models"))}
+    return names, problems
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
+def predictor(path: str, weights_sha256: str) -> Predictor:
+    """The model of a run, shared by all sessions; a run whose weights change gets another place in the cache."""
+    return load_predictor(path)
+
+
+def load_model(run: Run) -> Predictor:
+    return predictor(str(run.path), run.card["weights_sha256"])
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def evaluation_table(path: str, name: str, changed: float) -> pd.DataFrame:
+    """One table of a run's evaluation; ``changed`` is the file's time, so that a new evaluation is seen."""
+    return pd.read_csv(Path(path) / "evaluation" / f"{name}.csv", keep_default_na=True)
+
+
+def tables(run: Run) -> dict[str, pd.DataFrame]:
+    """metrics, confusion and units. Raises RunError when the run was not evaluated."""
+    found = {}
+    for name in ("metrics", "confusion", "units"):
+        path = run.path / "evaluation" / f"{name}.csv"
+        if not path.is_file():
+            run.table(name)
+        found[name] = evaluation_table(str(run.path), name, path.stat().st_mtime)
+    found["metrics"]["class"] = found["metrics"]["class"].fillna("")
+    return found
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing synthetic patches ...")
+def samples(path: str, per_class: int = 2) -> list[tuple[str, np.ndarray, str]]:
+    """(name, uint8 RGB, true class) of synthetic patches; of held-out patients where the run is a synthetic one."""
+    from her2core.runs.folder import open_run
+
+    run = open_run(path)
+    facts = run.card["data"].get("facts", {})
+    spec = CohortSpec(**facts["spec"]) if facts.get("synthetic") else CohortSpec()
+    plan = plan_cohort(spec)
+    if facts.get("synthetic"):
+        held_out = set(run.splits.loc[run.splits["split"] == "test", "patch_id"])
+        plan = plan[plan["patch_id"].isin(held_out)]
+    # One patch a patient, so that the samples differ as patients do.
+    chosen = plan.groupby("patient_id").head(1).groupby("label", sort=False).head(per_class)
+    return [(f"synthetic {row.label} {row.patient_id}", render_patch(spec, int(i)).image, row.label)
+            for i, row in zip(chosen.index, chosen.itertuples(), strict=True)]  # fmt: skip
+
+
+def try_open(path: str) -> tuple[Run | None, str]:
+    """The run, or the sentence that says why not."""
+    from her2core.runs.folder import open_run
+
+    try:
+        return open_run(path), ""
+    except Her2Error as refused:
+        return None, str(refused)

@@ -1,0 +1,50 @@
+"""Which uploaded bytes may be looked at? Uploads in; accepted bytes with a safe name, or one sentence each, out.
+
+Nothing is stored: bytes stay in the session's memory and are decoded by her2core.data.images alone, which looks at
+the content and not at the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from her2core.data.images import read_image
+from her2core.errors import ImageError
+
+MAX_FILES = 32
+MAX_BYTES = 30_000_000
+MAX_PIXELS = 40_000_000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """``image`` uint8 (H, W, 3) RGB, or None with the sentence in ``error``."""
+
+    name: str
+    image: np.ndarray | None
+    error: str = ""
+
+
+def safe_name(name: str, length: int = 60) -> str:
+    """The last part of the name, printable characters only, shortened in the middle."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    clean = "".join(c for c in last if c.isprintable() and c not in "<>`$[]*_|~#").strip() or "unnamed"
+    return clean if len(clean) <= length else f"{clean[: length // 2]}...{clean[-length // 2 + 3 :]}"
+
+
+def accept(files) -> list[Upload]:
+    """Decode each of the uploaded files (objects with ``name``, ``size`` and ``getvalue``); the rest go on."""
+    taken = []
+    for number, file in enumerate(files):
+        name = safe_name(file.name)
+        if number >= MAX_FILES:
+            taken.append(Upload(name, None, f"{name}: only the first {MAX_FILES} files are looked at. Upload the rest next."))
+            continue
+        try:
+            image = read_image(file.getvalue(), name=name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+            taken.append(Upload(name, image))
+        except ImageError as refused:
+            taken.append(Upload(name, None, str(refused)))
+    return taken

@@ -1,0 +1,27 @@
+"""How good is it for each class? Metric rows with intervals in, points with error bars out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from her2core.plots.colours import class_colours, plain
+
+
+def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
+    """One point a class with its 95 % interval; ``metrics`` holds the rows of one unit and one metric."""
+    rows = metrics.set_index("class").reindex(list(classes))
+    colours = class_colours(classes)
+    figure = go.Figure()
+    for name, row in rows.iterrows():
+        figure.add_scatter(
+            x=[row["value"]], y=[name], mode="markers", marker={"size": 12, "color": colours[name]},
+            error_x={"type": "data", "symmetric": False, "array": [row["high"] - row["value"]],
+                     "arrayminus": [row["value"] - row["low"]], "thickness": 2},
+            hovertemplate=f"{name}: {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(classes))
+    return plain(figure, height=80 + 34 * len(classes))

@@ -1,0 +1,58 @@
+"""What do all tests share? Where real tissue lies, a tiny cohort, and one tiny trained run for the whole session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real tissue, or a skip with the reason."""
+    if not REAL.is_dir():
+        pytest.skip(f"real tissue is not here: {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def tiny_manifest(tmp_path_factory) -> Path:
+    """A synthetic cohort of 18 patients with 2 patches of 64 px each, on disk."""
+    from her2core import import_dataset
+
+    root = tmp_path_factory.mktemp("cohort")
+    manifest = import_dataset("demo", root, patients=18, patches_per_patient=2, px=64, seed=3, workers=1)
+    return manifest.write(root / "manifest.parquet")
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_manifest):
+    """Two epochs of the modified ResNet50 at 112 px on that cohort."""
+    from her2core.training.config import make_config
+
+    return make_config(
+        {
+            "name": "tiny",
+            "manifest": str(tiny_manifest),
+            "input": {"px": 112},
+            "train": {"epochs": 2, "batch_size": 8, "warmup_epochs": 0},
+            "hardware": {"accelerator": "cpu"},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config, tmp_path_factory):
+    """A finished run of that configuration. Never write into it: copy it first."""
+    from her2core import train
+
+    return train(tiny_config, root=tmp_path_factory.mktemp("runs"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_predictor(tiny_run):
+    from her2core import load_predictor
+
+    return load_predictor(tiny_run)
