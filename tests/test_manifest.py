@@ -186,7 +186,6 @@ REFUSED = {
     "no label": (table(label=None, her2_ihc=None), "a column 'label'.*--map"),
     "empty table": (table().head(0), "at least one row"),
     "empty path": (table(path=["a", "b", None, "d"]), "row 3: expected a path in every row"),
-    "unknown label": (table(label=["negative", "equivocal", "positive", "high"]).assign(x_=1), None),
     "empty label": (table(label=["negative", "equivocal", None, "positive"]), "row 3: expected a label out of negative"),
     "bad score": (table(her2_ihc=["0", "1+", "2", "3+"]), r"row 3: expected a HER2 IHC score.*'2' \(1 such rows\)"),
     "bad ish": (table(ish=["unknown", "amplified", "unknown", "amplified"]), r"row 2: .*'amplified' \(2 such rows\)"),
@@ -203,7 +202,6 @@ REFUSED = {
     "window before the edge": (table(x=[1, 2, 3, -4], y=1, width=8, height=8), "row 4: .*'-4'"),
     "window of no width": (table(x=[1, 2, 3, 4], y=1, width=[0, 8, 8, 8], height=8), "row 1: expected x and y from 0"),
 }
-REFUSED.pop("unknown label")
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -256,6 +254,7 @@ def test_rows_of_windows_and_of_whole_images_may_stand_together():
     frame = table(x=[1, None, 3, 4], y=[1, None, 3, 4], width=[8, None, 8, 8], height=[8, None, 8, 8])
     made = build_manifest(frame, root=".")
     assert list(made.frame["x"].isna()) == [False, True, False, False]
+    assert list(made.frame["patch_id"]) == ["a/1.png#1,1", "a/2.png", "b/3.png#3,3", "b/4.png#4,4"]
 
 
 def test_subset_keeps_only_the_patches_named():

@@ -126,6 +126,8 @@ def build_manifest(
     if frame.columns.duplicated().any():
         _refuse("column names that differ", f"{frame.columns[frame.columns.duplicated()][0]!r} twice", where,
                 "Rename or drop one of them.")  # fmt: skip
+    if frame.empty:
+        _refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
     scheme = scheme or _scheme_of(frame, where)
     if "label" not in frame and "her2_ihc" in frame:
         ish = frame["ish"] if "ish" in frame else [UNKNOWN] * len(frame)
@@ -134,8 +136,6 @@ def build_manifest(
         if column not in frame:
             _refuse(f"a column {column!r}", f"columns {', '.join(map(str, frame.columns))}", where,
                     "Name it, or map one of your columns to it (her2 data import table --map label=<yours>).")  # fmt: skip
-    if frame.empty:
-        _refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
@@ -219,9 +219,10 @@ def _normalise(frame: pd.DataFrame, where: str) -> None:
     if present:
         _check_windows(frame, where)
     if "patch_id" not in frame:
-        frame["patch_id"] = frame["path"] if not present else (
-            frame["path"] + "#" + frame["x"].astype(str) + "," + frame["y"].astype(str)
-        )  # fmt: skip
+        frame["patch_id"] = frame["path"]
+        if present:
+            place = "#" + frame["x"].map(_text) + "," + frame["y"].map(_text)
+            frame["patch_id"] += place.where(frame["x"].notna(), "")
     frame["patch_id"] = frame["patch_id"].map(_text).astype("object")
 
 

@@ -1,0 +1,39 @@
+# make app   install into .venv and open the dashboard
+# make test  install what the tests need into .venv and run them all
+# make released   train the released runs again (about two hours on two CPU cores)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SHARED ?= ../shared/data
+
+.PHONY: app test released clean
+
+app: $(VENV)/.app
+	$(BIN)/streamlit run app.py
+
+test: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+$(VENV)/.app: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "her2core needs Python 3.11 or newer; name one: make app PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.app requirements-test.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-test.txt
+	touch $@
+
+released: $(VENV)/.app
+	$(BIN)/her2 data import folder $(SHARED)/tissue_tiles --out data/tissue12.parquet --set mpp=0.25 --set source=BreastHistoNet
+	$(BIN)/her2 data import her2st $(SHARED)/her2st/data --out data/her2st.parquet
+	$(BIN)/her2 data demo --out data/demo
+	$(BIN)/her2 train configs/tissue12.yaml
+	$(BIN)/her2 train configs/her2st-erbb2.yaml
+	$(BIN)/her2 train configs/demo.yaml
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,293 @@
+"""Does training do what it says: plain torch's step, a resume that changes nothing, several processes, whole runs?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch.nn import functional as F
+
+from her2core.data.dataset import EpochSampler
+from her2core.errors import ConfigError, Her2Error, ManifestError, RunError, SplitError
+from her2core.networks.registry import build_network
+from her2core.runs.folder import RunDraft, list_runs, open_run
+from her2core.training.config import TrainConfig, load_config, make_config
+from her2core.training.fit import train
+from her2core.training.module import PatchClassifier
+
+
+def _config(manifest: Path, **changes) -> dict:
+    base = {
+        "name": "t",
+        "manifest": str(manifest),
+        "input": {"px": 64},
+        "network": {"name": "timm:resnet10t"},
+        "train": {"epochs": 3, "batch_size": 6, "warmup_epochs": 0.5},
+        "hardware": {"accelerator": "cpu"},
+    }
+    for key, value in changes.items():
+        base[key] = {**base[key], **value} if isinstance(value, dict) else value
+    return base
+
+
+def _command(config: dict, folder: Path, *extra: str) -> list[str]:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return [sys.executable, "-m", "her2core", "train", str(path), "--runs", str(folder / "runs"), "--quiet", *extra]
+
+
+def test_one_step_equals_plain_torch():
+    """The oracle: the same batch, loss, weights and AdamW by hand give the same parameters."""
+    import pytorch_lightning as pl
+
+    settings = TrainConfig(epochs=2, batch_size=4, lr=0.01, warmup_epochs=0, weight_decay=0.1, label_smoothing=0.1)
+    torch.manual_seed(0)
+    ours = build_network("timm:resnet10t", 3)
+    theirs = build_network("timm:resnet10t", 3)
+    theirs.load_state_dict(ours.state_dict())
+    # Adam's first step is nearly the gradient's sign: without the same memory layout, rounding would decide it.
+    theirs = theirs.to(memory_format=torch.channels_last)
+    images, targets = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 1])
+
+    module = PatchClassifier(ours, settings, class_counts=[10, 20, 30], steps_per_epoch=1, seed=0)
+    trainer = pl.Trainer(
+        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader([(images[i], targets[i]) for i in range(4)], batch_size=4)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(many workers|validation_step).*")
+        trainer.fit(module, loader)
+
+    decay = [p for p in theirs.parameters() if p.ndim > 1]
+    plain = [p for p in theirs.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=0.01)
+    theirs.train()
+    weight = torch.tensor([60 / 30, 60 / 60, 60 / 90])
+    F.cross_entropy(theirs(images.contiguous(memory_format=torch.channels_last)), targets, weight=weight, label_smoothing=0.1).backward()
+    optimizer.step()
+    for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_finished_run_is_whole(tiny_run):
+    assert open_run(tiny_run.path).info["status"] == "finished"
+    assert {p.name for p in tiny_run.path.iterdir()} == {
+        "run.json", "config.yaml", "splits.parquet", "history.csv", "events.jsonl", "model.safetensors",
+        "model.card.json", "predictions.parquet", "evaluation",
+    }  # fmt: skip
+    history = tiny_run.history
+    assert history["epoch"].tolist() == [0, 1]
+    for column in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy"):
+        assert history[column].notna().all()
+    assert set(tiny_run.predictions["split"]) == {"val", "test"}
+    parts = tiny_run.predictions.merge(tiny_run.splits, on="patch_id", suffixes=("", "_saved"))
+    assert (parts["split"] == parts["split_saved"]).all()
+    card = tiny_run.card
+    assert card["intended_use"].startswith("Research use only")
+    assert card["data"]["split_unit"] == "patient"
+    assert card["data"]["facts"]["synthetic"]
+    assert tiny_run.info["manifest_hash"]
+    assert tiny_run.info["packages"]["torch"] == torch.__version__.split("+")[0]
+    events = [json.loads(line)["event"] for line in (tiny_run.path / "events.jsonl").read_text().splitlines()]
+    assert events == ["started", "epoch", "epoch", "finished"]
+    assert [p.name for p in (tiny_run.path.parent / ".work").iterdir()] == []
+
+
+def test_same_seed_same_weights(tiny_manifest, tmp_path):
+    config = make_config(_config(tiny_manifest, train={"epochs": 1}))
+    a, b = (train(config, root=tmp_path / n, progress=False) for n in "ab")
+    assert a.card["weights_sha256"] == b.card["weights_sha256"]
+    other = train(config.model_copy(update={"seed": 5}), root=tmp_path / "c", progress=False)
+    assert other.card["weights_sha256"] != a.card["weights_sha256"]
+
+
+def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
+    """Killed for good after its first epoch, then given the same command: equal to the unbroken run, to the bit."""
+    config = _config(tiny_manifest, train={"epochs": 4, "freeze_epochs": 1})
+    unbroken = train(make_config(config), root=tmp_path / "unbroken", progress=False)
+
+    command = _command(config, tmp_path)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    work = tmp_path / "runs" / ".work"
+    deadline = time.monotonic() + 120
+    while not list(work.glob("*/checkpoints/last.ckpt")):
+        assert process.poll() is None, "finished before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with pytest.raises(RunError, match=f"process {process.pid}"):
+        train(make_config(config), root=tmp_path / "runs", progress=False)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list_runs(tmp_path / "runs") == ([], [])
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    (resumed,), problems = list_runs(tmp_path / "runs")
+    assert not problems
+    events = [json.loads(line)["event"] for line in (resumed.path / "events.jsonl").read_text().splitlines()]
+    assert "resumed" in events
+    assert resumed.card["weights_sha256"] == unbroken.card["weights_sha256"]
+    drop = ["seconds"]
+    pd.testing.assert_frame_equal(resumed.history.drop(columns=drop), unbroken.history.drop(columns=drop))
+    pd.testing.assert_frame_equal(resumed.predictions, unbroken.predictions)
+
+
+def test_two_processes_train_together(tiny_manifest, tmp_path):
+    """DDP on two CPU processes, by configuration alone: one run comes out, every training patch dealt to one of them."""
+    config = _config(
+        tiny_manifest,
+        train={"epochs": 2, "batch_size": 4, "freeze_epochs": 1},
+        hardware={"accelerator": "cpu", "devices": 2, "strategy": "ddp"},
+    )
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(_command(config, tmp_path, "--json"), capture_output=True, text=True, timeout=300, env=env)
+    assert done.returncode == 0, done.stderr
+    (run,), problems = list_runs(tmp_path / "runs")
+    assert not problems
+    assert json.loads(done.stdout.strip().splitlines()[-1])["run"] == str(run.path)
+    assert run.history["epoch"].tolist() == [0, 1]
+    assert run.history["train_loss"].notna().all()
+    assert len(run.predictions) == (run.splits["split"] != "train").sum()
+
+
+def test_sampler_deals_every_patch_to_one_process():
+    shares = [EpochSampler(21, seed=3, batch_size=5, rank=r, world_size=2) for r in range(2)]
+    for sampler in shares:
+        sampler.set_epoch(4)
+    a, b = ([i for i, _ in s] for s in shares)
+    assert len(a) == len(b) == 10
+    assert not set(a) & set(b)
+    assert {e for s in shares for _, e in s} == {4}
+    shares[0].set_epoch(5)
+    assert [i for i, _ in shares[0]] != a
+
+
+def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
+    from her2core.networks.weights import read_weights, save_weights
+
+    torch.manual_seed(1)
+    save_weights(build_network("resnet50", 3), tmp_path / "start.safetensors", half=False)
+    init = f"file:{tmp_path / 'start.safetensors'}"
+    settings = {"epochs": 2, "freeze_epochs": 1, "patience": 1, "monitor": "val_loss", "batch_size": 8}
+    config = make_config(_config(tiny_manifest, train=settings, network={"name": "resnet50", "init": init}))
+    import pytorch_lightning as pl
+
+    start = read_weights(tmp_path / "start.safetensors")
+    seen = {}
+
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer, module):
+            state = module.network.state_dict()
+            seen[trainer.current_epoch] = {
+                n: bool(torch.equal(state[n], start[n])) for n in ("stem.0.weight", "stem.1.running_mean", "layer4.0.conv1.weight")
+            }
+
+    original = pl.Trainer.__init__
+
+    def with_watch(self, *args, callbacks=(), **kwargs):
+        original(self, *args, callbacks=[*callbacks, Watch()], **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pl.Trainer, "__init__", with_watch)
+        train(config, root=tmp_path / "runs", progress=False)
+    assert all(seen[0].values())
+    assert not any(seen[1].values())
+
+
+def test_start_over_when_told_so(tiny_manifest, tmp_path):
+    config = make_config(_config(tiny_manifest, train={"epochs": 1}))
+    draft_names = []
+    original = RunDraft.finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDraft, "finish", lambda self, info: draft_names.append(self.path) or (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            train(config, root=tmp_path, progress=False)
+    assert list_runs(tmp_path) == ([], [])
+    assert RunDraft.finish is original
+    run = train(config, root=tmp_path, progress=False, fresh=True)
+    events = [json.loads(line)["event"] for line in (run.path / "events.jsonl").read_text().splitlines()]
+    assert events[0] == "started"
+    assert "resumed" not in events
+
+
+def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(tiny_manifest, tmp_path):
+    """The same run with and without the cache, to the bit."""
+    runs = [
+        train(make_config(_config(tiny_manifest, train={"epochs": 1}, hardware={"cache_gb": gb})), root=tmp_path / str(gb), progress=False)
+        for gb in (0.0, 4.0)
+    ]
+    assert runs[0].card["weights_sha256"] == runs[1].card["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bogus": 1}, "unknown field 'bogus'"),
+        ({"train": {"epoch": 3}}, "unknown field 'train.epoch'"),
+        ({"train": {"lr": -1}}, "train.lr"),
+        ({"train": {"epochs": 2, "freeze_epochs": 2}}, "freeze_epochs must be smaller"),
+        ({"name": "Has Spaces"}, "name"),
+        ({"split": {"unit": "tile"}}, "split.unit"),
+    ],
+)
+def test_wrong_configurations_are_named(tiny_manifest, change, says):
+    with pytest.raises(ConfigError, match=says):
+        make_config({**_config(tiny_manifest), **change})
+
+
+def test_overrides(tiny_manifest, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(_config(tiny_manifest)))
+    config = load_config(path, ["train.lr=0.5", "network.options.drop_rate=0.1", "hardware.devices=2"])
+    assert (config.train.lr, config.network.options, config.hardware.devices) == (0.5, {"drop_rate": 0.1}, 2)
+    with pytest.raises(ConfigError, match="equals sign"):
+        load_config(path, ["train.lr"])
+    with pytest.raises(ConfigError, match="--set name.x"):
+        load_config(path, ["name.x=1"])
+    path.write_text("a: [")
+    with pytest.raises(ConfigError, match="valid YAML"):
+        load_config(path)
+
+
+def test_released_configurations_are_valid():
+    found = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
+    assert {p.stem for p in found} >= {"demo", "tissue12", "her2st-erbb2"}
+    for path in found:
+        load_config(path)
+
+
+def test_bad_data_stops_before_training(tiny_manifest, tmp_path):
+    from her2core.data.manifest import read_manifest
+
+    manifest = read_manifest(tiny_manifest)
+    frame = manifest.frame.copy()
+    frame.loc[0, "path"] = "patches/gone.png"
+    from dataclasses import replace
+
+    replace(manifest, frame=frame).write(tmp_path / "m.parquet")
+    with pytest.raises(ManifestError, match=r"gone\.png"):
+        train(make_config(_config(tmp_path / "m.parquet")), root=tmp_path / "runs", progress=False)
+    few = manifest.subset(manifest.frame.groupby("label").head(2)["patch_id"])
+    few.write(tmp_path / "few.parquet")
+    with pytest.raises(SplitError, match="at least three patients"):
+        train(make_config(_config(tmp_path / "few.parquet")), root=tmp_path / "runs", progress=False)
+    with pytest.raises(Her2Error, match="no such file"):
+        train(make_config(_config(tmp_path / "none.parquet")), root=tmp_path / "runs", progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_class_weights_are_balanced():
+    module = PatchClassifier(build_network("timm:resnet10t", 2), TrainConfig(), class_counts=[30, 10], steps_per_epoch=1, seed=0)
+    np.testing.assert_allclose(module.class_weight, [40 / 60, 40 / 20])
