@@ -1,6 +1,6 @@
 # make app   install into .venv and open the dashboard
 # make test  install what the tests need into .venv and run them all
-# make released   train the released runs again (about two hours on two CPU cores)
+# make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -31,9 +31,9 @@ released: $(VENV)/.app
 	$(BIN)/her2 data import folder $(SHARED)/tissue_tiles --out data/tissue12.parquet --set mpp=0.25 --set source=BreastHistoNet
 	$(BIN)/her2 data import her2st $(SHARED)/her2st/data --out data/her2st.parquet
 	$(BIN)/her2 data demo --out data/demo
+	$(BIN)/her2 train configs/demo.yaml
 	$(BIN)/her2 train configs/tissue12.yaml
 	$(BIN)/her2 train configs/her2st-erbb2.yaml
-	$(BIN)/her2 train configs/demo.yaml
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -9,21 +9,29 @@ import pandas as pd
 import streamlit as st
 
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
-from her2core.errors import Her2Error
+from her2core.errors import Her2Error, RunError
 from her2core.predict import Predictor, load_predictor
-from her2core.runs.folder import Run, list_runs
+from her2core.runs.folder import Run, list_runs, open_run
 
 HOME = Path(__file__).resolve().parents[1]
 ROOTS = (HOME / "models", HOME / "runs")
 #: The run a newcomer sees first.
 FIRST = "demo"
+#: What the performance page reads of each table of the evaluation.
+TABLES = {
+    "metrics": {"unit", "metric", "class", "value", "low", "high", "resampled", "clusters", "n", "note"},
+    "confusion": {"unit", "true", "predicted", "count", "share_of_true"},
+    "units": {"unit", "assessed", "reason"},
+}
 
 
 @st.cache_data(ttl=20, max_entries=4, show_spinner=False)
 def run_names() -> tuple[dict[str, str], list[str]]:
     """Name -> path of each finished run, the demo first, and a sentence for each folder that is not one."""
     runs, problems = list_runs(*ROOTS)
-    names = {r.name: str(r.path) for r in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models"))}
+    names: dict[str, str] = {}
+    for run in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models")):
+        names[f"{run.name} ({run.path.parent.name})" if run.name in names else run.name] = str(run.path)
     return names, problems
 
 
@@ -40,17 +48,18 @@ def load_model(run: Run) -> Predictor:
 @st.cache_data(max_entries=16, show_spinner=False)
 def evaluation_table(path: str, name: str, changed: float) -> pd.DataFrame:
     """One table of a run's evaluation; ``changed`` is the file's time, so that a new evaluation is seen."""
-    return pd.read_csv(Path(path) / "evaluation" / f"{name}.csv", keep_default_na=True)
+    return open_run(path).table(name)
 
 
 def tables(run: Run) -> dict[str, pd.DataFrame]:
-    """metrics, confusion and units. Raises RunError when the run was not evaluated."""
+    """metrics, confusion and units. Raises RunError when the run was not evaluated, or not by this program."""
     found = {}
-    for name in ("metrics", "confusion", "units"):
+    for name, columns in TABLES.items():
         path = run.path / "evaluation" / f"{name}.csv"
-        if not path.is_file():
-            run.table(name)
-        found[name] = evaluation_table(str(run.path), name, path.stat().st_mtime)
+        found[name] = evaluation_table(str(run.path), name, path.stat().st_mtime if path.is_file() else 0.0)
+        if not columns <= set(found[name]) or found[name].empty:
+            raise RunError(expected=f"rows with {', '.join(sorted(columns))}", got="another table", where=str(path),
+                           fix="Take the run again from its source.")  # fmt: skip
     found["metrics"]["class"] = found["metrics"]["class"].fillna("")
     return found
 
@@ -58,8 +67,6 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
 @st.cache_data(max_entries=8, show_spinner="Drawing synthetic patches ...")
 def samples(path: str, per_class: int = 2) -> list[tuple[str, np.ndarray, str]]:
     """(name, uint8 RGB, true class) of synthetic patches; of held-out patients where the run is a synthetic one."""
-    from her2core.runs.folder import open_run
-
     run = open_run(path)
     facts = run.card["data"].get("facts", {})
     spec = CohortSpec(**facts["spec"]) if facts.get("synthetic") else CohortSpec()
@@ -75,8 +82,6 @@ def samples(path: str, per_class: int = 2) -> list[tuple[str, np.ndarray, str]]:
 
 def try_open(path: str) -> tuple[Run | None, str]:
     """The run, or the sentence that says why not."""
-    from her2core.runs.folder import open_run
-
     try:
         return open_run(path), ""
     except Her2Error as refused:

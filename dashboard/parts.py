@@ -53,11 +53,17 @@ def heading(title: str, run: Run) -> None:
 
 def interval(row: pd.Series) -> str:
     """A value with its interval, as text."""
+    value, bounds = value_and_bounds(row)
+    return f"{value} {bounds}" if value != "-" else bounds
+
+
+def value_and_bounds(row: pd.Series) -> tuple[str, str]:
+    """The two texts apart, for a large figure with its interval below."""
     if math.isnan(row["value"]):
-        return "not computable"
+        return "-", "not computable"
     if math.isnan(row["low"]):
-        return f"{row['value']:.1%} (no interval)"
-    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+        return f"{row['value']:.1%}", "(no interval)"
+    return f"{row['value']:.1%}", f"[{row['low']:.1%}, {row['high']:.1%}]"
 
 
 def download_table(label: str, table: pd.DataFrame, name: str) -> None:

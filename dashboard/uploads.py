@@ -6,6 +6,7 @@ the content and not at the name.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,21 +31,24 @@ class Upload:
 def safe_name(name: str, length: int = 60) -> str:
     """The last part of the name, printable characters only, shortened in the middle."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    clean = "".join(c for c in last if c.isprintable() and c not in "<>`$[]*_|~#").strip() or "unnamed"
+    clean = "".join(c for c in last if c.isprintable() and c not in "<>`$[]*|~#").strip() or "unnamed"
     return clean if len(clean) <= length else f"{clean[: length // 2]}...{clean[-length // 2 + 3 :]}"
 
 
 def accept(files) -> list[Upload]:
     """Decode each of the uploaded files (objects with ``name``, ``size`` and ``getvalue``); the rest go on."""
-    taken = []
-    for number, file in enumerate(files):
+    taken, seen = [], Counter()
+    for file in files[:MAX_FILES]:
         name = safe_name(file.name)
-        if number >= MAX_FILES:
-            taken.append(Upload(name, None, f"{name}: only the first {MAX_FILES} files are looked at. Upload the rest next."))
-            continue
+        seen[name] += 1
+        if seen[name] > 1:  # two files of one name, from two folders: each keeps its own row and its own answer
+            name = f"{name} ({seen[name]})"
         try:
             image = read_image(file.getvalue(), name=name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
             taken.append(Upload(name, image))
         except ImageError as refused:
             taken.append(Upload(name, None, str(refused)))
+    if len(files) > MAX_FILES:
+        said = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are looked at together. Upload the rest next."
+        taken.append(Upload("the rest", None, said))
     return taken

@@ -23,8 +23,8 @@ _HOME = {
     "train": "her2core.training.fit",
     "open_run": "her2core.runs.folder",
     "Run": "her2core.runs.folder",
-    "evaluate": "her2core.evaluate.evaluation",
-    "compare_runs": "her2core.evaluate.compare",
+    "evaluate": "her2core.evidence.evaluation",
+    "compare_runs": "her2core.evidence.compare",
     "StainNormalizer": "her2core.stain.macenko",
 }
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from her2core.data.importers import import_dataset
     from her2core.data.manifest import Manifest
     from her2core.data.splits import split_manifest
-    from her2core.evaluate.compare import compare_runs
-    from her2core.evaluate.evaluation import evaluate
+    from her2core.evidence.compare import compare_runs
+    from her2core.evidence.evaluation import evaluate
     from her2core.predict import Prediction, Predictor, load_predictor
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer

@@ -15,9 +15,17 @@ import click
 import yaml
 
 from her2core import __version__
-from her2core.errors import ConfigError, Her2Error
+from her2core.errors import ConfigError, Her2Error, ImageError, SplitError
+from her2core.wording import (
+    RESEARCH,
+    evidence_text,
+    manifest_facts,
+    manifest_text,
+    prediction_text,
+    run_text,
+    write_answers,
+)
 
-RESEARCH = "Research use only."
 MODELS, RUNS = Path("models"), Path("runs")
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer as one JSON document.")
 set_option = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; may be repeated.")
@@ -62,7 +70,7 @@ def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: b
         options["columns"] = _pairs(mapping)
     manifest = import_dataset(importer, root, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
     manifest.write(out)
-    _answer(as_json, _manifest_facts(manifest, out), _manifest_text(manifest, out))
+    _answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
 
 
 @data.command()
@@ -81,7 +89,7 @@ def demo(out: Path, as_json: bool, **spec) -> None:
     with click.progressbar(length=total, label="synthetic patches", file=sys.stderr) as bar:
         manifest = import_dataset("demo", out, progress=lambda done, _: bar.update(done - bar.pos), **spec)
     manifest.write(out / "manifest.parquet")
-    _answer(as_json, _manifest_facts(manifest, out / "manifest.parquet"), _manifest_text(manifest, out / "manifest.parquet"))
+    _answer(as_json, manifest_facts(manifest, out / "manifest.parquet"), manifest_text(manifest, out / "manifest.parquet"))
 
 
 @data.command()
@@ -96,6 +104,9 @@ def check(manifest: Path, split_path: Path | None, contents: bool, as_json: bool
     from her2core.data.manifest import read_manifest
 
     split = read_table(split_path)[0] if split_path else None
+    if split is not None and not {"patch_id", "split"} <= set(split):
+        raise SplitError(expected="columns patch_id and split", got=", ".join(map(str, split)), where=str(split_path),
+                         fix="her2 data split writes such a table.")  # fmt: skip
     findings = check_manifest(read_manifest(manifest), split, contents=contents)
     _answer(as_json, [f.as_dict() for f in findings], "\n".join(map(str, findings)) or "Nothing found.")
     return 1 if any(f.severity == "error" for f in findings) else 0
@@ -113,6 +124,8 @@ def split(manifest: Path, unit: str, seed: int, out: Path, as_json: bool) -> Non
     from her2core.data.manifest import read_manifest
     from her2core.data.splits import split_manifest, split_warnings
 
+    if out.suffix != ".parquet":
+        raise ConfigError(expected="a name ending in .parquet", got=out.name, where="--out", fix="Choose another name.")
     table = read_manifest(manifest)
     result = split_manifest(table, unit, seed=seed)
     write_parquet(out, result)
@@ -136,25 +149,32 @@ def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json
 
     run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)
     if run is not None:  # helper processes of a run over several devices have nothing to say
-        _answer(as_json, {"run": str(run.path), "warnings": list(run.warnings)}, _run_text(run))
+        _answer(as_json, {"run": str(run.path), "warnings": list(run.warnings)}, run_text(run))
 
 
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option("--resamples", default=2000, show_default=True)
+@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
+@click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
 @as_json
-def evaluate(source: Path, part: str, resamples: int, as_json: bool) -> None:
+def evaluate(source: Path, part: str, resamples: int, save: bool, as_json: bool) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
-    from her2core.evaluate.evaluation import evaluate as assess
+    from her2core.evidence.evaluation import evaluate as assess
+    from her2core.evidence.evaluation import evaluate_folder
+    from her2core.runs.folder import open_run
 
-    found = assess(source, part=part, resamples=resamples)
+    if save:
+        run = open_run(source)
+        found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
+    else:
+        found = assess(source, part=part, resamples=resamples)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
     value = {"part": part, "metrics": rows, "confusion": confusion, "units": units, "warnings": list(found.warnings),
              "notice": RESEARCH}  # fmt: skip
-    _answer(as_json, value, _evidence_text(found))
+    _answer(as_json, value, evidence_text(found))
 
 
 @cli.command()
@@ -163,7 +183,7 @@ def evaluate(source: Path, part: str, resamples: int, as_json: bool) -> None:
 @as_json
 def compare(first: Path, second: Path, as_json: bool) -> None:
     """Paired differences of two runs tested on the same patches."""
-    from her2core.evaluate.compare import compare_runs
+    from her2core.evidence.compare import compare_runs
 
     result = compare_runs(first, second)
     lines = [f"first: {result.first}", f"second: {result.second} ({result.note})"]
@@ -186,8 +206,8 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
     """Class probabilities of patches (files or folders); a file that cannot be read is named and the rest go on."""
     from her2core.predict import load_predictor
 
-    predictor = load_predictor(run)
     files = _image_files(images)
+    predictor = load_predictor(run)
     answers = []
     with click.progressbar(length=len(files), label="patches", file=sys.stderr) as bar:
         for start in range(0, len(files), 64):
@@ -196,8 +216,8 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
             bar.update(len(batch))
     plain = [a.as_dict() for a in answers]
     if out:
-        _write_answers(plain, predictor.classes, out)
-    _answer(as_json, plain, "\n".join([_prediction_text(a) for a in answers] + [RESEARCH]))
+        write_answers(plain, predictor.classes, out)
+    _answer(as_json, plain, "\n".join([prediction_text(a) for a in answers] + [RESEARCH]))
     return 1 if any(a.error for a in answers) else 0
 
 
@@ -249,7 +269,7 @@ def show(run: Path, as_json: bool) -> None:
     from her2core.runs.folder import open_run
 
     opened = open_run(run)
-    _answer(as_json, {"run": opened.info, "card": opened.card}, _run_text(opened))
+    _answer(as_json, {"run": opened.info, "card": opened.card}, run_text(opened))
 
 
 @runs.command()
@@ -290,6 +310,8 @@ def main() -> None:
         _fail(wants_json, misused.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):
         _fail(wants_json, "Stopped.", 1)
+    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as refused:
+        _fail(wants_json, f"The system refused: {refused}. Choose a place that can be written.", 1)
     except Exception as broken:
         traceback.print_exc()
         _fail(wants_json, f"This is a fault of her2core, not yours: {type(broken).__name__}: {broken}", 2)
@@ -311,7 +333,12 @@ def _pairs(words, *, parse: bool = False) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals:
             raise ConfigError(expected="NAME=VALUE", got=repr(word), where="options", fix="Put an equals sign between.")
-        pairs[name] = yaml.safe_load(value) if parse else value
+        try:
+            pairs[name] = yaml.safe_load(value) if parse else value
+        except yaml.YAMLError:
+            raise ConfigError(
+                expected="a YAML value", got=repr(value), where=name, fix="Quote it, or close its brackets."
+            ) from None
     return pairs
 
 
@@ -324,69 +351,10 @@ def _image_files(paths: tuple[Path, ...]) -> list[Path]:
             files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         else:
             files.append(path)
+    if not files:
+        raise ImageError(expected="at least one image", got="none", where=", ".join(map(str, paths)),
+                         fix=f"Name files or a folder with {', '.join(SUFFIXES)}.")  # fmt: skip
     return files
-
-
-def _write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> None:
-    import pandas as pd
-
-    from her2core.data.files import write_via_temporary
-
-    rows = [
-        {
-            "name": p["name"],
-            "label": p["label"],
-            **{f"prob_{c}": p["probabilities"].get(c) for c in classes},
-            "usable": p["usable"],
-            "flags": " ".join(p["flags"]),
-            "error": p["error"],
-            "model": p["model"],
-            "notice": RESEARCH,
-        }
-        for p in plain
-    ]
-    write_via_temporary(out, lambda t: pd.DataFrame(rows).to_csv(t, index=False))
-
-
-def _prediction_text(answer) -> str:
-    if answer.error:
-        return f"{answer.name}: not read. {answer.error}"
-    shares = ", ".join(f"{c} {p:.3f}" for c, p in zip(answer.classes, answer.probabilities, strict=True))
-    notes = f" ({'; '.join(answer.notes)})" if answer.flags else ""
-    return f"{answer.name}: {answer.label if answer.usable else 'not judged'} [{shares}]{notes}"
-
-
-def _manifest_facts(manifest, out: Path) -> dict:
-    counts = manifest.frame["label"].value_counts()
-    return {
-        "path": str(out),
-        "patches": len(manifest),
-        "patients": int(manifest.frame["patient_id"].nunique()) if manifest.patients_known else None,
-        "classes": {c: int(counts.get(c, 0)) for c in manifest.classes},
-        "hash": manifest.content_hash(),
-        "facts": manifest.facts,
-    }
-
-
-def _manifest_text(manifest, out: Path) -> str:
-    facts = _manifest_facts(manifest, out)
-    patients = f"{facts['patients']} patients" if facts["patients"] else "patients unknown: no patient-level claim possible"
-    return f"{out}: {len(manifest)} patches, {patients}; " + ", ".join(f"{n} {c}" for c, n in facts["classes"].items())
-
-
-def _run_text(run) -> str:
-    card = run.card
-    lines = [f"{run.path}: {card['title']}", f"  classes: {', '.join(run.classes)}", f"  {card['intended_use']}"]
-    return "\n".join(lines + [f"  limit: {limit}" for limit in card["limits"]])
-
-
-def _evidence_text(found) -> str:
-    lines = [f"warning: {w}" for w in found.warnings]
-    lines += [f"{u.unit}: {u.reason}" for u in found.units.itertuples() if not u.assessed]
-    for row in found.metrics.itertuples():
-        name = f"{row.metric} of {row[3]}" if row[3] else row.metric
-        lines.append(f"{row.unit:8}{name:44}{row.value:.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.note}".rstrip())
-    return "\n".join([*lines, RESEARCH])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,9 @@ def codes(findings: list[Finding]) -> list[str]:
 def only(findings: list[Finding], code: str) -> Finding:
     assert codes(findings) == [code]
     found = findings[0]
-    assert found.expected and found.got and found.fix.endswith(".")
+    assert found.expected
+    assert found.got
+    assert found.fix.endswith(".")
     assert str(found) == f"{code} ({found.severity}): expected {found.expected}, got {found.got}. {found.fix}"
     assert found.as_dict()["code"] == code
     return found
@@ -68,17 +70,20 @@ def test_missing_files(clean):
     (clean.root / "positive-3-1.png").unlink()
     found = only(check_manifest(clean), "missing-files")
     assert found.severity == "error"
-    assert found.rows == ("positive-3-1.png",) and found.count == 1
+    assert found.rows == ("positive-3-1.png",)
+    assert found.count == 1
     assert str(clean.root / "positive-3-1.png") in found.got
 
 
 def test_empty_class_is_a_warning_and_an_error_when_one_class_is_left(clean):
     two = clean.subset(clean.frame.loc[clean.frame["label"] != "equivocal", "patch_id"])
     found = only(check_manifest(two), "empty-class")
-    assert found.severity == "warning" and "equivocal" in found.got
+    assert found.severity == "warning"
+    assert "equivocal" in found.got
     one = clean.subset(clean.frame.loc[clean.frame["label"] == "positive", "patch_id"])
     found = only(check_manifest(one), "empty-class")
-    assert found.severity == "error" and "negative, equivocal" in found.got
+    assert found.severity == "error"
+    assert "negative, equivocal" in found.got
 
 
 def test_few_patients_counts_patients_not_patches(clean):
@@ -87,30 +92,43 @@ def test_few_patients_counts_patients_not_patches(clean):
         clean.frame.loc[(clean.frame["label"] != "positive") | clean.frame["patient_id"].isin(names), "patch_id"]
     )
     found = only(check_manifest(few), "few-patients")
-    assert found.got == "9 of positive" and found.count == 18
+    assert found.got == "9 of positive"
+    assert found.count == 18
     enough = clean.subset(clean.frame.loc[~clean.frame["patient_id"].isin(["positive-0", "positive-1"]), "patch_id"])
     assert check_manifest(enough) == []
 
 
 def test_unknown_patients(clean):
     found = only(check_manifest(changed(clean, slice(0, 3), patient_id="unknown")), "unknown-patients")
-    assert found.count == 4 and "no patient-level claim" in found.fix
+    assert found.count == 4
+    assert "no patient-level claim" in found.fix
     assert found.rows == tuple(clean.frame["patch_id"].head(4))
 
 
 @pytest.mark.parametrize(
     ("score", "ish", "label"),
-    [("3+", "negative", "positive"), ("0", "positive", "negative"), ("1+", "positive", "negative"), ("0", "unknown", "positive")],
+    [
+        ("3+", "negative", "positive"),
+        ("0", "positive", "negative"),
+        ("1+", "positive", "negative"),
+        ("0", "unknown", "positive"),
+    ],
 )
 def test_label_conflict(clean, score, ish, label):
     rows = clean.frame["patient_id"] == f"{label}-0"
     found = only(check_manifest(changed(clean, rows, her2_ihc=score, ish=ish)), "label-conflict")
-    assert found.count == 2 and "never resolves them silently" in found.fix
+    assert found.count == 2
+    assert "never resolves them silently" in found.fix
 
 
 @pytest.mark.parametrize(
     ("score", "ish", "label"),
-    [("3+", "positive", "positive"), ("0", "negative", "negative"), ("2+", "positive", "equivocal"), (None, "positive", "negative")],
+    [
+        ("3+", "positive", "positive"),
+        ("0", "negative", "negative"),
+        ("2+", "positive", "equivocal"),
+        (None, "positive", "negative"),
+    ],
 )
 def test_no_label_conflict(clean, score, ish, label):
     rows = clean.frame["patient_id"] == f"{label}-0"
@@ -120,12 +138,14 @@ def test_no_label_conflict(clean, score, ish, label):
 def test_patient_with_two_labels(clean):
     rows = clean.frame["patch_id"] == "negative-0-0.png"
     found = only(check_manifest(changed(clean, rows, label="positive", her2_ihc="3+")), "patient-with-two-labels")
-    assert found.count == 2 and "negative-0" in found.got
+    assert found.count == 2
+    assert "negative-0" in found.got
 
 
 def test_missing_mpp_is_only_information(clean):
     found = only(check_manifest(changed(clean, slice(0, 0), mpp=np.nan)), "missing-mpp")
-    assert found.severity == "info" and found.count == 1
+    assert found.severity == "info"
+    assert found.count == 1
 
 
 def test_site_confounded_with_a_class(clean):
@@ -145,7 +165,8 @@ def test_a_leak_of_patient_and_slide_is_found_and_unknown_ids_are_no_leak(clean)
     split.loc[0, "split"] = {"train": "test", "val": "test", "test": "train"}[split["split"].iloc[0]]
     findings = check_manifest(clean, split)
     assert codes(findings) == ["patient-leak", "slide-leak"]
-    assert findings[0].got == "1 in several, the first: negative-0" and findings[0].count == 2
+    assert findings[0].got == "1 in several, the first: negative-0"
+    assert findings[0].count == 2
     assert set(findings[0].rows) == {"negative-0-0.png", "negative-0-1.png"}
     nameless = changed(clean, patient_id="unknown", slide_id="unknown")
     assert codes(check_manifest(nameless, split)) == ["unknown-patients"]
@@ -178,13 +199,23 @@ def test_findings_come_errors_first_and_list_at_most_twenty_rows(clean):
     (clean.root / "positive-3-1.png").unlink()
     findings = check_manifest(broken)
     assert [f.severity for f in findings] == ["error", "warning", "info"]
-    assert findings[2].count == len(clean) == 72 and len(findings[2].rows) == 20
+    assert findings[2].count == len(clean) == 72
+    assert len(findings[2].rows) == 20
 
 
 def test_windows_of_one_image_are_not_called_copies(tmp_path):
     (tmp_path / "s.png").write_bytes(b"x")
     frame = pd.DataFrame(
-        {"path": "s.png", "label": ["a", "b"], "x": [0, 8], "y": 0, "width": 8, "height": 8, "mpp": 1.0, "patient_id": "p"}
+        {
+            "path": "s.png",
+            "label": ["a", "b"],
+            "x": [0, 8],
+            "y": 0,
+            "width": 8,
+            "height": 8,
+            "mpp": 1.0,
+            "patient_id": "p",
+        }
     )
     manifest = build_manifest(frame, root=tmp_path, scheme=declared_scheme("s", ("a", "b"), ""))
     assert "identical-images" not in codes(check_manifest(manifest, contents=True))

@@ -41,8 +41,11 @@ def test_a_table_becomes_a_manifest_with_all_columns_in_order_and_the_rest_behin
     assert list(made.frame.columns) == [*COLUMNS, "age"]
     assert made.classes == ("a", "b")
     assert list(made.frame["patch_id"]) == ["1.png", "2.png"]
-    assert set(made.frame[["patient_id", "slide_id", "site", "scanner", "ish", "source"]].to_numpy().ravel()) == {UNKNOWN}
-    assert made.frame["mpp"].isna().all() and made.frame["her2_ihc"].isna().all()
+    assert set(made.frame[["patient_id", "slide_id", "site", "scanner", "ish", "source"]].to_numpy().ravel()) == {
+        UNKNOWN
+    }
+    assert made.frame["mpp"].isna().all()
+    assert made.frame["her2_ihc"].isna().all()
     assert not made.patients_known
     assert len(made) == 2
 
@@ -62,7 +65,9 @@ def test_the_caller_s_table_is_left_alone():
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_round_trip_keeps_hash_scheme_facts_and_every_cell(tmp_path, suffix):
-    made = Manifest(manifest().frame, SCHEMES["paper3"], tmp_path / "images", {"thresholds": [73.2, 95.0], "licence": "é"})
+    made = Manifest(
+        manifest().frame, SCHEMES["paper3"], tmp_path / "images", {"thresholds": [73.2, 95.0], "licence": "é"}
+    )
     path = made.write(tmp_path / "tables" / f"m.{suffix}")
     back = read_manifest(path)
     assert back.content_hash() == made.content_hash()
@@ -80,7 +85,9 @@ def test_a_round_trip_keeps_hash_scheme_facts_and_every_cell(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_round_trip_keeps_declared_classes_even_those_that_look_empty_or_like_numbers(tmp_path, suffix):
     scheme = declared_scheme("mine", ("NA", "0", "null", "1.0"), "awkward names")
-    frame = pd.DataFrame({"path": ["1.png", "2.png", "3.png"], "label": ["NA", "0", "1.0"], "patch_id": ["1", "02", "3"]})
+    frame = pd.DataFrame(
+        {"path": ["1.png", "2.png", "3.png"], "label": ["NA", "0", "1.0"], "patch_id": ["1", "02", "3"]}
+    )
     made = build_manifest(frame, root=tmp_path, scheme=scheme)
     back = read_manifest(made.write(tmp_path / f"m.{suffix}"))
     assert back.scheme == scheme
@@ -144,7 +151,9 @@ def test_the_hash_sees_the_classes_and_their_order():
 @given(seed=st.integers(0, 10**6), rows=st.integers(2, 12))
 @settings(max_examples=30, deadline=None)
 def test_the_hash_is_the_same_for_any_row_order(seed, rows):
-    frame = pd.DataFrame({"path": [f"{i}.png" for i in range(rows)], "label": ["a", "b"] * (rows // 2) + ["a"] * (rows % 2)})
+    frame = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(rows)], "label": ["a", "b"] * (rows // 2) + ["a"] * (rows % 2)}
+    )
     shuffled = frame.sample(frac=1, random_state=seed)
     one, two = (build_manifest(f, root=".") for f in (frame, shuffled))
     assert one.content_hash() == two.content_hash()
@@ -178,7 +187,8 @@ def test_scores_and_labels_that_came_as_numbers_are_text():
     made = build_manifest(frame, root=".")
     assert made.classes == ("0", "1")
     assert list(made.frame["label"]) == ["0", "1", "1"]
-    assert made.frame["her2_ihc"].iloc[0] == "0" and pd.isna(made.frame["her2_ihc"].iloc[1])
+    assert made.frame["her2_ihc"].iloc[0] == "0"
+    assert pd.isna(made.frame["her2_ihc"].iloc[1])
 
 
 REFUSED = {
@@ -186,7 +196,10 @@ REFUSED = {
     "no label": (table(label=None, her2_ihc=None), "a column 'label'.*--map"),
     "empty table": (table().head(0), "at least one row"),
     "empty path": (table(path=["a", "b", None, "d"]), "row 3: expected a path in every row"),
-    "empty label": (table(label=["negative", "equivocal", None, "positive"]), "row 3: expected a label out of negative"),
+    "empty label": (
+        table(label=["negative", "equivocal", None, "positive"]),
+        "row 3: expected a label out of negative",
+    ),
     "bad score": (table(her2_ihc=["0", "1+", "2", "3+"]), r"row 3: expected a HER2 IHC score.*'2' \(1 such rows\)"),
     "bad ish": (table(ish=["unknown", "amplified", "unknown", "amplified"]), r"row 2: .*'amplified' \(2 such rows\)"),
     "mpp of zero": (table(mpp=[0.25, 0, 0.25, 0.25]), "row 2: expected microns per pixel.*got"),
@@ -198,7 +211,10 @@ REFUSED = {
     "one class": (table(label=["negative"] * 4), "at least two classes.*negative"),
     "window in part": (table(x=[1] * 4, y=[1] * 4), "all of x, y, width and height.*only x, y"),
     "window not a number": (table(x=[1, 1, "left", 1], y=1, width=8, height=8), "row 3: expected x and y from 0.*left"),
-    "window half empty": (table(x=[1, 2, 3, 4], y=1, width=[8, None, 8, 8], height=8), "row 2: expected x and y from 0"),
+    "window half empty": (
+        table(x=[1, 2, 3, 4], y=1, width=[8, None, 8, 8], height=8),
+        "row 2: expected x and y from 0",
+    ),
     "window before the edge": (table(x=[1, 2, 3, -4], y=1, width=8, height=8), "row 4: .*'-4'"),
     "window of no width": (table(x=[1, 2, 3, 4], y=1, width=[0, 8, 8, 8], height=8), "row 1: expected x and y from 0"),
 }
@@ -215,7 +231,9 @@ def test_a_broken_table_is_refused_by_file_and_row_with_the_way_out(case):
 
 def test_a_label_outside_the_declared_scheme_is_refused_by_row():
     frame = table(label=["negative", "negative", "unsure", "positive"])
-    with pytest.raises(ManifestError, match=r"mine.csv, row 3: expected a label out of negative, equivocal, positive.*unsure"):
+    with pytest.raises(
+        ManifestError, match=r"mine.csv, row 3: expected a label out of negative, equivocal, positive.*unsure"
+    ):
         build_manifest(frame, root=".", scheme=SCHEMES["paper3"], where="mine.csv")
 
 
@@ -245,7 +263,9 @@ def test_windows_style_paths_are_read_on_any_system(tmp_path):
 
 
 def test_an_absolute_path_does_not_start_from_the_root(tmp_path):
-    made = build_manifest(pd.DataFrame({"path": [str(tmp_path / "1.png"), "2.png"], "label": ["a", "b"]}), root="elsewhere")
+    made = build_manifest(
+        pd.DataFrame({"path": [str(tmp_path / "1.png"), "2.png"], "label": ["a", "b"]}), root="elsewhere"
+    )
     assert made.file(made.frame["path"].iloc[0]) == tmp_path / "1.png"
     assert made.file("2.png").parts[0] == "elsewhere"
 
@@ -261,7 +281,8 @@ def test_subset_keeps_only_the_patches_named():
     made = manifest()
     part = made.subset(["b/3.png", "a/1.png"])
     assert list(part.frame["patch_id"]) == ["a/1.png", "b/3.png"]
-    assert part.scheme is made.scheme and part.root == made.root
+    assert part.scheme is made.scheme
+    assert part.root == made.root
 
 
 def test_only_two_kinds_of_files_are_written(tmp_path):
@@ -313,7 +334,9 @@ def test_a_file_that_is_no_manifest_is_refused_by_name(tmp_path, name, message):
 
 def test_a_foreign_csv_without_sidecar_is_a_manifest(tmp_path):
     path = tmp_path / "m.csv"
-    path.write_text("path,label,patient_id,mpp,her2_ihc\n1.png,negative,007,NA,0\n2.png,equivocal,,0.5,2+\n", encoding="utf-8-sig")
+    path.write_text(
+        "path,label,patient_id,mpp,her2_ihc\n1.png,negative,007,NA,0\n2.png,equivocal,,0.5,2+\n", encoding="utf-8-sig"
+    )
     made = read_manifest(path)
     assert made.scheme is SCHEMES["paper3"]
     assert list(made.frame["patient_id"]) == ["007", UNKNOWN]

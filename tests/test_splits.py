@@ -79,7 +79,9 @@ def test_every_patch_once_groups_whole_and_fractions_within_one_group_a_class(co
             assert abs(dealt[name] - fraction * len(groups)) <= 1 + 1e-9
 
 
-@given(seed=st.integers(0, 2**32), order=st.integers(0, 10**6), unit=st.sampled_from(["patient", "slide", "patch_random"]))
+@given(
+    seed=st.integers(0, 2**32), order=st.integers(0, 10**6), unit=st.sampled_from(["patient", "slide", "patch_random"])
+)
 @few
 def test_the_same_seed_gives_the_same_split_whatever_the_row_order(seed, order, unit):
     manifest = cohort((4, 6, 5))
@@ -153,7 +155,9 @@ def test_a_unit_that_is_not_known_in_every_row_is_refused(unit, column):
     manifest = cohort()
     frame = manifest.frame.copy()
     frame.loc[[2, 5], column] = "unknown"
-    with pytest.raises(SplitError, match=f"split by {unit}: expected a known {unit} in every row, got 2 rows") as refused:
+    with pytest.raises(
+        SplitError, match=f"split by {unit}: expected a known {unit} in every row, got 2 rows"
+    ) as refused:
         split_manifest(Manifest(frame, manifest.scheme, manifest.root), unit)
     assert "patch_random" in refused.value.fix
 
@@ -222,7 +226,9 @@ def test_what_a_split_cannot_claim_is_said_and_a_clean_one_says_nothing():
     assert split_warnings(manifest, split_manifest(manifest), "patient") == []
     random = split_manifest(manifest, "patch_random")
     assert split_warnings(manifest, random, "patch_random") == [PATCH_RANDOM_WARNING, SAME_PATIENT_WARNING]
-    by_slide = manifest.frame[["patch_id"]].assign(split=np.where(manifest.frame["slide_id"].str.endswith("s0"), "train", "test"))
+    by_slide = manifest.frame[["patch_id"]].assign(
+        split=np.where(manifest.frame["slide_id"].str.endswith("s0"), "train", "test")
+    )
     assert split_warnings(manifest, by_slide, "slide") == [SAME_PATIENT_WARNING]
     nameless = cohort(patient_id=None)
     assert split_warnings(nameless, split_manifest(nameless, "slide"), "slide") == [UNKNOWN_PATIENT_WARNING]

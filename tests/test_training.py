@@ -122,7 +122,7 @@ def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     work = tmp_path / "runs" / ".work"
     deadline = time.monotonic() + 120
-    while not list(work.glob("*/checkpoints/last.ckpt")):
+    while not list(work.glob("*.checkpoints/last.ckpt")):
         assert process.poll() is None, "finished before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -206,20 +206,25 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     assert not any(seen[1].values())
 
 
-def test_start_over_when_told_so(tiny_manifest, tmp_path):
+@pytest.mark.parametrize("fresh", [False, True])
+def test_stopped_in_the_last_act(tiny_manifest, tmp_path, fresh):
+    """All epochs done, killed before the run came into sight: the same command finishes it, or starts over when told."""
     config = make_config(_config(tiny_manifest, train={"epochs": 1}))
-    draft_names = []
-    original = RunDraft.finish
+
+    def disk_full(self, info):
+        raise OSError("disk full")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunDraft, "finish", lambda self, info: draft_names.append(self.path) or (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(RunDraft, "finish", disk_full)
         with pytest.raises(OSError, match="disk full"):
             train(config, root=tmp_path, progress=False)
     assert list_runs(tmp_path) == ([], [])
-    assert RunDraft.finish is original
-    run = train(config, root=tmp_path, progress=False, fresh=True)
+    run = train(config, root=tmp_path, progress=False, fresh=fresh)
     events = [json.loads(line)["event"] for line in (run.path / "events.jsonl").read_text().splitlines()]
-    assert events[0] == "started"
-    assert "resumed" not in events
+    assert events == (["started", "epoch", "finished"] if fresh else ["started", "epoch", "resumed", "finished"])
+    assert run.info["best_epoch"] == 0
+    assert run.info["epochs_trained"] == 1
+    assert list((tmp_path / ".work").iterdir()) == []
 
 
 def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(tiny_manifest, tmp_path):

@@ -23,6 +23,6 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: Liter
             hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_xaxes(title="predicted", side="bottom", tickangle=-40 if len(classes) > 4 else 0)
-    figure.update_yaxes(title="true", autorange="reversed")
+    figure.update_xaxes(title="predicted", type="category", side="bottom", tickangle=-40 if len(classes) > 4 else 0)
+    figure.update_yaxes(title="true", type="category", autorange="reversed")
     return plain(figure, height=120 + 48 * min(len(classes), 10))

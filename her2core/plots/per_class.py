@@ -23,5 +23,5 @@ def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure
             hovertemplate=f"{name}: {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
-    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(classes))
+    figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=list(classes))
     return plain(figure, height=80 + 34 * len(classes))

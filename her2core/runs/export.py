@@ -26,6 +26,10 @@ def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
             expected="the weights that the card names", got="other bytes", where=str(run.path / "model.safetensors"),
             fix="Take the run again from its source.",
         )  # fmt: skip
+    if target.resolve().is_relative_to(run.path.resolve()):
+        raise RunError(
+            expected="a folder outside the run", got="one inside it", where=str(target), fix="Choose another place."
+        )
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

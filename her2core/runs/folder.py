@@ -1,6 +1,6 @@
 """What is a run, on disk? A folder that is drafted out of sight, finished by one rename, and opened with suspicion.
 
-    <root>/.work/<network>_<data>_<hash>/      a draft: never listed, resumable, checkpoints/ inside
+    <root>/.work/<network>_<data>_<hash>/      a draft: never listed, resumable; its checkpoints stand beside it
     <root>/<time>_<network>_<data>_<hash>/     a finished run
 
 Pages that review results read only these tables; nothing here needs torch.
@@ -25,7 +25,17 @@ from her2core.errors import Her2Error, RunError
 
 SCHEMA_VERSION = 1
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", "model.safetensors", "model.card.json")
-CARD_FIELDS = ("classes", "network", "input", "stain", "temperature", "weights_sha256", "data", "intended_use")
+CARD_FIELDS = ("title", "limits", "classes", "temperature", "weights_sha256", "intended_use")
+#: Sections of the card, and what each must hold for the weights to be used and the run to be shown.
+CARD_SECTIONS = {
+    "network": ("name", "options"),
+    "input": ("px", "mean", "std"),
+    "stain": ("reference",),
+    "scheme": ("meaning", "is_her2"),
+    "data": ("split_unit", "sources", "patches"),
+}
+#: Columns of the evaluation's tables that are names, even where a class is called 0.
+NAMES = ("unit", "metric", "class", "true", "predicted", "resampled", "note", "reason")
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,9 @@ class Run:
         if not path.is_file():
             raise RunError(
                 expected=f"evaluation/{name}.csv", got="no such file", where=str(self.path),
-                fix=f"Run: her2 evaluate {self.path}",
+                fix=f"Run: her2 evaluate --save {self.path}",
             )  # fmt: skip
-        return read_table(path)[0]
+        return read_table(path, text=NAMES, own=True)[0]
 
 
 class RunDraft:
@@ -78,7 +88,7 @@ class RunDraft:
     def __init__(self, root: Path, key: str) -> None:
         self.root, self.key = Path(root), key
         self.path = self.root / ".work" / key
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints = self.root / ".work" / f"{key}.checkpoints"
 
     def open(self, *, fresh: bool) -> bool:
         """Claim the draft; True when there is a checkpoint to resume from. Raises RunError when it is being trained."""
@@ -88,8 +98,11 @@ class RunDraft:
                 expected="a draft that no other process trains", got=f"process {other} at work on it", where=str(self.path),
                 fix="Wait for it, or stop it first.",
             )  # fmt: skip
-        if fresh and self.path.exists():
-            shutil.rmtree(self.path)
+        if fresh:
+            shutil.rmtree(self.path, ignore_errors=True)
+        if not self.path.exists():  # checkpoints without a draft are what a finished run left behind
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_json(claim, {"pid": os.getpid(), "host": socket.gethostname(), "started": _process_start(os.getpid())})
         return (self.checkpoints / "last.ckpt").is_file()
@@ -115,14 +128,11 @@ class RunDraft:
         if missing:
             raise RunError(expected="a whole run", got=f"no {missing[0]}", where=str(self.path), fix="Train it again.")
         target = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{self.key}"
-        kept = self.root / ".work" / f"{self.key}.checkpoints"
-        shutil.rmtree(kept, ignore_errors=True)
-        os.replace(self.checkpoints, kept)
         (self.path / "claim.json").unlink(missing_ok=True)
         self.event("finished", run=target.name)
         write_json(self.path / "run.json", {"schema_version": SCHEMA_VERSION, **info, "status": "finished"})
         os.replace(self.path, target)
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
         return open_run(target)
 
 
@@ -155,6 +165,9 @@ def open_run(path: str | os.PathLike) -> Run:
                        fix="Take the run again from its source.")  # fmt: skip
     card = _json(path / "model.card.json")
     lacking = [f for f in CARD_FIELDS if f not in card]
+    for section, fields in CARD_SECTIONS.items():
+        held = card.get(section)
+        lacking += [f"{section}.{f}" for f in fields if f not in held] if isinstance(held, dict) else [section]
     classes, temperature = card.get("classes"), card.get("temperature")
     named = isinstance(classes, list) and len(set(map(str, classes))) >= 2 and all(isinstance(c, str) for c in classes)
     warm = isinstance(temperature, int | float) and 0 < temperature < float("inf")

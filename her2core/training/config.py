@@ -157,4 +157,9 @@ def _apply(content: dict, override: str) -> None:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
             raise ConfigError(expected=f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name.")
-    content[last] = yaml.safe_load(value)
+    try:
+        content[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(
+            expected="a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
+        ) from None

@@ -28,7 +28,7 @@ from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
 from her2core.data.splits import split_manifest, split_warnings
 from her2core.errors import ManifestError, NetworkError
-from her2core.evaluate.calibration import fit_temperature
+from her2core.evidence.calibration import fit_temperature
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import Run, RunDraft
@@ -120,7 +120,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         "epochs_trained": trainer.current_epoch,
         config.train.monitor: keep.best,
     }
-    from her2core.evaluate.evaluation import evaluate_folder
+    from her2core.evidence.evaluation import evaluate_folder
 
     evaluate_folder(draft.path, card, notes)
     return draft.finish(info)

@@ -44,7 +44,11 @@ if files:
     if not patches:
         st.stop()
 else:
-    patches = [Upload(name, image) for name, image, _ in samples(str(run.path))]
+    try:
+        patches = [Upload(name, image) for name, image, _ in samples(str(run.path))]
+    except Her2Error as refused:
+        st.error(f"No samples for this run: {refused}")
+        st.stop()
     st.caption("No patch uploaded: showing synthetic samples, drawn by a program.")
 
 chosen = st.selectbox("Patch", range(len(patches)), format_func=lambda i: patches[i].name, key="patch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.loaders import tables
-from dashboard.parts import NOTICE, download_table, heading, interval
+from dashboard.parts import NOTICE, download_table, heading, interval, value_and_bounds
 from her2core.errors import Her2Error
 from her2core.plots.confusion import confusion_figure
 from her2core.plots.per_class import per_class_figure
@@ -47,7 +47,7 @@ if note:
 
 for column, (metric, name) in zip(st.columns(len(NAMES)), NAMES.items(), strict=True):
     row = metrics[metrics["metric"] == metric].iloc[0]
-    value, _, bounds = interval(row).partition(" ")
+    value, bounds = value_and_bounds(row)
     column.metric(name, value, help=f"{name} by {unit}, {bounds}", border=True)
     column.caption(bounds)
 

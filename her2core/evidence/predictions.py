@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evaluate.calibration import probabilities
+from her2core.evidence.calibration import probabilities
 
 UNKNOWN = "unknown"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evaluate.predictions import UNKNOWN, Predictions
+from her2core.evidence.predictions import UNKNOWN, Predictions
 
 UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 

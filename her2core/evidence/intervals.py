@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from her2core.evaluate.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
-from her2core.evaluate.predictions import Predictions
+from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
+from her2core.evidence.predictions import Predictions
 
 MIN_CLUSTERS = 5
 PATCH_RESAMPLING = "resamples patches, which are not independent: the interval is too narrow"

@@ -10,11 +10,11 @@ import pandas as pd
 
 from her2core.data.files import read_table, write_via_temporary
 from her2core.errors import EvaluationError
-from her2core.evaluate.aggregate import aggregate
-from her2core.evaluate.calibration import expected_calibration_error
-from her2core.evaluate.intervals import metric_table
-from her2core.evaluate.metrics import confusion
-from her2core.evaluate.predictions import Predictions, read_predictions
+from her2core.evidence.aggregate import aggregate
+from her2core.evidence.calibration import expected_calibration_error
+from her2core.evidence.intervals import metric_table
+from her2core.evidence.metrics import confusion
+from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.runs.folder import Run, open_run
 
 UNITS = ("patch", "slide", "patient")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evaluate.intervals import clusters, draws
-from her2core.evaluate.metrics import OVERALL, confusion, from_confusion
-from her2core.evaluate.predictions import Predictions, read_predictions
+from her2core.evidence.intervals import clusters, draws
+from her2core.evidence.metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.runs.folder import Run, open_run
 
 

@@ -1,0 +1,203 @@
+"""Do the arrows between packages go one way? Every import of every file is read, those inside functions too."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = sorted((ROOT / "her2core").rglob("*.py"))
+FRONT = sorted([ROOT / "app.py", *(ROOT / "dashboard").rglob("*.py"), *(ROOT / "pages").rglob("*.py")])
+#: The package that turns predictions into evidence.
+EVIDENCE = next(n for n in ("her2core.evidence", "her2core.evaluate") if (ROOT / n.replace(".", "/")).is_dir())
+TORCH = {"torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics", "safetensors", "pytorch_grad_cam"}
+#: What only numbers and tables are made of: results are reviewed without a network.
+LIGHT = ("her2core.plots", EVIDENCE, "her2core.runs", "her2core.labels", "her2core.errors")
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@lru_cache
+def _imports(path: Path, *, inside: bool = True) -> frozenset[str]:
+    """Names that a file imports, ``from a import b`` as a and a.b; ``inside``: those in functions as well.
+
+    Imports for type checkers only are no arrows: they never run.
+    """
+    found: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            todo += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: write imports in full"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if inside or not function:
+            todo += ast.iter_child_nodes(node)
+    return frozenset(found)
+
+
+def _within(name: str, *packages: str) -> bool:
+    return any(name == p or name.startswith(f"{p}.") for p in packages)
+
+
+def _members(*packages: str) -> list[Path]:
+    return [p for p in CORE if _within(_name(p), *packages)]
+
+
+def _breaches(files, *forbidden: str) -> list[str]:
+    return [f"{p.relative_to(ROOT)} imports {i}" for p in files for i in sorted(_imports(p)) if _within(i, *forbidden)]
+
+
+def _reached(start: str) -> set[str]:
+    """Every module that importing ``start`` runs, by the imports at module level; parents' __init__ included."""
+    files = {_name(p): p for p in CORE}
+    seen, todo = set(), [start]
+    while todo:
+        name = todo.pop()
+        if name in seen or (_within(name, "her2core") and name not in files):
+            continue
+        seen.add(name)
+        if name in files:
+            above = name.split(".")[:-1]
+            todo += [".".join(above[: i + 1]) for i in range(len(above))]
+            todo += _imports(files[name], inside=False)
+    return seen
+
+
+def test_the_reader_of_imports_sees_what_it_should(tmp_path):
+    source = tmp_path / "m.py"
+    source.write_text(
+        "import a.b\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import hidden\n"
+        "def f():\n    from c import d\nclass K:\n    import e\n"
+    )
+    assert _imports(source) == {"a.b", "typing", "typing.TYPE_CHECKING", "c", "c.d", "e"}
+    assert _imports(source, inside=False) == {"a.b", "typing", "typing.TYPE_CHECKING", "e"}
+    assert _within("torch.nn", "torch")
+    assert not _within("torchvision", "torch")
+    assert {"her2core.runs.folder", "her2core.data.files", "pandas"} <= _reached("her2core.runs.export")
+
+
+def test_the_core_knows_no_page():
+    assert not _breaches(CORE, "streamlit", "dashboard", "pages", "app")
+
+
+def test_streamlit_stays_in_front():
+    tracked = [p for folder in ("her2core", "benchmarks", "tests") for p in (ROOT / folder).rglob("*.py")]
+    users = {p for p in [*tracked, *FRONT] if any(_within(i, "streamlit") for i in _imports(p))}
+    assert ROOT / "app.py" in users
+    assert all(p in FRONT or p.name == "test_app.py" or p.parent.name == "benchmarks" for p in users), sorted(users)
+
+
+def test_dashboard_knows_no_page():
+    assert not _breaches((ROOT / "dashboard").rglob("*.py"), "pages", "app")
+
+
+@pytest.mark.parametrize("package", LIGHT)
+def test_reviewing_results_needs_no_network(package):
+    members = _members(package)
+    assert members
+    assert not _breaches(members, *TORCH, "her2core.networks", "her2core.training", "her2core.predict")
+    for path in members:
+        reached = _reached(_name(path))
+        assert not [r for r in reached if _within(r, *TORCH)], f"importing {_name(path)} brings in torch"
+
+
+def test_data_knows_no_network():
+    members = _members("her2core.data", "her2core.stain")
+    assert not _breaches(
+        members, "her2core.networks", "her2core.training", "her2core.predict", "her2core.maps", EVIDENCE
+    )
+    users = {p.relative_to(ROOT).as_posix() for p in members if any(_within(i, *TORCH) for i in _imports(p))}
+    assert users == {"her2core/data/dataset.py"}
+
+
+def test_networks_know_no_data_and_no_training():
+    forbidden = ("her2core.training", "her2core.predict", "her2core.runs", EVIDENCE, "her2core.plots")
+    assert not _breaches(_members("her2core.networks"), *forbidden, "her2core.data.manifest", "her2core.data.dataset")
+
+
+def test_plots_compute_nothing():
+    computing = ("scipy", "sklearn", "statsmodels", "torch", EVIDENCE, "her2core.data", "her2core.runs")
+    assert not _breaches(_members("her2core.plots"), *computing)
+
+
+def test_evidence_draws_nothing():
+    assert not _breaches(_members(EVIDENCE), "plotly", "matplotlib", "her2core.plots", "her2core.maps")
+
+
+def test_pages_hold_no_script_of_their_own_level():
+    """A cold deep link to a flat pages/*.py would run it without app.py, past whatever guard stands there."""
+    assert [p.name for p in (ROOT / "pages").glob("*.py")] == []
+    registered = (ROOT / "app.py").read_text()
+    scripts = [p.relative_to(ROOT).as_posix() for p in (ROOT / "pages").glob("*/*.py")]
+    assert scripts
+    assert [s for s in scripts if f'"{s}"' not in registered] == []
+
+
+@pytest.mark.parametrize("path", [*CORE, *FRONT], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_file_says_what_it_is_for_and_is_not_too_long(path):
+    text = path.read_text(encoding="utf-8")
+    if path.name == "__init__.py" and not text.strip():
+        return
+    doc = ast.get_docstring(ast.parse(text))
+    assert doc, "no docstring at the top"
+    first = doc.split("\n\n")[0].strip()
+    assert first[-1] in ".?!:", f"the first paragraph is no sentence: {first!r}"
+    assert len(text.splitlines()) <= 400
+
+
+def _fresh(code: str) -> str:
+    """What ``code`` prints in an interpreter that has imported nothing yet."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_is_light():
+    heavy = sorted({*TORCH, "streamlit", "pandas", "numpy", "sklearn", "scipy", "plotly"})
+    assert (
+        json.loads(_fresh(f"import her2core, sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"))
+        == []
+    )
+
+
+def test_every_public_name_is_there_whatever_was_imported_before():
+    """A subpackage of the same name would take a public function's place as soon as anything imports it."""
+    code = """
+import importlib, inspect, json, pkgutil, her2core
+def kinds():
+    return {n: "class" if inspect.isclass(v) else "function" if callable(v) else type(v).__name__
+            for n in her2core.__all__ for v in [getattr(her2core, n)]}
+fresh = kinds()
+for found in pkgutil.walk_packages(her2core.__path__, "her2core."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+print(json.dumps([fresh, kinds(), sorted(her2core.__dir__()), sorted(her2core.__all__)]))
+"""
+    fresh, after, listed, promised = json.loads(_fresh(code))
+    classes = {"Manifest", "Prediction", "Predictor", "Run", "RunConfig", "StainNormalizer"}
+    expected = dict.fromkeys(promised, "function") | dict.fromkeys(classes, "class") | {"__version__": "str"}
+    assert fresh == expected
+    assert after == expected
+    assert listed == promised
+
+
+def test_an_unknown_public_name_is_told_what_there_is():
+    import her2core
+
+    with pytest.raises(AttributeError, match=r"'predcit'.*load_predictor"):
+        _ = her2core.predcit

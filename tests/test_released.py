@@ -1,0 +1,122 @@
+"""Are the released runs what the README and their cards say? Everything is recomputed from files in the repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core import load_predictor, open_run
+from her2core.data.files import sha256_file
+from her2core.evidence.calibration import fit_temperature
+from her2core.evidence.evaluation import TABLES
+from her2core.evidence.evaluation import evaluate as evaluate_run
+
+HOME = Path(__file__).resolve().parents[1]
+NAMES = ("demo", "tissue12", "her2st-erbb2")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def run(request):
+    return open_run(HOME / "models" / request.param)
+
+
+def test_every_figure_follows_from_the_predictions(run):
+    found = evaluate_run(run)
+    for name in TABLES:
+        saved = run.table(name)
+        fresh = getattr(found, name).reset_index(drop=True)
+        for column in saved.columns:
+            if pd.api.types.is_float_dtype(saved[column]):
+                np.testing.assert_allclose(saved[column], fresh[column].astype(float), atol=1e-6, err_msg=f"{name}.{column}")
+            else:
+                assert saved[column].fillna("").astype(str).tolist() == fresh[column].fillna("").astype(str).tolist()
+
+
+def test_temperature_follows_from_validation(run):
+    val = run.predictions[run.predictions["split"] == "val"]
+    scores = val[[f"logit_{c}" for c in run.classes]].to_numpy()
+    labels = val["label"].map({c: i for i, c in enumerate(run.classes)}).to_numpy()
+    assert fit_temperature(scores, labels=labels) == pytest.approx(run.card["temperature"], rel=1e-4)
+
+
+def test_weights_are_the_cards_and_answer(run):
+    assert sha256_file(run.path / "model.safetensors") == run.card["weights_sha256"]
+    predictor = load_predictor(run)
+    assert min(run.card["map_grid"]) >= 7
+    from her2core.data.synthetic import CohortSpec, render_patch
+
+    answer, maps = predictor.predict_and_explain(render_patch(CohortSpec(), 5).image)
+    assert answer.usable
+    assert maps[answer.label].grid.shape == tuple(run.card["map_grid"])
+
+
+def test_card_says_what_the_run_is_and_cannot_claim(run):
+    card = run.card
+    assert "Research use only" in card["intended_use"]
+    assert card["limits"]
+    assert card["data"]["split_unit"] in ("patient", "patch_random", "predefined")
+    if card["data"]["split_unit"] != "patient":
+        assert run.warnings
+        assert set(run.warnings) <= set(card["limits"])
+    if not card["scheme"]["is_her2"]:
+        assert any("not" in limit.lower() and "HER2 status" in limit for limit in card["limits"])
+
+
+def test_saved_split_keeps_its_unit(run):
+    joined = run.predictions.merge(run.splits, on="patch_id", suffixes=("", "_saved"))
+    assert len(joined) == len(run.predictions) == (run.splits["split"] != "train").sum()
+    assert (joined["split"] == joined["split_saved"]).all()
+    if run.card["data"]["split_unit"] == "patient":
+        assert (run.predictions.groupby("patient_id")["split"].nunique() == 1).all()
+
+
+def test_scores_are_those_of_the_weights_on_fresh_synthetic_patches():
+    """The demo's patches can be drawn anew anywhere: the stored scores must come out again."""
+    from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+
+    run = open_run(HOME / "models" / "demo")
+    spec = CohortSpec(**run.card["data"]["facts"]["spec"])
+    plan = plan_cohort(spec)
+    rows = run.predictions[run.predictions["split"] == "test"].iloc[::75]
+    places = {p: i for i, p in enumerate(plan["patch_id"])}
+    answers = load_predictor(run).predict([render_patch(spec, places[p]).image for p in rows["patch_id"]])
+    scores = rows[[f"logit_{c}" for c in run.classes]].to_numpy(np.float64) / run.card["temperature"]
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose([a.probabilities for a in answers], expected, atol=2e-3)
+
+
+def test_readme_holds_exactly_the_tables_of_the_results():
+    spec = importlib.util.spec_from_file_location("readme_figures", HOME / "benchmarks" / "readme_figures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    readme = (HOME / "README.md").read_text(encoding="utf-8")
+    assert f"{module.BEGIN}\n{module.table()}\n{module.END}" in readme
+
+
+def test_models_fit_the_repository():
+    size = sum(p.stat().st_size for p in (HOME / "models").rglob("*") if p.is_file())
+    assert size < 170e6
+
+
+def test_readme_cites_results_files_that_hold_its_numbers():
+    readme = (HOME / "README.md").read_text(encoding="utf-8")
+    colour = json.loads((HOME / "benchmarks/results/her2st_colour_baseline.json").read_text())
+    assert f"{colour['auroc_high_as_it_is']['mean']:.2f}" in readme
+    assert "benchmarks/results/her2st_colour_baseline.json" in readme
+
+
+def test_no_image_of_the_real_data_is_in_the_repository(real_data):
+    """Every picture tracked by git is none of the files there (whole copies; crops are a matter of review)."""
+    import hashlib
+    import subprocess
+
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=HOME, capture_output=True, text=True, check=True).stdout.split("\0")
+    pictures = [n for n in names if n.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".webp", ".bmp"))]
+    ours = {hashlib.sha256((HOME / n).read_bytes()).hexdigest() for n in pictures}
+    theirs = {hashlib.sha256(p.read_bytes()).hexdigest() for p in real_data.rglob("*") if p.is_file()}
+    assert not ours & theirs

@@ -1,0 +1,290 @@
+"""Are run folders finished in one step, opened with suspicion, and listed only when whole?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from her2core.data.files import write_json, write_parquet
+from her2core.errors import Her2Error, RunError
+from her2core.runs import folder
+from her2core.runs.folder import CARD_FIELDS, REQUIRED, SCHEMA_VERSION, RunDraft, list_runs, open_run
+
+CLASSES = ["negative", "positive"]
+
+
+def card(**changes) -> dict:
+    made = {
+        "title": "hand made", "limits": ["none of it is real"], "classes": CLASSES, "temperature": 1.5,
+        "weights_sha256": "0" * 64, "intended_use": "tests",
+        "network": {"name": "her2_resnet50", "options": {}},
+        "input": {"px": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "mpp": None},
+        "stain": {"reference": None},
+        "scheme": {"name": "binary", "meaning": "two classes", "is_her2": True},
+        "data": {"split_unit": "patient", "sources": ["tests"], "patches": {}},
+    }  # fmt: skip
+    return {k: v for k, v in (made | changes).items() if v is not None}
+
+
+def fill(path: Path, model_card: dict | None = None) -> None:
+    """Everything a run holds but run.json."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.yaml").write_text("name: hand\n")
+    (path / "model.safetensors").write_bytes(b"never read here")
+    write_json(path / "model.card.json", model_card or card())
+    write_parquet(path / "splits.parquet", pd.DataFrame({"patch_id": ["q1", "q2"], "split": ["train", "test"]}))
+    frame = pd.DataFrame({"patch_id": ["q1"], "label": ["positive"], "logit_negative": [0.1], "logit_positive": [2.0]})
+    write_parquet(path / "predictions.parquet", frame)
+    (path / "history.csv").write_text("epoch,train_loss\n0,1.5\n1,0.5\n")
+
+
+def run(root: Path, name: str = "20260101-000000_net_data_abc", *, model_card: dict | None = None, **info) -> Path:
+    path = root / name
+    fill(path, model_card)
+    write_json(
+        path / "run.json", {"schema_version": SCHEMA_VERSION, "status": "finished", "warnings": ["careful"], **info}
+    )
+    return path
+
+
+def test_a_finished_run_opens_with_its_tables(tmp_path):
+    path = run(tmp_path, seed=7)
+    opened = open_run(str(path))
+    assert opened.name == path.name
+    assert opened.classes == ("negative", "positive")
+    assert opened.warnings == ("careful",)
+    assert opened.info["seed"] == 7
+    assert opened.card["temperature"] == 1.5
+    assert list(opened.predictions["patch_id"]) == ["q1"]
+    assert list(opened.splits["split"]) == ["train", "test"]
+    assert list(opened.history["train_loss"]) == [1.5, 0.5]
+
+
+def test_a_table_of_the_evaluation_is_read_or_the_command_that_makes_it_is_named(tmp_path):
+    opened = open_run(run(tmp_path))
+    with pytest.raises(RunError, match=r"evaluation/metrics.csv, got no such file. Run: her2 evaluate "):
+        opened.table("metrics")
+    (opened.path / "evaluation").mkdir()
+    (opened.path / "evaluation" / "metrics.csv").write_text(
+        "unit,metric,class,value\npatch,accuracy,,0.5\npatch,recall,0,0.25\n"
+    )
+    assert list(opened.table("metrics")["value"]) == [0.5, 0.25]
+
+
+def overwrite(name, data):
+    return lambda path: (path / name).write_bytes(data)
+
+
+def rewrite(name, **changes):
+    def change(path):
+        content = json.loads((path / name).read_text()) | changes
+        write_json(path / name, {k: v for k, v in content.items() if v != "gone"})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (shutil.rmtree, "expected a run folder, got no such folder.*her2 runs list"),
+        (lambda p: (p / "run.json").unlink(), "expected a run folder with run.json, got none in it.*her2 train"),
+        (overwrite("run.json", b"{"), "run.json: expected valid JSON"),
+        (overwrite("run.json", b"\xff\xfe\x00"), "run.json: expected valid JSON"),
+        (overwrite("run.json", b"[1]"), "run.json: expected a JSON object, got list"),
+        (overwrite("run.json", b'{"runs": 3}'), "run.json: expected a her2core run, got a run.json of something else"),
+        (overwrite("run.json", b'{"schema_version": "1"}'), "a run.json of something else"),
+        (rewrite("run.json", schema_version=SCHEMA_VERSION + 1), "of schema 1 or older, got schema 2. Update her2core"),
+        (rewrite("run.json", status="training"), "a finished run, got status 'training'.*resumes"),
+        (rewrite("run.json", status="gone"), "a finished run, got status None"),
+        (overwrite("model.card.json", b"{'a': 1}"), "model.card.json: expected valid JSON"),
+        (overwrite("model.card.json", b'"card"'), "model.card.json: expected a JSON object, got str"),
+        (rewrite("model.card.json", classes=["one"]), r"card with all its fields, got classes \['one'\]"),
+        (rewrite("model.card.json", classes=["one", "one"]), r"got classes \['one', 'one'\]"),
+        (rewrite("model.card.json", classes=[0, 1]), r"got classes \[0, 1\]"),
+        (rewrite("model.card.json", classes="ab"), "got classes 'ab'"),
+        (rewrite("model.card.json", temperature=0), "got temperature 0"),
+        (rewrite("model.card.json", temperature="warm"), "got temperature 'warm'"),
+        (rewrite("model.card.json", data="tissue"), "got no field 'data'"),
+    ],
+)
+def test_a_folder_that_is_no_whole_run_is_refused_by_name_with_the_way_out(tmp_path, fault, message):
+    path = run(tmp_path)
+    fault(path)
+    with pytest.raises(RunError, match=message) as refused:
+        open_run(path)
+    assert str(path) in str(refused.value)
+    assert refused.value.fix.endswith((".", "them."))
+
+
+@pytest.mark.parametrize("name", [n for n in REQUIRED if n != "run.json"])
+def test_each_missing_file_is_named(tmp_path, name):
+    path = run(tmp_path)
+    (path / name).unlink()
+    with pytest.raises(RunError, match=f"got no {name}. Take the run again from its source"):
+        open_run(path)
+
+
+@pytest.mark.parametrize("field", CARD_FIELDS)
+def test_each_field_that_a_card_lacks_is_named(tmp_path, field):
+    path = run(tmp_path)
+    rewrite("model.card.json", **{field: "gone"})(path)
+    with pytest.raises(RunError, match=f"got no field '{field}'"):
+        open_run(path)
+
+
+def test_a_section_of_the_card_without_what_it_must_hold_is_named(tmp_path):
+    path = run(tmp_path, model_card=card(input={"mean": [0.5] * 3, "std": [0.2] * 3}))
+    with pytest.raises(RunError, match=r"got no field 'input\.px'"):
+        open_run(path)
+
+
+def test_a_cut_table_is_refused_when_it_is_read(tmp_path):
+    path = run(tmp_path)
+    (path / "predictions.parquet").write_bytes((path / "predictions.parquet").read_bytes()[:50])
+    with pytest.raises(Her2Error, match=r"predictions\.parquet: expected a readable parquet table"):
+        _ = open_run(path).predictions
+
+
+def test_the_list_holds_whole_runs_newest_first_and_a_sentence_for_each_other_folder(tmp_path):
+    run(tmp_path, "20260101-000000_a")
+    run(tmp_path, "20260301-000000_c")
+    run(tmp_path, "20260201-000000_b")
+    run(tmp_path, "20260401-000000_newer", schema_version=SCHEMA_VERSION + 1)
+    run(tmp_path, ".work/net_data_abc")
+    run(tmp_path, ".hidden")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    other = tmp_path.parent / f"{tmp_path.name}-models"
+    run(other, "demo")
+    runs, problems = list_runs(other, tmp_path, tmp_path / "nowhere")
+    assert [r.name for r in runs] == ["demo", "20260301-000000_c", "20260201-000000_b", "20260101-000000_a"]
+    assert len(problems) == 2
+    assert sum("schema 2" in p for p in problems) == sum(str(tmp_path / "foreign") in p for p in problems) == 1
+
+
+# drafts
+
+
+def test_a_draft_is_out_of_sight_until_one_rename_finishes_it(tmp_path):
+    draft = RunDraft(tmp_path, "net_data_abc")
+    assert draft.open(fresh=False) is False
+    fill(draft.path)
+    draft.event("epoch", number=1, loss=0.5)
+    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
+    assert list_runs(tmp_path) == ([], [])
+    finished = draft.finish({"seed": 3, "status": "whatever", "warnings": []})
+    assert finished.info["status"] == "finished"
+    assert finished.info["schema_version"] == SCHEMA_VERSION
+    assert [r.name for r in list_runs(tmp_path)[0]] == [finished.name]
+    assert finished.name.endswith("_net_data_abc")
+    assert not draft.path.exists()
+    assert not list((tmp_path / ".work").iterdir())
+    names = {p.name for p in finished.path.iterdir()}
+    assert "checkpoints" not in names
+    assert "claim.json" not in names
+    events = [json.loads(line) for line in (finished.path / "events.jsonl").read_text().splitlines()]
+    assert [e["event"] for e in events] == ["epoch", "finished"]
+    assert events[0]["loss"] == 0.5
+
+
+@pytest.mark.parametrize("name", [n for n in REQUIRED if n != "run.json"])
+def test_a_draft_that_lacks_a_file_is_not_finished_and_loses_nothing(tmp_path, name):
+    draft = RunDraft(tmp_path, "key")
+    draft.open(fresh=False)
+    fill(draft.path)
+    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
+    (draft.path / name).unlink()
+    with pytest.raises(RunError, match=f"a whole run, got no {name}. Train it again"):
+        draft.finish({})
+    assert (draft.checkpoints / "last.ckpt").is_file()
+    assert list_runs(tmp_path) == ([], [])
+
+
+def test_a_draft_resumes_from_its_checkpoint_unless_told_to_start_afresh(tmp_path):
+    draft = RunDraft(tmp_path, "key")
+    draft.open(fresh=False)
+    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
+    assert RunDraft(tmp_path, "key").open(fresh=False) is True
+    assert RunDraft(tmp_path, "other").open(fresh=False) is False
+    assert RunDraft(tmp_path, "key").open(fresh=True) is False
+    assert not (draft.checkpoints / "last.ckpt").exists()
+
+
+@pytest.fixture
+def sleeper():
+    """Another process, alive until the test ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def claim(root: Path, **changes) -> RunDraft:
+    draft = RunDraft(root, "key")
+    draft.checkpoints.mkdir(parents=True)
+    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
+    write_json(draft.path / "claim.json", {"host": socket.gethostname(), **changes})
+    return draft
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_draft_that_a_living_process_trains_is_refused(tmp_path, sleeper, fresh):
+    draft = claim(tmp_path, pid=sleeper.pid, started=folder._process_start(sleeper.pid))
+    with pytest.raises(
+        RunError, match=f"no other process trains, got process {sleeper.pid} at work on it.*Wait for it"
+    ):
+        draft.open(fresh=fresh)
+    assert (draft.checkpoints / "last.ckpt").is_file(), "a draft in use was thrown away"
+
+
+def test_a_claim_is_void_once_its_process_was_killed_even_before_it_is_collected(tmp_path, sleeper):
+    draft = claim(tmp_path, pid=sleeper.pid, started=folder._process_start(sleeper.pid))
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, but a zombie still
+    assert draft.open(fresh=False) is True
+    sleeper.wait()
+    assert draft.open(fresh=False) is True
+
+
+def test_a_number_that_another_process_took_over_holds_no_claim(tmp_path, sleeper):
+    assert claim(tmp_path, pid=sleeper.pid, started="1").open(fresh=False) is True
+
+
+def test_where_there_is_no_proc_a_living_process_still_holds_its_claim_and_a_dead_one_does_not(
+    tmp_path, sleeper, monkeypatch
+):
+    monkeypatch.setattr(folder, "_process_start", lambda pid: None)
+    draft = claim(tmp_path, pid=sleeper.pid, started=None)
+    with pytest.raises(RunError, match="at work on it"):
+        draft.open(fresh=False)
+    sleeper.kill()
+    sleeper.wait()
+    assert draft.open(fresh=False) is True
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"pid": "x"}', '{"pid": null}'])
+def test_a_broken_claim_is_no_claim(tmp_path, content):
+    draft = claim(tmp_path, pid=1)
+    (draft.path / "claim.json").write_text(content)
+    assert draft.open(fresh=False) is True
+
+
+def test_a_claim_of_this_very_process_or_of_another_machine_does_not_block(tmp_path):
+    draft = claim(tmp_path, pid=os.getpid(), started=folder._process_start(os.getpid()))
+    assert draft.open(fresh=False) is True
+    elsewhere = {"pid": 1, "started": folder._process_start(1), "host": "elsewhere"}
+    write_json(draft.path / "claim.json", elsewhere)
+    assert draft.open(fresh=False) is True
+    assert json.loads((draft.path / "claim.json").read_text())["pid"] == os.getpid()
