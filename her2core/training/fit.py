@@ -53,7 +53,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     Returns the finished run; None in the helper processes of a run over several devices. Raises a Her2Error for
     anything wrong with manifest, split, network or weights, before training starts.
     """
-    # 1. The data, and who is on which side.
+    # 1. The data, and who is on which side; and what program this is, before anybody can change it under us.
+    origin = provenance()
     manifest = read_manifest(config.manifest)
     _refuse_broken(manifest)
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
@@ -67,7 +68,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     if _is_first_process():
         draft.write_config(config.to_yaml())
         draft.write_splits(split)
-        draft.event("resumed" if resume else "started", **{"from": "checkpoint"} if resume else {})
+        draft.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
 
     # 3. The patches, prepared once: same crop, size and stain as they will have when the model serves.
     stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
@@ -108,7 +109,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
 
     # 8. Into sight; then its evidence.
     info = {
-        **provenance(),
+        **origin,
         "config_hash": config.content_hash(),
         "manifest_hash": manifest.content_hash(),
         "split_hash": _split_hash(split),
