@@ -43,7 +43,8 @@ def split_manifest(
     """Assign each patch to train, val or test.
 
     Groups (patients, slides, sites, or single patches) are dealt out class by class, so that each part holds about
-    its fraction of the groups of every class; a group with several labels counts under its most frequent one.
+    its fraction of the groups of every class; a group with several labels counts under its most frequent one. Sites are
+    few and hold all classes, so they are dealt out as one heap.
     Deterministic from ``seed`` and the group names, whatever the row order.
 
     Returns
@@ -52,7 +53,7 @@ def split_manifest(
 
     Raises
     ------
-    SplitError : unknown unit, bad fractions, a unit the manifest does not know, or fewer than three groups of a class.
+    SplitError : unknown unit, bad fractions or seed, a unit the manifest does not know, or fewer than three groups of a class.
     """
     if unit not in UNITS:
         raise SplitError(expected=f"a unit out of {', '.join(UNITS)}", got=repr(unit), where="split", fix="Choose one.")
@@ -63,6 +64,8 @@ def split_manifest(
             expected="three positive fractions that sum to 1", got=str(fractions), where="split",
             fix="The paper's are 0.6, 0.2, 0.2.",
         )  # fmt: skip
+    if seed < 0:
+        raise SplitError(expected="a seed of 0 or more", got=str(seed), where="split", fix="Choose another.")
     frame = manifest.frame
     groups = frame["patch_id"] if unit == "patch_random" else frame[UNIT_COLUMN[unit]]
     if (groups == UNKNOWN).any():
@@ -72,15 +75,11 @@ def split_manifest(
             where=f"split by {unit}",
             fix="Add the ids to the manifest, or split by patch_random and carry its warning.",
         )
-    label_of = frame.groupby(groups.to_numpy())["label"].agg(lambda s: s.mode().iloc[0])
     part_of: dict[str, str] = {}
-    for number, name in enumerate(manifest.classes):
-        members = sorted(label_of.index[label_of == name])
-        if not members:
-            continue
-        if len(members) < 3 and unit != "site":
+    for number, (name, members) in enumerate(_strata(manifest, groups, unit).items()):
+        if len(members) < 3:
             raise SplitError(
-                expected=f"at least three {unit}s of class {name!r}, one for each part",
+                expected=f"at least three {unit}s of {name}, one for each part",
                 got=str(len(members)),
                 where=f"split by {unit}",
                 fix="Add data, or split by a smaller unit and say so.",
@@ -103,7 +102,7 @@ def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.Data
         if not (joined["split"] == part).any():
             raise SplitError(
                 expected="patches in train, val and test", got=f"no {part} patch", where=f"split by {unit}",
-                fix=f"Add {unit.replace('_random', '')}s, or change the fractions.",
+                fix="Add data, or change the fractions or the split column.",
             )  # fmt: skip
     absent = set(manifest.frame["label"]) - set(joined.loc[joined["split"] == "train", "label"])
     if absent:
@@ -133,6 +132,18 @@ def split_warnings(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> list[
         if (joined.groupby("patient_id")["split"].nunique() > 1).any():
             warnings.append(SAME_PATIENT_WARNING)
     return warnings
+
+
+def _strata(manifest: Manifest, groups: pd.Series, unit: Unit) -> dict[str, list[str]]:
+    """Group names to deal out together, sorted, under the words for them: by class, or all sites as one."""
+    if unit == "site":
+        return {"any class": sorted(groups.unique())}
+    labels = manifest.frame["label"]
+    if unit != "patch_random":
+        labels = labels.groupby(groups.to_numpy()).agg(lambda s: s.mode().iloc[0])
+        groups = labels.index.to_series()
+    named = {f"class {c!r}": sorted(groups[(labels == c).to_numpy()]) for c in manifest.classes}
+    return {name: members for name, members in named.items() if members}
 
 
 def _predefined(manifest: Manifest) -> pd.DataFrame:

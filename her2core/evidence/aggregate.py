@@ -14,9 +14,11 @@ UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 def aggregate(predictions: Predictions, unit: str) -> Predictions:
     """One row a ``unit`` (slide or patient) by the mean of its patches' probabilities.
 
-    Raises EvaluationError when the ids are unknown, or when a patient or slide has patches of several labels: then the
+    Raises EvaluationError for another unit, when the ids are unknown, or when a patient or slide has patches of several labels: then the
     label belongs to a region and a figure for the whole has no meaning.
     """
+    if unit not in UNIT_COLUMN:
+        raise EvaluationError(expected="slide or patient", got=repr(unit), where="unit", fix="Choose one of the two.")
     column = UNIT_COLUMN[unit]
     ids = predictions.frame[column]
     if (ids == UNKNOWN).any():

@@ -16,7 +16,6 @@ from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from
 from her2core.evidence.predictions import Predictions
 
 MIN_CLUSTERS = 5
-PATCH_RESAMPLING = "resamples patches, which are not independent: the interval is too narrow"
 #: Beyond so many clusters the pair table of the AUROC gets large; clusters are then bundled at random.
 _MAX_GROUPS = 2000
 
@@ -33,15 +32,19 @@ class Clusters:
 
 def clusters(predictions: Predictions) -> Clusters:
     """What to resample: patients where they are known and at least MIN_CLUSTERS, single rows otherwise."""
+    n, unit = len(predictions), predictions.unit
+    why = "patients unknown"
     if predictions.patients_known:
         codes, names = pd.factorize(predictions.frame["patient_id"], sort=True)
         if len(names) >= MIN_CLUSTERS:
             return Clusters(codes, len(names), "patient", "")
         why = f"only {len(names)} patient{'s' if len(names) != 1 else ''}"
-    else:
-        why = "patients unknown"
-    n = len(predictions)
-    return Clusters(np.arange(n), n, "patch", f"{why}; {PATCH_RESAMPLING}")
+    if unit == "patient":
+        return Clusters(np.arange(n), n, unit, f"{why}: too few for an interval to be trusted")
+    units = f"{unit}es" if unit == "patch" else f"{unit}s"
+    return Clusters(
+        np.arange(n), n, unit, f"{why}; resamples {units}, which are not independent: the interval is too narrow"
+    )
 
 
 def metric_table(
@@ -72,7 +75,7 @@ def metric_table(
     frame = pd.DataFrame(rows)
     frame.insert(0, "unit", predictions.unit)
     frame["level"], frame["resampled"], frame["clusters"], frame["n"] = level, group.unit, group.count, len(predictions)
-    frame["note"] = [" ".join(filter(None, (group.note, note))) for note in frame["note"]]
+    frame["note"] = ["; ".join(filter(None, (group.note, note))) for note in frame["note"]]
     return frame
 
 
