@@ -28,7 +28,8 @@ $(VENV)/.test: $(VENV)/.app requirements-test.txt
 	touch $@
 
 released: $(VENV)/.app
-	$(BIN)/her2 data import folder $(SHARED)/tissue_tiles --out data/tissue12.parquet --set mpp=0.25 --set source=BreastHistoNet
+	$(BIN)/her2 data import folder $(SHARED)/tissue_tiles --out data/tissue12.parquet --set mpp=0.25 --set source=BreastHistoNet \
+		--set licence="Apache-2.0 repository BreastHistoNet; TCGA open access" --set citation="doi 10.1016/j.compmedimag.2024.102467"
 	$(BIN)/her2 data import her2st $(SHARED)/her2st/data --out data/her2st.parquet
 	$(BIN)/her2 data demo --out data/demo
 	$(BIN)/her2 train configs/demo.yaml

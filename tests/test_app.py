@@ -580,7 +580,7 @@ def test_a_unit_that_cannot_be_assessed_says_why(demo, tiny_run):
     assert errors(at) == []
     assert at.get("button_group")[0].options == ["patch", "slide"]
     assert "No figures by patient. patient level: expected a patient id in every row" in said(at.main.caption)
-    assert "patients unknown; resamples patches" in said(at.main.warning)
+    assert "patients unknown; resamples slides, which are not independent" in said(at.main.warning)
 
 
 def test_what_cannot_be_computed_is_not_a_number(demo, tiny_run):

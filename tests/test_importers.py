@@ -424,3 +424,14 @@ def test_the_real_counts_give_the_tertiles_of_the_readme(her2st):
     np.testing.assert_allclose(mine, [levels[p] for p in mine.index])
     expected = np.quantile([levels[p] for p in mine.index if not p.startswith("C5")], [1 / 3, 2 / 3])
     np.testing.assert_allclose(her2st.facts["erbb2_tertiles_per_10k"], expected, atol=1e-5)
+
+
+def test_licence_and_citation_travel_with_the_manifest(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (16, 16)).save(tmp_path / name / "x.png")
+    plain = import_dataset("folder", tmp_path)
+    said = import_dataset("folder", tmp_path, licence="CC0", citation="Someone 2020")
+    assert said.facts == {"licence": "CC0", "citation": "Someone 2020"}
+    assert said.content_hash() == plain.content_hash()
+    assert read_manifest(said.write(tmp_path / "m.parquet")).facts == said.facts

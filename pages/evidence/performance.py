@@ -78,6 +78,8 @@ with st.expander("Data, partition and limits"):
     st.dataframe(
         [{"part": part, **counts} for part, counts in data["patches"].items()], hide_index=True, width="stretch"
     )
+    facts = data.get("facts", {})
+    st.markdown(f"Licence of the data: {facts.get('licence', 'not stated')}. {facts.get('citation', '')}")
     for limit in run.card["limits"]:
         st.markdown(f"- {limit}")
 st.caption(NOTICE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 from her2core.data.manifest import Manifest
@@ -17,8 +18,13 @@ IMPORTERS = {
 }
 
 
-def import_dataset(name: str, root, **options) -> Manifest:
+def import_dataset(
+    name: str, root, *, licence: str | None = None, citation: str | None = None, **options
+) -> Manifest:
     """The manifest of the data set of that name below ``root``; ``options`` are the importer's own.
+
+    ``licence`` and ``citation`` of the data go into the manifest's facts, and from there into the card of every run;
+    importers of a public data set know their own.
 
     Raises ManifestError for an unknown name (with near matches) or a layout that does not fit, ConfigError for an
     option the importer does not take.
@@ -33,7 +39,7 @@ def import_dataset(name: str, root, **options) -> Manifest:
         )
     module = importlib.import_module(f"her2core.data.importers.{name}")
     try:
-        return module.to_manifest(Path(root), **options)
+        manifest = module.to_manifest(Path(root), **options)
     except TypeError as wrong:
         if "unexpected keyword" not in str(wrong):
             raise
@@ -41,3 +47,5 @@ def import_dataset(name: str, root, **options) -> Manifest:
             expected=f"options that the importer {name} takes", got=str(wrong).split("argument ")[-1],
             where="data import", fix=f"See her2core/data/importers/{name}.py.",
         ) from None  # fmt: skip
+    said = {key: value for key, value in (("licence", licence), ("citation", citation)) if value}
+    return replace(manifest, facts={**manifest.facts, **said})
