@@ -32,8 +32,8 @@ released: $(VENV)/.app
 		--set licence="Apache-2.0 repository BreastHistoNet; TCGA open access" --set citation="doi 10.1016/j.compmedimag.2024.102467"
 	$(BIN)/her2 data import her2st $(SHARED)/her2st/data --out data/her2st.parquet
 	$(BIN)/her2 data demo --out data/demo
-	$(BIN)/her2 train configs/demo.yaml
 	$(BIN)/her2 train configs/tissue12.yaml
+	$(BIN)/her2 train configs/demo.yaml
 	$(BIN)/her2 train configs/her2st-erbb2.yaml
 
 clean:

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from colour_features import colour_features
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from colour_features import colour_features
 from her2core.data.files import write_json
 from her2core.data.manifest import read_manifest
 from her2core.data.patches import PatchReader
@@ -44,7 +44,10 @@ def main(path: str) -> None:
             forest = RandomForestClassifier(500, min_samples_leaf=3, n_jobs=2, random_state=seed)
             forest.fit(features[~test], high[~test])
             scores.append(float(roc_auc_score(high[test], forest.predict_proba(features[test])[:, 1])))
-        result[f"auroc_high_{name}"] = {"mean": round(float(np.mean(scores)), 4), "seeds": [round(s, 4) for s in scores]}
+        result[f"auroc_high_{name}"] = {
+            "mean": round(float(np.mean(scores)), 4),
+            "seeds": [round(s, 4) for s in scores],
+        }
     write_json(Path(__file__).parent / "results" / "her2st_colour_baseline.json", result)
     print(json.dumps(result, indent=2))
 

@@ -1,7 +1,7 @@
 """Which figures may the README show? The released runs' evaluation tables in, the README's table out.
 
-    python benchmarks/readme_figures.py          print the table
-    python benchmarks/readme_figures.py --write  put it between the README's markers
+python benchmarks/readme_figures.py          print the table
+python benchmarks/readme_figures.py --write  put it between the README's markers
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How does our Macenko compare with torchstain's in time? One ratio from one run; equality is held by tests/test_stain.py.
+"""How fast is our Macenko beside torchstain's? One ratio from one run; tests/test_stain.py holds that they agree.
 
-    OMP_NUM_THREADS=1 python benchmarks/stain.py
+OMP_NUM_THREADS=1 python benchmarks/stain.py
 """
 
 from __future__ import annotations

@@ -28,7 +28,24 @@ _HOME = {
     "StainNormalizer": "her2core.stain.macenko",
 }
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [
+    "Manifest",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "RunConfig",
+    "StainNormalizer",
+    "__version__",
+    "check_manifest",
+    "compare_runs",
+    "evaluate",
+    "explain",
+    "import_dataset",
+    "load_predictor",
+    "open_run",
+    "split_manifest",
+    "train",
+]
 
 if TYPE_CHECKING:
     from her2core.data.checks import check_manifest
@@ -37,6 +54,7 @@ if TYPE_CHECKING:
     from her2core.data.splits import split_manifest
     from her2core.evidence.compare import compare_runs
     from her2core.evidence.evaluation import evaluate
+    from her2core.maps.explain import explain
     from her2core.predict import Prediction, Predictor, load_predictor
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer

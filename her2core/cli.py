@@ -15,7 +15,7 @@ import click
 import yaml
 
 from her2core import __version__
-from her2core.errors import ConfigError, Her2Error, ImageError, SplitError
+from her2core.errors import ConfigError, Her2Error, ImageError, RunError, SplitError
 from her2core.wording import (
     RESEARCH,
     evidence_text,
@@ -28,7 +28,9 @@ from her2core.wording import (
 
 MODELS, RUNS = Path("models"), Path("runs")
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer as one JSON document.")
-set_option = click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; may be repeated.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; may be repeated."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,8 +46,11 @@ def doctor(as_json: bool) -> int:
     from her2core.doctor import diagnose
 
     checks = diagnose(MODELS, RUNS)
-    _answer(as_json, [c.as_dict() for c in checks],
-            "\n".join(f"{c.status:4}  {c.name}: {c.found}{'  ->  ' + c.fix if c.fix else ''}" for c in checks))  # fmt: skip
+    _answer(
+        as_json,
+        [c.as_dict() for c in checks],
+        "\n".join(f"{c.status:4}  {c.name}: {c.found}{'  ->  ' + c.fix if c.fix else ''}" for c in checks),
+    )
     return 1 if any(c.status == "FAIL" for c in checks) else 0
 
 
@@ -58,7 +63,9 @@ def data() -> None:
 @click.argument("importer")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write (.parquet or .csv).")
-@click.option("--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="table: a manifest column and yours for it.")
+@click.option(
+    "--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="table: a manifest column and yours for it."
+)
 @set_option
 @as_json
 def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: bool) -> None:
@@ -89,12 +96,16 @@ def demo(out: Path, as_json: bool, **spec) -> None:
     with click.progressbar(length=total, label="synthetic patches", file=sys.stderr) as bar:
         manifest = import_dataset("demo", out, progress=lambda done, _: bar.update(done - bar.pos), **spec)
     manifest.write(out / "manifest.parquet")
-    _answer(as_json, manifest_facts(manifest, out / "manifest.parquet"), manifest_text(manifest, out / "manifest.parquet"))
+    _answer(
+        as_json, manifest_facts(manifest, out / "manifest.parquet"), manifest_text(manifest, out / "manifest.parquet")
+    )
 
 
 @data.command()
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--split", "split_path", type=click.Path(path_type=Path), help="A split table, to look for leaks across it.")
+@click.option(
+    "--split", "split_path", type=click.Path(path_type=Path), help="A split table, to look for leaks across it."
+)
 @click.option("--contents", is_flag=True, help="Read every file, to find the same image under two names.")
 @as_json
 def check(manifest: Path, split_path: Path | None, contents: bool, as_json: bool) -> int:
@@ -188,11 +199,17 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     result = compare_runs(first, second)
     lines = [f"first: {result.first}", f"second: {result.second} ({result.note})"]
     lines += [
-        f"  {r.metric}: {r.first:.3f} and {r.second:.3f}, difference {r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]: "
+        f"  {r.metric}: {r.first:.3f} and {r.second:.3f}, difference {r.difference:+.3f} "
+        f"[{r.low:+.3f}, {r.high:+.3f}]: "
         f"{r.statement}"
         for r in result.table.itertuples()
     ]
-    value = {"first": result.first, "second": result.second, "note": result.note, "table": result.table.to_dict("records")}
+    value = {
+        "first": result.first,
+        "second": result.second,
+        "note": result.note,
+        "table": result.table.to_dict("records"),
+    }
     _answer(as_json, value, "\n".join(lines))
 
 
@@ -236,11 +253,25 @@ def explain(run: Path, image: Path, target: str | None, out: Path, as_json: bool
 
     if out.suffix.lower() != ".png":
         raise ConfigError(expected="a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
-    found = load_predictor(run).explain(image, target=target)
+    predictor = load_predictor(run)
+    found = predictor.explain(image, target=target)
+    (answer,) = predictor.predict([image])
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(overlay(found.image, found, size=448))))
     text = f"{out}: Grad-CAM for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
     text += f" Nothing in this patch speaks for {found.target}." if found.empty else ""
-    _answer(as_json, {"path": str(out), "target": found.target, "grid": found.grid.tolist(), "notice": RESEARCH}, text)
+    text += "".join(f"\nnote: {note}" for note in answer.notes)
+    _answer(
+        as_json,
+        {
+            "path": str(out),
+            "target": found.target,
+            "grid": found.grid.tolist(),
+            "flags": list(answer.flags),
+            "usable": answer.usable,
+            "notice": RESEARCH,
+        },
+        text,
+    )
 
 
 @cli.group()
@@ -249,12 +280,17 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--in", "roots", multiple=True, type=click.Path(path_type=Path), help="Folders to look in: models and runs.")
+@click.option(
+    "--in", "roots", multiple=True, type=click.Path(path_type=Path), help="Folders to look in: models and runs."
+)
 @as_json
 def list_(roots: tuple[Path, ...], as_json: bool) -> None:
     """Finished runs, and a sentence for each folder that is not one."""
     from her2core.runs.folder import list_runs
 
+    for root in roots:
+        if not root.is_dir():
+            raise RunError(expected="a folder of runs", got="no such folder", where=str(root), fix="Check the name.")
     found, problems = list_runs(*(roots or (MODELS, RUNS)))
     value = {"runs": [{"path": str(r.path), "title": r.card.get("title")} for r in found], "problems": problems}
     lines = [f"{r.path}: {r.card.get('title', '')}" for r in found] + [f"not a run: {p}" for p in problems]
@@ -286,7 +322,9 @@ def export(run: Path, to: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--port", default=8501, show_default=True)
-@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen; the default is this machine only.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Where to listen; the default is this machine only."
+)
 def app(port: int, address: str) -> int:
     """Open the dashboard (streamlit run app.py)."""
     import subprocess

@@ -37,8 +37,15 @@ class Check:
 def diagnose(models: str | Path = "models", runs: str | Path = "runs") -> list[Check]:
     """All checks, in the order in which they matter."""
     checks: list[Callable[[], Check]] = [
-        _python, _packages, _lightning, _device, _memory, _disk, lambda: _writable(Path(runs)), lambda: _models(Path(models)),
-    ]  # fmt: skip
+        _python,
+        _packages,
+        _lightning,
+        _device,
+        _memory,
+        _disk,
+        lambda: _writable(Path(runs)),
+        lambda: _models(Path(models)),
+    ]
     return [check() for check in checks]
 
 

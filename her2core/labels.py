@@ -47,7 +47,9 @@ SCHEMES: dict[str, LabelScheme] = {
             "Joshi et al. 2025: IHC 0 and 1+ negative, 2+ equivocal (a request for ISH), 3+ positive",
             by_ihc=(("0", "negative"), ("1+", "negative"), ("2+", "equivocal"), ("3+", "positive")),
         ),
-        LabelScheme("ihc4", IHC_SCORES, "the four IHC scores as they were read", by_ihc=tuple((s, s) for s in IHC_SCORES)),
+        LabelScheme(
+            "ihc4", IHC_SCORES, "the four IHC scores as they were read", by_ihc=tuple((s, s) for s in IHC_SCORES)
+        ),
         LabelScheme(
             "binary",
             ("negative", "positive"),

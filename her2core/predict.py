@@ -92,7 +92,12 @@ class Predictor:
         self._network = network.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def predict(
-        self, images: Sequence[ImageLike], *, names: Sequence[str] | None = None, mpp: float | None = None, batch: int = 16
+        self,
+        images: Sequence[ImageLike],
+        *,
+        names: Sequence[str] | None = None,
+        mpp: float | None = None,
+        batch: int = 16,
     ) -> list[Prediction]:
         """One Prediction an image, in order; an image that cannot be read gets its ``error`` and the others go on.
 

@@ -412,7 +412,6 @@ def test_an_unknown_network_offers_near_matches(her2, config):
     assert [p for p in Path.cwd().glob("runs/*") if not p.name.startswith(".")] == []
 
 
-@pytest.mark.xfail(strict=True, reason="training.fit drafts the run folder before it builds the network")
 def test_an_unknown_network_leaves_nothing_behind(her2, config):
     unknown_network(her2, config)
     assert list(Path.cwd().rglob("*")) == []

@@ -18,7 +18,11 @@ CLASSES = ("Tumor", "Stroma", "Necrosis", "Haemorrhage")
 def her2(*words, folder: Path):
     """Run the command as a person would; its JSON answer."""
     done = subprocess.run(
-        [sys.executable, "-m", "her2core", *map(str, words), "--json"], capture_output=True, text=True, cwd=folder, timeout=300
+        [sys.executable, "-m", "her2core", *map(str, words), "--json"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
     )
     assert done.returncode == 0, f"{words}: {done.stdout[-500:]} {done.stderr[-1500:]}"
     return json.loads(done.stdout.strip().splitlines()[-1])

@@ -65,8 +65,12 @@ def refusal(source, **options) -> str:
     with pytest.raises(ImageError) as caught:
         read_image(source, **options)
     error = caught.value
-    assert error.expected and error.got and error.where and error.fix
-    assert str(error).isprintable() and len(str(error)) < 500
+    assert error.expected
+    assert error.got
+    assert error.where
+    assert error.fix
+    assert str(error).isprintable()
+    assert len(str(error)) < 500
     return str(error)
 
 
@@ -101,7 +105,10 @@ SEEDS = seeds()
 def test_lossless_formats_return_the_very_pixels(kind):
     image = read_image(encode(PICTURE, kind, **LOSSLESS[kind]))
     assert np.array_equal(image, PIXELS)
-    assert image.dtype == np.uint8 and image.flags.c_contiguous and image.flags.writeable and image.flags.owndata
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+    assert image.flags.writeable
+    assert image.flags.owndata
 
 
 MODES = {
@@ -117,7 +124,8 @@ MODES = {
 def test_every_mode_of_every_format_becomes_rgb(kind, mode):
     made = PICTURE.convert(mode)
     image = read_image(encode(made, kind, **LOSSLESS.get(kind, {"quality": 100, "subsampling": 0})))
-    assert image.shape == PIXELS.shape and image.dtype == np.uint8
+    assert image.shape == PIXELS.shape
+    assert image.dtype == np.uint8
     assert np.abs(image.astype(int) - np.asarray(made.convert("RGB"))).max() <= (5 if kind == "JPEG" else 2)
 
 
@@ -134,7 +142,9 @@ def test_alpha_is_laid_over_white(kind):
     layered = np.zeros((8, 9, 4), np.uint8)
     layered[:, :3, 3], layered[:, 3:6, 3], layered[:, 6:, 3] = 0, 128, 255
     image = read_image(encode(Image.fromarray(layered), kind, **LOSSLESS[kind]))
-    assert image[0, 0].tolist() == [255] * 3 and image[0, 4].tolist() == [127] * 3 and image[0, 8].tolist() == [0] * 3
+    assert image[0, 0].tolist() == [255] * 3
+    assert image[0, 4].tolist() == [127] * 3
+    assert image[0, 8].tolist() == [0] * 3
 
 
 def test_transparent_palette_grey_and_colour_are_laid_over_white():
@@ -143,7 +153,8 @@ def test_transparent_palette_grey_and_colour_are_laid_over_white():
     palette.putpixel((0, 0), 0)
     for clear in (1, b"\xff\x00"):  # one index, or one alpha an index
         image = read_image(encode(palette, "PNG", transparency=clear))
-        assert image[0, 0].tolist() == [255, 0, 0] and image[5, 5].tolist() == [255, 255, 255]
+        assert image[0, 0].tolist() == [255, 0, 0]
+        assert image[5, 5].tolist() == [255, 255, 255]
     for mode, colour in (("L", 7), ("RGB", (1, 2, 3)), ("1", 0)):
         image = read_image(encode(Image.new(mode, (8, 8), colour), "PNG", transparency=colour))
         assert (image == 255).all()
@@ -151,7 +162,8 @@ def test_transparent_palette_grey_and_colour_are_laid_over_white():
 
 def test_premultiplied_grey_alpha_is_laid_over_white():
     image = read_image(tiff(8, 8, bytes([0, 0] * 32 + [64, 128] * 32), t277=(3, 2), t338=(3, 1)))
-    assert (image[:4] == 255).all() and np.abs(image[4:].astype(int) - 191).max() <= 1
+    assert (image[:4] == 255).all()
+    assert np.abs(image[4:].astype(int) - 191).max() <= 1
 
 
 def test_adobe_cmyk_jpeg_is_not_inverted():
@@ -174,7 +186,8 @@ def test_a_16_bit_image_that_uses_8_bits_is_not_stretched():
 def test_16_bit_grey_with_a_transparent_value():
     rows = b"".join(b"\0" + struct.pack(">8H", *[257 * 9] * 4, *[257 * 10] * 4) for _ in range(8))
     image = read_image(png(8, 8, 16, 0, rows, chunk(b"tRNS", struct.pack(">H", 257 * 9))))
-    assert (image[:, :4] == 255).all() and (image[:, 4:] == 10).all()
+    assert (image[:, :4] == 255).all()
+    assert (image[:, 4:] == 10).all()
 
 
 def test_16_bit_colour_keeps_its_high_byte():
@@ -221,7 +234,8 @@ def test_exif_orientation_is_applied_to_pixels_and_size(kind, tag):
     with Image.open(io.BytesIO(data)) as opened:
         oracle = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
     image = read_image(data)
-    assert np.array_equal(image, oracle) and image.shape == ((24, 40, 3) if tag < 5 else (40, 24, 3))
+    assert np.array_equal(image, oracle)
+    assert image.shape == ((24, 40, 3) if tag < 5 else (40, 24, 3))
     assert image_size(data) == (image.shape[1], image.shape[0])
 
 
@@ -238,7 +252,8 @@ def test_exif_orientation_is_applied_to_pixels_and_size(kind, tag):
 )
 def test_broken_exif_does_not_break_the_image(kind, exif):
     data = encode(PICTURE, kind, exif=exif)
-    assert read_image(data).shape == PIXELS.shape and image_size(data) == (40, 24)
+    assert read_image(data).shape == PIXELS.shape
+    assert image_size(data) == (40, 24)
 
 
 def test_icc_profile_is_ignored():
@@ -266,7 +281,8 @@ def test_bytes_paths_and_streams_give_the_same(tmp_path):
         assert image_size(source) == (40, 24)
     with open(path, "rb") as file:
         assert np.array_equal(read_image(file), PIXELS)
-    assert ".png" in SUFFIXES and all(suffix == suffix.lower() for suffix in SUFFIXES)
+    assert ".png" in SUFFIXES
+    assert all(suffix == suffix.lower() for suffix in SUFFIXES)
 
 
 def test_places_that_cannot_be_read(tmp_path):
@@ -274,7 +290,8 @@ def test_places_that_cannot_be_read(tmp_path):
     loop.symlink_to(loop)
     empty.write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.png")
-    assert "empty file" in refusal(empty) and "empty file" in refusal(b"")
+    assert "empty file" in refusal(empty)
+    assert "empty file" in refusal(b"")
     assert "a folder" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "missing.png")
     assert "symbolic links" in refusal(loop)
@@ -337,7 +354,8 @@ def test_other_kinds_are_named_whatever_their_extension(tmp_path, data, told):
     path = tmp_path / "picture.png"
     path.write_bytes(data)
     message = refusal(path)
-    assert told in message and "picture.png" in message
+    assert told in message
+    assert "picture.png" in message
 
 
 @pytest.mark.parametrize(
@@ -391,7 +409,8 @@ def test_pillows_own_limits_turn_into_image_errors(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # 960 px: Pillow would warn
     assert all(read_image(data).size == PIXELS.size for name, data in SEEDS.items())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # and now it would raise
-    assert "Pillow's own limit" in refusal(SEEDS["webp"]) and "Pillow's own limit" in refusal(SEEDS["tiff raw"])
+    assert "Pillow's own limit" in refusal(SEEDS["webp"])
+    assert "Pillow's own limit" in refusal(SEEDS["tiff raw"])
 
 
 def test_giant_tiles_of_a_small_tiff_are_refused():
@@ -417,7 +436,8 @@ def test_text_that_poses_as_a_property_does_no_harm(key, depth, colour, width):
     rows = b"".join(b"\0" + bytes(width) for _ in range(8))  # Pillow files a text chunk under its key, beside its own
     data = png(8, 8, depth, colour, rows, chunk(b"tEXt", key + b"\0" + b"7"))
     try:
-        assert read_image(data).shape == (8, 8, 3) and image_size(data) == (8, 8)
+        assert read_image(data).shape == (8, 8, 3)
+        assert image_size(data) == (8, 8)
     except ImageError as error:
         assert "damaged" in str(error)
 
@@ -462,13 +482,15 @@ def test_hostile_names_are_cleaned(name, shown):
 def test_a_long_name_is_cut_in_its_middle(tmp_path):
     for source in (b"nothing", tmp_path / ("x" * 5000 + ".png")):
         message = refusal(source, name="x" * 5000 + ".png" if source == b"nothing" else None)
-        assert len(message.split(": expected")[0]) == 100 and "x.png: expected" in message
+        assert len(message.split(": expected")[0]) == 100
+        assert "x.png: expected" in message
 
 
 def test_a_stream_names_itself():
     stream = io.BytesIO(b"nothing")
     stream.name = "upload\u202e.png"
-    assert refusal(stream).startswith("upload.png: expected") and refusal(stream, name="mine").startswith("mine:")
+    assert refusal(stream).startswith("upload.png: expected")
+    assert refusal(stream, name="mine").startswith("mine:")
 
 
 # Damage
@@ -508,7 +530,9 @@ def test_flipped_bytes_raise_nothing_but_image_error(data, flips):
         image = read_image(bytes(damaged), max_pixels=1_000_000)
     except ImageError:
         return
-    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
     assert image_size(bytes(damaged)) == (image.shape[1], image.shape[0])
 
 
@@ -580,7 +604,10 @@ def test_resize_is_antialiased_and_whole():
     fine = np.zeros((64, 96, 3), np.uint8)
     fine[:, ::2] = 255
     small = resize_rgb(fine, 16)
-    assert small.shape == (16, 16, 3) and small.dtype == np.uint8 and abs(small.mean() - 127.5) < 3 and small.std() < 25
+    assert small.shape == (16, 16, 3)
+    assert small.dtype == np.uint8
+    assert abs(small.mean() - 127.5) < 3
+    assert small.std() < 25
     assert np.array_equal(resize_rgb(fine[:, :64], 64), fine[:, :64])
     assert resize_rgb(fine[::2, ::-1], 200).shape == (200, 200, 3)
 
@@ -591,7 +618,8 @@ def test_png_has_no_metadata_and_grey_stays_grey():
     while at < len(data):
         names.append(data[at + 4 : at + 8])
         at += 12 + int.from_bytes(data[at : at + 4], "big")
-    assert set(names) == {b"IHDR", b"IDAT", b"IEND"} and data[25] == 0
+    assert set(names) == {b"IHDR", b"IDAT", b"IEND"}
+    assert data[25] == 0
     assert np.array_equal(read_image(data)[..., 2], PIXELS[..., 0])
 
 
@@ -617,10 +645,12 @@ def test_other_sides_are_refused(px):
 def test_real_fields_and_tiles_decode():
     fields = sorted((DATA / "brecahad").glob("*.jpg"))
     tiles = [sorted(folder.glob("*.jpg"))[0] for folder in sorted((DATA / "tissue_tiles").iterdir())[:4]]
-    assert len(fields) == 10 and len(tiles) == 4
+    assert len(fields) == 10
+    assert len(tiles) == 4
     for path in [*fields, *tiles]:
         image = read_image(path)
-        assert image_size(path) == (image.shape[1], image.shape[0]) and image.std() > 1
+        assert image_size(path) == (image.shape[1], image.shape[0])
+        assert image.std() > 1
 
 
 @needs_data

@@ -47,7 +47,7 @@ def test_equals_grad_cam_package(name):
             network.zero_grad()
             ClassifierOutputTarget(index)(activations[0]).backward()
             raw = oracle.compute_cam_per_layer(x, [ClassifierOutputTarget(index)], False)[0][0, 0]
-        # The package scales to 0..1 and to the input's size; its own scaling on our grid leaves only the map to compare.
+        # The package scales to 0..1 and to the input's size; its own scaling on our grid leaves the map alone.
         scaled = scale_cam_image(ours[None], raw.shape[::-1])[0]
         np.testing.assert_allclose(scaled, raw, atol=1e-4)
         assert raw.max() > 0.5

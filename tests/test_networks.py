@@ -26,7 +26,9 @@ def test_trunk_is_torchvisions_resnet50():
     assert not result.unexpected_keys
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        expected = theirs.layer4(theirs.layer3(theirs.layer2(theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))))))
+        expected = theirs.layer4(
+            theirs.layer3(theirs.layer2(theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x)))))))
+        )
         torch.testing.assert_close(ours.features(x), expected)
 
 
@@ -59,7 +61,9 @@ def test_squeeze_excitation_by_hand():
     block = SqueezeExcitation(4, reduction=2)
     x = torch.randn(3, 4, 5, 5)
     pooled = x.mean((2, 3))
-    weights = torch.sigmoid(torch.relu(pooled @ block.squeeze.weight.T + block.squeeze.bias) @ block.excite.weight.T + block.excite.bias)
+    weights = torch.sigmoid(
+        torch.relu(pooled @ block.squeeze.weight.T + block.squeeze.bias) @ block.excite.weight.T + block.excite.bias
+    )
     torch.testing.assert_close(block(x), x * weights.reshape(3, 4, 1, 1))
 
 

@@ -32,7 +32,9 @@ def test_every_figure_follows_from_the_predictions(run):
         fresh = getattr(found, name).reset_index(drop=True)
         for column in saved.columns:
             if pd.api.types.is_float_dtype(saved[column]):
-                np.testing.assert_allclose(saved[column], fresh[column].astype(float), atol=1e-6, err_msg=f"{name}.{column}")
+                np.testing.assert_allclose(
+                    saved[column], fresh[column].astype(float), atol=1e-6, err_msg=f"{name}.{column}"
+                )
             else:
                 assert saved[column].fillna("").astype(str).tolist() == fresh[column].fillna("").astype(str).tolist()
 
@@ -115,8 +117,12 @@ def test_no_image_of_the_real_data_is_in_the_repository(real_data):
     import hashlib
     import subprocess
 
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=HOME, capture_output=True, text=True, check=True).stdout.split("\0")
-    pictures = [n for n in names if n.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".webp", ".bmp"))]
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=HOME, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    pictures = [
+        n for n in names if n.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".webp", ".bmp"))
+    ]
     ours = {hashlib.sha256((HOME / n).read_bytes()).hexdigest() for n in pictures}
     theirs = {hashlib.sha256(p.read_bytes()).hexdigest() for p in real_data.rglob("*") if p.is_file()}
     assert not ours & theirs

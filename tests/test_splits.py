@@ -170,7 +170,9 @@ def test_fewer_than_three_groups_of_a_class_are_refused_by_class():
 
 def test_two_sites_cannot_fill_three_parts():
     manifest = cohort((4, 4), site=np.resize(["one", "two"], 32))
-    with pytest.raises(SplitError, match="split by site: expected at least three sites of any class, one for each part, got 2"):
+    with pytest.raises(
+        SplitError, match="split by site: expected at least three sites of any class, one for each part, got 2"
+    ):
         split_manifest(manifest, "site")
 
 

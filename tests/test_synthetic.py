@@ -43,7 +43,8 @@ def test_the_default_plan_is_the_cohort_promised():
     assert plan.groupby("patient_id")[["site", "scanner", "her2_ihc", "ish", "label"]].nunique().eq(1).all(axis=None)
     assert plan["patient_id"].str.fullmatch(r"SYN-\d{4}").all()
     assert set(plan["source"]) == {"her2core synthetic"}
-    assert plan["site"].str.startswith("synthetic").all() and plan["scanner"].str.startswith("synthetic").all()
+    assert plan["site"].str.startswith("synthetic").all()
+    assert plan["scanner"].str.startswith("synthetic").all()
 
 
 def test_labels_follow_the_ihc_score_by_the_scheme_paper3():
@@ -86,7 +87,8 @@ def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
     one = write_cohort(spec, tmp_path / "one", workers=1, progress=lambda done, total: calls.append((done, total)))
     two = write_cohort(spec, tmp_path / "two", workers=2)
     pd.testing.assert_frame_equal(one, two)
-    assert calls[-1] == (30, 30) and [d for d, _ in calls] == sorted(d for d, _ in calls)
+    assert calls[-1] == (30, 30)
+    assert [d for d, _ in calls] == sorted(d for d, _ in calls)
     for column in ("path", "mask_path"):
         for path in one[column]:
             assert "\\" not in path
@@ -109,8 +111,10 @@ def test_written_files_are_the_rendered_patches(tmp_path):
 @pytest.mark.parametrize(("px", "mpp"), [(64, 0.7), (97, 0.5), (128, 2.0), (256, 0.25)])
 def test_shapes_and_types_at_other_sizes(px, mpp):
     patch = render_patch(CohortSpec(patients=6, patches_per_patient=1, px=px, mpp=mpp), 3)
-    assert patch.image.shape == (px, px, 3) and patch.image.dtype == np.uint8
-    assert patch.mask.shape == (px, px) and patch.mask.dtype == np.uint8
+    assert patch.image.shape == (px, px, 3)
+    assert patch.image.dtype == np.uint8
+    assert patch.mask.shape == (px, px)
+    assert patch.mask.dtype == np.uint8
     assert set(np.unique(patch.mask)) <= set(MASK_CODES)
     assert patch.image.std() > 10
 
@@ -166,8 +170,10 @@ def test_without_a_patient_effect_patients_of_one_site_share_their_stain():
 def test_it_looks_stained():
     image = render_patch(CohortSpec(), 0).image.reshape(-1, 3).astype(float)
     red, green, blue = image.mean(axis=0)
-    assert green < red and green < blue
-    assert image.min() < 130 and image.max() > 200
+    assert green < red
+    assert green < blue
+    assert image.min() < 130
+    assert image.max() > 200
 
 
 @pytest.mark.parametrize(

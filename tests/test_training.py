@@ -72,10 +72,14 @@ def test_one_step_equals_plain_torch():
 
     decay = [p for p in theirs.parameters() if p.ndim > 1]
     plain = [p for p in theirs.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=0.01)
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=0.01
+    )
     theirs.train()
     weight = torch.tensor([60 / 30, 60 / 60, 60 / 90])
-    F.cross_entropy(theirs(images.contiguous(memory_format=torch.channels_last)), targets, weight=weight, label_smoothing=0.1).backward()
+    F.cross_entropy(
+        theirs(images.contiguous(memory_format=torch.channels_last)), targets, weight=weight, label_smoothing=0.1
+    ).backward()
     optimizer.step()
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
@@ -145,7 +149,7 @@ def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
 
 
 def test_two_processes_train_together(tiny_manifest, tmp_path):
-    """DDP on two CPU processes, by configuration alone: one run comes out, every training patch dealt to one of them."""
+    """DDP on two CPU processes, by configuration alone: one run comes out, every patch dealt to one of them."""
     config = _config(
         tiny_manifest,
         train={"epochs": 2, "batch_size": 4, "freeze_epochs": 1},
@@ -191,7 +195,8 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
         def on_train_epoch_end(self, trainer, module):
             state = module.network.state_dict()
             seen[trainer.current_epoch] = {
-                n: bool(torch.equal(state[n], start[n])) for n in ("stem.0.weight", "stem.1.running_mean", "layer4.0.conv1.weight")
+                n: bool(torch.equal(state[n], start[n]))
+                for n in ("stem.0.weight", "stem.1.running_mean", "layer4.0.conv1.weight")
             }
 
     original = pl.Trainer.__init__
@@ -208,7 +213,7 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_stopped_in_the_last_act(tiny_manifest, tmp_path, fresh):
-    """All epochs done, killed before the run came into sight: the same command finishes it, or starts over when told."""
+    """All epochs done, killed before the run came into sight: the same command finishes it, or starts over."""
     config = make_config(_config(tiny_manifest, train={"epochs": 1}))
 
     def disk_full(self, info):
@@ -230,7 +235,11 @@ def test_stopped_in_the_last_act(tiny_manifest, tmp_path, fresh):
 def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(tiny_manifest, tmp_path):
     """The same run with and without the cache, to the bit."""
     runs = [
-        train(make_config(_config(tiny_manifest, train={"epochs": 1}, hardware={"cache_gb": gb})), root=tmp_path / str(gb), progress=False)
+        train(
+            make_config(_config(tiny_manifest, train={"epochs": 1}, hardware={"cache_gb": gb})),
+            root=tmp_path / str(gb),
+            progress=False,
+        )
         for gb in (0.0, 4.0)
     ]
     assert runs[0].card["weights_sha256"] == runs[1].card["weights_sha256"]
@@ -294,5 +303,7 @@ def test_bad_data_stops_before_training(tiny_manifest, tmp_path):
 
 
 def test_class_weights_are_balanced():
-    module = PatchClassifier(build_network("timm:resnet10t", 2), TrainConfig(), class_counts=[30, 10], steps_per_epoch=1, seed=0)
+    module = PatchClassifier(
+        build_network("timm:resnet10t", 2), TrainConfig(), class_counts=[30, 10], steps_per_epoch=1, seed=0
+    )
     np.testing.assert_allclose(module.class_weight, [40 / 60, 40 / 20])

@@ -38,7 +38,7 @@ class Finding:
 
 
 def check_manifest(manifest: Manifest, split: pd.DataFrame | None = None, *, contents: bool = False) -> list[Finding]:
-    """All findings, errors first. ``split`` has columns patch_id and split; ``contents`` reads every file to compare."""
+    """All findings, errors first. ``split`` has patch_id and split; ``contents`` compares every file's bytes."""
     checks: list[Callable[[Manifest], Finding | None]] = [
         _missing_files, _one_class, _few_patients, _unknown_patients, _label_conflict, _patient_with_two_labels,
         _missing_mpp, _site_confounded,
@@ -121,17 +121,28 @@ def _patient_with_two_labels(manifest: Manifest) -> Finding | None:
     if several.empty:
         return None
     rows = manifest.frame[manifest.frame["patient_id"].isin(several)]
-    return _finding("patient-with-two-labels", "warning", rows, "one label a patient",
-                    f"{len(several)} patients with several, the first: {several[0]}",
-                    "If labels belong to regions, patient-level figures are switched off; otherwise correct them.")  # fmt: skip
+    return _finding(
+        "patient-with-two-labels",
+        "warning",
+        rows,
+        "one label a patient",
+        f"{len(several)} patients with several, the first: {several[0]}",
+        "If labels belong to regions, patient-level figures are switched off; otherwise correct them.",
+    )
 
 
 def _missing_mpp(manifest: Manifest) -> Finding | None:
     rows = manifest.frame[manifest.frame["mpp"].isna()]
     if rows.empty:
         return None
-    return _finding("missing-mpp", "info", rows, "microns per pixel in every row", f"{len(rows)} rows without",
-                    "Add it: without it nobody can tell whether a new patch shows the same piece of tissue.")  # fmt: skip
+    return _finding(
+        "missing-mpp",
+        "info",
+        rows,
+        "microns per pixel in every row",
+        f"{len(rows)} rows without",
+        "Add it: without it nobody can tell whether a new patch shows the same piece of tissue.",
+    )
 
 
 def _site_confounded(manifest: Manifest) -> Finding | None:

@@ -134,8 +134,12 @@ def build_manifest(
         frame["label"] = [scheme.derive(_text(i), _text(s)) for i, s in zip(frame["her2_ihc"], ish, strict=True)]
     for column in REQUIRED:
         if column not in frame:
-            _refuse(f"a column {column!r}", f"columns {', '.join(map(str, frame.columns))}", where,
-                    "Name it, or map one of your columns to it (her2 data import table --map label=<yours>).")  # fmt: skip
+            _refuse(
+                f"a column {column!r}",
+                f"columns {', '.join(map(str, frame.columns))}",
+                where,
+                "Name it, or map one of your columns to it (her2 data import table --map label=<yours>).",
+            )
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
@@ -260,8 +264,13 @@ def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
     if twice.any():
         row = _row(frame, twice)
         name = frame["patch_id"].iloc[row - 1]
-        _refuse("each patch once", f"{name!r} in rows {', '.join(str(i + 1) for i in frame.index[frame['patch_id'] == name][:5])}",
-                where, "Drop the duplicate rows, or give each its own patch_id.")  # fmt: skip
+        rows = ", ".join(str(i + 1) for i in frame.index[frame["patch_id"] == name][:5])
+        _refuse(
+            "each patch once",
+            f"{name!r} in rows {rows}",
+            where,
+            "Drop the duplicate rows, or give each its own patch_id.",
+        )
 
 
 def _text(value) -> str | None:

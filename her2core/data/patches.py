@@ -1,4 +1,4 @@
-"""What does this row of the manifest look like? A manifest row in, its pixels out, uint8 RGB; windows cut on the way."""
+"""What does this row of the manifest look like? A row in, its pixels out, uint8 RGB; windows cut on the way."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class PatchReader:
         """uint8 (H, W, 3) RGB. Raises ManifestError for an unknown id or a window outside, ImageError otherwise."""
         if patch_id not in self._rows.index:
             raise ManifestError(
-                expected="a patch id of this manifest", got=repr(patch_id), where="patch", fix="Take one from its table."
+                expected="a patch id of this manifest",
+                got=repr(patch_id),
+                where="patch",
+                fix="Take one from its table.",
             )
         row = self._rows.loc[patch_id]
         if not self._has_windows or pd.isna(row["x"]):

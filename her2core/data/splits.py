@@ -24,9 +24,7 @@ PATCH_RANDOM_WARNING = (
     "Random patch split: neighbouring patches of one slide stand in training and test, so these figures say how well "
     "known slides are recognised, not how well new patients are. Expect them to be inflated."
 )
-SAME_PATIENT_WARNING = (
-    "Patients stand on both sides of this split, so these figures make no claim about new patients."
-)
+SAME_PATIENT_WARNING = "Patients stand on both sides of this split, so these figures make no claim about new patients."
 UNKNOWN_PATIENT_WARNING = (
     "The data do not say which patches share a patient: no patient-level claim can be made, and the figures may be "
     "inflated by patches of one patient on both sides of the split."
@@ -53,7 +51,7 @@ def split_manifest(
 
     Raises
     ------
-    SplitError : unknown unit, bad fractions or seed, a unit the manifest does not know, or fewer than three groups of a class.
+    SplitError : unknown unit, bad fractions or seed, unknown ids, or fewer than three groups of a class.
     """
     if unit not in UNITS:
         raise SplitError(expected=f"a unit out of {', '.join(UNITS)}", got=repr(unit), where="split", fix="Choose one.")

@@ -14,8 +14,8 @@ UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 def aggregate(predictions: Predictions, unit: str) -> Predictions:
     """One row a ``unit`` (slide or patient) by the mean of its patches' probabilities.
 
-    Raises EvaluationError for another unit, when the ids are unknown, or when a patient or slide has patches of several labels: then the
-    label belongs to a region and a figure for the whole has no meaning.
+    Raises EvaluationError for another unit, when the ids are unknown, or when a patient or slide has patches of
+    several labels: then the label belongs to a region and a figure for the whole has no meaning.
     """
     if unit not in UNIT_COLUMN:
         raise EvaluationError(expected="slide or patient", got=repr(unit), where="unit", fix="Choose one of the two.")
@@ -23,9 +23,11 @@ def aggregate(predictions: Predictions, unit: str) -> Predictions:
     ids = predictions.frame[column]
     if (ids == UNKNOWN).any():
         raise EvaluationError(
-            expected=f"a {unit} id in every row", got=f"{int((ids == UNKNOWN).sum())} rows without", where=f"{unit} level",
+            expected=f"a {unit} id in every row",
+            got=f"{int((ids == UNKNOWN).sum())} rows without",
+            where=f"{unit} level",
             fix="Add the ids to the predictions.",
-        )  # fmt: skip
+        )
     keys = predictions.frame["split"] + "\x1f" + ids  # a patient on both sides is two rows, one a side
     codes, names = pd.factorize(keys, sort=True)
     lowest = np.full(len(names), np.iinfo(np.int64).max)

@@ -27,7 +27,12 @@ class Comparison:
 
 
 def compare_runs(
-    first: Run | str | os.PathLike, second: Run | str | os.PathLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    first: Run | str | os.PathLike,
+    second: Run | str | os.PathLike,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Comparison:
     """Paired bootstrap over patients of accuracy, balanced accuracy and macro-F1 at patch level.
 

@@ -70,7 +70,10 @@ def evaluate(
         metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
         tables.append(_confusion_table(at_unit))
     return Evaluation(
-        pd.concat(metrics, ignore_index=True), pd.concat(tables, ignore_index=True), pd.DataFrame(units), tuple(warnings)
+        pd.concat(metrics, ignore_index=True),
+        pd.concat(tables, ignore_index=True),
+        pd.DataFrame(units),
+        tuple(warnings),
     )
 
 
@@ -82,7 +85,8 @@ def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation
     for name in TABLES:
         table: pd.DataFrame = getattr(evaluation, name)
         write_via_temporary(
-            folder / "evaluation" / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f")
+            folder / "evaluation" / f"{name}.csv",
+            lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"),
         )
     return Evaluation(evaluation.metrics, evaluation.confusion, evaluation.units, tuple(warnings))
 

@@ -68,7 +68,9 @@ def metric_table(
     resampled = from_confusion((weights @ per_cluster).reshape(-1, k, k))
     rows = [_row(m, "", estimate[m], resampled[m], level) for m in OVERALL]
     rows += [
-        _row(m, name, estimate[m][i], resampled[m][:, i], level) for m in PER_CLASS for i, name in enumerate(predictions.classes)
+        _row(m, name, estimate[m][i], resampled[m][:, i], level)
+        for m in PER_CLASS
+        for i, name in enumerate(predictions.classes)
     ]
     if aurocs:
         rows += _auroc_rows(predictions, group, weights, level)

@@ -41,14 +41,18 @@ class Predictions:
 
     def where(self, mask: np.ndarray) -> Predictions:
         """Only these rows: bool (N,), or positions in the order wanted."""
-        return replace(self, frame=self.frame.iloc[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask])
+        return replace(
+            self, frame=self.frame.iloc[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask]
+        )
 
     def part(self, split: str) -> Predictions:
         """Only one part of the split: val or test."""
         return self.where((self.frame["split"] == split).to_numpy())
 
 
-def read_predictions(frame: pd.DataFrame, *, classes: tuple[str, ...] | None = None, temperature: float = 1.0) -> Predictions:
+def read_predictions(
+    frame: pd.DataFrame, *, classes: tuple[str, ...] | None = None, temperature: float = 1.0
+) -> Predictions:
     """Predictions from a table with ``label`` and ``logit_<class>`` or ``prob_<class>`` columns.
 
     Scores are divided by ``temperature`` and put through softmax; probabilities must sum to one within 1e-3 and are
@@ -66,7 +70,9 @@ def read_predictions(frame: pd.DataFrame, *, classes: tuple[str, ...] | None = N
             fix="Rename your columns so.",
         )
     if frame.empty:
-        raise EvaluationError(expected="at least one prediction", got="none", where="predictions", fix="Check the file.")
+        raise EvaluationError(
+            expected="at least one prediction", got="none", where="predictions", fix="Check the file."
+        )
     values = frame[[kind + c for c in classes]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     _refuse_row(~np.isfinite(values).all(axis=1), frame, "a finite number for every class")
     if kind == "prob_":

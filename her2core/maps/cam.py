@@ -43,7 +43,9 @@ class ClassMap:
         return np.clip(np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BILINEAR)), 0, 1)
 
 
-def class_map(network: nn.Module, features: Tensor, index: int, *, name: str, image: np.ndarray | None = None) -> ClassMap:
+def class_map(
+    network: nn.Module, features: Tensor, index: int, *, name: str, image: np.ndarray | None = None
+) -> ClassMap:
     """The Grad-CAM of class ``index`` on features (1, ...) of one patch. Raises NetworkError without a spatial grid."""
     with torch.enable_grad():
         leaf = features.detach().clone().requires_grad_(True)

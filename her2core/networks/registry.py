@@ -111,9 +111,11 @@ def _build_timm(name: str, classes: int, options: dict) -> nn.Module:
         return TimmNetwork(name, classes, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as refused:
         raise NetworkError(
-            expected=f"options that timm's {name} takes", got=str(refused).splitlines()[0], where=f"network timm:{name}",
+            expected=f"options that timm's {name} takes",
+            got=str(refused).splitlines()[0],
+            where=f"network timm:{name}",
             fix="Remove or correct network.options.",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _unknown(name: str, known: list[str]) -> NetworkError:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
@@ -36,7 +35,10 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise WeightsError(
-            expected="a safetensors file", got="no such file", where=str(path), fix="Check the folder, or export the run again."
+            expected="a safetensors file",
+            got="no such file",
+            where=str(path),
+            fix="Check the folder, or export the run again.",
         )
     blob = path.read_bytes()
     if path.suffix in PICKLE_SUFFIXES or blob[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK"):
@@ -61,7 +63,10 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         state = load_bytes(blob)
     except (SafetensorError, ValueError, KeyError) as broken:
         raise WeightsError(
-            expected="a whole safetensors file", got=str(broken)[:120], where=str(path), fix="Copy it again from its source."
+            expected="a whole safetensors file",
+            got=str(broken)[:120],
+            where=str(path),
+            fix="Copy it again from its source.",
         ) from None
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
@@ -133,7 +138,9 @@ def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
 
 def _fill(network: nn.Module, state: dict[str, Tensor], *, where: str) -> dict[str, int]:
     own = network.state_dict()
-    heads = {n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(("classifier", "fc", "head"))}
+    heads = {
+        n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(("classifier", "fc", "head"))
+    }
     fitting = {
         n: v for n, v in state.items()
         if n in own and own[n].shape == v.shape and n.rpartition(".")[0] not in heads

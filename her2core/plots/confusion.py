@@ -11,7 +11,9 @@ import plotly.graph_objects as go
 from her2core.plots.colours import plain
 
 
-def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: Literal["count", "share_of_true"]) -> go.Figure:
+def confusion_figure(
+    table: pd.DataFrame, classes: Sequence[str], *, show: Literal["count", "share_of_true"]
+) -> go.Figure:
     """Rows the true class, columns the predicted one; cells as counts or as percent of the row."""
     grid = table.pivot(index="true", columns="predicted", values=show).loc[list(classes), list(classes)]
     share = table.pivot(index="true", columns="predicted", values="share_of_true").loc[list(classes), list(classes)]

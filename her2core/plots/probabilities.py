@@ -19,6 +19,8 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], title="calibrated probability")
+    figure.update_xaxes(
+        range=[0, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], title="calibrated probability"
+    )
     figure.update_yaxes(type="category", autorange="reversed")
     return plain(figure, height=70 + 36 * len(classes))

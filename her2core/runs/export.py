@@ -19,7 +19,10 @@ def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
     run, target = open_run(source), Path(target)
     if target.exists():
         raise RunError(
-            expected="a folder that does not exist yet", got="one that does", where=str(target), fix="Choose another name."
+            expected="a folder that does not exist yet",
+            got="one that does",
+            where=str(target),
+            fix="Choose another name.",
         )
     if sha256_file(run.path / "model.safetensors") != run.card["weights_sha256"]:
         raise WeightsError(

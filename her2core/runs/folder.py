@@ -95,9 +95,11 @@ class RunDraft:
         claim = self.path / "claim.json"
         if claim.is_file() and (other := _claimant(claim)):
             raise RunError(
-                expected="a draft that no other process trains", got=f"process {other} at work on it", where=str(self.path),
+                expected="a draft that no other process trains",
+                got=f"process {other} at work on it",
+                where=str(self.path),
                 fix="Wait for it, or stop it first.",
-            )  # fmt: skip
+            )
         if fresh:
             shutil.rmtree(self.path, ignore_errors=True)
         if not self.path.exists():  # checkpoints without a draft are what a finished run left behind

@@ -181,5 +181,8 @@ def _check_image(image: np.ndarray) -> None:
     if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         got = f"{image.dtype} {image.shape}" if array else type(image).__name__
         raise ImageError(
-            expected="a uint8 (H, W, 3) RGB array with pixels", got=got, where="stain", fix="Pass what read_image returns."
+            expected="a uint8 (H, W, 3) RGB array with pixels",
+            got=got,
+            where="stain",
+            fix="Pass what read_image returns.",
         )

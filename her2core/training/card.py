@@ -34,7 +34,11 @@ def model_card(
         "intended_use": INTENDED_USE,
         "limits": [*config.limits, *warnings],
         "classes": list(manifest.classes),
-        "scheme": {"name": manifest.scheme.name, "meaning": manifest.scheme.meaning, "is_her2": manifest.scheme.is_her2},
+        "scheme": {
+            "name": manifest.scheme.name,
+            "meaning": manifest.scheme.meaning,
+            "is_her2": manifest.scheme.is_her2,
+        },
         "network": {"name": config.network.name, "options": dict(config.network.options), "init": config.network.init},
         "input": {
             "px": config.input.px,
@@ -63,7 +67,9 @@ def model_card(
 def _counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
     """Different values of a column, by part and class."""
     table = frame.groupby(["split", "label"])[column].nunique()
-    return {part: {k: int(v) for k, v in table[part].items()} for part in ("train", "val", "test") if part in table.index}
+    return {
+        part: {k: int(v) for k, v in table[part].items()} for part in ("train", "val", "test") if part in table.index
+    }
 
 
 def _field(frame: pd.DataFrame, manifest: Manifest) -> float | None:

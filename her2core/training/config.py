@@ -23,7 +23,9 @@ class _Section(BaseModel):
 
 
 class SplitConfig(_Section):
-    unit: Unit = Field("patient", description="what stays on one side: patient, slide, site; or patch_random, predefined")
+    unit: Unit = Field(
+        "patient", description="what stays on one side: patient, slide, site; or patch_random, predefined"
+    )
     fractions: tuple[float, float, float] = Field((0.6, 0.2, 0.2), description="train, val, test (the paper's)")
     seed: int = Field(0, ge=0, description="which of the possible splits")
 
@@ -47,7 +49,9 @@ class NetworkConfig(_Section):
 
 class AugmentConfig(_Section):
     flips: bool = Field(True, description="the eight flips and quarter turns")
-    min_crop: float = Field(0.75, gt=0.2, le=1, description="smallest crop side as a share of the patch; 1 switches off")
+    min_crop: float = Field(
+        0.75, gt=0.2, le=1, description="smallest crop side as a share of the patch; 1 switches off"
+    )
     stain: float = Field(0.15, ge=0, le=1, description="relative standard deviation of each stain's concentration")
 
 
@@ -83,7 +87,9 @@ class HardwareConfig(_Section):
 class RunConfig(_Section):
     """One training run, whole. Unknown fields and values out of range are refused by name."""
 
-    name: str = Field(..., pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="short name of the data, for the run folder")
+    name: str = Field(
+        ..., pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="short name of the data, for the run folder"
+    )
     manifest: Path = Field(..., description="the manifest to train on, relative to the working folder")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     title: str = Field("", description="one line for people: what this run is")
@@ -125,7 +131,9 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
             expected="valid YAML", got=str(broken).replace("\n", " ")[:150], where=str(path), fix="Correct that line."
         ) from None
     if not isinstance(content, dict):
-        raise ConfigError(expected="fields and values", got=type(content).__name__, where=str(path), fix="See configs/.")
+        raise ConfigError(
+            expected="fields and values", got=type(content).__name__, where=str(path), fix="See configs/."
+        )
     for override in overrides:
         _apply(content, override)
     return make_config(content, where=str(path))
@@ -156,7 +164,9 @@ def _apply(content: dict, override: str) -> None:
     for parent in parents:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
-            raise ConfigError(expected=f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name.")
+            raise ConfigError(
+                expected=f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name."
+            )
     try:
         content[last] = yaml.safe_load(value)
     except yaml.YAMLError:

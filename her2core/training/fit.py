@@ -60,7 +60,13 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
     notes = split_warnings(manifest, split, config.split.unit)
 
-    # 2. The draft: its name follows from configuration and data, so that the same command finds it again.
+    # 2. The network and its first weights, before anything is written or waited for.
+    pl.seed_everything(config.seed, verbose=False)
+    network = build_network(config.network.name, len(manifest.classes), **config.network.options)
+    start = start_from(network, config.network.init)
+    grid = output_grid(network, config.input.px)
+
+    # 3. The draft: its name follows from configuration and data, so that the same command finds it again.
     content = hashlib.sha256((config.content_hash() + manifest.content_hash()).encode()).hexdigest()
     network_name = config.network.name.replace(":", "-").replace("/", "-")
     draft = RunDraft(Path(root), f"{network_name}_{config.name}_{content[:8]}")
@@ -70,17 +76,11 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         draft.write_splits(split)
         draft.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
 
-    # 3. The patches, prepared once: same crop, size and stain as they will have when the model serves.
+    # 4. The patches, prepared once: same crop, size and stain as they will have when the model serves.
     stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
     prepare = Prepare(config.input.px, stain)
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
     datasets = {name: _dataset(part, prepare, config, training=name == "train") for name, part in parts.items()}
-
-    # 4. The network and its first weights.
-    pl.seed_everything(config.seed, verbose=False)
-    network = build_network(config.network.name, len(manifest.classes), **config.network.options)
-    start = start_from(network, config.network.init)
-    grid = output_grid(network, config.input.px)
 
     # 5. Training.
     trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress)

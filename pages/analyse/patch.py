@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.loaders import load_model, samples
 from dashboard.parts import NOTICE, download_table, heading
+from dashboard.state import remember
 from dashboard.uploads import MAX_FILES, Upload, accept
 from her2core.data.images import encode_png, resize_rgb
 from her2core.data.prepare import centre_square
@@ -35,8 +36,10 @@ files = st.file_uploader(
     accept_multiple_files=True, key="uploads",
     help="Patches stay in memory for this session and are never stored.",
 )  # fmt: skip
+#: What is looked at, so that a moved slider finds the answers of before.
+shown = (model.model_id, *(f.file_id for f in files))
 if files:
-    uploads = accept(files)
+    uploads = remember(("uploads", *shown), lambda: accept(files))
     for upload in uploads:
         if upload.error:
             st.error(upload.error, icon=":material/block:")
@@ -53,7 +56,7 @@ else:
 
 chosen = st.selectbox("Patch", range(len(patches)), format_func=lambda i: patches[i].name, key="patch")
 patch = patches[chosen]
-answer, maps = model.predict_and_explain(patch.image, name=patch.name)
+answer, maps = remember(("patch", *shown, chosen), lambda: model.predict_and_explain(patch.image, name=patch.name))
 
 for note in answer.notes:
     st.warning(note[0].upper() + note[1:] + ".", icon=":material/flag:")
@@ -70,7 +73,10 @@ with left:
     st.caption(f"{sum(spent.values()):.0f} ms · temperature {run.card['temperature']:.2f} · `{answer.model}`")
 with right:
     options = st.columns(2)
-    target = options[0].selectbox("Map for class", answer.classes, index=answer.classes.index(answer.label), key="target")
+    # A key for each patch: another patch starts at its own predicted class.
+    target = options[0].selectbox(
+        "Map for class", answer.classes, index=answer.classes.index(answer.label), key=f"target-{patch.name}"
+    )
     opacity = options[1].slider("Opacity", 0.0, 1.0, 0.55, 0.05, key="opacity")
     whole = resize_rgb(centre_square(patch.image), SHOWN)
     picture = overlay(whole, maps[target], opacity=opacity)
@@ -81,12 +87,19 @@ with right:
     seen[2].image(picture, caption=f"Grad-CAM for {target}, {rows} x {columns} cells", width="stretch")
     if maps[target].empty:
         st.caption(f"Nothing in this patch speaks for {target}.")
-    st.download_button("Overlay (PNG)", encode_png(picture), file_name="overlay-research-use-only.png", mime="image/png",
-                       on_click="ignore")  # fmt: skip
+    st.download_button(
+        "Overlay (PNG)",
+        encode_png(picture),
+        file_name="overlay-research-use-only.png",
+        mime="image/png",
+        on_click="ignore",
+    )
 
 if len(patches) > 1:
     st.subheader("All patches")
-    answers = model.predict([p.image for p in patches], names=[p.name for p in patches])
+    answers = remember(
+        ("all", *shown), lambda: model.predict([p.image for p in patches], names=[p.name for p in patches])
+    )
     table = pd.DataFrame(
         [
             {"patch": a.name, "class": a.label if a.usable else "not judged", "notes": "; ".join(a.notes),
@@ -94,7 +107,11 @@ if len(patches) > 1:
             for a in answers
         ]
     )  # fmt: skip
-    st.dataframe(table, hide_index=True, width="stretch",
-                 column_config={c: st.column_config.NumberColumn(format="percent") for c in answer.classes})  # fmt: skip
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config={c: st.column_config.NumberColumn(format="percent") for c in answer.classes},
+    )
     download_table("Table (CSV)", table, "predictions")
 st.caption(NOTICE)

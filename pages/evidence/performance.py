@@ -10,7 +10,12 @@ from her2core.errors import Her2Error
 from her2core.plots.confusion import confusion_figure
 from her2core.plots.per_class import per_class_figure
 
-NAMES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1", "macro_auroc": "AUROC, mean"}
+NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "macro_auroc": "AUROC, mean",
+}
 PER_CLASS = {
     "recall": "Recall (sensitivity)", "one_vs_rest_accuracy": "One-vs-rest accuracy", "precision": "Precision (PPV)",
     "specificity": "Specificity", "f1": "F1", "auroc": "AUROC",
@@ -53,7 +58,9 @@ for column, (metric, name) in zip(st.columns(len(NAMES)), NAMES.items(), strict=
 
 st.subheader("Confusion matrix")
 confusion = found["confusion"][found["confusion"]["unit"] == unit]
-for column, (show, name) in zip(st.columns(2), (("count", "Counts"), ("share_of_true", "Percent of the true class")), strict=True):
+for column, (show, name) in zip(
+    st.columns(2), (("count", "Counts"), ("share_of_true", "Percent of the true class")), strict=True
+):
     column.markdown(f"**{name}**")
     column.plotly_chart(confusion_figure(confusion, run.classes, show=show), width="stretch", key=f"confusion-{show}")
 download_table("Confusion table (CSV)", confusion, f"{run.name}-{unit}-confusion")

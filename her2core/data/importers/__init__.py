@@ -19,7 +19,7 @@ IMPORTERS = {
 
 
 def import_dataset(
-    name: str, root, *, licence: str | None = None, citation: str | None = None, **options
+    name: str, root, /, *, licence: str | None = None, citation: str | None = None, **options
 ) -> Manifest:
     """The manifest of the data set of that name below ``root``; ``options`` are the importer's own.
 
@@ -41,7 +41,7 @@ def import_dataset(
     try:
         manifest = module.to_manifest(Path(root), **options)
     except TypeError as wrong:
-        if "unexpected keyword" not in str(wrong):
+        if "unexpected keyword" not in str(wrong) and "multiple values" not in str(wrong):
             raise
         raise ConfigError(
             expected=f"options that the importer {name} takes", got=str(wrong).split("argument ")[-1],

@@ -48,6 +48,13 @@ def to_manifest(
     Raises ManifestError when the layout is another, a section lacks a file, ERBB2 is missing, or no spot is left.
     """
     root = Path(root)
+    if not 0 < val_share < 1 or window_px < 32:
+        _refuse(
+            "val_share between 0 and 1 and window_px of 32 or more",
+            f"{val_share} and {window_px}",
+            "her2st options",
+            "Leave them out for the defaults.",
+        )
     sections = {p.name.removesuffix(".tsv.gz"): p for p in sorted((root / "ST-cnts").glob("*.tsv.gz"))}
     if len(sections) < 2:
         _refuse("at least two sections in ST-cnts/*.tsv.gz", str(len(sections)), str(root / "ST-cnts"),

@@ -8,7 +8,9 @@ import numpy as np
 from scipy import fft, ndimage
 
 
-def smooth_noise(rng: np.random.Generator, n: int, sigma: float, stretch: float = 1.0, angle: float = 0.0) -> np.ndarray:
+def smooth_noise(
+    rng: np.random.Generator, n: int, sigma: float, stretch: float = 1.0, angle: float = 0.0
+) -> np.ndarray:
     """Gaussian noise of correlation length ``sigma`` pixels, float32 (n, n), mean 0, standard deviation 1.
 
     ``stretch`` makes it longer along ``angle`` (radians, 0 is along a row) and as much narrower across. The field

@@ -1,4 +1,4 @@
-"""How does the cohort reach the disk? A spec and a folder in; PNG patches and masks there, and the plan with paths out."""
+"""How does the cohort reach the disk? A spec and a folder in; PNG patches and masks, and the plan with paths, out."""
 
 from __future__ import annotations
 
