@@ -46,7 +46,7 @@ def heading(title: str, run: Run) -> None:
     st.caption(f"**{run.card['title']}** · {NOTICE}")
     facts = run.card["data"].get("facts", {})
     if facts.get("synthetic"):
-        st.info("This run knows synthetic patches only: patches drawn by a program, not tissue.")
+        st.info("This run learned its classes from synthetic patches: drawn by a program, not tissue.")
     if not run.card["scheme"]["is_her2"]:
         st.info(f"The classes of this run are not a HER2 status: {run.card['scheme']['meaning']}.")
 

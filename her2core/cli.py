@@ -248,7 +248,7 @@ def explain(run: Path, image: Path, target: str | None, out: Path, as_json: bool
     """Where the network looked: the class-activation map laid over the patch, as a PNG."""
     from her2core.data.files import write_via_temporary
     from her2core.data.images import encode_png
-    from her2core.maps.overlay import overlay
+    from her2core.maps.overlay import overlay, stamped
     from her2core.predict import load_predictor
 
     if out.suffix.lower() != ".png":
@@ -256,7 +256,8 @@ def explain(run: Path, image: Path, target: str | None, out: Path, as_json: bool
     predictor = load_predictor(run)
     found = predictor.explain(image, target=target)
     (answer,) = predictor.predict([image])
-    write_via_temporary(out, lambda t: t.write_bytes(encode_png(overlay(found.image, found, size=448))))
+    picture = stamped(overlay(found.image, found, size=448), f"Grad-CAM for {found.target}. {RESEARCH}")
+    write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
     text = f"{out}: Grad-CAM for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
     text += f" Nothing in this patch speaks for {found.target}." if found.empty else ""
     text += "".join(f"\nnote: {note}" for note in answer.notes)

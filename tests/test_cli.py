@@ -606,7 +606,7 @@ def test_explain_writes_a_picture(her2, tiny_run, tiny_predictor, mixed):
     np.testing.assert_allclose(
         found["grid"], tiny_predictor.explain(mixed / "a.png", target="positive").grid, atol=1e-5
     )
-    assert read_image("maps/map.png").shape == (448, 448, 3)
+    assert read_image("maps/map.png").shape == (470, 448, 3)
     with Image.open("maps/map.png") as picture:
         assert picture.info == {}
     code, out, _ = her2("explain", tiny_run.path, mixed / "a.png", "--out", "map.png")

@@ -74,7 +74,7 @@ def test_real_tiles_from_folders_to_a_map(real_data, tmp_path):
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     shown = her2("explain", run, first, "--target", "Tumor", "--out", "map.png", folder=tmp_path)
     assert shown["target"] == "Tumor"
-    assert read_image(tmp_path / "map.png").shape == (448, 448, 3)
+    assert read_image(tmp_path / "map.png").shape == (470, 448, 3)
     assert [r["path"] for r in her2("runs", "list", "--in", "runs", folder=tmp_path)["runs"]] == [trained["run"]]
 
 

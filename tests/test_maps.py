@@ -10,7 +10,7 @@ from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import NetworkError
 from her2core.maps.cam import ClassMap, class_map
-from her2core.maps.overlay import overlay
+from her2core.maps.overlay import overlay, stamped
 from her2core.networks.registry import build_network, feature_map, output_grid
 
 
@@ -121,3 +121,12 @@ def test_overlay_changes_only_where_the_map_is():
     np.testing.assert_array_equal(picture[32:, 32:], image[32:, 32:])
     assert (picture[:4, :4] != 200).any()
     assert ClassMap(grid, "positive").scaled(64)[0, 0] == pytest.approx(1.0)
+
+
+def test_stamp_stands_below_and_leaves_the_picture_alone():
+    picture = np.random.default_rng(0).integers(0, 255, (64, 200, 3), np.uint8)
+    shown = stamped(picture, "Research use only.")
+    assert shown.shape == (86, 200, 3)
+    np.testing.assert_array_equal(shown[:64], picture)
+    assert (shown[64:] < 100).any(), "the words are there"
+    assert (stamped(picture, "")[64:] == 255).all()

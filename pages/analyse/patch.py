@@ -12,7 +12,7 @@ from dashboard.uploads import MAX_FILES, Upload, accept
 from her2core.data.images import encode_png, resize_rgb
 from her2core.data.prepare import centre_square
 from her2core.errors import Her2Error
-from her2core.maps.overlay import overlay
+from her2core.maps.overlay import overlay, stamped
 from her2core.plots.probabilities import probability_figure
 
 #: Side of the pictures shown and saved, in pixels.
@@ -89,7 +89,7 @@ with right:
         st.caption(f"Nothing in this patch speaks for {target}.")
     st.download_button(
         "Overlay (PNG)",
-        encode_png(picture),
+        encode_png(stamped(picture, f"{'' if files else 'Synthetic patch. '}Grad-CAM for {target}. {NOTICE}")),
         file_name="overlay-research-use-only.png",
         mime="image/png",
         on_click="ignore",
