@@ -29,6 +29,7 @@ from her2core.data.prepare import Prepare
 from her2core.data.splits import split_manifest, split_warnings
 from her2core.errors import ManifestError, NetworkError
 from her2core.evidence.calibration import fit_temperature
+from her2core.evidence.evaluation import evaluate_folder
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import Run, RunDraft
@@ -85,11 +86,12 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 5. Training.
     trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress)
     with warnings.catch_warnings():
-        # Lightning advises on worker counts and on logging intervals; both are settings of ours.
+        # The number of workers is a setting of ours; the other is Lightning 2.6 calling what torch 2.14 deprecates.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*sequence.*DataLoader.*IterableDataset.*")
-        # Our own checkpoint holds plain tensors and numbers: nothing in it needs unpickling of code.
-        trainer.fit(module, *loaders, ckpt_path=str(draft.checkpoints / LAST) if resume else None)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+        # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
+        checkpoint = str(draft.checkpoints / LAST) if resume else None
+        trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return None
 
@@ -121,8 +123,6 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         "epochs_trained": trainer.current_epoch,
         config.train.monitor: keep.best,
     }
-    from her2core.evidence.evaluation import evaluate_folder
-
     evaluate_folder(draft.path, card, notes)
     return draft.finish(info)
 
