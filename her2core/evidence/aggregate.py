@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
-from her2core.evidence.predictions import UNKNOWN, Predictions
+from her2core.evidence.predictions import Predictions
 
 UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 

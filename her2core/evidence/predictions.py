@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.calibration import probabilities
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
