@@ -15,7 +15,7 @@ from her2core.data.images import read_image
 from her2core.errors import ImageError
 
 MAX_FILES = 32
-MAX_BYTES = 30_000_000
+MAX_BYTES = 30 * 2**20  # as server.maxUploadSize in .streamlit/config.toml
 MAX_PIXELS = 40_000_000
 
 
