@@ -119,7 +119,7 @@ def test_every_page_says_research_use_only_and_synthetic(demo, page):
     assert at.title[0].value == page.capitalize()
     assert NOTICE in said(at.main.caption)
     assert NOTICE in said(at.sidebar.caption)
-    assert "synthetic patches only" in at.info[0].value
+    assert "learned its classes from synthetic patches" in at.info[0].value
 
 
 @pytest.mark.parametrize("page", PAGES)
