@@ -74,6 +74,13 @@ def test_field_of_view_is_flagged_only_when_it_differs(tiny_predictor, patches):
     assert "field_of_view" in other.flags
 
 
+def test_a_whole_field_of_unknown_scale_is_flagged(tiny_predictor):
+    """512 px show over 100 microns even at the finest scan; the training patches showed 45."""
+    field = render_patch(CohortSpec(patients=6, patches_per_patient=1, px=512, mpp=0.5), 0).image
+    assert "field_of_view" in tiny_predictor.predict([field])[0].flags
+    assert "field_of_view" not in tiny_predictor.predict([field[:256, :256]])[0].flags
+
+
 def test_float_arrays_and_wrong_names_are_refused(tiny_predictor, patches):
     answer = tiny_predictor.predict([patches[0].astype(np.float32)])[0]
     assert "expected uint8" in answer.error

@@ -19,6 +19,8 @@ FLAGS = {
     "cropped": "the patch is not square: only its centre square was used",
     "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",
 }
+#: Microns per pixel of the finest scans in use (about 50x); a patch of unknown scale shows at least this much tissue.
+FINEST_MPP = 0.2
 #: With one of these there is nothing to look at, so a prediction means nothing.
 UNUSABLE = ("blank", "black", "one_colour", "nearly_empty")
 
@@ -40,7 +42,8 @@ class Prepare:
     ----------
     px : side of the network's input in pixels.
     stain : reference to normalise to, or None to leave the stain as it is.
-    field_um : microns; only used to flag patches whose stated mpp gives a side beyond a factor of 1.5 of it.
+    field_um : microns; only used to flag patches whose side lies beyond a factor of 1.5 of it: by their stated mpp, or
+        without one, when they would be too large even at FINEST_MPP.
     """
 
     px: int
@@ -55,7 +58,7 @@ class Prepare:
         side = image.shape[0]
         if side < 0.98 * longest:
             flags.append("cropped")
-        if mpp and self.field_um and not 1 / 1.5 <= side * mpp / self.field_um <= 1.5:
+        if self.field_um and not self._fits(side, mpp):
             flags.append("field_of_view")
         raw = resize_rgb(image, self.px)
         if self.stain is None:
@@ -64,6 +67,11 @@ class Prepare:
         if result.flag:
             flags.append(result.flag)
         return Prepared(result.image, raw, tuple(flags))
+
+    def _fits(self, side: int, mpp: float | None) -> bool:
+        if mpp:
+            return 1 / 1.5 <= side * mpp / self.field_um <= 1.5
+        return side * FINEST_MPP <= 1.5 * self.field_um
 
 
 def centre_square(image: np.ndarray) -> np.ndarray:
