@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.loaders import run_names, try_open
+from her2core.errors import Her2Error
 from her2core.runs.folder import Run
 
+T = TypeVar("T")
 NOTICE = "Research use only. Not a medical device; not for the care of any patient."
 
 
@@ -38,6 +42,21 @@ def choose_run() -> Run | None:
     if run is None:
         st.error(why_not)
     return run
+
+
+def opened_run(title: str, load: Callable[[Run], T]) -> tuple[Run, T]:
+    """The page's heading, the run in use and what ``load`` makes of it; or one sentence, and the page ends there."""
+    run = st.session_state.get("opened_run")
+    if run is None:
+        st.title(title)
+        st.info("There is no run yet. Train one with `her2 train configs/demo.yaml`, or put one into `models/`.")
+        st.stop()
+    heading(title, run)
+    try:
+        return run, load(run)
+    except Her2Error as refused:
+        st.error(str(refused))
+        st.stop()
 
 
 def heading(title: str, run: Run) -> None:

@@ -193,7 +193,7 @@ def test_a_run_that_went_away_since_it_was_listed(demo):
     at.run()
     (sentence,) = errors(at)
     assert sentence.endswith("expected a run folder, got no such folder. her2 runs list shows them.")
-    assert "There is no run to ask." in at.main.info[0].value
+    assert "There is no run yet." in at.main.info[0].value
 
 
 def test_the_link_opens_its_run_and_an_unknown_one_is_said(demo, models, tiny_run):

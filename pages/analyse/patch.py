@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.loaders import load_model, samples
-from dashboard.parts import NOTICE, download_table, heading
+from dashboard.parts import NOTICE, download_table, opened_run
 from dashboard.state import remember
 from dashboard.uploads import MAX_FILES, Upload, accept
 from her2core.data.images import encode_png, resize_rgb
@@ -18,18 +18,7 @@ from her2core.plots.probabilities import probability_figure
 #: Side of the pictures shown and saved, in pixels.
 SHOWN = 448
 
-run = st.session_state.get("opened_run")
-if run is None:
-    st.title("Patch")
-    st.info("There is no run to ask. Train one with `her2 train configs/demo.yaml`, or put one into `models/`.")
-    st.stop()
-
-heading("Patch", run)
-try:
-    model = load_model(run)
-except Her2Error as refused:
-    st.error(str(refused))
-    st.stop()
+run, model = opened_run("Patch", load_model)
 
 files = st.file_uploader(
     f"H&E patches (PNG, JPEG, TIFF, BMP or WebP; up to {MAX_FILES})",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.loaders import tables
-from dashboard.parts import NOTICE, download_table, heading, interval, value_and_bounds
-from her2core.errors import Her2Error
+from dashboard.parts import NOTICE, download_table, interval, opened_run, value_and_bounds
 from her2core.plots.confusion import confusion_figure
 from her2core.plots.per_class import per_class_figure
 
@@ -21,18 +20,7 @@ PER_CLASS = {
     "specificity": "Specificity", "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
 
-run = st.session_state.get("opened_run")
-if run is None:
-    st.title("Performance")
-    st.info("There is no run to show. Train one with `her2 train configs/demo.yaml`, or put one into `models/`.")
-    st.stop()
-
-heading("Performance", run)
-try:
-    found = tables(run)
-except Her2Error as refused:
-    st.error(str(refused))
-    st.stop()
+run, found = opened_run("Performance", tables)
 for warning in run.warnings:
     st.warning(warning, icon=":material/warning:")
 
