@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from her2core.data.images import resize_rgb
-from her2core.stain.macenko import StainReference
+from her2core.stain.macenko import StainReference, density_table
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Augment:
 _REFERENCE = StainReference()
 _VECTORS = np.asarray(_REFERENCE.vectors, np.float32)
 _UNMIX = np.linalg.pinv(_VECTORS).astype(np.float32)
-_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(_REFERENCE.white))
+_DENSITY = density_table(_REFERENCE.white)
 
 
 def _jitter_stain(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:

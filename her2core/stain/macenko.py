@@ -90,8 +90,7 @@ class StainNormalizer:
     ) -> None:
         self.reference = reference or StainReference()
         self.beta, self.alpha, self.min_tissue = beta, alpha, min_tissue
-        # Optical density of each of the 256 grey levels; +1 keeps the logarithm finite, as in torchstain.
-        self._density = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(self.reference.white))
+        self._density = density_table(self.reference.white)
 
     @classmethod
     def from_image(cls, image: np.ndarray, *, white: float = 240.0) -> StainNormalizer:
@@ -164,6 +163,11 @@ class StainNormalizer:
         if maxima.min() < 0.01:
             return "unstable_stain"
         return StainEstimate(stains, maxima, share)
+
+
+def density_table(white: float) -> np.ndarray:
+    """Optical density of each of the 256 grey levels, float32 (256,); +1 keeps the logarithm finite, as torchstain."""
+    return -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(white))
 
 
 def _coarse_spread(image: np.ndarray) -> float:
