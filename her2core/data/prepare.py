@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from her2core.data.images import resize_rgb
+from her2core.data.quality import FLAGS as QUALITY_FLAGS
+from her2core.data.quality import quality_flags
 from her2core.stain.macenko import FLAGS as STAIN_FLAGS
 from her2core.stain.macenko import StainNormalizer, StainReference
 
 #: What may be noted about a patch, in the words shown to people.
 FLAGS = {
     **STAIN_FLAGS,
+    **QUALITY_FLAGS,
     "cropped": "the patch is not square: only its centre square was used",
     "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",
+    "unlike_training": "the patch is unlike the patches this run was trained on, so its answer may mean nothing",
 }
 #: Microns per pixel of the finest scans in use (about 50x); a patch of unknown scale shows at least this much tissue.
 FINEST_MPP = 0.2
@@ -61,6 +65,7 @@ class Prepare:
         if self.field_um and not self._fits(side, mpp):
             flags.append("field_of_view")
         raw = resize_rgb(image, self.px)
+        flags += quality_flags(image, raw)
         if self.stain is None:
             return Prepared(raw, raw, tuple(flags))
         result = StainNormalizer(self.stain).apply(raw)
