@@ -3,92 +3,167 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import clusters, draws
+from her2core.evidence.aggregate import aggregate
+from her2core.evidence.intervals import Clusters, auroc_draws, clusters, interval_row, resampled_counts
 from her2core.evidence.metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.runs.folder import Run, open_run
+
+NO_DIFFERENCE = "no difference can be shown"
+#: Per-class metrics that are compared, beside those over all classes.
+PER_CLASS = ("recall", "one_vs_rest_accuracy", "precision", "specificity")
+#: How sure a statement must be.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``table``: one row a metric with the two values, their difference (second minus first), its interval and a plain
-    ``statement``. ``note`` says what was resampled."""
+    """``table``: one row a metric (and class) with the two values, their difference (second minus first), its interval,
+    ``p`` of the paired bootstrap, ``exact_p`` and ``exact_test`` (McNemar or DeLong) where rows are patients, and a
+    plain ``statement``. ``unit``: what was counted. ``note`` says what was resampled."""
 
     first: str
     second: str
     table: pd.DataFrame
     note: str
+    unit: str = "patch"
 
 
 def compare_runs(
     first: Run | str | os.PathLike,
     second: Run | str | os.PathLike,
     *,
+    unit: str = "patch",
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap over patients of accuracy, balanced accuracy and macro-F1 at patch level.
+    """Paired bootstrap over patients of every metric of the two runs, by patch, slide or patient (mean probability).
 
     Both runs are resampled by the same patients, so that what is hard for both cancels. Raises EvaluationError when
-    the runs were not tested on the same patches with the same labels and classes.
+    the runs were not tested on the same patches with the same labels and classes, or cannot be judged by this unit.
     """
     runs = [r if isinstance(r, Run) else open_run(r) for r in (first, second)]
     a, b = (_test_part(run) for run in runs)
     _refuse_incomparable(a, b, runs)
     order = {p: i for i, p in enumerate(b.frame["patch_id"])}
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
+    if unit != "patch":
+        a, b = (aggregate(p, unit) for p in (a, b))
     group = clusters(a)
-    weights = draws(group.count, resamples, seed)
-    (value_a, draw_a), (value_b, draw_b) = (_metrics(p, group, weights) for p in (a, b))
+    rows = _rows(_draws(a, b, group, resamples=resamples, seed=seed), a.classes, level)
+    if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
+        _add_exact(rows, a, b)
+    for row in rows:
+        row["statement"] = _statement(row["low"], row["high"], runs[0].name, runs[1].name)
+    return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
+
+
+def compare_many(
+    reference: Run | str | os.PathLike,
+    others: Sequence[Run | str | os.PathLike],
+    *,
+    metric: str = "balanced_accuracy",
+    of: str = "",
+    unit: str = "patch",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Each of several runs against one, by one metric; p of the paired bootstrap corrected over all (Holm 1979).
+
+    One row a run: run, reference, first, second, difference, low, high, p, p_holm, statement (by p_holm). Raises
+    EvaluationError as ``compare_runs``, and for a metric or class that is not compared.
+    """
     rows = []
-    for metric in OVERALL:
-        difference = draw_b[metric] - draw_a[metric]
-        low, high = np.quantile(difference[np.isfinite(difference)], [(1 - level) / 2, (1 + level) / 2])
-        rows.append(
-            {
-                "metric": metric,
-                "first": float(value_a[metric]),
-                "second": float(value_b[metric]),
-                "difference": float(value_b[metric] - value_a[metric]),
-                "low": low,
-                "high": high,
-                "statement": _statement(low, high, runs[0].name, runs[1].name),
-            }
-        )
-    return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients")
+    for other in others:
+        found = compare_runs(reference, other, unit=unit, resamples=resamples, seed=seed)
+        row = found.table[(found.table["metric"] == metric) & (found.table["class"] == of)]
+        if row.empty:
+            raise EvaluationError(
+                expected="a metric out of " + ", ".join(dict.fromkeys(found.table["metric"])),
+                got=f"{metric!r} of {of or 'all classes'}", where="comparison of several runs", fix="Choose one.",
+            )  # fmt: skip
+        keep = row.iloc[0][["first", "second", "difference", "low", "high", "p"]]
+        rows.append({"run": found.second, "reference": found.first, **keep})
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"].to_numpy(np.float64))
+    table["statement"] = [
+        NO_DIFFERENCE if not row.p_holm < ALPHA else _better(row.difference, row.reference, row.run)
+        for row in table.itertuples()
+    ]
+    return table
 
 
 def _test_part(run: Run) -> Predictions:
     return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"]).part("test")
 
 
-def _metrics(p: Predictions, group, weights) -> tuple[dict, dict]:
-    k = len(p.classes)
-    cells = np.zeros((group.count, k * k))
-    np.add.at(cells, (group.codes, p.labels * k + p.predicted), 1)
-    whole = from_confusion(confusion(p.labels, predicted=p.predicted, classes=k))
-    return whole, from_confusion((weights @ cells).reshape(-1, k, k))
+def _draws(
+    a: Predictions, b: Predictions, group: Clusters, *, resamples: int, seed: int
+) -> dict[tuple[str, int | None], tuple]:
+    """(metric, class or None) -> value of a, of b, float (B,) of a and of b in the same resamples."""
+    k = len(a.classes)
+    cells = (a.labels * k + a.predicted) * k + b.predicted  # a row's true class and what each run called it
+    counts = resampled_counts(group, cells=cells, kinds=k**3, resamples=resamples, seed=seed).reshape(-1, k, k, k)
+    value_a, value_b = (from_confusion(confusion(p.labels, predicted=p.predicted, classes=k)) for p in (a, b))
+    draw_a, draw_b = from_confusion(counts.sum(axis=3)), from_confusion(counts.sum(axis=2))
+    found: dict = {(m, None): (value_a[m], value_b[m], draw_a[m], draw_b[m]) for m in OVERALL}
+    for m in PER_CLASS:
+        for i in range(k):
+            found[m, i] = (value_a[m][i], value_b[m][i], draw_a[m][:, i], draw_b[m][:, i])
+    (area_a, areas_a), (area_b, areas_b) = (auroc_draws(p, group, resamples=resamples, seed=seed) for p in (a, b))
+    found["macro_auroc", None] = (area_a.mean(), area_b.mean(), areas_a.mean(axis=1), areas_b.mean(axis=1))
+    for i in range(k):
+        found["auroc", i] = (area_a[i], area_b[i], areas_a[:, i], areas_b[:, i])
+    return found
+
+
+def _rows(found: dict, classes: tuple[str, ...], level: float) -> list[dict]:
+    rows = []
+    for (metric, i), (value_a, value_b, draw_a, draw_b) in found.items():
+        interval = interval_row(metric, "" if i is None else classes[i], value_b - value_a, draw_b - draw_a, level)
+        known = np.isfinite(interval["low"])
+        rows.append({
+            "metric": metric, "class": interval["class"], "first": float(value_a), "second": float(value_b),
+            "difference": interval["value"], "low": interval["low"], "high": interval["high"],
+            "p": bootstrap_p(draw_b - draw_a) if known else np.nan, "exact_p": np.nan, "exact_test": "",
+        })  # fmt: skip
+    return rows
+
+
+def _add_exact(rows: list[dict], a: Predictions, b: Predictions) -> None:
+    for row in rows:
+        if row["metric"] == "accuracy":
+            row["exact_p"], row["exact_test"] = mcnemar(a.predicted == a.labels, b.predicted == b.labels), "McNemar"
+        elif row["metric"] == "auroc":
+            i = a.classes.index(row["class"])
+            row["exact_p"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
+            row["exact_test"] = "DeLong"
+
+
+def why_incomparable(a: Predictions, b: Predictions) -> str:
+    """Why two runs' test parts must not stand in one table: other classes, patches or labels. Empty when they may."""
+    if a.classes != b.classes:
+        return f"other classes: {', '.join(a.classes)} against {', '.join(b.classes)}"
+    ids = set(a.frame["patch_id"]), set(b.frame["patch_id"])
+    if ids[0] != ids[1]:
+        return f"other test patches: {len(a)} and {len(b)}, of which {len(ids[0] & ids[1])} are shared"
+    pairs = pd.Series(a.labels, a.frame["patch_id"]) - pd.Series(b.labels, b.frame["patch_id"])
+    if (pairs != 0).any():
+        return f"other labels: {int((pairs != 0).sum())} patches with different true classes"
+    return ""
 
 
 def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> None:
-    reason = None
-    if a.classes != b.classes:
-        reason = f"classes {list(a.classes)} and {list(b.classes)}"
-    elif set(a.frame["patch_id"]) != set(b.frame["patch_id"]):
-        shared = len(set(a.frame["patch_id"]) & set(b.frame["patch_id"]))
-        reason = f"{len(a)} and {len(b)} test patches of which {shared} are shared"
-    else:
-        pairs = pd.Series(a.labels, a.frame["patch_id"]) - pd.Series(b.labels, b.frame["patch_id"])
-        if (pairs != 0).any():
-            reason = f"{int((pairs != 0).sum())} patches with different true labels"
-    if reason:
+    if reason := why_incomparable(a, b):
         raise EvaluationError(
             expected="two runs tested on the same patches",
             got=reason,
@@ -98,8 +173,10 @@ def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> Non
 
 
 def _statement(low: float, high: float, first: str, second: str) -> str:
-    if low > 0:
-        return f"{second} is better"
-    if high < 0:
-        return f"{first} is better"
-    return "no difference can be shown"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "cannot be compared: no interval"
+    return NO_DIFFERENCE if low <= 0 <= high else _better(low, first, second)
+
+
+def _better(difference: float, first: str, second: str) -> str:
+    return f"{second if difference > 0 else first} is better"

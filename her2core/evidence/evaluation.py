@@ -10,7 +10,7 @@ import pandas as pd
 
 from her2core.data.files import read_table, write_via_temporary
 from her2core.errors import EvaluationError
-from her2core.evidence.aggregate import aggregate
+from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.calibration import expected_calibration_error
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import confusion
@@ -45,12 +45,19 @@ class Evaluation:
 
 
 def evaluate(
-    source: Run | Predictions | str | os.PathLike, *, part: str = "test", resamples: int = 2000, seed: int = 0
+    source: Run | Predictions | str | os.PathLike,
+    *,
+    part: str = "test",
+    rule: str | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Evaluation:
     """The evidence for one part of a run, of a predictions file, or of Predictions already read.
 
-    Probabilities of a run are calibrated with its stored temperature. Units that cannot be assessed (ids unknown, a
-    patient with several labels) are named with the reason in ``units``, never left out silently.
+    Probabilities of a run are calibrated with its stored temperature. Slides and patients are judged by ``rule`` (see
+    evidence.rules); None: by the one chosen on the validation part, which ``units`` names with the reason. Units that
+    cannot be assessed (ids unknown, a patient with several labels) are named with the reason in ``units``, never left
+    out silently.
     """
     predictions, warnings = _read(source)
     chosen = predictions.part(part)
@@ -61,12 +68,17 @@ def evaluate(
     metrics, tables, units = [], [], []
     for unit in UNITS:
         try:
-            at_unit = chosen if unit == "patch" else aggregate(chosen, unit)
+            by, why = ("", "") if unit == "patch" else (rule, f"{rule}: asked for")
+            if by is None:
+                by, why = choose_rule(predictions.part("val"), unit)
+            at_unit = chosen if unit == "patch" else aggregate(chosen, unit, rule=by)
         except EvaluationError as reason:
-            units.append({"unit": unit, "assessed": False, "n": 0, "ece": None, "reason": str(reason)})
+            units.append({"unit": unit, "assessed": False, "n": 0, "ece": None, "reason": str(reason), "rule": "",
+                          "rule_reason": ""})  # fmt: skip
             continue
         ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels)
-        units.append({"unit": unit, "assessed": True, "n": len(at_unit), "ece": ece, "reason": ""})
+        units.append({"unit": unit, "assessed": True, "n": len(at_unit), "ece": ece, "reason": "", "rule": by,
+                      "rule_reason": why})  # fmt: skip
         metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
         tables.append(_confusion_table(at_unit))
     return Evaluation(
@@ -93,7 +105,7 @@ def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation
 
 def _read(source) -> tuple[Predictions, tuple[str, ...]]:
     if isinstance(source, Predictions):
-        return source, ()
+        return source, source.notes
     if not isinstance(source, Run) and Path(source).is_dir():
         source = open_run(source)
     if isinstance(source, Run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,17 @@ from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.calibration import probabilities
 
+#: What a row may be told apart by; every row has all four, unknown where the source does not say.
+IDS = ("patch_id", "patient_id", "slide_id", "site")
+
 
 @dataclass(frozen=True)
 class Predictions:
     """One row a patch, slide or patient (``unit``).
 
     ``frame`` holds the ids (patch_id, patient_id, slide_id, site) and split; ``probs`` float64 (N, K); ``labels`` int64
-    (N,), positions in ``classes``.
+    (N,), positions in ``classes``. ``notes`` are sentences that every figure made from them should carry. Nothing in
+    it is changed once it is made: what is derived from it is computed once.
     """
 
     frame: pd.DataFrame
@@ -25,21 +30,29 @@ class Predictions:
     labels: np.ndarray
     classes: tuple[str, ...]
     unit: str = "patch"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def predicted(self) -> np.ndarray:
         """int64 (N,): the class of highest probability, the first of equals."""
         return self.probs.argmax(axis=1)
 
+    @cached_property
+    def patients(self) -> tuple[np.ndarray, pd.Index]:
+        """int64 (N,): each row's patient as a position in the second, the patients' names in order."""
+        return pd.factorize(self.frame["patient_id"], sort=True)
+
     @property
     def patients_known(self) -> bool:
-        return not (self.frame["patient_id"] == UNKNOWN).any()
+        return UNKNOWN not in self.patients[1]
 
     def where(self, mask: np.ndarray) -> Predictions:
         """Only these rows: bool (N,), or positions in the order wanted."""
+        if mask.dtype == bool and mask.all():
+            return self
         return replace(
             self, frame=self.frame.iloc[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask]
         )
@@ -72,23 +85,37 @@ def read_predictions(
         raise EvaluationError(
             expected="at least one prediction", got="none", where="predictions", fix="Check the file."
         )
-    values = frame[[kind + c for c in classes]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    values = np.stack([pd.to_numeric(frame[kind + c], errors="coerce").to_numpy(np.float64) for c in classes], axis=1)
     _refuse_row(~np.isfinite(values).all(axis=1), frame, "a finite number for every class")
     if kind == "prob_":
         _refuse_row((values < -1e-9).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-3), frame,
                     "probabilities from 0 to 1 that sum to one")  # fmt: skip
     index = {name: i for i, name in enumerate(classes)}
-    labels = frame["label"].map(lambda v: index.get(str(v), -1)).to_numpy(np.int64)
+    codes, names = pd.factorize(frame["label"])  # an empty cell is -1 and gets the last, which is no class
+    labels = np.array([*(index.get(str(v), -1) for v in names), -1], np.int64)[codes]
     _refuse_row(labels < 0, frame, f"a label out of {', '.join(classes)}")
-    ids = pd.DataFrame(index=frame.index)
-    for column in ("patch_id", "patient_id", "slide_id", "site"):
-        given = frame[column] if column in frame else pd.Series(None, index=frame.index, dtype="object")
-        ids[column] = given.where(given.notna(), UNKNOWN).astype("str")
-    ids["split"] = frame["split"].astype("str") if "split" in frame else "test"
+    ids = id_table({c: frame[c] for c in (*IDS, "split") if c in frame}, len(frame))
     named = ids["patch_id"] != UNKNOWN
     _refuse_row((ids["patch_id"].duplicated(keep=False) & named).to_numpy(), frame, "each patch once")
     probs = probabilities(values, temperature) if kind == "logit_" else values
-    return Predictions(ids.reset_index(drop=True), probs, labels, tuple(classes))
+    return Predictions(ids, probs, labels, tuple(classes))
+
+
+def id_table(given: dict[str, pd.Series], rows: int) -> pd.DataFrame:
+    """patch_id, patient_id, slide_id, site and split as text, ``rows`` long: what is missing is ``unknown``, a missing
+    split ``test``."""
+    ids = {}
+    for column in IDS:
+        cells = given.get(column)
+        if cells is None:
+            ids[column] = pd.Series(UNKNOWN, index=range(rows), dtype="str")
+        else:
+            cells = cells.reset_index(drop=True)
+            ids[column] = cells.where(cells.notna(), UNKNOWN).astype("str")
+    split = given.get("split")
+    split = pd.Series("test", index=range(rows)) if split is None else split.reset_index(drop=True)
+    ids["split"] = split.astype("str")
+    return pd.DataFrame(ids)
 
 
 def _refuse_row(bad: np.ndarray, frame: pd.DataFrame, expected: str) -> None:

@@ -1,0 +1,106 @@
+"""How long does the evidence for a million patches take, and how much memory? One table in; seconds and MB out.
+
+OMP_NUM_THREADS=1 python benchmarks/million_rows.py
+
+3 classes, 2,000 patients, 20,000 slides. The table is made in a process of its own, so that the peak is that of reading
+and evaluating it alone. Wall seconds on whatever else the machine does; CPU seconds beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from her2core.data.files import write_json
+
+ROWS, PATIENTS, SLIDES = 1_000_000, 2_000, 20_000
+CLASSES = ("negative", "equivocal", "positive")
+
+
+def make(path: Path) -> None:
+    """A patient's patches share its class and a part of its scores, as in real cohorts."""
+    rng = np.random.default_rng(0)
+    slide = rng.integers(0, SLIDES, ROWS)
+    patient = slide % PATIENTS
+    label = patient % len(CLASSES)
+    scores = rng.normal(size=(ROWS, 3)) + 0.7 * rng.normal(size=(PATIENTS, 3))[patient]
+    scores[np.arange(ROWS), label] += 1.2
+    probs = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    ids = {"patch_id": np.arange(ROWS), "patient_id": patient, "slide_id": slide}
+    frame = pd.DataFrame({name: pd.Series(values).astype("str").radd(name[0]) for name, values in ids.items()})
+    frame["label"] = np.array(CLASSES)[label]
+    for i, name in enumerate(CLASSES):
+        frame[f"prob_{name}"] = probs[:, i]
+    frame.to_csv(path, index=False, float_format="%.8f")
+    frame.to_parquet(path.with_suffix(".parquet"))
+
+
+def measure(path: Path, suffix: str) -> dict:
+    from her2core.evidence.curves import average_precision, pr_points, roc_points
+    from her2core.evidence.evaluation import evaluate
+    from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
+    from her2core.evidence.mistakes import cell, mistakes
+    from her2core.evidence.thresholds import operating_point
+
+    steps: dict[str, dict[str, float]] = {}
+
+    def timed(name, call):
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = call()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        steps[name] = {"seconds": round(time.perf_counter() - wall, 3), "cpu": round(time.process_time() - cpu, 3),
+                       "peak_mb_so_far": round(peak)}  # fmt: skip
+        return result
+
+    path = path.with_suffix(suffix)
+    held = [path.read_bytes()]  # each step takes what the one before left, and nothing else stays in memory
+    held.append(timed("read_predictions_bytes", lambda: read_predictions_bytes(held.pop(), name=path.name)))
+    predictions = timed("adopt", lambda: adopt(held[0], guess_columns(held.pop())))
+    timed("evaluate, 2000 resamples, three units", lambda: evaluate(predictions))
+    timed("roc_points", lambda: roc_points(predictions))
+    timed("pr_points", lambda: pr_points(predictions))
+    timed("average_precision", lambda: average_precision(predictions))
+    timed("operating_point, first", lambda: operating_point(predictions, of="positive", threshold=0.5))
+    timed("operating_point, slider moved", lambda: operating_point(predictions, of="positive", threshold=0.6))
+    wrong = timed("mistakes", lambda: mistakes(predictions))
+    timed("cell", lambda: cell(predictions, true="negative", predicted="positive"))
+    return {"file_mb": round(path.stat().st_size / 1e6, 1), "mistakes": len(wrong), "steps": steps,
+            "peak_rss_mb": max(s["peak_mb_so_far"] for s in steps.values())}  # fmt: skip
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.csv"
+        subprocess.run([sys.executable, __file__, "make", str(path)], check=True)
+        found = {}
+        for suffix in (".csv", ".parquet"):
+            out = subprocess.run(
+                [sys.executable, __file__, suffix, str(path)], check=True, capture_output=True, text=True
+            )
+            found[suffix[1:]] = json.loads(out.stdout)
+    result = {
+        "command": "OMP_NUM_THREADS=1 python benchmarks/million_rows.py",
+        "rows": ROWS, "patients": PATIENTS, "slides": SLIDES, "classes": len(CLASSES),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"), "cores": os.cpu_count(),
+        "load_of_the_machine": round(os.getloadavg()[0], 1), **found,
+    }  # fmt: skip
+    write_json(Path(__file__).parent / "results" / "million_rows.json", result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        main()
+    elif sys.argv[1] == "make":
+        make(Path(sys.argv[2]))
+    else:
+        print(json.dumps(measure(Path(sys.argv[2]), sys.argv[1])))

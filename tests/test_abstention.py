@@ -1,0 +1,240 @@
+"""Are risk, coverage and AURC those counted row by row, and does exactly one class in the set make an answer?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from her2core.errors import EvaluationError
+from her2core.evidence import ordinal
+from her2core.evidence.abstention import OUTCOMES, referral_table, risk_coverage
+from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
+from her2core.evidence.intervals import clusters, draws
+from her2core.evidence.predictions import Predictions, id_table
+from her2core.plots.abstention import referral_figure, referral_words, risk_coverage_figure, risk_coverage_words
+
+CLASSES = ("negative", "equivocal", "positive")
+few = settings(max_examples=40, deadline=None)
+
+
+def predictions(n=240, patients=24, *, seed=0, known=True, ties=False) -> Predictions:
+    rng = np.random.default_rng(seed)
+    patient = np.arange(n) % patients
+    labels = rng.integers(0, 3, n)
+    logits = rng.normal(size=(n, 3)) + rng.normal(size=(patients, 3))[patient] + 1.5 * np.eye(3)[labels]
+    odds = np.exp(np.round(logits) if ties else logits)
+    ids = {"patient_id": pd.Series(patient).astype("str")} if known else {}
+    return Predictions(id_table(ids, n), odds / odds.sum(axis=1, keepdims=True), labels, CLASSES)
+
+
+def counted(sure, wrong) -> np.ndarray:
+    """float (N,): the expected risk of answering the surest 1, 2, ..., N rows, one row after another."""
+    order = np.argsort(-sure)
+    sure, wrong = sure[order], wrong[order]
+    risk, errors = [], 0.0
+    for i in range(len(sure)):
+        errors += wrong[sure == sure[i]].mean()  # any row of equal probability may be the next
+        risk.append(errors / (i + 1))
+    return np.array(risk)
+
+
+def split(table):
+    return table[table["metric"] == "risk"], table[table["metric"] == "aurc"].iloc[0]
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 60), ties=st.booleans())
+@few
+def test_risk_and_area_are_those_counted_row_by_row(seed, n, ties):
+    p = predictions(n, 6, seed=seed, ties=ties)
+    curve, area = split(risk_coverage(p, steps=n, resamples=5))
+    expected = counted(p.probs.max(axis=1), p.predicted != p.labels)
+    np.testing.assert_array_equal(curve["n"], np.arange(1, n + 1))
+    np.testing.assert_allclose(curve["coverage"], np.arange(1, n + 1) / n)
+    np.testing.assert_allclose(curve["value"], expected, atol=1e-12)
+    np.testing.assert_allclose(curve["threshold"], np.sort(p.probs.max(axis=1))[::-1])
+    assert area["value"] == pytest.approx(expected.mean(), abs=1e-12)
+    assert area["n"] == n
+
+
+def test_risk_and_area_by_hand():
+    """Surest first: right, wrong, right, right."""
+    top = np.array([0.9, 0.8, 0.7, 0.6])
+    p = Predictions(id_table({}, 4), np.stack([top, 1 - top], axis=1), np.array([0, 1, 0, 0]), ("a", "b"))
+    curve, area = split(risk_coverage(p, steps=4, resamples=5))
+    assert curve["value"].tolist() == pytest.approx([0, 1 / 2, 1 / 3, 1 / 4])
+    assert area["value"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_intervals_are_those_of_resampled_patients(ties):
+    p = predictions(ties=ties)
+    curve, area = split(risk_coverage(p, steps=4, resamples=50, seed=3))
+    group, drawn = clusters(p), []
+    for w in draws(group.count, 50, 3).astype(int):
+        rows = np.repeat(np.arange(len(p)), w[group.codes])
+        risk = counted(p.probs[rows].max(axis=1), (p.predicted != p.labels)[rows])
+        drawn.append([*risk[[59, 119, 179, 239]], risk.mean()])
+    bounds = np.quantile(drawn, [0.025, 0.975], axis=0).T
+    np.testing.assert_allclose(curve[["low", "high"]], bounds[:4])
+    assert (area["low"], area["high"]) == pytest.approx(tuple(bounds[4]))
+    assert set(curve["resampled"]) == {"patient"}
+    assert set(curve["note"]) == {""}
+
+
+def test_constant_probabilities_have_the_error_rate_everywhere():
+    p = predictions()
+    p = Predictions(p.frame, np.full((240, 3), 1 / 3), p.labels, p.classes)
+    curve, area = split(risk_coverage(p, resamples=20))
+    error = np.mean(p.labels != 0)
+    np.testing.assert_allclose(curve["value"], error)
+    assert area["value"] == pytest.approx(error)
+
+
+def test_the_last_step_is_the_error_rate_and_few_rows_give_few_steps():
+    p = predictions()
+    curve, _ = split(risk_coverage(p, resamples=20))
+    assert curve["value"].iloc[-1] == pytest.approx(np.mean(p.predicted != p.labels))
+    assert len(curve) == 100
+    five, _ = split(risk_coverage(p.where(np.arange(5)), resamples=20))
+    assert five["n"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_fewer_resamples_of_a_large_table_are_said(monkeypatch):
+    monkeypatch.setattr(ordinal, "MAX_WALKED", 1)
+    assert set(risk_coverage(predictions(), resamples=300)["note"]) == {"interval from 200 resamples"}
+
+
+def test_what_cannot_be_walked_is_refused():
+    p = predictions()
+    with pytest.raises(EvaluationError, match="at least one step, got 0"):
+        risk_coverage(p, steps=0)
+    with pytest.raises(EvaluationError, match="at least one prediction"):
+        risk_coverage(p.where(np.zeros(240, bool)))
+
+
+# referral
+
+
+SETS = PredictionSets(0.9, CLASSES, (0.5, 0.2, 0.3), (50, 50, 50))
+
+
+def table_of(probs, labels, sets=SETS, **options):
+    p = Predictions(id_table({}, len(labels)), np.array(probs, float), np.array(labels), CLASSES, **options)
+    return referral_table(p, sets, resamples=20)
+
+
+def test_an_answer_is_a_set_of_exactly_one_class():
+    probs = [[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.1, 0.9, 0.0], [0.5, 0.0, 0.5], [0.6, 0.4, 0.0]]
+    # sets: negative; none; equivocal; negative; negative. True: three negative, two positive.
+    table = table_of(probs, [0, 0, 0, 2, 2]).pivot(index="class", columns="metric", values="value")
+    assert table.loc["negative", list(OUTCOMES)].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 2])
+    assert table.loc["positive", list(OUTCOMES)].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert table.loc["equivocal"].isna().all()
+    assert table.loc["", list(OUTCOMES)].tolist() == pytest.approx([4 / 5, 1 / 5, 1 / 5, 1 / 5, 1 / 4])
+
+
+def test_sets_of_several_classes_are_sent_though_they_cover():
+    wide = PredictionSets(0.9, CLASSES, (1.0, 0.2, 0.3), (3, 50, 50))
+    table = table_of([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0]], [1, 0], wide).set_index(["class", "metric"])
+    assert table.loc[("", "sent"), "value"] == 1
+    assert table.loc[("", "covered"), "value"] == 1
+    assert np.isnan(table.loc[("", "right_when_answered"), "value"])
+    assert "nothing is answered" in table.loc[("", "right_when_answered"), "note"]
+    assert table.loc["negative"]["note"].str.contains("negative is in every set: too few validation patches").all()
+    assert "no patch is truly positive" in table.loc[("positive", "sent"), "note"]
+
+
+@given(seed=st.integers(0, 10**6))
+@few
+def test_shares_agree_with_the_coverage_table_and_with_each_other(seed):
+    val, test = predictions(seed=seed), predictions(seed=seed + 1)
+    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
+    ours = referral_table(test, sets, resamples=5).pivot(index="class", columns="metric", values="value")
+    theirs = coverage_table(sets, test).set_index("class")
+    np.testing.assert_allclose(ours["covered"], theirs.loc[ours.index, "covered"])
+    np.testing.assert_allclose(ours["answered"], theirs.loc[ours.index, "single"])
+    np.testing.assert_allclose(ours["answered"] + ours["sent"], 1)
+    np.testing.assert_allclose(ours["right_when_answered"] * ours["answered"], ours["answered_rightly"])
+
+
+def test_its_intervals_are_those_of_resampled_patients():
+    val, p = predictions(seed=1), predictions()
+    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
+    table = referral_table(p, sets, resamples=60, seed=3).set_index(["class", "metric"])
+    inside, group = sets.sets(p.probs), clusters(p)
+    single, drawn = inside.sum(axis=1) == 1, []
+    for w in draws(group.count, 60, 3).astype(int):
+        rows = np.repeat(np.arange(len(p)), w[group.codes])
+        of = rows[p.labels[rows] == 2]
+        right = single[rows] & (p.predicted == p.labels)[rows]
+        drawn.append([single[of].mean(), right.sum() / single[rows].sum()])
+    bounds = np.quantile(drawn, [0.025, 0.975], axis=0).T
+    assert tuple(table.loc[("positive", "answered"), ["low", "high"]]) == pytest.approx(tuple(bounds[0]))
+    assert tuple(table.loc[("", "right_when_answered"), ["low", "high"]]) == pytest.approx(tuple(bounds[1]))
+    assert set(table["resampled"]) == {"patient"}
+    assert set(table["coverage_asked"]) == {0.8}
+    assert table.loc["positive"]["n"].tolist() == [int((p.labels == 2).sum())] * len(OUTCOMES)
+
+
+def test_another_unit_than_patches_is_not_promised_anything():
+    table = table_of([[0.9, 0.1, 0.0]] * 6, [0, 1, 2, 0, 1, 2], unit="patient")
+    assert set(table["unit"]) == {"patient"}
+    assert table["note"].str.contains("no promise for a patient").all()
+    assert not table_of([[0.9, 0.1, 0.0]], [0])["note"].str.contains("promise").any()
+
+
+@pytest.mark.parametrize("case", ["one class", "constant", "one patient", "one row"])
+def test_extreme_predictions_give_a_stated_result(case):
+    p = predictions(60, 12)
+    p = {
+        "one class": lambda: p.where(p.labels == 2),
+        "constant": lambda: Predictions(p.frame, np.full((60, 3), 1 / 3), p.labels, p.classes),
+        "one patient": lambda: p.where((p.frame["patient_id"] == "3").to_numpy()),
+        "one row": lambda: p.where(np.arange(60) == 0),
+    }[case]()
+    for table in (risk_coverage(p, resamples=40), referral_table(p, SETS, resamples=40)):
+        assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
+        assert (table["low"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+
+
+def test_sets_of_other_classes_are_refused():
+    other = PredictionSets(0.9, CLASSES[::-1], (0.5, 0.2, 0.3), (50, 50, 50))
+    with pytest.raises(EvaluationError, match="referral: expected sets of the classes negative, equivocal, positive"):
+        referral_table(predictions(), other)
+    with pytest.raises(EvaluationError, match="at least one prediction"):
+        referral_table(predictions().where(np.zeros(240, bool)), SETS)
+
+
+# figures
+
+
+def test_the_risk_figure_and_its_words_show_the_table():
+    table = risk_coverage(predictions(), resamples=20)
+    curve, area = split(table)
+    low, high, line = risk_coverage_figure(table).data
+    for trace, column in ((low, "low"), (high, "high"), (line, "value")):
+        np.testing.assert_array_equal(trace.y, curve[column])
+        np.testing.assert_array_equal(trace.x, curve["coverage"])
+    words = risk_coverage_words(table)
+    assert f"{curve['value'].iloc[-1]:.1%} wrong when all are answered" in words
+    assert f"{curve['value'].iloc[49]:.1%} when the surest 50% are" in words
+    assert f"(AURC) {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" in words
+    one = risk_coverage(predictions().where(np.arange(1)), resamples=20)
+    assert "when the surest 100% are" in risk_coverage_words(one)
+
+
+def test_the_referral_figure_and_its_words_show_the_table():
+    table = table_of([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.1, 0.9, 0.0], [0.5, 0.0, 0.5]], [0, 0, 0, 2])
+    rightly, sent = referral_figure(table, CLASSES).data
+    assert (rightly.name, sent.name) == ("answered rightly", "sent for IHC/ISH")
+    for trace, metric in ((rightly, "answered_rightly"), (sent, "sent")):
+        rows = table[table["metric"] == metric].set_index("class")["value"]
+        assert tuple(trace.y) == CLASSES
+        np.testing.assert_array_equal(trace.x, rows.loc[list(CLASSES)])
+    words = referral_words(table, CLASSES)
+    assert "negative 33.3% answered rightly, 33.3% sent; equivocal cannot be computed; positive 0.0%" in words
+    names = ("<b>a</b>", "2020", "c")
+    assert referral_figure(table, names).layout.yaxis.ticktext[0] == "&lt;b&gt;a&lt;/b&gt;"

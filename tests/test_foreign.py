@@ -1,0 +1,261 @@
+"""Is any tool's table read for what it is, and is whatever could be misread refused in one clean sentence?"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from her2core.data.spreadsheet import spreadsheet_safe
+from her2core.errors import EvaluationError
+from her2core.evidence.evaluation import evaluate
+from her2core.evidence.foreign import IDS, ColumnMap, adopt, guess_columns, suggest_labels
+
+PROBS = {"prob_a": [0.9, 0.2, 0.4, 0.7], "prob_b": [0.1, 0.8, 0.6, 0.3]}
+RIGHT_TO_LEFT = "\u202e"
+
+
+def table(**changes) -> pd.DataFrame:
+    columns = {"label": ["a", "b", "b", "a"], **PROBS} | changes
+    return pd.DataFrame({k: v for k, v in columns.items() if v is not None})
+
+
+def refused(frame, columns=None, **options) -> str:
+    with pytest.raises(EvaluationError) as caught:
+        adopt(frame, columns or guess_columns(frame), **options)
+    message = str(caught.value)
+    assert len(message) < 700
+    assert not [c for c in message if unicodedata.category(c)[0] == "C"]
+    return message
+
+
+# guessing
+
+
+@pytest.mark.parametrize(
+    ("columns", "scores"),
+    [
+        (["prob_HER2+", "prob_HER2-"], ["HER2+", "HER2-"]),
+        (["p_0", "p_1"], ["0", "1"]),
+        (["negative_score", "positive_score"], ["negative", "positive"]),
+        (["logit_x", "logit_y"], ["x", "y"]),
+        (["P(negative)", "P(positive)"], ["negative", "positive"]),
+        (["Probability of low", "Probability of high"], ["low", "high"]),
+        (["y_prob_0", "y_prob_1"], ["0", "1"]),
+        (["probability.1+", "probability.3+"], ["1+", "3+"]),
+        (["prob_class_0", "prob_class_1"], ["0", "1"]),
+        (["negative", "positive"], ["negative", "positive"]),
+        (["in situ proba", "invasive proba"], ["in situ", "invasive"]),
+    ],
+)
+def test_score_columns_are_found_by_the_names_tools_give_them(columns, scores):
+    frame = pd.DataFrame({"label": scores * 2, columns[0]: [0.25] * 4, "p_value": 0.01, columns[1]: [0.75] * 4})
+    found = guess_columns(frame)
+    assert dict(found.scores) == dict(zip(scores, columns, strict=True))
+    assert found.label == "label"
+    assert adopt(frame, found, kind="probabilities").classes == tuple(scores)
+
+
+def test_id_columns_are_found_and_the_rest_is_left_alone():
+    frame = table(
+        tile_name=list("wxyz"),
+        **{"Case ID": [1, 2, 3, 4]},
+        wsi=list("wxyz"),
+        Hospital="h",
+        subset="test",
+        score_note="x",
+    )
+    found = guess_columns(frame)
+    assert found == ColumnMap(
+        "label", {"a": "prob_a", "b": "prob_b"}, "tile_name", "Case ID", "wsi", "Hospital", "subset"
+    )
+    assert IDS == ("patch_id", "patient_id", "slide_id", "site", "split")
+
+
+def test_what_is_not_recognised_is_left_open_and_never_raises():
+    for frame in (pd.DataFrame(), pd.DataFrame({"x": [1.0]}), pd.DataFrame({0: [1.0], 1: [2.0]}),
+                  pd.DataFrame([[1, 2]], columns=["p_a", "p_a"])):  # fmt: skip
+        found = guess_columns(frame)
+        assert found.label is None
+        assert not found.scores
+        refused(frame, found)
+
+
+def test_the_family_of_columns_that_fits_the_labels_wins():
+    frame = table(score_x=1.0, score_y=2.0, score_z=3.0)
+    assert set(guess_columns(frame).scores) == {"a", "b"}
+    assert set(guess_columns(frame.drop(columns="label")).scores) == {"x", "y", "z"}
+
+
+# adopting
+
+
+def test_a_whole_table_is_adopted_and_evaluated():
+    rng = np.random.default_rng(0)
+    patient = np.arange(300) % 30
+    truth = np.array(["neg", "pos"])[patient % 2]
+    probs = rng.dirichlet([1, 1], 300)
+    frame = pd.DataFrame(
+        {"tile": np.arange(300), "patient": patient, "wsi": patient, "truth": truth, "p_neg": probs[:, 0],
+         "p_pos": probs[:, 1]}
+    )  # fmt: skip
+    p = adopt(frame, guess_columns(frame), classes=["pos", "neg"])
+    assert p.classes == ("pos", "neg")
+    np.testing.assert_array_equal(p.probs, probs[:, ::-1])
+    np.testing.assert_array_equal(p.labels, (patient % 2 == 0).astype(int))
+    assert p.notes == ()
+    found = evaluate(p, resamples=50)
+    assert list(found.units["n"]) == [300, 30, 30]
+    assert found.value("accuracy") == np.mean((probs[:, 1] > probs[:, 0]) == (truth == "pos"))
+
+
+def test_logits_go_through_softmax_and_that_is_said():
+    frame = pd.DataFrame({"label": ["a", "b"], "logit_a": [2.0, -3.0], "logit_b": [0.0, 1.0]})
+    for options in ({}, {"kind": "logits"}):
+        p = adopt(frame, guess_columns(frame), **options)
+        np.testing.assert_allclose(p.probs, softmax(frame[["logit_a", "logit_b"]], axis=1))
+        assert p.notes == ("scores were read as logits and put through softmax",)
+
+
+def test_a_class_without_a_case_is_allowed_and_said_also_by_the_evaluation():
+    frame = table(prob_b=[0.1, 0.8, 0.5, 0.3], prob_c=[0.0, 0.0, 0.1, 0.0])
+    p = adopt(frame, guess_columns(frame))
+    assert p.notes == ("no row is truly c: nothing can be said about finding it",)
+    assert evaluate(p, resamples=20).warnings == p.notes
+
+
+def test_ids_become_text_and_empty_cells_unknown():
+    frame = table(patient_id=[1.0, 2.0, np.nan, 4.0], slide_id=["007", " ", None, "s4"], site=[1, 2, 3, 4])
+    p = adopt(frame, guess_columns(frame))
+    assert list(p.frame["patient_id"]) == ["1", "2", "unknown", "4"]
+    assert list(p.frame["slide_id"]) == ["007", "unknown", "unknown", "s4"]
+    assert list(p.frame["site"]) == ["1", "2", "3", "4"]
+    assert set(p.frame["patch_id"]) == {"unknown"}
+    assert set(p.frame["split"]) == {"test"}
+
+
+def test_parts_of_the_split_by_their_usual_names():
+    frame = table(split=["Training", "valid", "TEST", "test"])
+    p = adopt(frame, guess_columns(frame))
+    assert list(p.frame["split"]) == ["train", "val", "test", "test"]
+    assert "'Training' as 'train'" in p.notes[0]
+    assert "row 1: expected train, val or test in every row, got 'fold 3'" in refused(table(split="fold 3"))
+
+
+def test_a_spelling_is_only_read_as_a_class_when_somebody_chose_so():
+    frame = table(label=["A ", "b", "B", "a"])
+    message = refused(frame)
+    assert "labels spelt as the classes a, b" in message
+    assert "'A' differs from 'a' only by case or blanks" in message
+    columns = guess_columns(frame)
+    assert suggest_labels(frame, columns) == {"A ": "a", "B": "b"}
+    p = adopt(frame, ColumnMap(columns.label, columns.scores, labels={"A ": "a", "B": "b"}))
+    assert list(p.labels) == [0, 1, 1, 0]
+    assert p.notes == ("labels were read so: 'A' as 'a', 'B' as 'b'",)
+    other = ColumnMap(columns.label, columns.scores, labels={"A ": "c"})
+    assert "a class out of a, b" in refused(frame, other)
+
+
+def test_numbers_in_the_label_column_name_classes_as_they_are_written():
+    frame = pd.DataFrame({"label": [0.0, 1.0, 1.0], "p_0": [0.9, 0.2, 0.4], "p_1": [0.1, 0.8, 0.6]})
+    assert list(adopt(frame, guess_columns(frame)).labels) == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": None}, "expected a column for the label, got no column chosen. Choose one of prob_a, prob_b"),
+        ({"prob_b": None}, "a probability column for each of at least two classes, got none"),
+        ({"prob_a": [0.9, None, 0.4, 0.7]}, "column prob_a, row 2: expected a finite number in every row, got an"),
+        ({"prob_a": [0.9, np.inf, 0.4, 0.7]}, "row 2: expected a finite number in every row, got an infinity (1 row)"),
+        ({"prob_a": ["0.9", "0.2", "high", "0.7"]}, "row 3: expected a finite number in every row, got 'high' (1 row)"),
+        ({"prob_a": ["0,9", "0,2", "0,4", "1"]}, "Write numbers with a decimal point"),
+        ({"prob_a": ["90%", "1", "1", "1"]}, "Write shares from 0 to 1 instead of percent"),
+        ({"prob_a": [1.2, 0.2, 0.4, 0.7], "prob_b": [-0.2, 0.8, 0.6, 0.3]}, "expected probabilities from 0 to 1"),
+        ({"prob_a": [0.9, 0.2, 0.3, 0.7]}, "row 3: expected probabilities that sum to one, got a sum of 0.9 (1 row"),
+        ({"prob_a": [90, 20, 40, 70], "prob_b": [10, 80, 60, 30]}, "percent: a sum of 100 (4 rows off). Divide these"),
+        ({"label": ["a", "c", "b", "d"]}, "row 2: expected labels out of a, b, got 'c', 'd' (2 rows)"),
+        ({"label": ["a", None, "b", " "]}, "row 2: expected a true label in every row, got an empty cell (2 rows)"),
+        ({"label": "a"}, "true labels of at least two classes, got only 'a'"),
+        ({"patch_id": ["x", "y", "x", "z"]}, "expected each patch once, got 'x' in rows 1, 3 (2 rows so)"),
+        ({"patient_id": ["p", "p ", "q", "r"]}, "ids that differ by more than blanks, got 'p'"),
+        ({"patient_id": [1.5, 2.0, 3.0, 4.0]}, "row 1: expected names or whole numbers, got 1.5"),
+        ({"prob_a.1": [0.9, 0.2, 0.4, 0.7]}, "column names that stand once, got 'prob_a' and 'prob_a.1'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_in_a_sentence(changes, message):
+    frame = table(**changes)
+    columns = guess_columns(frame)
+    if "prob_a.1" in changes:
+        columns = ColumnMap("label", {"a": "prob_a", "b": "prob_b"})
+    assert message in refused(frame, columns)
+
+
+def test_scores_that_could_be_either_are_a_persons_choice():
+    frame = table().rename(columns={"prob_a": "logit_a", "prob_b": "logit_b"})
+    assert "rows that all sum to one. Say which they are" in refused(frame)
+    columns = guess_columns(frame)
+    np.testing.assert_array_equal(adopt(frame, columns, kind="probabilities").probs[:, 0], PROBS["prob_a"])
+    assert adopt(frame, columns, kind="logits").probs[0, 0] == pytest.approx(1 / (1 + np.exp(-0.8)))
+    scores = table(prob_a=[2.0, -1.0, 0.0, 0.5])
+    assert "choose logits" in refused(scores)
+    assert "probabilities, logits or auto" in refused(scores, kind="softmax")
+
+
+def test_columns_are_used_once_and_classes_are_the_same_in_both_places():
+    assert "'prob_a' as probability of a and as probability of b" in refused(
+        table(), ColumnMap("label", {"a": "prob_a", "b": "prob_a"})
+    )
+    assert "'prob_a' twice" in refused(
+        pd.concat([table(), table()[["prob_a"]]], axis=1), ColumnMap("label", {"a": "prob_a", "b": "prob_b"})
+    )
+    assert "no column for 'c'" in refused(table(), classes=["a", "c"])
+    assert "every class once" in refused(table(), classes=["a", "b", "b"])
+    assert "no column 'prob_z'" in refused(table(), ColumnMap("label", {"a": "prob_a", "b": "prob_z"}))
+    assert "numbers, got datetime64" in refused(table(prob_a=pd.Timestamp("2020-01-01")),
+                                                ColumnMap("label", {"a": "prob_a", "b": "prob_b"}))  # fmt: skip
+
+
+def test_nasty_text_is_data_and_messages_stay_short_and_clean():
+    long = "x" * 10_000
+    assert "x...x" in refused(table(label=["a", long, "b", "a"]))
+    evil = f"ev{RIGHT_TO_LEFT}il\x00\x1b[31m\n"
+    assert "'evil[31m'" in refused(table(label=["a", evil, "b", "a"]))
+    assert "evil" in refused(table(patch_id=[evil, evil, "x", "y"]))
+    named = table().rename(columns={"prob_a": f"prob_{evil}"})
+    refused(named, ColumnMap("label", {evil: f"prob_{evil}", "b": "prob_b"}))
+    p = adopt(table(patient_id=["=1+1", "@SUM(A1)", "-2", long]), guess_columns(table(patient_id="x")))
+    assert list(p.frame["patient_id"]) == ["=1+1", "@SUM(A1)", "-2", long]
+
+
+def test_the_table_itself_is_left_alone():
+    frame = table(patient_id=[1, 2, 3, 4], split="Test")
+    before = frame.copy()
+    adopt(frame, guess_columns(frame))
+    pd.testing.assert_frame_equal(frame, before)
+
+
+# exports
+
+
+def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_numbers_stay():
+    frame = pd.DataFrame(
+        {
+            "=name": ["=1+1", "+x", "-x", "@x", "\tx", " =x", "plain", None],
+            "number": [-0.5, 1, 2, 3, 4, 5, 6, 7],
+            "mixed": pd.Series([-1, "=2", 3.5, None, "x", "-", "1+", "＝1"], dtype="object"),
+            "kind": pd.Categorical(["=a", "b"] * 4),
+        }
+    )
+    before = frame.copy(deep=True)
+    safe = spreadsheet_safe(frame)
+    assert list(safe.columns) == ["'=name", "number", "mixed", "kind"]
+    assert list(safe["'=name"][:7]) == ["'=1+1", "'+x", "'-x", "'@x", "'\tx", "' =x", "plain"]
+    assert safe["'=name"].isna().sum() == 1
+    pd.testing.assert_series_equal(safe["number"], frame["number"])
+    assert list(safe["mixed"]) == [-1, "'=2", 3.5, None, "x", "'-", "1+", "'＝1"]
+    assert list(safe["kind"]) == ["'=a", "b"] * 4
+    pd.testing.assert_frame_equal(frame, before)

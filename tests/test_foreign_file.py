@@ -1,0 +1,197 @@
+"""Are uploads read for what they hold, quickly, and is everything else named and refused before it does harm?"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from her2core.errors import EvaluationError
+from her2core.evidence import foreign_file
+from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
+
+FRAME = pd.DataFrame({"patch_id": ["007", "1.10"], "label": ["a", "b"], "prob_a": [0.75, 0.25], "prob_b": [0.25, 0.75]})
+CSV = FRAME.to_csv(index=False)
+
+
+def read(data: bytes | str, name: str = "t.csv", **options) -> pd.DataFrame:
+    return read_predictions_bytes(data.encode() if isinstance(data, str) else data, name=name, **options)
+
+
+def refused(data: bytes | str, **options) -> str:
+    with pytest.raises(EvaluationError) as caught:
+        read(data, **options)
+    assert len(str(caught.value)) < 500
+    return str(caught.value)
+
+
+def parquet(frame: pd.DataFrame | pa.Table, **options) -> bytes:
+    table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame)
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CSV.encode(),
+        CSV.encode("utf-8-sig"),
+        CSV.encode("utf-16"),
+        b"\xfe\xff" + CSV.encode("utf-16-be"),
+        CSV.encode("utf-16-le"),
+        CSV.replace("\n", "\r\n").encode(),
+        CSV.replace(",", "\t").encode(),
+        CSV.replace(",", ";").encode(),
+        ("sep=;\r\n" + CSV.replace(",", ";").replace("0.", "0,")).encode(),
+        ("\n\n" + CSV + "\n\n").encode(),
+        FRAME.to_csv(index=False, quoting=1).encode(),
+        parquet(FRAME),
+        parquet(FRAME.astype({"label": "category", "prob_a": "float32", "prob_b": "float32"})),
+    ],
+    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16 without bom", "crlf", "tsv", "semicolon", "decimal comma",
+         "blank lines", "quoted", "parquet", "parquet categories"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.xlsx"])
+def test_the_content_decides_whatever_the_name(data, name):
+    pd.testing.assert_frame_equal(read(data, name), FRAME, check_dtype=False)
+    assert len(adopt(read(data, name), guess_columns(FRAME))) == 2
+
+
+def test_ids_stay_text_and_so_does_what_is_no_decimal():
+    frame = read("case;n;label;p_a;other\n007;08;1.0;0.5;x\n1e5;9;2.0;0.5;NA\n")
+    assert frame.astype(object).values.tolist() == [["007", "08", "1.0", 0.5, "x"], ["1e5", "9", "2.0", 0.5, "NA"]]
+
+
+def test_cells_may_hold_line_breaks_quotes_separators_and_ten_thousand_characters():
+    long = "x" * 10_000
+    frame = pd.DataFrame({"patch_id": ['a,"b"\nc', long], "prob_a": [0.5, 1e-9], "prob_b": [0.5, 1.0]})
+    pd.testing.assert_frame_equal(read(frame.to_csv(index=False)), frame, check_dtype=False)
+
+
+def test_a_name_that_stands_twice_stays_twice():
+    frame = read("label,prob_a,prob_a\na,0.5,0.5\n")
+    assert list(frame) == ["label", "prob_a", "prob_a"]
+
+
+def test_a_number_that_is_none_far_below_is_kept_for_the_message():
+    rows = "".join(f"q{i},a,0.5,0.5\n" for i in range(5_000))
+    frame = read("patch_id,label,prob_a,prob_b\n" + rows + "last,b,high,0.5\n")
+    with pytest.raises(EvaluationError, match=r"column prob_a, row 5001: expected a finite number .* got 'high'"):
+        adopt(frame, guess_columns(frame))
+
+
+@pytest.mark.parametrize("first", ["PK", "PARENT", "II*", "(c", "case", "{x}", "%", "=1+1"])
+def test_a_header_that_begins_like_another_file_is_a_header(first):
+    assert list(read(f"{first},label,prob_a,prob_b\nx,a,0.5,0.5\n")) == [first, "label", "prob_a", "prob_b"]
+
+
+def archive(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name in names:
+            z.writestr(name, "x")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (archive("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook"),
+        (archive("a.csv"), "a ZIP archive"),
+        (archive("m/data.pkl"), "a PyTorch or NumPy archive, which may hold pickles"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 100, "an old Excel or Office file"),
+        (b"  <!DOCTYPE html><html><table></table>", "a web page (HTML)"),
+        (b"\xef\xbb\xbf<html>", "a web page (HTML)"),
+        (b"<?xml version='1.0'?>", "an XML file"),
+        (b'[{"label": "a"}]', "a JSON file"),
+        *((pickle.dumps({"a": np.arange(3)}, protocol=i), "a Python pickle") for i in range(6)),
+        *((pickle.dumps(FRAME, protocol=i), "a Python pickle") for i in range(6)),
+        (b"cos\nsystem\n(S'true'\ntR.", "a Python pickle"),
+        (b"\x1f\x8b" + b"\0" * 30, "a gzip archive"),
+        (b"\x93NUMPY\x01\x00", "a NumPy array"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"ARROW1\0\0", "an Arrow file"),
+        (b"PARE" + b"\0" * 30 + b"PARE", "an encrypted Parquet file"),
+        (b"\x00\x01\x02\x03" * 40, "binary data"),
+        (CSV.encode("utf-32"), "text in UTF-32"),
+    ],
+)
+def test_other_files_are_refused_by_what_they_are(data, kind):
+    message = refused(data)
+    assert f"got {kind}" in message
+    assert "CSV" in message
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "got an empty file"),
+        (b"\xef\xbb\xbf \n", "got an empty file"),
+        ("a,b\n1\xe9,\xe92\n".encode("latin-1"), "text in UTF-8 or UTF-16, got another encoding in line 2"),
+        (b"\xff\xfea\x00,\x00\x00\xd8", "UTF-16 that breaks off"),
+        ("label,prob_a\n", "at least one row below the header"),
+        ("hello\nworld\n", "a table with several columns, got one column, 'hello'"),
+        ("a,b,c\n1,2,3\n1,2\n", "the same number of cells in every row"),
+        ("a," * 2_001 + "z\n" + "1," * 2_001 + "1\n", "at most 2,000 columns, got 2,002"),
+        (parquet(FRAME)[:-30], "a whole Parquet file"),
+        (b"PAR1", "a whole Parquet file"),
+        (parquet(FRAME.head(0)), "at least one row"),
+        (parquet(pa.table({"a": [[1, 2]], "label": ["x"]})), "a nested column, 'a'"),
+        (parquet(pa.table({"s": [{"k": 1}], "label": ["x"]})), "a nested column, 's'"),
+        (parquet(pa.table({"b": [b"raw"], "label": ["x"]})), "a column of type binary, 'b'"),
+        (parquet(pa.table({f"c{i}": [1.0] for i in range(2_001)})), "at most 2,000 columns, got 2,001"),
+    ],
+)  # fmt: skip
+def test_broken_tables_are_refused_in_a_sentence(data, message):
+    assert message in refused(data)
+
+
+def test_a_parquet_whose_middle_is_damaged_is_refused():
+    data = bytearray(parquet(FRAME, compression="zstd"))
+    data[8:60] = b"\xff" * 52
+    assert "a whole Parquet file" in refused(bytes(data))
+
+
+def test_large_files_are_refused_before_they_are_read(monkeypatch):
+    assert "at most 1 MiB, got 2 MiB" in refused(b"a,b\n" + b"1,2\n" * 2**19, max_bytes=2**20)
+    rows = parquet(pa.table({"a": pa.array(np.zeros(5_000_001, np.int8)), "b": pa.nulls(5_000_001, pa.int8())}))
+    assert len(rows) < 2**20
+    assert "at most 5,000,000 rows, got 5,000,001" in refused(rows)
+    monkeypatch.setattr(foreign_file, "MAX_READ", 500_000)
+    wide = pa.table({f"c{i}": pa.array(np.zeros(2_000, np.int8)) for i in range(50)})  # 800,000 bytes as numbers
+    for data in (parquet(wide), wide.to_pandas().to_csv(index=False)):
+        assert len(data) < 250_000
+        assert "in memory" in refused(data)
+    monkeypatch.setattr(foreign_file, "MAX_ROWS", 3)
+    assert "at most 3 rows" in refused(CSV + "q3,a,0.5,0.5\n" * 5)
+
+
+def test_a_page_of_a_few_bytes_that_stands_for_gigabytes_is_refused():
+    cells = pa.DictionaryArray.from_arrays(pa.array(np.zeros(400_000, np.int32)), pa.array(["x" * 10_000]))
+    bomb = parquet(pa.table({"label": cells.cast(pa.dictionary(pa.int32(), pa.string())), "n": np.zeros(400_000)}))
+    assert len(bomb) < 2**20
+    assert "at most 2 GiB in memory" in refused(bomb)
+
+
+def test_names_in_messages_are_clean():
+    assert refused(b"", name="a\u202eb\x00\n.csv").startswith("ab .csv: expected")
+
+
+def test_a_hundred_thousand_rows_are_read_at_once():
+    n = 100_000
+    frame = pd.DataFrame({"patch_id": [f"q{i}" for i in range(n)], "label": "a", "prob_a": np.linspace(0, 1, n)})
+    data = frame.to_csv(index=False).encode()
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        read(data)
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.5

@@ -1,0 +1,391 @@
+"""Do bins, calibration errors, Brier parts and slopes equal independent ones? Oracles: scikit-learn and statsmodels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
+
+from her2core.errors import EvaluationError
+from her2core.evidence import reliability
+from her2core.evidence.calibration import expected_calibration_error
+from her2core.evidence.intervals import clusters, draws
+from her2core.evidence.predictions import Predictions, id_table
+from her2core.evidence.reliability import (
+    PARTS,
+    RECALIBRATION,
+    before_and_after,
+    calibration_table,
+    equal_mass_bins,
+    recalibrate,
+    reliability_table,
+)
+from her2core.plots.reliability import reliability_figure, reliability_words
+
+CLASSES = ("negative", "equivocal", "positive")
+few = settings(max_examples=40, deadline=None)
+
+
+def predictions(n=240, patients=24, *, seed=0, known=True, temperature=1.0, effect=0.0, digits=None) -> Predictions:
+    """Labels drawn from softmax of the scores: calibrated at ``temperature`` 1, overconfident below."""
+    rng = np.random.default_rng(seed)
+    patient = np.arange(n) % patients
+    logits = 1.5 * rng.normal(size=(n, 3))
+    labels = (logits + effect * rng.normal(size=(patients, 3))[patient] + rng.gumbel(size=(n, 3))).argmax(axis=1)
+    odds = np.exp((logits if digits is None else np.round(logits, digits)) / temperature)
+    ids = {"patch_id": pd.Series(np.arange(n)).astype("str")}
+    if known:
+        ids["patient_id"] = pd.Series(patient).astype("str")
+    return Predictions(id_table(ids, n), odds / odds.sum(axis=1, keepdims=True), labels, CLASSES)
+
+
+def changed(p: Predictions, probs) -> Predictions:
+    return Predictions(p.frame, np.asarray(probs, float), p.labels, p.classes)
+
+
+def value(table, metric, of=""):
+    return table[(table["metric"] == metric) & (table["class"] == of)].iloc[0]
+
+
+def logit(p):
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(p) - np.log1p(-p)
+
+
+# bins
+
+
+@given(seed=st.integers(0, 10**6), bins=st.sampled_from([2, 5, 10, 20]))
+@few
+def test_the_bins_are_scikit_learn_s_quantiles(seed, bins):
+    p = predictions(200, seed=seed)
+    table = reliability_table(p, bins=bins, resamples=20)
+    for i, name in enumerate(CLASSES):
+        share, mean = calibration_curve(p.labels == i, p.probs[:, i], n_bins=bins, strategy="quantile")
+        rows = table[table["class"] == name]
+        assert list(rows["bin"]) == list(range(bins))
+        assert (rows["n"] == 200 // bins).all()
+        np.testing.assert_allclose(rows["value"], share)
+        np.testing.assert_allclose(rows["mean_probability"], mean)
+        assert (rows["lowest"].to_numpy()[1:] > rows["highest"].to_numpy()[:-1]).all()
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.integers(1, 15))
+@few
+def test_equal_values_share_a_bin_and_bins_follow_the_values(values, bins):
+    values = np.array(values, float)
+    where, few_bins = equal_mass_bins(values, bins)
+    assert bool(few_bins) == (where.max() + 1 < bins)
+    assert set(where) == set(range(where.max() + 1))
+    assert where.max() < bins
+    order = np.argsort(values)
+    assert (np.diff(where[order]) >= 0).all()
+    assert pd.Series(where).groupby(values).nunique().eq(1).all()
+    distinct, _ = equal_mass_bins(np.arange(len(values)), bins)
+    assert np.ptp(np.bincount(distinct)) <= 1
+
+
+def test_the_top_class_s_rows_and_their_intervals_are_those_of_resampled_patients():
+    p = predictions(effect=1.0)
+    table = reliability_table(p, bins=4, resamples=60, seed=3)
+    top, right = p.probs.max(axis=1), p.predicted == p.labels
+    where = pd.qcut(top, 4, labels=False)
+    rows = table[table["class"] == ""]
+    np.testing.assert_allclose(rows["value"], pd.Series(right).groupby(where).mean())
+    group = clusters(p)
+    drawn = []
+    for w in draws(group.count, 60, 3).astype(int):
+        at = np.repeat(np.arange(len(p)), w[group.codes])
+        drawn.append(pd.Series(right[at]).groupby(where[at]).mean())
+    np.testing.assert_allclose(rows[["low", "high"]], np.quantile(drawn, [0.025, 0.975], axis=0).T)
+    assert set(table["resampled"]) == {"patient"}
+    assert (table["note"] == "").all() or table["note"].str.contains("all or none").any()
+
+
+def test_ties_a_bin_of_one_mind_and_unknown_patients_are_said():
+    p = predictions(known=False)
+    table = reliability_table(changed(p, np.tile([0.5, 0.3, 0.2], (240, 1))), resamples=20)
+    assert len(table) == 4
+    assert table["note"].str.contains("patients unknown.*1 of 10 bins: equal probabilities stay together").all()
+    sure = reliability_table(changed(p, np.eye(3)[p.labels]), resamples=20)
+    assert sure["note"].str.contains("all or none").all()
+    assert set(sure["value"]) == {0.0, 1.0}
+
+
+# calibration errors
+
+
+@given(seed=st.integers(0, 10**6), temperature=st.sampled_from([0.3, 1.0, 2.0]))
+@few
+def test_the_errors_are_those_by_hand(seed, temperature):
+    p = predictions(seed=seed, temperature=temperature)
+    table = calibration_table(p, resamples=10)
+    theirs = expected_calibration_error(p.probs, labels=p.labels)
+    assert value(table, "ece_equal_width")["value"] == pytest.approx(theirs)
+
+    def by_hand(said, so):
+        frame = pd.DataFrame({"said": said, "so": so.astype(float)}).groupby(pd.qcut(said, 10, labels=False))
+        return ((frame["said"].mean() - frame["so"].mean()).abs() * frame.size() / len(said)).sum()
+
+    assert value(table, "ece_equal_mass")["value"] == pytest.approx(
+        by_hand(p.probs.max(axis=1), p.predicted == p.labels)
+    )
+    own = [by_hand(p.probs[:, i], p.labels == i) for i in range(3)]
+    for name, error in zip(CLASSES, own, strict=True):
+        assert value(table, "classwise_ece", name)["value"] == pytest.approx(error)
+    assert value(table, "classwise_ece")["value"] == pytest.approx(np.mean(own))
+
+
+def test_intervals_of_errors_cover_zero_where_probabilities_are_right_and_not_where_they_are_not():
+    reaches = {1.0: 0, 0.3: 0}
+    for temperature in reaches:
+        for seed in range(30):
+            p = predictions(300, 30, seed=seed, temperature=temperature)
+            table = calibration_table(p, resamples=100)
+            row, parts = value(table, "ece_equal_mass"), value(table, "brier_reliability", "positive")
+            for found in (row, parts):
+                assert found["low"] <= found["value"] <= found["high"]
+                assert "reflected" in found["note"]
+            reaches[temperature] += row["low"] == 0
+    assert reaches[1.0] >= 27, "a plain or a merely reflected interval reaches 0 in about half of these"
+    assert reaches[0.3] <= 3
+
+
+# Brier
+
+
+@given(seed=st.integers(0, 10**6), digits=st.sampled_from([None, 0, 1]), bins=st.integers(1, 20))
+@few
+def test_brier_is_scikit_learn_s_and_its_parts_sum(seed, digits, bins):
+    p = predictions(120, 12, seed=seed, digits=digits)
+    table = calibration_table(p, bins=bins, resamples=10)
+    theirs = sk.brier_score_loss(p.labels, p.probs, labels=range(3), scale_by_half=False)
+    assert value(table, "brier")["value"] == pytest.approx(theirs)
+    for i, name in enumerate(CLASSES):
+        theirs = sk.brier_score_loss(p.labels == i, p.probs[:, i])
+        assert value(table, "brier", name)["value"] == pytest.approx(theirs)
+    for name in ("", *CLASSES):
+        whole, off, apart, base, within = (value(table, part, name)["value"] for part in PARTS)
+        assert off - apart + base + within == pytest.approx(whole)
+        assert min(off, apart, base) >= -1e-12
+
+
+def test_the_parts_are_murphy_s_and_nothing_is_left_within_bins_of_one_probability():
+    said = np.repeat([0.1, 0.4, 0.8], 20)
+    labels = np.concatenate([np.arange(20) < k for k in (4, 8, 15)]).astype(int)
+    p = Predictions(id_table({}, 60), np.stack([1 - said, said], axis=1), labels, ("no", "yes"))
+    table = calibration_table(p, resamples=10)
+    share = labels.mean()
+    expected = {
+        "brier_reliability": np.mean([(0.1 - 0.2) ** 2, 0, (0.8 - 0.75) ** 2]),
+        "brier_resolution": np.mean((np.array([0.2, 0.4, 0.75]) - share) ** 2),
+        "brier_uncertainty": share * (1 - share),
+        "brier_within_bins": 0,
+    }
+    for part, number in expected.items():
+        assert value(table, part, "yes")["value"] == pytest.approx(number, abs=1e-12), part
+        assert value(table, part)["value"] == pytest.approx(2 * number, abs=1e-12), "both classes, mirrored"
+    joined = calibration_table(p, bins=1, resamples=10)
+    assert value(joined, "brier_within_bins", "yes")["value"] < -0.01, "one bin: telling cases apart is within it"
+    assert value(joined, "brier_resolution", "yes")["value"] == pytest.approx(0)
+
+
+def test_brier_s_interval_is_that_of_resampled_patients():
+    p = predictions(effect=1.0)
+    row = value(calibration_table(p, resamples=60, seed=3), "brier")
+    group, rows = clusters(p), np.arange(len(p))
+    drawn = []
+    for w in draws(group.count, 60, 3).astype(int):
+        at = np.repeat(rows, w[group.codes])
+        drawn.append(sk.brier_score_loss(p.labels[at], p.probs[at], labels=range(3), scale_by_half=False))
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+
+
+# recalibration
+
+
+def theirs(x, y, weights=None) -> tuple[float, float, float]:
+    """Slope, intercept and intercept at slope 1 by statsmodels."""
+    binomial = {"family": sm.families.Binomial(), "freq_weights": weights}
+    free = sm.GLM(y, sm.add_constant(x), **binomial).fit(tol=1e-12)
+    fixed = sm.GLM(y, np.ones((len(x), 1)), offset=x, **binomial).fit(tol=1e-12)
+    return free.params[1], free.params[0], fixed.params[0]
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 3.0])
+def test_slope_and_intercepts_are_those_of_statsmodels(temperature):
+    for seed in range(6):
+        p = predictions(seed=seed, temperature=temperature)
+        table = calibration_table(p, resamples=10)
+        for i, name in enumerate(CLASSES):
+            x, y = logit(p.probs[:, i]), (p.labels == i).astype(float)
+            found = [value(table, metric, name)["value"] for metric in RECALIBRATION]
+            np.testing.assert_allclose(found, theirs(x, y), rtol=1e-6, atol=1e-8)
+            plain = sm.Logit(y, sm.add_constant(x)).fit(disp=0, method="newton", tol=1e-12)
+            np.testing.assert_allclose(found[1::-1], plain.params, rtol=1e-6, atol=1e-8)
+
+
+def test_a_stack_of_weightings_is_fitted_each_for_itself():
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.normal(scale=3, size=40))
+    up, down = rng.integers(0, 4, (2, 30, 40)) * (rng.random((2, 30, 40)) < 0.6)
+    found = np.transpose(recalibrate(x, up=up, down=down))
+    for b in range(30):
+        weights = np.concatenate([up[b], down[b]])
+        some = weights > 0
+        y = np.repeat([1.0, 0.0], 40)
+        np.testing.assert_allclose(found[b], theirs(np.tile(x, 2)[some], y[some], weights[some]), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("most", [1000, 50], ids=["exact", "steps"])
+def test_intervals_of_the_slope_are_those_of_resampled_patients(monkeypatch, most):
+    """In steps of log-odds they differ by less than shows."""
+    monkeypatch.setattr(reliability, "_MAX_STEPS", most)
+    p = predictions(effect=1.0, temperature=0.5)
+    table = calibration_table(p, resamples=50, seed=3)
+    x, y, group = logit(p.probs[:, 2]), (p.labels == 2).astype(float), clusters(p)
+    drawn = []
+    for w in draws(group.count, 50, 3).astype(int):
+        at = np.repeat(np.arange(len(p)), w[group.codes])
+        drawn.append(theirs(x[at], y[at]))
+    for metric, bounds in zip(RECALIBRATION, np.quantile(drawn, [0.025, 0.975], axis=0).T, strict=True):
+        row = value(table, metric, "positive")
+        assert (row["low"], row["high"]) == pytest.approx(tuple(bounds), abs=1e-6 if most == 1000 else 2e-3)
+
+
+def test_the_slope_tells_overconfidence_by_its_factor():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=20_000)
+    labels = (rng.random(20_000) < 1 / (1 + np.exp(-x))).astype(int)
+    said = 1 / (1 + np.exp(-3 * x))
+    p = Predictions(id_table({}, 20_000), np.stack([1 - said, said], axis=1), labels, ("no", "yes"))
+    table = calibration_table(p, resamples=600)
+    slope = value(table, "calibration_slope", "yes")
+    assert slope["value"] == pytest.approx(1 / 3, abs=0.02)
+    assert slope["low"] < 1 / 3 < slope["high"]
+    assert "interval from 500 resamples" in slope["note"]
+
+
+def test_there_is_no_slope_where_nothing_is_told_apart_wrongly_or_all_is_one():
+    p = predictions(60, 12)
+    sure = calibration_table(changed(p, np.eye(3)[p.labels]), resamples=20)
+    row = value(sure, "calibration_slope", "positive")
+    assert np.isnan(row["value"])
+    assert "no overlap" in row["note"]
+    assert "60 probabilities moved off 0 or 1" in row["note"]
+    flat = value(calibration_table(changed(p, np.full((60, 3), 1 / 3)), resamples=20), "calibration_slope", "positive")
+    assert np.isnan(flat["value"])
+    assert "every probability is the same" in flat["note"]
+    large = value(
+        calibration_table(changed(p, np.full((60, 3), 1 / 3)), resamples=20), "calibration_in_the_large", "positive"
+    )
+    assert large["value"] == pytest.approx(logit(np.mean(p.labels == 2)) - logit(1 / 3))
+    missing = value(calibration_table(p.where(p.labels != 2), resamples=20), "calibration_in_the_large", "positive")
+    assert np.isnan(missing["value"])
+    assert "no patch is truly positive" in missing["note"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "finite"),
+    [
+        ([0, 0, 3], [2, 2, 0], False),
+        ([3, 0, 0], [0, 2, 2], False),
+        ([0, 2, 3], [2, 2, 0], False),  # both kinds at one value only, and it is the edge between them
+        ([3, 2, 0], [0, 2, 2], False),
+        ([0, 3, 0], [0, 2, 0], False),
+        ([1, 2, 3], [2, 2, 1], True),
+        ([0, 2, 0], [1, 0, 1], True),
+    ],
+)
+def test_a_slope_is_finite_only_where_the_kinds_overlap(up, down, finite):
+    slope, intercept, large = recalibrate(np.array([-1.0, 0.5, 2.0]), up=np.array(up), down=np.array(down))
+    assert np.isfinite([slope[0], intercept[0]]).tolist() == [finite, finite]
+    assert np.isfinite(large[0])
+
+
+def test_probabilities_of_0_and_1_that_are_wrong_give_a_finite_answer():
+    p = predictions(60, 12)
+    guess = np.where(np.arange(60) % 5 == 0, (p.labels + 1) % 3, p.labels)
+    table = calibration_table(changed(p, np.eye(3)[guess]), resamples=20)
+    x = np.clip(np.eye(3)[guess][:, 2], 1e-12, 1 - 1e-12)
+    slope, intercept = (value(table, m, "positive")["value"] for m in RECALIBRATION[:2])
+    share = [np.mean(p.labels[guess != 2] == 2), np.mean(p.labels[guess == 2] == 2)]
+    for at, expected in zip(logit(np.unique(x)), share, strict=True):
+        assert 1 / (1 + np.exp(-intercept - slope * at)) == pytest.approx(expected)
+    assert np.isfinite(value(table, "calibration_in_the_large", "positive")["value"])
+
+
+# tables
+
+
+@pytest.mark.parametrize("case", ["one class", "constant", "one patient", "one row", "all right", "all wrong"])
+def test_extreme_predictions_give_a_stated_result(case):
+    p = predictions(60, 12)
+    p = {
+        "one class": lambda: p.where(p.labels == 2),
+        "constant": lambda: changed(p, np.full((60, 3), 1 / 3)),
+        "one patient": lambda: p.where((p.frame["patient_id"] == "3").to_numpy()),
+        "one row": lambda: p.where(np.arange(60) == 0),
+        "all right": lambda: changed(p, np.eye(3)[p.labels]),
+        "all wrong": lambda: changed(p, np.eye(3)[(p.labels + 1) % 3]),
+    }[case]()
+    for table in (calibration_table(p, resamples=40), reliability_table(p, resamples=40)):
+        assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
+        assert (table["low"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+        assert not table.duplicated([c for c in ("metric", "class", "bin") if c in table]).any()
+    if case == "all right":
+        table = calibration_table(p, resamples=40)
+        assert value(table, "ece_equal_mass")["value"] == value(table, "brier")["value"] == 0
+    if case == "all wrong":
+        assert value(calibration_table(p, resamples=40), "brier")["value"] == pytest.approx(2)
+
+
+def test_before_and_after_stand_in_one_table():
+    before, after = predictions(temperature=0.4), predictions(temperature=1.0)
+    table = before_and_after(before, after, resamples=30, seed=2)
+    assert next(iter(table)) == "scores"
+    for name, p in (("uncalibrated", before), ("calibrated", after)):
+        part = table[table["scores"] == name].drop(columns="scores").reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, calibration_table(p, resamples=30, seed=2))
+    errors = table[table["metric"] == "ece_equal_mass"].set_index("scores")["value"]
+    assert errors["uncalibrated"] > errors["calibrated"] + 0.05
+    with pytest.raises(EvaluationError, match="the same rows before and after calibration"):
+        before_and_after(before, after.where(np.arange(240)[::-1].copy()))
+    with pytest.raises(EvaluationError, match="the same rows before and after calibration"):
+        before_and_after(before, after.where(np.arange(239)))
+
+
+def test_what_cannot_be_binned_is_refused():
+    p = predictions()
+    for table in (reliability_table, calibration_table):
+        with pytest.raises(EvaluationError, match="at least one bin, got 0"):
+            table(p, bins=0)
+        with pytest.raises(EvaluationError, match="at least one prediction"):
+            table(p.where(np.zeros(240, bool)))
+
+
+def test_the_figure_and_its_words_show_the_tables():
+    p = predictions()
+    bins, table = reliability_table(p, resamples=20), calibration_table(p, resamples=20)
+    figure = reliability_figure(bins, CLASSES)
+    assert [trace.name for trace in figure.data] == ["top class", *CLASSES]
+    for trace, name in zip(figure.data, ("", *CLASSES), strict=True):
+        rows = bins[bins["class"] == name]
+        np.testing.assert_array_equal(trace.x, rows["mean_probability"])
+        np.testing.assert_array_equal(trace.y, rows["value"])
+        np.testing.assert_allclose(trace.y + trace.error_y.array, rows["high"])
+        np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, rows["low"])
+    only = reliability_figure(bins[bins["class"] == "positive"], CLASSES)
+    assert [trace.name for trace in only.data] == ["positive"]
+    assert only.data[0].line.color == figure.data[3].line.color
+    words = reliability_words(table, CLASSES)
+    slope = value(table, "calibration_slope", "positive")
+    assert f"positive {slope['value']:.2f} [{slope['low']:.2f}, {slope['high']:.2f}]" in words
+    assert f"top class {value(table, 'ece_equal_mass')['value']:.1%}" in words
+    sure = calibration_table(changed(p, np.eye(3)[p.labels]), resamples=20)
+    assert "positive cannot be computed" in reliability_words(sure, CLASSES)

@@ -1,0 +1,116 @@
+"""Do the named rules turn patches into slides and patients as they say, and is one chosen on validation alone?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from her2core.errors import EvaluationError
+from her2core.evidence.aggregate import aggregate, choose_rule
+from her2core.evidence.evaluation import evaluate
+from her2core.evidence.predictions import read_predictions
+from her2core.evidence.rules import RULES, TOP_SHARE, combine
+
+
+def by_hand(rule: str, probs: np.ndarray) -> np.ndarray:
+    """The rule for one unit, written out; float (K,) that sums to one."""
+    if rule == "mean":
+        found = probs.mean(axis=0)
+    elif rule == "majority":
+        found = np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]) / len(probs)
+    elif rule == "top_k":
+        k = max(1, int(np.ceil(TOP_SHARE * len(probs) - 1e-9)))
+        found = np.array([np.sort(p)[::-1][:k].mean() for p in probs.T])
+    else:
+        found = np.array([1 - np.prod(1 - p) for p in probs.T])
+    return found / found.sum()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_each_rule_is_what_it_says_for_every_unit_whatever_the_order_of_rows(rule, seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 40, 7)
+    codes = rng.permutation(np.repeat(np.arange(7), sizes))
+    probs = rng.dirichlet((1, 1, 1), len(codes))
+    found = combine(probs, codes, rule=rule)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    for unit in range(7):
+        np.testing.assert_allclose(found[unit], by_hand(rule, probs[codes == unit]), atol=3e-6)
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r != "mean"])
+def test_what_a_rule_leaves_equal_the_mean_tells_apart(rule):
+    probs = np.array([[0.90, 0.05, 0.05], [0.05, 0.93, 0.02]] * (40 if rule == "noisy_or" else 1))
+    found = combine(probs, np.zeros(len(probs), int), rule=rule)
+    assert found.argmax() == 1
+
+
+def test_certain_patches_do_no_harm():
+    probs = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    for rule in RULES:
+        found = combine(probs, np.array([0, 0, 0]), rule=rule)
+        assert np.isfinite(found).all()
+        assert found.argmax() == 0
+
+
+def cohort(split: str, *, focal: bool, patients: int = 20, patches: int = 30, seed: int = 0) -> pd.DataFrame:
+    """Positives are so in a few patches only (``focal``), or everywhere a little."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(patients):
+        positive = i % 2 == 1
+        p = rng.uniform(0.2, 0.45, patches)
+        if positive and focal:
+            p[:3] = 0.97
+        elif positive:
+            p = rng.uniform(0.45, 0.62, patches)
+        elif not focal:
+            p[:3] = 0.97
+        rows.append(pd.DataFrame({"patch_id": [f"{split}{i}-{j}" for j in range(patches)], "patient_id": f"{split}{i}",
+                                  "split": split, "label": "positive" if positive else "negative",
+                                  "prob_negative": 1 - p, "prob_positive": p}))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+@pytest.mark.parametrize(("focal", "expected"), [(True, ("top_k",)), (False, ("mean", "majority"))])
+def test_the_rule_that_fits_is_chosen_on_validation_and_test_is_never_asked(focal, expected):
+    val, test = cohort("val", focal=focal), cohort("test", focal=not focal, seed=1)
+    found = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), resamples=50)
+    units = found.units.set_index("unit")
+    assert units.loc["patient", "rule"] in expected
+    assert "chosen on 20 validation patients by balanced accuracy (mean " in units.loc["patient", "rule_reason"]
+    asked = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), rule="noisy_or", resamples=50)
+    assert asked.units.set_index("unit").loc["patient", "rule"] == "noisy_or"
+
+
+def test_figures_of_a_unit_follow_its_rule():
+    p = read_predictions(cohort("test", focal=True))
+    for rule in RULES:
+        table = evaluate(p, rule=rule, resamples=50)
+        at = aggregate(p, "patient", rule=rule)
+        assert table.value("accuracy", unit="patient") == pytest.approx((at.predicted == at.labels).mean())
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (cohort("test", focal=True), "no validation part"),
+        (pd.concat([cohort("test", focal=True), cohort("val", focal=True, patients=8)]), "only 4 patients of"),
+        (pd.concat([cohort("test", focal=True), cohort("val", focal=True).assign(patient_id="V")]), "no rule can be"),
+    ],
+)
+def test_without_a_validation_to_choose_by_it_is_the_mean_and_says_why(frame, why):
+    predictions = read_predictions(frame.reset_index(drop=True))
+    rule, reason = choose_rule(predictions.part("val"), "patient")
+    assert rule == "mean"
+    assert why in reason
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(EvaluationError, match="a rule out of mean, majority, top_k, noisy_or"):
+        aggregate(read_predictions(cohort("test", focal=True)), "patient", rule="best")
