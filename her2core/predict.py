@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from her2core.data.dataset import to_tensor
 from her2core.data.images import read_image
 from her2core.data.prepare import FLAGS, UNUSABLE, Prepare, Prepared
-from her2core.errors import Her2Error, ImageError, NetworkError
+from her2core.errors import Her2Error, ImageError, NetworkError, RunError
+from her2core.evidence.conformal import PredictionSets
+from her2core.familiarity import FILE as FAMILIARITY
+from her2core.familiarity import Familiarity, describe, read_familiarity
 from her2core.maps.cam import ClassMap, class_map
 from her2core.networks.registry import build_network
 from her2core.networks.weights import load_into, read_weights
-from her2core.runs.folder import Run, open_run
+from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.stain.macenko import StainReference
 
 ImageLike = np.ndarray | bytes | str | os.PathLike
@@ -34,8 +37,11 @@ class Prediction:
     """One patch's answer. Either ``probabilities`` or ``error`` is filled; ``usable`` is False where the patch holds
     nothing to judge (blank, black ...), and then the probabilities should not be shown as a finding.
 
-    ``probabilities`` are calibrated, in the order of ``classes``; ``flags`` are keys of data.prepare.FLAGS;
-    ``milliseconds`` says where the time went; ``model`` is the run's name and the first 12 digits of its weights' hash.
+    ``probabilities`` are calibrated, in the order of ``classes``; ``flags`` are keys of data.prepare.FLAGS.
+    ``prediction_set`` holds the classes that are credible at ``coverage`` (it may be empty); None where the run has no
+    such sets. ``strangeness`` is the distance to the training data in units of its threshold: above 1 the flag
+    "unlike_training" stands; None where the run cannot say, or there is nothing to judge. ``milliseconds`` says where
+    the time went; ``model`` is the run's name and the first 12 digits of its weights' hash.
     """
 
     name: str
@@ -45,6 +51,9 @@ class Prediction:
     milliseconds: dict[str, float]
     model: str
     research_use_only: bool = True
+    prediction_set: tuple[str, ...] | None = None
+    coverage: float | None = None
+    strangeness: float | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, repr=False, compare=False)
     raw: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -69,6 +78,7 @@ class Prediction:
         return {
             **plain,
             "flags": list(self.flags),
+            "prediction_set": None if self.prediction_set is None else list(self.prediction_set),
             "label": self.label,
             "usable": self.usable,
             "probabilities": dict(zip(self.classes, self.probabilities, strict=False)),
@@ -78,17 +88,22 @@ class Prediction:
 class Predictor:
     """A finished run, loaded once. Get one with ``load_predictor``."""
 
-    def __init__(self, run: Run, network: nn.Module, *, device: str = "cpu") -> None:
+    def __init__(
+        self, run: Run, network: nn.Module, *, familiarity: Familiarity | None = None, device: str = "cpu"
+    ) -> None:
         card = run.card
         self.run, self.device = run, torch.device(device)
         self.classes = run.classes
         self.model_id = f"{run.name}@{card['weights_sha256'][:12]}"
         self.px = int(card["input"]["px"])
         reference = card["stain"]["reference"]
-        stain = None if reference is None else _reference(reference)
+        stain = None if reference is None else StainReference.from_dict(reference)
         self.prepare = Prepare(self.px, stain, card["input"].get("field_um"))
         self._mean, self._std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
         self._temperature = float(card["temperature"])
+        held = card.get("prediction_sets")
+        self._sets = PredictionSets.from_card(held, run_classes=run.classes) if held else None
+        self._familiarity = familiarity
         self._network = network.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def predict(
@@ -119,18 +134,32 @@ class Predictor:
             results += self._batch(images[start : start + batch], names[start : start + batch], mpp)
         return results
 
-    def explain(self, image: ImageLike, *, target: str | None = None, mpp: float | None = None) -> ClassMap:
-        """Grad-CAM for class ``target`` (the predicted one when left out). Raises ImageError or NetworkError."""
+    def explain(
+        self, image: ImageLike, *, target: str | None = None, mpp: float | None = None, method: str = "gradcam"
+    ) -> ClassMap:
+        """The map of class ``target`` (the predicted one when left out), by a method of maps.methods.METHODS.
+
+        Raises ImageError or NetworkError.
+        """
         prepared = self.prepare(_pixels(image, "image"), mpp=mpp)
         features = self._features(self._tensor([prepared]))
         logits = self._head(features)
         index = int(logits[0].argmax()) if target is None else self._index(target)
-        return class_map(self._network, features, index, name=self.classes[index], image=prepared.image)
+        return class_map(self._network, features, index, name=self.classes[index], image=prepared.image, method=method)
 
     def predict_and_explain(
-        self, image: ImageLike, *, name: str = "patch", targets: Sequence[str] | None = None, mpp: float | None = None
+        self,
+        image: ImageLike,
+        *,
+        name: str = "patch",
+        targets: Sequence[str] | None = None,
+        mpp: float | None = None,
+        method: str = "gradcam",
     ) -> tuple[Prediction, dict[str, ClassMap]]:
-        """A prediction and the maps of ``targets`` (all classes when left out) from one pass through the trunk."""
+        """A prediction and the maps of ``targets`` (all classes when left out) from one pass through the trunk.
+
+        ``method`` is a key of maps.methods.METHODS; NetworkError for any other.
+        """
         began = time.perf_counter()
         try:
             pixels = _pixels(image, name)
@@ -138,12 +167,16 @@ class Predictor:
             return self._failed(name, refused), {}
         prepared = self.prepare(pixels, mpp=mpp)
         ready = time.perf_counter()
-        features = self._features(self._tensor([prepared]))
+        batch = self._tensor([prepared])
+        features = self._features(batch)
         probs = self._probabilities(self._head(features))[0]
+        (strange,) = self._strangeness(features, [prepared], batch)
         done = time.perf_counter()
         indices = range(len(self.classes)) if targets is None else [self._index(t) for t in targets]
         maps = {
-            self.classes[i]: class_map(self._network, features, i, name=self.classes[i], image=prepared.image)
+            self.classes[i]: class_map(
+                self._network, features, i, name=self.classes[i], image=prepared.image, method=method
+            )
             for i in indices
         }
         spent = {
@@ -151,7 +184,22 @@ class Predictor:
             "network": 1e3 * (done - ready),
             "maps": 1e3 * (time.perf_counter() - done),
         }
-        return self._answer(name, prepared, probs, spent), maps
+        return self._answer(name, prepared, probs, strange, spent), maps
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, in evaluation mode and shared by all callers: never change it."""
+        return self._network
+
+    @property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, each (3,), that pixels in 0..1 are scaled by."""
+        return self._mean, self._std
+
+    def judge(self, seen: np.ndarray) -> np.ndarray:
+        """float64 (N, K) calibrated probabilities of uint8 (N, px, px, 3) images that are prepared already."""
+        batch = to_tensor(seen, self._mean, self._std).to(self.device, memory_format=torch.channels_last)
+        return self._probabilities(self._head(self._features(batch)))
 
     def _batch(self, images, names, mpp) -> list[Prediction]:
         began = time.perf_counter()
@@ -164,11 +212,15 @@ class Predictor:
                 answers[i] = self._failed(name, refused)
         ready = time.perf_counter()
         if prepared:
-            probs = self._probabilities(self._head(self._features(self._tensor(list(prepared.values())))))
+            ordered = list(prepared.values())
+            tensor = self._tensor(ordered)
+            features = self._features(tensor)
+            probs = self._probabilities(self._head(features))
+            strange = self._strangeness(features, ordered, tensor)
             share = 1e3 / len(prepared)
             spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
-            for i, row in zip(prepared, probs, strict=True):
-                answers[i] = self._answer(names[i], prepared[i], row, spent)
+            for i, row, far in zip(prepared, probs, strange, strict=True):
+                answers[i] = self._answer(names[i], prepared[i], row, far, spent)
         return [answers[i] for i in range(len(images))]
 
     def _tensor(self, prepared: list[Prepared]) -> Tensor:
@@ -186,12 +238,28 @@ class Predictor:
     def _probabilities(self, logits: Tensor) -> np.ndarray:
         return torch.softmax(logits.double() / self._temperature, dim=1).cpu().numpy()
 
-    def _answer(self, name: str, prepared: Prepared, probs: np.ndarray, spent: dict[str, float]) -> Prediction:
+    def _strangeness(self, features: Tensor, prepared: list[Prepared], batch: Tensor) -> list[float | None]:
+        """Distance to the training data in units of the threshold, where the run can say and there is a patch."""
+        if self._familiarity is None:
+            return [None] * len(prepared)
+        scores = self._familiarity.score(describe(self._network, features, prepared, batch))
+        return [
+            None if set(p.flags) & set(UNUSABLE) else float(s / self._familiarity.threshold)
+            for p, s in zip(prepared, scores, strict=True)
+        ]
+
+    def _answer(
+        self, name: str, prepared: Prepared, probs: np.ndarray, strange: float | None, spent: dict[str, float]
+    ) -> Prediction:
+        unlike = ("unlike_training",) if strange is not None and strange > 1 else ()
         return Prediction(
             name=name,
             classes=self.classes,
             probabilities=tuple(float(p) for p in probs),
-            flags=prepared.flags,
+            flags=(*prepared.flags, *unlike),
+            prediction_set=self._sets.names(self._sets.sets(probs[None])[0]) if self._sets else None,
+            coverage=self._sets.coverage if self._sets else None,
+            strangeness=strange,
             milliseconds={k: round(v, 2) for k, v in spent.items()},
             model=self.model_id,
             image=prepared.image,
@@ -217,10 +285,15 @@ def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Pred
     """
     run = run if isinstance(run, Run) else open_run(run)
     card = run.card
+    if not run.has_weights:
+        raise RunError(expected="a run with its weights", got="one released for review only", where=run.name,
+                       fix="Train it again from its config.yaml, or choose another run.")  # fmt: skip
     network = build_network(card["network"]["name"], len(run.classes), **card["network"]["options"])
-    weights = run.path / "model.safetensors"
+    weights = run.path / WEIGHTS
     load_into(network, read_weights(weights, sha256=card["weights_sha256"]), where=str(weights))
-    return Predictor(run, network, device=device)
+    known = card.get("familiarity")
+    familiarity = read_familiarity(run.path / FAMILIARITY, sha256=known["sha256"]) if known else None
+    return Predictor(run, network, familiarity=familiarity, device=device)
 
 
 def _pixels(image: ImageLike, name: str) -> np.ndarray:
@@ -238,9 +311,3 @@ def _pixels(image: ImageLike, name: str) -> np.ndarray:
 
 def _name(image: ImageLike, i: int) -> str:
     return Path(image).name if isinstance(image, str | os.PathLike) else f"image {i + 1}"
-
-
-def _reference(plain: dict) -> StainReference:
-    return StainReference(
-        tuple(tuple(row) for row in plain["vectors"]), tuple(plain["max_concentration"]), plain["white"]
-    )

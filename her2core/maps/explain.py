@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 
 
 def explain(
-    model: Predictor | str | os.PathLike, image: ImageLike, *, target: str | None = None, mpp: float | None = None
+    model: Predictor | str | os.PathLike,
+    image: ImageLike,
+    *,
+    target: str | None = None,
+    mpp: float | None = None,
+    method: str = "gradcam",
 ) -> ClassMap:
-    """Grad-CAM of ``image`` for class ``target`` (the predicted class when left out).
+    """The map of ``image`` for class ``target`` (the predicted class when left out).
 
-    ``model`` is a Predictor, or a run folder to load one from. Raises RunError, WeightsError, ImageError or
-    NetworkError, as loading and Predictor.explain do.
+    ``model`` is a Predictor, or a run folder to load one from; ``method`` a key of maps.methods.METHODS.
+    Raises RunError, WeightsError, ImageError or NetworkError, as loading and Predictor.explain do.
     """
     from her2core.predict import Predictor, load_predictor
 
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
-    return predictor.explain(image, target=target, mpp=mpp)
+    return predictor.explain(image, target=target, mpp=mpp, method=method)

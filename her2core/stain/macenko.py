@@ -50,6 +50,11 @@ class StainReference:
     def as_dict(self) -> dict:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, plain: dict) -> StainReference:
+        """What ``as_dict`` gave, perhaps through JSON."""
+        return cls(tuple(tuple(row) for row in plain["vectors"]), tuple(plain["max_concentration"]), plain["white"])
+
 
 @dataclass(frozen=True)
 class StainEstimate:

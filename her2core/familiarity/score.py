@@ -1,0 +1,178 @@
+"""How strange is a descriptor beside the training data? Descriptors in; a score, larger for stranger, out.
+
+Local outlier factor (Breunig et al. 2000, doi 10.1145/342009.335388) in whitened feature space: the mean distance of
+a patch to its ten nearest training patches, over the mean of the same distance of those ten. Plain distances
+(Mahalanobis: Lee et al. 2018, arXiv 1807.03888; nearest neighbours: Sun et al. 2022, arXiv 2204.06507) do worse where
+training data are mixed: beside tiles of fat and haemorrhage, far from each other and all else, little seems far
+(benchmarks/results/familiarity.json, tissue12).
+
+Deliberate differences from the paper: the means of the distances themselves stand for its reachability densities, and a
+distance counts as at least a tenth of the median one, so that near-copies do not make all else look strange.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from her2core.data.files import sha256_file, write_via_temporary
+from her2core.errors import SplitError, WeightsError
+from her2core.networks.weights import read_weights
+
+METHOD = "local outlier factor of first-layer and stain statistics (10 nearest training patches)"
+#: The share of validation patches that may score higher than the threshold.
+ALLOWED = 0.01
+#: Neighbours; share of the variance kept and most directions kept. Our choice, see benchmarks/familiarity.py.
+_NEIGHBOURS, _VARIANCE, _DIRECTIONS = 10, 0.998, 96
+_ARRAYS = ("mean", "basis", "reference", "spacing")
+_NUMBERS = ("threshold", "patches", "validation_patches")
+_CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """What the score needs; float32 arrays, D numbers a descriptor, K directions, n training patches.
+
+    ``mean`` (D,); ``basis`` (D, K): descriptor minus mean times basis is whitened; ``reference`` (n, K): the training
+    patches in it; ``spacing`` (n,): each one's mean distance to its nearest others; ``threshold``: the score that at
+    most 1 % of the ``validation_patches`` exceed; ``patches``: n.
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+    reference: np.ndarray
+    spacing: np.ndarray
+    threshold: float
+    patches: int
+    validation_patches: int
+
+    def score(self, descriptors: np.ndarray) -> np.ndarray:
+        """float (N, D) -> float64 (N,), larger for stranger; a row with a number that is not finite scores infinity.
+
+        Raises WeightsError for descriptors of another width: they come from another network.
+        """
+        if descriptors.ndim != 2 or descriptors.shape[1] != len(self.mean):
+            raise WeightsError(
+                expected=f"descriptors of {len(self.mean)} numbers", got=f"shape {descriptors.shape}",
+                where="familiarity", fix="Use the familiarity file of the run whose network made them.",
+            )  # fmt: skip
+        scores = np.full(len(descriptors), np.inf)
+        good = np.flatnonzero(np.isfinite(descriptors).all(axis=1))
+        for start in range(0, len(good), _CHUNK):
+            rows = good[start : start + _CHUNK]
+            place = (descriptors[rows].astype(np.float64) - self.mean) @ self.basis.astype(np.float64)
+            near, nearest = _nearest(_distances(place, self.reference), min(_NEIGHBOURS, self.patches))
+            scores[rows] = near.mean(axis=1) / self.spacing[nearest].mean(axis=1, dtype=np.float64)
+        return scores
+
+    def unlike(self, descriptors: np.ndarray) -> np.ndarray:
+        """float (N, D) -> bool (N,): which patches are unlike the training data."""
+        return self.score(descriptors) > self.threshold
+
+    def facts(self) -> dict[str, Any]:
+        """What a card says about it, JSON-ready; the file's sha256 comes from `save`."""
+        return {
+            "method": METHOD,
+            "threshold": self.threshold,
+            "training_patches": self.patches,
+            "validation_patches": self.validation_patches,
+        }
+
+    def save(self, path: Path) -> str:
+        """Write it as safetensors; returns the file's SHA-256 (hex)."""
+        from safetensors.numpy import save_file
+
+        tensors = {name: np.ascontiguousarray(getattr(self, name), dtype=np.float32) for name in _ARRAYS}
+        tensors |= {"threshold": np.array([self.threshold], np.float32)}
+        tensors |= {name: np.array([getattr(self, name)], np.int64) for name in _NUMBERS[1:]}
+        write_via_temporary(path, lambda temporary: save_file(tensors, temporary))
+        return sha256_file(path)
+
+
+def learn(train: np.ndarray, val: np.ndarray) -> Familiarity:
+    """Descriptors of training and validation patches, float (n, D) and (m, D), as a Familiarity; copies count once.
+
+    Raises SplitError with fewer than three different training patches or no validation patch.
+    """
+    train = np.unique(train, axis=0).astype(np.float64)
+    if len(train) < 3 or len(val) < 1:
+        raise SplitError(
+            expected="at least three different training patches and one validation patch that can be judged",
+            got=f"{len(train)} and {len(val)}",
+            where="familiarity",
+            fix="Add patches; blank ones and copies do not count.",
+        )
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    # A filter that answers to nothing must not count as much as the others for its rounding errors.
+    spread = np.maximum(spread, 1e-3 * np.median(spread[spread > 0]))
+    variance, directions = np.linalg.eigh(np.cov(((train - mean) / spread).T))
+    variance, directions = np.maximum(variance[::-1], 0), directions[:, ::-1]
+    share = np.cumsum(variance) / variance.sum()
+    # n patches span n - 1 directions, and the last few of these are noise.
+    keep = min(int(np.searchsorted(share, _VARIANCE)) + 1, _DIRECTIONS, max(1, len(train) // 2))
+    basis = (directions[:, :keep] / np.sqrt(variance[:keep]) / spread[:, None]).astype(np.float32)
+    mean = mean.astype(np.float32)
+    reference = ((train - mean) @ basis.astype(np.float64)).astype(np.float32)
+    neighbours = min(_NEIGHBOURS, len(train) - 1)
+    spacing = np.empty(len(train))
+    for start in range(0, len(train), _CHUNK):
+        distances = _distances(reference[start : start + _CHUNK].astype(np.float64), reference)
+        distances[np.arange(len(distances)), start + np.arange(len(distances))] = np.inf
+        spacing[start : start + _CHUNK] = _nearest(distances, neighbours)[0].mean(axis=1)
+    spacing = np.maximum(spacing, 0.1 * np.median(spacing))
+    fitted = Familiarity(mean, basis, reference, spacing.astype(np.float32), np.inf, len(train), len(val))
+    threshold = np.quantile(fitted.score(val), 1 - ALLOWED, method="higher")
+    # The next float32 above, so that the file holds exactly the number that is compared.
+    threshold = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
+    return Familiarity(mean, basis, reference, fitted.spacing, threshold, len(train), len(val))
+
+
+def read_familiarity(path: Path, *, sha256: str | None = None) -> Familiarity:
+    """Read what `Familiarity.save` wrote.
+
+    Raises WeightsError when the file is missing, is a pickle, is not safetensors, differs from ``sha256``, or holds
+    something else.
+    """
+    tensors = {name: tensor.numpy() for name, tensor in read_weights(Path(path), sha256=sha256).items()}
+    problem = _problem(tensors)
+    if problem:
+        raise WeightsError(
+            expected="what a finished run knows about the look of its training data", got=problem, where=str(path),
+            fix="Take the run again from its source.",
+        )  # fmt: skip
+    threshold, patches, validation_patches = (tensors[name].item() for name in _NUMBERS)
+    arrays = {name: tensors[name] for name in _ARRAYS}
+    return Familiarity(
+        **arrays, threshold=float(threshold), patches=int(patches), validation_patches=int(validation_patches)
+    )
+
+
+def _problem(tensors: dict[str, np.ndarray]) -> str | None:
+    if set(tensors) != {*_ARRAYS, *_NUMBERS}:
+        return f"tensors named {', '.join(sorted(tensors)[:6])}"
+    if any(tensors[name].shape != (1,) for name in _NUMBERS):
+        return "numbers of a wrong shape"
+    width, directions, n = len(tensors["mean"]), tensors["basis"].shape[-1], int(tensors["patches"][0])
+    shapes = {"mean": (width,), "basis": (width, directions), "reference": (n, directions), "spacing": (n,)}
+    wrong = [name for name, shape in shapes.items() if tensors[name].shape != shape]
+    if wrong:
+        return f"{wrong[0]} of shape {tensors[wrong[0]].shape}"
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()) or tensors["spacing"].min() <= 0:
+        return "numbers that are not finite, or distances of nothing"
+    return None
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances, float64 (len(a), len(b))."""
+    b = b.astype(np.float64)
+    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _nearest(distances: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` smallest of each row, and where they stand."""
+    where = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(distances, where, axis=1), where
