@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 RESEARCH = "Research use only."
+#: On every page and every export.
+NOTICE = f"{RESEARCH} Not a medical device; not for the care of any patient."
 
 
 def write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> None:
@@ -71,6 +73,7 @@ def evidence_text(found) -> str:
     """Every metric with its interval, as lines; warnings first."""
     lines = [f"warning: {w}" for w in found.warnings]
     lines += [f"{u.unit}: {u.reason}" for u in found.units.itertuples() if not u.assessed]
+    lines += [f"{u.unit} by {u.rule_reason}" for u in found.units.itertuples() if u.rule]
     for row in found.metrics.itertuples():
         name = f"{row.metric} of {row[3]}" if row[3] else row.metric
         lines.append(f"{row.unit:8}{name:44}{row.value:.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.note}".rstrip())

@@ -41,7 +41,7 @@ def test_classes_keep_their_colour_by_place():
 
 @pytest.mark.parametrize("order", [None, [8, 3, 1, 0, 7, 2, 6, 5, 4]], ids=["in order", "shuffled"])
 def test_confusion_cells_are_the_tables_whatever_its_row_order(order):
-    (cells,) = confusion_figure(confusion_table(order=order), CLASSES, show="count").data
+    cells = confusion_figure(confusion_table(order=order), CLASSES, show="count").data[0]
     assert tuple(cells.x) == tuple(cells.y) == CLASSES
     assert [[int(t) for t in row] for row in cells.text] == COUNTS.tolist()
     share = COUNTS[:2] / COUNTS[:2].sum(axis=1, keepdims=True)
@@ -49,7 +49,7 @@ def test_confusion_cells_are_the_tables_whatever_its_row_order(order):
 
 
 def test_confusion_as_percent_of_the_row_and_empty_where_there_is_no_case():
-    (cells,) = confusion_figure(confusion_table(), CLASSES, show="share_of_true").data
+    cells = confusion_figure(confusion_table(), CLASSES, show="share_of_true").data[0]
     assert [list(row) for row in cells.text] == [["86%", "14%", "0%"], ["20%", "55%", "25%"], ["", "", ""]]
     assert np.isnan(np.array(cells.z)[2]).all()
     assert (cells.zmin, cells.zmax) == (0, 1)
@@ -60,7 +60,7 @@ def test_confusion_reads_top_down_true_and_left_to_right_predicted():
     assert figure.layout.yaxis.autorange == "reversed"
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true")
     counts = np.arange(9).reshape(3, 3)
-    (cells,) = confusion_figure(confusion_table(counts), CLASSES, show="count").data
+    cells = confusion_figure(confusion_table(counts), CLASSES, show="count").data[0]
     assert cells.text[0][2] == "2"
     assert cells.text[2][0] == "6"
 

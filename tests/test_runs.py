@@ -170,6 +170,49 @@ def test_the_list_holds_whole_runs_newest_first_and_a_sentence_for_each_other_fo
     assert sum("schema 2" in p for p in problems) == sum(str(tmp_path / "foreign") in p for p in problems) == 1
 
 
+def test_a_shelf_of_runs_is_passed_over_and_is_a_root_of_its_own(tmp_path):
+    run(tmp_path, "demo")
+    run(tmp_path / "study", "one")
+    run(tmp_path / "study", "two", schema_version=SCHEMA_VERSION + 1)
+    (tmp_path / "study" / ".work").mkdir()
+    assert [r.name for r in list_runs(tmp_path)[0]] == ["demo"]
+    assert list_runs(tmp_path)[1] == []
+    assert [r.name for r in list_runs(tmp_path, tmp_path / "study")[0]] == ["demo", "one"]
+    assert len(list_runs(tmp_path / "study")[1]) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda shelf: (shelf / "notes.txt").write_text("x"),
+        lambda shelf: shutil.rmtree(shelf / "one"),
+        lambda shelf: (shelf / "one" / "run.json").unlink(),
+    ],
+)
+def test_what_is_not_quite_a_shelf_is_said_to_be_no_run(tmp_path, fault):
+    run(tmp_path / "study", "one")
+    fault(tmp_path / "study")
+    assert [str(tmp_path / "study") in p for p in list_runs(tmp_path)[1]] == [True]
+
+
+def test_a_run_released_without_weights_opens(tmp_path):
+    path = run(tmp_path, weights_released=False)
+    (path / "model.safetensors").unlink()
+    assert not open_run(path).has_weights
+    (path / "predictions.parquet").unlink()
+    with pytest.raises(RunError, match="got no predictions.parquet"):
+        open_run(path)
+
+
+@pytest.mark.parametrize("said", [None, 0, "no", True])
+def test_only_a_plain_false_says_that_weights_were_left_out(tmp_path, said):
+    path = run(tmp_path, weights_released=said)
+    assert open_run(path).has_weights
+    (path / "model.safetensors").unlink()
+    with pytest.raises(RunError, match="got no model.safetensors"):
+        open_run(path)
+
+
 # drafts
 
 

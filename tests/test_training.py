@@ -89,7 +89,8 @@ def test_finished_run_is_whole(tiny_run):
     assert open_run(tiny_run.path).info["status"] == "finished"
     assert {p.name for p in tiny_run.path.iterdir()} == {
         "run.json", "config.yaml", "splits.parquet", "history.csv", "events.jsonl", "model.safetensors",
-        "model.card.json", "predictions.parquet", "evaluation",
+        "model.card.json", "predictions.parquet", "evaluation", "dataset.parquet", "checks.json",
+        "familiarity.safetensors",
     }  # fmt: skip
     history = tiny_run.history
     assert history["epoch"].tolist() == [0, 1]

@@ -25,3 +25,19 @@ def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure
     figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=list(classes))
     return plain(figure, height=80 + 34 * len(classes))
+
+
+def per_class_words(metrics: pd.DataFrame, classes: Sequence[str]) -> str:
+    """What ``per_class_figure`` shows: each class with its value and interval."""
+    rows = metrics.set_index("class").reindex(list(classes))
+    name = metrics["metric"].iloc[0] if "metric" in metrics and len(metrics) else "value"
+    said = []
+    for of, row in rows.iterrows():
+        bounds = "no interval" if pd.isna(row["low"]) else f"[{row['low']:.1%}, {row['high']:.1%}]"
+        said.append(f"{of} cannot be computed" if pd.isna(row["value"]) else f"{of} {row['value']:.1%} {bounds}")
+    return f"{_named(name)} by class: {', '.join(said)}."
+
+
+def _named(metric: str) -> str:
+    text = metric.replace("_", " ")
+    return text.upper() if text == "auroc" else text[0].upper() + text[1:]

@@ -24,3 +24,9 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -
     )
     figure.update_yaxes(type="category", autorange="reversed")
     return plain(figure, height=70 + 36 * len(classes))
+
+
+def probability_words(classes: Sequence[str], probabilities: Sequence[float]) -> str:
+    """What ``probability_figure`` shows, the most probable class first."""
+    ranked = sorted(zip(classes, probabilities, strict=True), key=lambda pair: -pair[1])
+    return f"Calibrated probability: {', '.join(f'{name} {p:.1%}' for name, p in ranked)}."

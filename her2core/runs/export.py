@@ -6,13 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
-from her2core.data.files import sha256_file
+from her2core.data.files import sha256_file, write_json
 from her2core.errors import RunError, WeightsError
-from her2core.runs.folder import Run, open_run
+from her2core.runs.folder import SERVING, WEIGHTS, Run, open_run
 
 
-def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
-    """Copy a finished run to ``target``, weights verified first.
+def export_run(source: str | os.PathLike, target: str | os.PathLike, *, weights: bool = True) -> Run:
+    """Copy a finished run to ``target``, weights verified first; ``weights=False`` leaves out what only serving
+    needs, and says so.
 
     Raises RunError when ``target`` is there already, WeightsError when the weights are not those of the card.
     """
@@ -24,9 +25,9 @@ def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
             where=str(target),
             fix="Choose another name.",
         )
-    if sha256_file(run.path / "model.safetensors") != run.card["weights_sha256"]:
+    if run.has_weights and sha256_file(run.path / WEIGHTS) != run.card["weights_sha256"]:
         raise WeightsError(
-            expected="the weights that the card names", got="other bytes", where=str(run.path / "model.safetensors"),
+            expected="the weights that the card names", got="other bytes", where=str(run.path / WEIGHTS),
             fix="Take the run again from its source.",
         )  # fmt: skip
     if target.resolve().is_relative_to(run.path.resolve()):
@@ -36,7 +37,9 @@ def export_run(source: str | os.PathLike, target: str | os.PathLike) -> Run:
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(run.path, part)
+        shutil.copytree(run.path, part, ignore=None if weights else shutil.ignore_patterns(*SERVING))
+        if not weights:
+            write_json(part / "run.json", {**run.info, "weights_released": False})
         os.replace(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -24,7 +24,14 @@ from her2core.data.files import read_table, write_json, write_parquet, write_tex
 from her2core.errors import Her2Error, RunError
 
 SCHEMA_VERSION = 1
-REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", "model.safetensors", "model.card.json")
+#: Beside a draft's tables while it is trained: how far it is, and somebody's wish that it stop.
+PROGRESS, STOP = "progress.json", "stop.request"
+WEIGHTS = "model.safetensors"
+#: What only serving needs; a run released for review only goes without.
+SERVING = (WEIGHTS, "familiarity.safetensors")
+REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
+#: What checks.json tells of each finding.
+FINDING = ("code", "severity", "expected", "got", "fix", "rows", "count")
 CARD_FIELDS = ("title", "limits", "classes", "temperature", "weights_sha256", "intended_use")
 #: Sections of the card, and what each must hold for the weights to be used and the run to be shown.
 CARD_SECTIONS = {
@@ -59,6 +66,11 @@ class Run:
         """Sentences that every result of this run must carry."""
         return tuple(self.info.get("warnings", ()))
 
+    @property
+    def has_weights(self) -> bool:
+        """False where the run was released for review only (``her2 runs export --without-weights``)."""
+        return self.info.get("weights_released") is not False
+
     @cached_property
     def predictions(self) -> pd.DataFrame:
         return read_table(self.path / "predictions.parquet")[0]
@@ -70,6 +82,36 @@ class Run:
     @cached_property
     def history(self) -> pd.DataFrame:
         return read_table(self.path / "history.csv")[0]
+
+    @cached_property
+    def dataset(self) -> pd.DataFrame:
+        """The manifest's rows without paths, with ``split``. Raises RunError where the run has no such table."""
+        return read_table(self._companion("dataset.parquet"))[0]
+
+    @cached_property
+    def checks(self) -> list[dict[str, Any]]:
+        """The coded findings on data and split, as plain values. Raises RunError where the run has none, or others."""
+        path = self._companion("checks.json")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(isinstance(f, dict) and set(FINDING) <= set(f) for f in found):
+            raise RunError(expected=f"a list of findings with {', '.join(FINDING)}", got="something else",
+                           where=str(path), fix="Take the run again from its source.")  # fmt: skip
+        return found
+
+    @cached_property
+    def cost(self) -> dict[str, Any] | None:
+        """Parameters, FLOPs and measured time; None where they were not measured."""
+        path = self.path / "evaluation" / "cost.json"
+        return _json(path) if path.is_file() else None
+
+    def _companion(self, name: str) -> Path:
+        if not (self.path / name).is_file():
+            raise RunError(expected=name, got="no such file: the run was finished by an older version",
+                           where=str(self.path), fix=f"Run: her2 runs complete {self.path}")  # fmt: skip
+        return self.path / name
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of ``evaluation/`` by name (without suffix). Raises RunError when the run was not evaluated."""
@@ -106,6 +148,8 @@ class RunDraft:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        for left in (self.path / STOP, *self.path.glob(".*.part")):  # an old wish; what a killed process was writing
+            left.unlink(missing_ok=True)
         write_json(claim, {"pid": os.getpid(), "host": socket.gethostname(), "started": _process_start(os.getpid())})
         return (self.checkpoints / "last.ckpt").is_file()
 
@@ -114,6 +158,14 @@ class RunDraft:
         line = json.dumps({"time": _now(), "event": kind, **facts}, default=str)
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
+
+    def release(self) -> None:
+        """Give the claim back: nobody trains this draft now, and the same command resumes it."""
+        (self.path / "claim.json").unlink(missing_ok=True)
+
+    def write_progress(self, facts: dict[str, Any]) -> None:
+        """Replace progress.json; ``updated`` (UTC) is added."""
+        write_json(self.path / PROGRESS, {**facts, "updated": _now()})
 
     def write_history(self, frame: pd.DataFrame) -> None:
         write_via_temporary(self.path / "history.csv", lambda t: frame.to_csv(t, index=False))
@@ -130,7 +182,8 @@ class RunDraft:
         if missing:
             raise RunError(expected="a whole run", got=f"no {missing[0]}", where=str(self.path), fix="Train it again.")
         target = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{self.key}"
-        (self.path / "claim.json").unlink(missing_ok=True)
+        for done in ("claim.json", PROGRESS, STOP):
+            (self.path / done).unlink(missing_ok=True)
         self.event("finished", run=target.name)
         write_json(self.path / "run.json", {"schema_version": SCHEMA_VERSION, **info, "status": "finished"})
         os.replace(self.path, target)
@@ -161,7 +214,8 @@ def open_run(path: str | os.PathLike) -> Run:
     if info.get("status") != "finished":
         raise RunError(expected="a finished run", got=f"status {info.get('status')!r}", where=str(path),
                        fix="Run the same her2 train command again; it resumes.")  # fmt: skip
-    missing = [n for n in REQUIRED if not (path / n).is_file()]
+    needless = (WEIGHTS,) if info.get("weights_released") is False else ()
+    missing = [n for n in REQUIRED if n not in needless and not (path / n).is_file()]
     if missing:
         raise RunError(expected=f"all of {', '.join(REQUIRED)}", got=f"no {', '.join(missing)}", where=str(path),
                        fix="Take the run again from its source.")  # fmt: skip
@@ -189,13 +243,19 @@ def list_runs(*roots: str | os.PathLike) -> tuple[list[Run], list[str]]:
     runs, problems = [], []
     for root in map(Path, roots):
         for path in sorted(root.iterdir(), reverse=True) if root.is_dir() else []:
-            if not path.is_dir() or path.name.startswith("."):
+            if not path.is_dir() or path.name.startswith(".") or _is_shelf(path):
                 continue
             try:
                 runs.append(open_run(path))
             except Her2Error as refused:
                 problems.append(str(refused))
     return runs, problems
+
+
+def _is_shelf(path: Path) -> bool:
+    """A folder that only holds folders, some of them runs (models/study): a root of its own, not a broken run."""
+    entries = list(path.iterdir())
+    return all(e.is_dir() for e in entries) and any((e / "run.json").is_file() for e in entries)
 
 
 def _json(path: Path) -> dict[str, Any]:

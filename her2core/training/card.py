@@ -7,8 +7,7 @@ import pandas as pd
 from her2core.data.manifest import Manifest
 from her2core.stain.macenko import StainReference
 from her2core.training.config import RunConfig
-
-INTENDED_USE = "Research use only. Not a medical device; not for the care of any patient."
+from her2core.wording import NOTICE
 
 
 def model_card(
@@ -31,7 +30,7 @@ def model_card(
     field_um = _field(frame, manifest)
     return {
         "title": config.title or f"{config.network.name} on {config.name}",
-        "intended_use": INTENDED_USE,
+        "intended_use": NOTICE,
         "limits": [*config.limits, *warnings],
         "classes": list(manifest.classes),
         "scheme": {

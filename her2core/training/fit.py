@@ -35,8 +35,9 @@ from her2core.networks.weights import load_into, read_weights, save_weights, sta
 from her2core.runs.folder import Run, RunDraft
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
-from her2core.training.callbacks import BEST, LAST, Keep
+from her2core.training.callbacks import BEST, LAST, Keep, Stopped, Watch
 from her2core.training.card import model_card
+from her2core.training.companions import write_companions
 from her2core.training.config import HardwareConfig, RunConfig
 from her2core.training.module import PatchClassifier
 
@@ -52,7 +53,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     progress : show Lightning's progress bar.
 
     Returns the finished run; None in the helper processes of a run over several devices. Raises a Her2Error for
-    anything wrong with manifest, split, network or weights, before training starts.
+    anything wrong with manifest, split, network or weights, before training starts, and ``Stopped`` (a RunError) when
+    somebody asked it to stop (``runs.drafts.request_stop``).
     """
     # 1. The data, and who is on which side; and what program this is, before anybody can change it under us.
     origin = provenance()
@@ -80,18 +82,24 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 4. The patches, prepared once: same crop, size and stain as they will have when the model serves.
     stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
     prepare = Prepare(config.input.px, stain)
+    watch = Watch(draft, epochs=config.train.epochs, first=_is_first_process())
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
-    datasets = {name: _dataset(part, prepare, config, training=name == "train") for name, part in parts.items()}
+    datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}
 
     # 5. Training.
-    trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress)
+    trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress, watch)
     with warnings.catch_warnings():
         # The number of workers is a setting of ours; the other is Lightning 2.6 calling what torch 2.14 deprecates.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
         # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
         checkpoint = str(draft.checkpoints / LAST) if resume else None
-        trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        except Stopped:
+            if trainer.is_global_zero:
+                raise
+            return None  # the first process says it; a helper that failed would have Lightning kill the first
     if not trainer.is_global_zero:
         return None
 
@@ -107,9 +115,14 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     temperature = fit_temperature(scores, labels=datasets["val"].targets)
     write_parquet(draft.path / "predictions.parquet", pd.concat(tables.values(), ignore_index=True))
     card = model_card(config, manifest, split, notes, temperature=temperature, sha256=sha256, grid=grid, stain=stain)
+
+    # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, familiarity.
+    card = write_companions(
+        draft.path, card, network=network, manifest=manifest, split=split, prepare=prepare, device=device
+    )
     write_json(draft.path / "model.card.json", card)
 
-    # 8. Into sight; then its evidence.
+    # 9. Its evidence; then into sight.
     info = {
         **origin,
         "config_hash": config.content_hash(),
@@ -146,18 +159,20 @@ def _is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) in (0, None)
 
 
-def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, *, training: bool) -> PatchDataset:
+def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, watch: Watch, *, training: bool) -> PatchDataset:
     """In memory where it fits into ``hardware.cache_gb``, read patch by patch otherwise."""
     settings = config.train.augment
     augment = Augment(settings.flips, settings.min_crop, settings.stain) if training else None
     size = len(part) * prepare.px**2 * 3 / 1e9
-    images = prepare_all(part, prepare)[0] if size <= config.hardware.cache_gb else None
+    images = prepare_all(part, prepare, progress=watch.preparing)[0] if size <= config.hardware.cache_gb else None
     return PatchDataset(
         part, prepare, images=images, augment=augment, seed=config.seed, mean=config.input.mean, std=config.input.std
     )
 
 
-def _training(config: RunConfig, draft: RunDraft, network: nn.Module, datasets, classes: int, progress: bool):
+def _training(
+    config: RunConfig, draft: RunDraft, network: nn.Module, datasets, classes: int, progress: bool, watch: Watch
+):
     hardware, settings = config.hardware, config.train
     keep = Keep(draft, settings.monitor)
     stop = EarlyStopping(
@@ -171,7 +186,7 @@ def _training(config: RunConfig, draft: RunDraft, network: nn.Module, datasets, 
         num_nodes=hardware.nodes,
         strategy=_strategy(config),
         precision=_precision(hardware),
-        callbacks=[stop, keep, *([TQDMProgressBar()] if progress else [])],
+        callbacks=[stop, keep, watch, *([TQDMProgressBar()] if progress else [])],
         logger=False,
         enable_model_summary=False,
         enable_progress_bar=progress,

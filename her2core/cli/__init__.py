@@ -1,0 +1,43 @@
+"""The ``her2`` command: words in, answers and exit codes out. 0 done, 1 something you can mend, 2 our fault.
+
+Every command imports what it needs when it runs, so that ``her2 --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from her2core.cli import data, runs, serving, training  # noqa: F401 (each adds its commands to the group)
+from her2core.cli.base import cli
+from her2core.errors import Her2Error
+
+__all__ = ["cli", "main"]
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    wants_json = "--json" in sys.argv
+    try:
+        code = cli.main(standalone_mode=False)
+    except Her2Error as refused:
+        _fail(wants_json, str(refused), 1, where=refused.where, fix=refused.fix)
+    except click.ClickException as misused:
+        _fail(wants_json, misused.format_message(), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail(wants_json, "Stopped.", 1)
+    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as refused:
+        _fail(wants_json, f"The system refused: {refused}. Choose a place that can be written.", 1)
+    except Exception as broken:
+        traceback.print_exc()
+        _fail(wants_json, f"This is a fault of her2core, not yours: {type(broken).__name__}: {broken}", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(wants_json: bool, message: str, code: int, **parts: Any) -> None:
+    click.echo(json.dumps({"error": message, **parts}) if wants_json else f"her2: {message}", err=not wants_json)
+    sys.exit(code)

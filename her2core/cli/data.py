@@ -1,0 +1,104 @@
+"""``her2 data``: import, make, check and split data sets. Words in; manifests and tables out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from her2core.cli.base import answer, as_json, cli, pairs, set_option
+from her2core.errors import ConfigError, SplitError
+from her2core.wording import manifest_facts, manifest_text
+
+
+@cli.group()
+def data() -> None:
+    """Import, make, check and split data sets."""
+
+
+@data.command("import")
+@click.argument("importer")
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write (.parquet or .csv).")
+@click.option(
+    "--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="table: a manifest column and yours for it."
+)
+@set_option
+@as_json
+def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: bool) -> None:
+    """Read a data set as it comes (folder, table, her2st) and write its manifest."""
+    from her2core.data.importers import import_dataset
+
+    options = pairs(overrides, parse=True)
+    if mapping:
+        options["columns"] = pairs(mapping)
+    manifest = import_dataset(importer, root, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    manifest.write(out)
+    answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
+
+
+@data.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the cohort to.")
+@click.option("--patients", default=120, show_default=True)
+@click.option("--patches", "patches_per_patient", default=25, show_default=True, help="Patches a patient.")
+@click.option("--px", default=128, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=2, show_default=True)
+@as_json
+def demo(out: Path, as_json: bool, **spec) -> None:
+    """Draw the synthetic cohort. Its patches are synthetic and are called so everywhere."""
+    from her2core.data.importers import import_dataset
+
+    total = spec["patients"] * spec["patches_per_patient"]
+    with click.progressbar(length=total, label="synthetic patches", file=sys.stderr) as bar:
+        manifest = import_dataset("demo", out, progress=lambda done, _: bar.update(done - bar.pos), **spec)
+    manifest.write(out / "manifest.parquet")
+    answer(
+        as_json, manifest_facts(manifest, out / "manifest.parquet"), manifest_text(manifest, out / "manifest.parquet")
+    )
+
+
+@data.command()
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option(
+    "--split", "split_path", type=click.Path(path_type=Path), help="A split table, to look for leaks across it."
+)
+@click.option("--contents", is_flag=True, help="Read every file, to find the same image under two names.")
+@as_json
+def check(manifest: Path, split_path: Path | None, contents: bool, as_json: bool) -> int:
+    """Coded checks on a manifest; exit 1 when one is an error."""
+    from her2core.data.checks import check_manifest
+    from her2core.data.files import read_table
+    from her2core.data.manifest import read_manifest
+
+    split = read_table(split_path)[0] if split_path else None
+    if split is not None and not {"patch_id", "split"} <= set(split):
+        raise SplitError(expected="columns patch_id and split", got=", ".join(map(str, split)), where=str(split_path),
+                         fix="her2 data split writes such a table.")  # fmt: skip
+    findings = check_manifest(read_manifest(manifest), split, contents=contents)
+    answer(as_json, [f.as_dict() for f in findings], "\n".join(map(str, findings)) or "Nothing found.")
+    return 1 if any(f.severity == "error" for f in findings) else 0
+
+
+@data.command()
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--unit", default="patient", show_default=True, help="patient, slide, site, patch_random or predefined.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Split table to write (.parquet).")
+@as_json
+def split(manifest: Path, unit: str, seed: int, out: Path, as_json: bool) -> None:
+    """Deal the patches out to train, val and test (60/20/20), by patient unless told otherwise."""
+    from her2core.data.files import write_parquet
+    from her2core.data.manifest import read_manifest
+    from her2core.data.splits import split_manifest, split_warnings
+
+    if out.suffix != ".parquet":
+        raise ConfigError(expected="a name ending in .parquet", got=out.name, where="--out", fix="Choose another name.")
+    table = read_manifest(manifest)
+    result = split_manifest(table, unit, seed=seed)
+    write_parquet(out, result)
+    warnings = split_warnings(table, result, unit)
+    counts = {k: int(v) for k, v in result["split"].value_counts().items()}
+    lines = [f"{out}: " + ", ".join(f"{counts[p]} {p}" for p in ("train", "val", "test")), *warnings]
+    answer(as_json, {"path": str(out), "patches": counts, "warnings": warnings}, "\n".join(lines))

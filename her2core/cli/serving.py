@@ -1,0 +1,125 @@
+"""``her2 predict``, ``explain``, ``app`` and ``doctor``: what a finished run is used for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
+from her2core.errors import ConfigError, ImageError
+from her2core.wording import RESEARCH, prediction_text, write_answers
+
+
+@cli.command()
+@as_json
+def doctor(as_json: bool) -> int:
+    """Check this machine and the released runs; FAIL and WARN say what to do."""
+    from her2core.doctor import diagnose
+
+    checks = diagnose(MODELS, RUNS)
+    answer(
+        as_json,
+        [c.as_dict() for c in checks],
+        "\n".join(f"{c.status:4}  {c.name}: {c.found}{'  ->  ' + c.fix if c.fix else ''}" for c in checks),
+    )
+    return 1 if any(c.status == "FAIL" for c in checks) else 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--mpp", type=float, help="Microns per pixel of the images, where known.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the answers as a CSV table.")
+@as_json
+def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | None, as_json: bool) -> int:
+    """Class probabilities of patches (files or folders); a file that cannot be read is named and the rest go on."""
+    from her2core.predict import load_predictor
+
+    files = _image_files(images)
+    predictor = load_predictor(run)
+    answers = []
+    with click.progressbar(length=len(files), label="patches", file=sys.stderr) as bar:
+        for start in range(0, len(files), 64):
+            batch = files[start : start + 64]
+            answers += predictor.predict(batch, names=[str(p) for p in batch], mpp=mpp)
+            bar.update(len(batch))
+    plain = [a.as_dict() for a in answers]
+    if out:
+        write_answers(plain, predictor.classes, out)
+    answer(as_json, plain, "\n".join([prediction_text(a) for a in answers] + [RESEARCH]))
+    return 1 if any(a.error for a in answers) else 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--target", help="Class to map; the predicted one when left out.")
+@click.option("--method", default="gradcam", show_default=True, help="Kind of map: gradcam, layercam, ...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Overlay to write (.png).")
+@as_json
+def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
+    """Where the network looked: the class-activation map laid over the patch, as a PNG."""
+    from her2core.data.files import write_via_temporary
+    from her2core.data.images import encode_png
+    from her2core.maps.methods import find_method
+    from her2core.maps.overlay import overlay, stamped
+    from her2core.predict import load_predictor
+
+    if out.suffix.lower() != ".png":
+        raise ConfigError(expected="a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
+    predictor = load_predictor(run)
+    title = find_method(method).title
+    found = predictor.explain(image, target=target, method=method)
+    (judged,) = predictor.predict([image])
+    picture = stamped(overlay(found.image, found, size=448), f"{title} for {found.target}. {RESEARCH}")
+    write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
+    text = f"{out}: {title} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
+    text += f" Nothing in this patch speaks for {found.target}." if found.empty else ""
+    text += "".join(f"\nnote: {note}" for note in judged.notes)
+    answer(
+        as_json,
+        {
+            "path": str(out),
+            "target": found.target,
+            "method": found.method,
+            "grid": found.grid.tolist(),
+            "flags": list(judged.flags),
+            "usable": judged.usable,
+            "notice": RESEARCH,
+        },
+        text,
+    )
+
+
+@cli.command()
+@click.option("--port", default=8501, show_default=True)
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Where to listen; the default is this machine only."
+)
+def app(port: int, address: str) -> int:
+    """Open the dashboard (streamlit run app.py)."""
+    import subprocess
+
+    page = Path("app.py")
+    if not page.is_file():
+        raise ConfigError(expected="app.py in this folder", got="none", where=str(Path.cwd()),
+                          fix="Start it in the repository's folder.")  # fmt: skip
+    command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port)]
+    return subprocess.call([*command, "--server.address", address])
+
+
+def _image_files(paths: tuple[Path, ...]) -> list[Path]:
+    from her2core.data.images import SUFFIXES
+
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        else:
+            files.append(path)
+    if not files:
+        raise ImageError(expected="at least one image", got="none", where=", ".join(map(str, paths)),
+                         fix=f"Name files or a folder with {', '.join(SUFFIXES)}.")  # fmt: skip
+    return files

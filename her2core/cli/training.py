@@ -1,0 +1,81 @@
+"""``her2 train``, ``evaluate`` and ``compare``: from a configuration to evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from her2core.cli.base import RUNS, answer, as_json, cli, set_option
+from her2core.errors import ConfigError
+from her2core.evidence.rules import RULES
+from her2core.wording import RESEARCH, evidence_text, run_text
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@set_option
+@click.option("--runs", "root", type=click.Path(path_type=Path), default=RUNS, show_default=True)
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming the unfinished run of this configuration.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@as_json
+def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json: bool) -> None:
+    """Train one network. Killed, it resumes when the same command is given again."""
+    from her2core.training.config import load_config
+    from her2core.training.fit import train as fit
+
+    run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)
+    if run is not None:  # helper processes of a run over several devices have nothing to say
+        answer(as_json, {"run": str(run.path), "warnings": list(run.warnings)}, run_text(run))
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
+@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
+@click.option("--rule", type=click.Choice(list(RULES)), help="From patches to slides and patients; chosen on "
+              "validation when not given.")  # fmt: skip
+@click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
+@as_json
+def evaluate(source: Path, part: str, resamples: int, rule: str | None, save: bool, as_json: bool) -> None:
+    """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
+    from her2core.evidence.evaluation import evaluate as assess
+    from her2core.evidence.evaluation import evaluate_folder
+    from her2core.runs.folder import open_run
+
+    if save and rule:
+        raise ConfigError(expected="either --rule or --save", got="both", where="her2 evaluate",
+                          fix="A run's saved figures are by the rule chosen on its validation part.")  # fmt: skip
+    if save:
+        run = open_run(source)
+        found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
+    else:
+        found = assess(source, part=part, rule=rule, resamples=resamples)
+    rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
+    units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
+    confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
+    value = {"part": part, "metrics": rows, "confusion": confusion, "units": units, "warnings": list(found.warnings),
+             "notice": RESEARCH}  # fmt: skip
+    answer(as_json, value, evidence_text(found))
+
+
+@cli.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--unit", type=click.Choice(["patch", "slide", "patient"]), default="patch", show_default=True)
+@as_json
+def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
+    """Paired differences of two runs tested on the same patches."""
+    from her2core.evidence.compare import compare_runs
+
+    result = compare_runs(first, second, unit=unit)
+    lines = [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
+    lines += [
+        f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
+        f"{r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]: {r.statement}"
+        + (f" ({r.exact_test} p = {r.exact_p:.3f})" if r.exact_test else "")
+        for r in result.table.itertuples()
+    ]
+    rows = result.table.astype(object).where(result.table.notna(), None).to_dict("records")
+    value = {"first": result.first, "second": result.second, "unit": result.unit, "note": result.note, "table": rows}
+    answer(as_json, value, "\n".join(lines))

@@ -1,0 +1,178 @@
+"""Where does each word and picture stand on the PDF's page? A CasePage and a font size in; blocks to draw out.
+
+The only file that imports reportlab as it is imported itself; case_pdf imports it when a PDF is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from PIL import Image
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.utils import ImageReader
+from reportlab.platypus import Flowable, Paragraph, Spacer, Table
+
+from her2core.report.case import Bar, CasePage, columns, fitted
+from her2core.report.lettering import drawable
+from her2core.wording import NOTICE
+
+PLAIN, BOLD = "her2-DejaVuSans", "her2-DejaVuSans-Bold"
+#: A4 and its margins in points.
+PAGE, ACROSS, DOWN = (595.276, 841.89), 34.0, 30.0
+WIDTH, HEIGHT = PAGE[0] - 2 * ACROSS, PAGE[1] - 2 * DOWN
+#: Longest side of a picture in points, and how many of its pixels are kept.
+_LARGEST, _DPI = 122.0, 300
+_TEXT, _MUTED, _LINE, _ACCENT, _BAR, _TRACK = "#1c1b1f", "#57535c", "#d8d4dc", "#7a3b8f", "#807b87", "#eceaef"
+_NOTE, _NOTE_TEXT, _NOTE_LINE = "#fff4d6", "#4f3500", "#c98a00"
+
+
+class Sheet:
+    """The page's blocks from top to bottom, at one font size (points) and one share of the room for pictures."""
+
+    def __init__(self, page: CasePage, characters: frozenset[int], size: float, share: float) -> None:
+        self.page, self.characters, self.size, self.share = page, characters, size, share
+
+    def blocks(self) -> list[Flowable]:
+        page, s = self.page, self.size
+        top = self.table(
+            [[self.text("her2core case report", colour=_MUTED), self.text(NOTICE, bold=True, right=True)]],
+            [0.3 * WIDTH, 0.7 * WIDTH],
+            [("LINEBELOW", (0, 0), (-1, -1), 1.2, _ACCENT), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.4 * s)],
+        )
+        blocks = [top, self.gap(0.8), self.text(page.name, scale=1.5, bold=True), self.gap(0.6)]
+        if page.banner:
+            blocks += [self.box([self.text(page.banner, bold=True, colour="#ffffff")], _TEXT), self.gap(0.7)]
+        if page.notes:
+            said = [self.text("BEFORE READING THE ANSWER", bold=True, colour=_NOTE_TEXT, scale=0.82)]
+            said += [self.item(note, colour=_NOTE_TEXT) for note in page.notes]
+            blocks += [self.box(said, _NOTE, _NOTE_LINE), self.gap(0.9)]
+        left, right = 0.56 * WIDTH, 0.44 * WIDTH
+        gutter = 2 * s
+        apart = [("RIGHTPADDING", (0, 0), (0, 0), gutter)]
+        blocks += [self.table([[self.answer(left - gutter), self.made(right)]], [left, right], apart), self.gap(1.1)]
+        if page.pictures:
+            blocks += [self.heading("Pictures"), self.pictures(), self.gap(0.6)]
+        if page.limits:
+            blocks += [self.heading("Limits of this run"), *map(self.item, page.limits), self.gap(0.7)]
+        foot = [self.text(NOTICE, bold=True)]
+        foot += [self.text(f"Software: {page.software}", colour=_MUTED, scale=0.9)] if page.software else []
+        rule = [("LINEABOVE", (0, 0), (-1, 0), 1.2, _ACCENT), ("TOPPADDING", (0, 0), (-1, 0), 0.4 * s)]
+        return [*blocks, self.table([[foot]], [WIDTH], rule)]
+
+    def answer(self, width: float) -> list[Flowable]:
+        page = self.page
+        verdict = self.text(page.verdict, scale=1.75, bold=True, colour=_ACCENT if page.judged else _TEXT)
+        said = [self.heading("Most probable class" if page.judged else "Answer"), verdict, self.gap(0.3)]
+        for i, sentence in enumerate(page.sentences):
+            quiet = {"colour": _MUTED, "scale": 0.9} if page.judged and i else {}
+            said += [self.text(sentence, **quiet), self.gap(0.3)]
+        return [*said, self.gap(0.3), self.bars(width)] if page.bars else said
+
+    def bars(self, width: float) -> Flowable:
+        bars, s = self.page.bars, self.size
+        sets = bars[0].in_set is not None
+        head = ["Class", "Calibrated probability", ""] + (["In the set"] if sets else [])
+        rows: list[list[Any]] = [[self.text(t, colour=_MUTED, scale=0.85) for t in head]]
+        wide = [0.36 * width, 0, 5.0 * s, 6.2 * s if sets else 0]
+        wide[1] = width - sum(wide)
+        for bar in bars:
+            row = [self.text(bar.name, bold=bar.top), _Strip(bar, wide[1], s),
+                   self.text(bar.text, bold=bar.top, right=True)]  # fmt: skip
+            rows.append(row + ([self.text("yes" if bar.in_set else "no")] if sets else []))
+        style = [*self.lines(), ("SPAN", (1, 0), (2, 0)), ("LEFTPADDING", (3, 0), (3, -1), s)]
+        return self.table(rows, wide if sets else wide[:3], style)
+
+    def made(self, width: float) -> list[Flowable]:
+        rows = [[self.text(what, colour=_MUTED), self.text(value)] for what, value in self.page.facts]
+        return [self.heading("How it was made"), self.table(rows, [0.38 * width, 0.62 * width], self.lines())]
+
+    def pictures(self) -> Flowable:
+        across, gap = columns(len(self.page.pictures)), 0.8 * self.size
+        cell = (WIDTH + gap) / across
+        side = min((cell - gap) * self.share, _LARGEST)
+        cells = []
+        for caption, _, pixels in self.page.pictures:
+            height, width = pixels.shape[:2]
+            wide, high = side * min(1.0, width / height), side * min(1.0, height / width)
+            cells.append([_Picture(pixels, wide, high), self.gap(0.2), self.text(caption, colour=_MUTED, scale=0.85)])
+        rows = [cells[i : i + across] for i in range(0, len(cells), across)]
+        rows[-1] += [""] * (across - len(rows[-1]))
+        apart = [("RIGHTPADDING", (0, 0), (-1, -1), gap), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.6 * self.size)]
+        return self.table(rows, [min(cell, _LARGEST + gap)] * across, apart)
+
+    def text(
+        self,
+        words: str,
+        *,
+        scale: float = 1.0,
+        bold: bool = False,
+        colour: str = _TEXT,
+        right: bool = False,
+        indent: float = 0.0,
+        bullet: str | None = None,
+    ) -> Flowable:
+        size = scale * self.size
+        style = ParagraphStyle(
+            "words", fontName=BOLD if bold else PLAIN, fontSize=size, leading=1.32 * size, textColor=colour,
+            alignment=2 if right else 0, splitLongWords=1, leftIndent=indent, bulletIndent=0.3 * indent,
+            bulletFontName=PLAIN, bulletFontSize=size, bulletColor=colour,
+        )  # fmt: skip
+        return Paragraph(escape(drawable(words, self.characters)), style, bulletText=bullet)
+
+    def item(self, words: str, *, colour: str = _TEXT) -> Flowable:
+        return self.text(words, colour=colour, indent=1.6 * self.size, bullet="\u2022")
+
+    def heading(self, words: str) -> Flowable:
+        return self.table([[self.text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]], None, [
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 0.35 * self.size)])  # fmt: skip
+
+    def gap(self, share: float) -> Flowable:
+        return Spacer(1, share * self.size)
+
+    def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Flowable:
+        left = ("LEFTPADDING", (0, 0), (-1, -1), self.size)
+        style = [("BACKGROUND", (0, 0), (-1, -1), colour), *_padding(0.5 * self.size), left]
+        style += [("LINEBEFORE", (0, 0), (0, -1), 3, edge, "butt")] if edge else []
+        return self.table([[content]], [WIDTH], style)
+
+    def lines(self) -> list[tuple]:
+        pad = 0.22 * self.size
+        rule = ("LINEBELOW", (0, 0), (-1, -1), 0.5, _LINE)
+        above, below = ("TOPPADDING", (0, 0), (-1, -1), pad), ("BOTTOMPADDING", (0, 0), (-1, -1), pad)
+        return [rule, above, below, ("RIGHTPADDING", (0, 0), (0, -1), 0.5 * self.size)]
+
+    def table(self, rows: list, widths: Sequence[float] | None, style: Sequence[tuple] = ()) -> Flowable:
+        bare = [*_padding(0), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+        return Table(rows, colWidths=widths, style=[*bare, *style], hAlign="LEFT")
+
+
+def _padding(points: float) -> list[tuple]:
+    return [(f"{side}PADDING", (0, 0), (-1, -1), points) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")]
+
+
+class _Picture(Flowable):
+    """uint8 (H, W, 3) RGB at ``width`` x ``height`` points, with no more pixels than _DPI asks for."""
+
+    def __init__(self, pixels: np.ndarray, width: float, height: float) -> None:
+        super().__init__()
+        self.pixels, self.width, self.height = pixels, width, height
+
+    def draw(self) -> None:
+        small = fitted(self.pixels, round(max(self.width, self.height) * _DPI / 72))
+        self.canv.drawImage(ImageReader(Image.fromarray(small)), 0, 0, self.width, self.height)
+
+
+class _Strip(Flowable):
+    """A bar: a track of ``width`` points, of which the share is filled, beside text of ``size`` points."""
+
+    def __init__(self, bar: Bar, width: float, size: float) -> None:
+        super().__init__()
+        self.bar, self.width, self.height = bar, width, 1.2 * size
+
+    def draw(self) -> None:
+        for reach, colour in ((1.0, _TRACK), (self.bar.share, _ACCENT if self.bar.top else _BAR)):
+            self.canv.setFillColor(colour)
+            self.canv.rect(0, 0.1 * self.height, reach * self.width, 0.6 * self.height, stroke=0, fill=1)

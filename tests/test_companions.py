@@ -1,0 +1,227 @@
+"""Does a finished run hold what is needed to serve and review it without its data, and can an older one be given it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core import load_predictor, open_run
+from her2core.data.checks import check_manifest
+from her2core.data.files import read_table, sha256_file, write_json
+from her2core.data.manifest import WINDOW, read_manifest
+from her2core.errors import Her2Error, RunError, WeightsError
+from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
+from her2core.evidence.predictions import read_predictions
+from her2core.familiarity import read_familiarity
+from her2core.runs.folder import WEIGHTS
+from her2core.training.companions import complete_run, write_companions
+
+MADE = ("dataset.parquet", "checks.json", "familiarity.safetensors", "evaluation/cost.json",
+        "evaluation/prediction_sets.csv")  # fmt: skip
+GIVEN = ("prediction_sets", "familiarity")
+
+
+def copy_of(run, target: Path) -> Path:
+    return Path(shutil.copytree(run.path, target, copy_function=os.link))
+
+
+def older(run, target: Path) -> Path:
+    """The run as it was finished before there were companions."""
+    copy = copy_of(run, target)
+    for name in MADE:
+        (copy / name).unlink()
+    write_json(copy / "model.card.json", {k: v for k, v in run.card.items() if k not in GIVEN})
+    return copy
+
+
+def same_card(ours: dict, theirs: dict) -> bool:
+    """But for the familiarity file's last digits, in which two forwards through the same weights may differ."""
+    known, there = ours["familiarity"], theirs["familiarity"]
+    exact = all(known[k] == there[k] for k in known if k not in ("sha256", "threshold"))
+    rest = {k: v for k, v in ours.items() if k != "familiarity"} == {
+        k: v for k, v in theirs.items() if k != "familiarity"
+    }
+    return exact and rest and known["threshold"] == pytest.approx(there["threshold"], rel=1e-3)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Two timed rounds where a test asks for something else."""
+    from her2core.training import companions
+
+    real = companions.network_cost
+    monkeypatch.setattr(companions, "network_cost", lambda network, px: real(network, px, rounds=2))
+
+
+# A fresh run
+
+
+def test_the_data_table_is_the_manifest_with_its_split_and_without_any_place_on_disk(tiny_run, tiny_manifest):
+    manifest = read_manifest(tiny_manifest)
+    dataset = tiny_run.dataset
+    assert not {"path", *WINDOW} & set(dataset)
+    same = [c for c in manifest.frame if c not in ("path", *WINDOW)]
+    assert {"patch_id", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label"} <= set(same)
+    assert sorted(dataset) == sorted([*same, "split"])
+    pd.testing.assert_frame_equal(dataset[same], manifest.frame[same], check_dtype=False)
+    saved = tiny_run.splits.set_index("patch_id")["split"]
+    assert dataset["split"].tolist() == saved[dataset["patch_id"]].tolist()
+    assert str(tiny_manifest.parent) not in (tiny_run.path / "dataset.parquet").read_bytes().decode("latin-1")
+
+
+def test_the_checks_are_those_of_manifest_and_split(tiny_run, tiny_manifest):
+    findings = check_manifest(read_manifest(tiny_manifest), tiny_run.splits)
+    assert findings
+    assert tiny_run.checks == json.loads(json.dumps([f.as_dict() for f in findings]))
+
+
+def test_the_sets_follow_from_the_validation_patches_and_are_measured_on_the_test_part(tiny_run):
+    predictions = read_predictions(
+        tiny_run.predictions, classes=tiny_run.classes, temperature=tiny_run.card["temperature"]
+    )
+    val, test = predictions.part("val"), predictions.part("test")
+    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=tiny_run.classes)
+    assert PredictionSets.from_card(tiny_run.card["prediction_sets"], run_classes=tiny_run.classes) == sets
+    table = tiny_run.table("prediction_sets").fillna({"class": ""}).set_index("class")
+    assert table["n"].tolist() == [*np.bincount(test.labels, minlength=3), len(test)]
+    inside = sets.sets(test.probs)
+    assert table.loc["", "covered"] == pytest.approx(inside[np.arange(len(test)), test.labels].mean(), abs=1e-6)
+    assert table.loc["", "mean_size"] == pytest.approx(inside.sum(axis=1).mean(), abs=1e-6)
+    assert sum(n for n in sets.patches) == len(val)
+    assert set(sets.always) == {c for c, n in zip(sets.classes, sets.patches, strict=True) if n < 9}
+
+
+def test_the_cost_is_that_of_the_released_weights_on_a_named_machine(tiny_run):
+    cost = tiny_run.cost
+    assert cost["parameters"] == tiny_run.info["parameters"]
+    assert cost["weights_bytes"] == (tiny_run.path / WEIGHTS).stat().st_size
+    assert cost["px"] == 112
+    assert cost["rounds"] == 30
+    assert cost["hardware"] == tiny_run.info["hardware"]
+    assert 0.2 < cost["latency_ratio"] < 5
+
+
+def test_the_card_names_the_familiarity_file(tiny_run):
+    known = tiny_run.card["familiarity"]
+    found = read_familiarity(tiny_run.path / "familiarity.safetensors", sha256=known["sha256"])
+    assert {**found.facts(), "sha256": known["sha256"]} == known
+
+
+# A run that was finished earlier
+
+
+def test_an_older_run_says_what_it_lacks_and_how_to_get_it(tiny_run, tmp_path):
+    run = open_run(older(tiny_run, tmp_path / "old"))
+    assert run.cost is None
+    for name in ("dataset", "checks"):
+        with pytest.raises(RunError, match=f"expected {name}.* older version. Run: her2 runs complete "):
+            getattr(run, name)
+
+
+def test_an_older_run_is_given_what_a_fresh_one_has_and_nothing_else_changes(tiny_run, tmp_path):
+    path = older(tiny_run, tmp_path / "old")
+    before = contents(path)
+    completed = complete_run(path)
+    after = contents(path)
+    assert set(after) == set(contents(tiny_run.path))
+    assert {k for k in before if before[k] != after[k]} == {"model.card.json"}
+    assert list(completed.card)[: len(tiny_run.card) - 2] == [k for k in tiny_run.card if k not in GIVEN]
+    assert same_card(completed.card, tiny_run.card)
+    fresh = contents(tiny_run.path)
+    assert {n for n in MADE if after[n] != fresh[n]} <= {"evaluation/cost.json", "familiarity.safetensors"}
+    measured, there = completed.cost, tiny_run.cost
+    assert (measured["flops"], measured["parameters"]) == (there["flops"], there["parameters"])
+    assert load_predictor(completed).predict([np.full((112, 112, 3), 200, np.uint8)])[0].error is None
+
+
+def test_a_complete_run_may_be_completed_again(tiny_run, tmp_path, quick):
+    path = copy_of(tiny_run, tmp_path / "again")
+    assert same_card(complete_run(path).card, tiny_run.card)
+    assert not [p for p in path.rglob("*") if p.name.startswith(".")]
+
+
+def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifest, tmp_path, quick):
+    path = older(tiny_run, tmp_path / "old")
+    config = (path / "config.yaml").read_text().replace(str(tiny_manifest), str(tmp_path / "gone.parquet"))
+    (path / "config.yaml").unlink()
+    (path / "config.yaml").write_text(config)
+    before = contents(path)
+    with pytest.raises(Her2Error, match=r"gone\.parquet: expected a CSV or Parquet file, got no such file"):
+        complete_run(path)
+    manifest = read_manifest(tiny_manifest)
+    fewer = manifest.subset(manifest.frame["patch_id"][1:]).write(tmp_path / "fewer.parquet")
+    with pytest.raises(RunError, match=r"fewer\.parquet: expected the manifest that this run was trained on, got one"):
+        complete_run(path, manifest=fewer)
+    assert contents(path) == before
+    absent = shutil.copy(tiny_manifest, tmp_path / "absent.parquet")
+    with pytest.raises(RunError, match="every file that the manifest names, got 36 missing"):
+        complete_run(path, manifest=absent)
+    assert contents(path) == before
+    moved = manifest.write(tmp_path / "moved.parquet")
+    assert same_card(complete_run(path, manifest=moved).card, tiny_run.card)
+
+
+@pytest.mark.parametrize("config", ["name: tiny\n", "manifest: 3\n", "- a\n", "a: [\n", ""])
+def test_a_configuration_that_names_no_manifest_is_said(tiny_run, tmp_path, config):
+    path = copy_of(tiny_run, tmp_path / "run")
+    (path / "config.yaml").unlink()
+    (path / "config.yaml").write_text(config)
+    with pytest.raises(RunError, match="a configuration that names the manifest, got .* --manifest PATH"):
+        complete_run(path)
+
+
+def test_tampered_weights_are_refused_and_nothing_is_written(tiny_run, tmp_path):
+    path = older(tiny_run, tmp_path / "old")
+    weights = bytearray((path / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (path / WEIGHTS).unlink()
+    (path / WEIGHTS).write_bytes(weights)
+    before = contents(path)
+    with pytest.raises(WeightsError, match="the weights that the card names"):
+        complete_run(path)
+    assert contents(path) == before
+
+
+def test_what_fails_on_the_way_leaves_the_run_as_it_was(tiny_run, tiny_manifest, tmp_path, monkeypatch):
+    from her2core.training import companions
+
+    def broken(*_):
+        raise RuntimeError("the clock stopped")
+
+    monkeypatch.setattr(companions, "network_cost", broken)
+    path = copy_of(tiny_run, tmp_path / "run")
+    before = contents(path)
+    with pytest.raises(RuntimeError, match="the clock stopped"):
+        complete_run(path)
+    assert contents(path) == before
+
+
+def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(tiny_run, tiny_manifest, tmp_path, quick):
+    """As in her2st, whose manifest brings a split of its own and cuts windows from slides."""
+    from her2core.data.manifest import Manifest
+    from her2core.data.prepare import Prepare
+
+    manifest = read_manifest(tiny_manifest)
+    frame = manifest.frame.assign(split="test", gene_share=0.5, x=0.0, y=0.0, width=64.0, height=64.0)
+    windows = Manifest(frame, manifest.scheme, manifest.root, manifest.facts)
+    path = copy_of(tiny_run, tmp_path / "run")
+    predictor = load_predictor(tiny_run)
+    card = write_companions(
+        path, tiny_run.card, network=predictor._network, manifest=windows, split=tiny_run.splits,
+        prepare=Prepare(64, None),
+    )  # fmt: skip
+    dataset = read_table(path / "dataset.parquet")[0]
+    assert not {"path", *WINDOW} & set(dataset)
+    assert set(dataset["gene_share"]) == {0.5}
+    assert dataset["split"].value_counts().to_dict() == tiny_run.splits["split"].value_counts().to_dict()
+    assert card["prediction_sets"] == tiny_run.card["prediction_sets"]

@@ -1,0 +1,198 @@
+"""Do the review figures and their words show the table's numbers, classes in order, with colour and a second sign?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core.evidence.curves import pr_points, roc_points
+from her2core.evidence.intervals import metric_table
+from her2core.evidence.predictions import Predictions, id_table
+from her2core.plots.colours import class_colours
+from her2core.plots.composition import composition_figure, composition_words
+from her2core.plots.confusion import confusion_words
+from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
+from her2core.plots.history import history_figure, history_words
+from her2core.plots.per_class import per_class_words
+from her2core.plots.probabilities import probability_words
+from her2core.plots.trade import trade_figure, trade_words
+
+CLASSES = ("negative", "equivocal", "positive")
+DEMO = Path(__file__).resolve().parents[1] / "models" / "demo" / "history.csv"
+
+
+@pytest.fixture(scope="module")
+def predictions() -> Predictions:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 120)
+    probs = rng.dirichlet(np.ones(3), 120) / 2 + np.eye(3)[labels] / 4
+    return Predictions(id_table({"patient_id": pd.Series(np.arange(120) % 12)}, 120), probs, labels, CLASSES)
+
+
+COMPOSITION = pd.DataFrame(
+    [(g, c, n) for g, row in {"train": (30, 5, 1200), "val": (4, 11, 5), "test": (0, 7, 3)}.items()
+     for c, n in zip(CLASSES, row, strict=True)],
+    columns=["group", "class", "count"],
+)  # fmt: skip
+RUNS = pd.DataFrame(
+    {
+        "run": ["large", "small"], "accuracy": [0.9, 0.8],
+        "accuracy_low": [0.85, np.nan], "accuracy_high": [0.95, np.nan],
+        "flops": [4.1e9, 3.2e8], "latency_ratio": [1.25, 0.5],
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("curve", "make", "x", "y"), [("roc", roc_figure, "fpr", "tpr"),
+                                                         ("pr", pr_figure, "recall", "precision")])  # fmt: skip
+def test_curves_are_the_points_in_class_order_with_colour_and_dash(predictions, curve, make, x, y):
+    points = {"roc": roc_points, "pr": pr_points}[curve](predictions)
+    figure = make(points, CLASSES)
+    assert len(figure.data) == 3
+    for name, trace in zip(CLASSES, figure.data, strict=True):
+        rows = points[points["class"] == name]
+        np.testing.assert_array_equal(trace.x, rows[x])
+        np.testing.assert_array_equal(trace.y, rows[y])
+        np.testing.assert_array_equal(np.ravel(trace.customdata), rows["threshold"])
+        assert trace.line.color == class_colours(CLASSES)[name]
+        assert trace.name.startswith(f"{name}, ")
+    assert len({trace.line.dash for trace in figure.data}) == 3
+    assert figure.layout.showlegend
+    figure.to_json()
+
+
+def test_the_words_of_curves_give_each_class_its_figure(predictions):
+    metrics = metric_table(predictions, resamples=50)
+    words = roc_words(metrics, CLASSES)
+    for row in metrics[metrics["metric"] == "auroc"].itertuples():
+        assert f"{row[3]} AUROC {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in words
+    points = pr_points(predictions)
+    for name in CLASSES:
+        first = points[points["class"] == name].iloc[0]
+        assert f"{name} average precision {first['average_precision']:.2f} (guessing" in pr_words(points, CLASSES)
+
+
+def test_a_class_without_a_curve_has_no_line_and_is_said(predictions):
+    part = predictions.where(predictions.labels != 1)
+    assert [t.name.split(",")[0] for t in roc_figure(roc_points(part), CLASSES).data] == ["negative", "positive"]
+    assert "equivocal cannot be computed" in roc_words(metric_table(part, resamples=20), CLASSES)
+    assert "equivocal cannot be computed" in pr_words(pr_points(part), CLASSES)
+    none = predictions.where(predictions.labels == 1)
+    assert not roc_figure(roc_points(none), CLASSES).data
+    assert not pr_figure(pr_points(none), CLASSES).data
+    assert pr_words(pr_points(none), CLASSES).count("cannot be computed") == 3
+
+
+def test_training_curves_are_the_rows_of_history_csv():
+    history = pd.read_csv(DEMO)
+    train, val, score = history_figure(history).data
+    np.testing.assert_array_equal(train.x, history["epoch"] + 1)
+    np.testing.assert_array_equal(train.y, history["train_loss"])
+    np.testing.assert_array_equal(val.y, history["val_loss"])
+    np.testing.assert_array_equal(score.y, history["val_balanced_accuracy"])
+    assert train.line.dash != val.line.dash
+    best = history["val_balanced_accuracy"]
+    words = history_words(history)
+    assert f"Highest balanced accuracy {best.max():.1%} in epoch {best.idxmax() + 1}" in words
+    assert f"Epoch {len(history)}: {history['train_loss'].iloc[-1]:.2f}" in words
+    assert history_words(history.head(1)).startswith("Epoch 1: training loss 1.12, validation loss 1.81")
+    assert history_words(history.head(0)) == "No epoch is finished yet."
+    history_figure(history.head(0)).to_json()
+
+
+def test_composition_bars_are_the_counts_in_the_order_of_the_table():
+    figure = composition_figure(COMPOSITION, CLASSES)
+    assert figure.layout.barmode == "stack"
+    assert list(figure.layout.yaxis.categoryarray) == ["train", "val", "test"]
+    for name, bars in zip(CLASSES, figure.data, strict=True):
+        rows = COMPOSITION[COMPOSITION["class"] == name]
+        assert list(bars.y) == list(rows["group"])
+        assert list(bars.x) == list(rows["count"])
+        assert bars.marker.color == class_colours(CLASSES)[name]
+    assert len({bars.marker.pattern.shape for bars in figure.data}) == 3
+    words = composition_words(COMPOSITION, CLASSES, "patients")
+    assert words.startswith("Patients by class. train: 30 negative, 5 equivocal, 1,200 positive; val: 4 negative")
+    sites = pd.DataFrame({"group": [f"site {i}" for i in range(9)], "class": "negative", "count": 1})
+    assert composition_words(sites, CLASSES, "patches").endswith("site 5: 1 negative; and 3 more groups.")
+
+
+def test_trade_points_are_the_runs_with_their_intervals():
+    figure = trade_figure(RUNS, cost="flops", title="FLOPs of one patch")
+    large, small = figure.data
+    assert (large.x[0], large.y[0], large.text[0]) == (4.1e9, 0.9, "large")
+    assert large.y[0] + large.error_y.array[0] == pytest.approx(0.95)
+    assert large.y[0] - large.error_y.arrayminus[0] == pytest.approx(0.85)
+    assert np.isnan(small.error_y.array[0])
+    assert figure.layout.xaxis.title.text == "FLOPs of one patch"
+    assert trade_words(RUNS, cost="flops", title="FLOPs of one patch") == (
+        "Accuracy against cost (FLOPs of one patch), cheapest first: small 80.0% at 320 M; "
+        "large 90.0% [85.0%, 95.0%] at 4.1 G."
+    )
+    assert "small 80.0% at 0.5; large" in trade_words(RUNS, cost="latency_ratio", title="latency")
+    figure.to_json()
+
+
+def confusion(counts) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"true": t, "predicted": p, "count": n, "share_of_true": n / sum(row) if sum(row) else np.nan}
+         for t, row in zip(CLASSES, counts, strict=True) for p, n in zip(CLASSES, row, strict=True)]
+    )  # fmt: skip
+
+
+def test_words_of_the_confusion_matrix():
+    table = confusion([(1500, 50, 0), (4, 1, 5), (0, 0, 0)])
+    assert confusion_words(table, CLASSES, show="count") == (
+        "Confusion matrix, cases recognised: negative 1,500, equivocal 1, positive no case. "
+        "Most frequent mistake: negative taken for equivocal (50)."
+    )
+    assert confusion_words(table, CLASSES, show="share_of_true") == (
+        "Confusion matrix, share of the true class recognised: negative 97%, equivocal 10%, positive no case. "
+        "Most frequent mistake: equivocal taken for positive (50%)."
+    )
+    assert confusion_words(confusion(np.diag([3, 4, 5])), CLASSES, show="count").endswith("positive 5. No mistake.")
+
+
+def test_words_of_the_metrics_of_each_class():
+    rows = pd.DataFrame(
+        {"metric": "recall", "class": CLASSES[::-1], "value": [0.9, np.nan, 0.5], "low": [0.8, np.nan, np.nan],
+         "high": [0.95, np.nan, np.nan]}
+    )  # fmt: skip
+    assert per_class_words(rows, CLASSES) == (
+        "Recall by class: negative 50.0% no interval, equivocal cannot be computed, positive 90.0% [80.0%, 95.0%]."
+    )
+    assert per_class_words(rows.assign(metric="auroc"), CLASSES).startswith("AUROC by class")
+
+
+def test_words_of_probabilities_begin_with_the_most_probable():
+    assert probability_words(CLASSES, (0.2, 0.125, 0.675)) == (
+        "Calibrated probability: positive 67.5%, negative 20.0%, equivocal 12.5%."
+    )
+
+
+def test_names_are_text_and_never_markup(predictions):
+    names = ("<b>a</b>", "c", "d")
+    points = roc_points(Predictions(predictions.frame, predictions.probs, predictions.labels, names))
+    assert roc_figure(points, names).data[0].name.startswith("&lt;b&gt;a&lt;/b&gt;, AUROC")
+    table = COMPOSITION.assign(**{"class": COMPOSITION["class"].replace("negative", "<b>a</b>")})
+    assert composition_figure(table, ("<b>a</b>",)).data[0].name == "&lt;b&gt;a&lt;/b&gt;"
+    assert trade_figure(RUNS.assign(run="<i>x"), cost="flops", title="").data[0].text[0] == "&lt;i&gt;x"
+
+
+def test_figures_suit_a_light_and_a_dark_page_and_leave_the_table_alone(predictions):
+    roc, pr, history = roc_points(predictions), pr_points(predictions), pd.read_csv(DEMO)
+    tables = [t.copy() for t in (roc, pr, history, COMPOSITION, RUNS)]
+    figures = (
+        roc_figure(roc, CLASSES),
+        pr_figure(pr, CLASSES),
+        history_figure(history),
+        composition_figure(COMPOSITION, CLASSES),
+        trade_figure(RUNS, cost="flops", title="FLOPs"),
+    )
+    for figure in figures:
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        assert figure.layout.height > 200
+    for before, after in zip(tables, (roc, pr, history, COMPOSITION, RUNS), strict=True):
+        pd.testing.assert_frame_equal(before, after)
