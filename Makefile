@@ -35,6 +35,8 @@ released: $(VENV)/.app
 	$(BIN)/her2 train configs/tissue12.yaml
 	$(BIN)/her2 train configs/demo.yaml
 	$(BIN)/her2 train configs/her2st-erbb2.yaml
+	$(BIN)/her2 train configs/demo.yaml --set network.name=resnet50 \
+		--set title="Synthetic demo cohort, plain ResNet50 started from tissue12, patient split"
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,19 +1,19 @@
-"""The dashboard's entry: page config, navigation, and the run in use. Start it with ``streamlit run app.py``."""
+"""The dashboard's entry. Start it: ``streamlit run app.py``.
+
+The script that runs for each visitor is dashboard/shell.py and not this file: beside a main script Streamlit takes a
+folder ``pages/`` for its own, and greets the first visitor of a deep link with "Page not found".
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.parts import choose_run
+from dashboard import HOME
+from dashboard.faults import one_sentence
 
-st.set_page_config(page_title="her2core", page_icon=":microscope:", layout="wide")
+app = st.App(HOME / "dashboard" / "shell.py", on_script_error=one_sentence)
 
-# Pages lie in pages/<section>/: a flat pages/*.py could be opened by a deep link without this file.
-page = st.navigation(
-    {
-        "Analyse": [st.Page("pages/analyse/patch.py", title="Patch", icon=":material/search:", default=True)],
-        "Evidence": [st.Page("pages/evidence/performance.py", title="Performance", icon=":material/fact_check:")],
-    }
-)
-st.session_state["opened_run"] = choose_run()
-page.run()
+if st.runtime.exists():  # run as a script all the same, as streamlit's AppTest does
+    from dashboard.shell import main
+
+    main()

@@ -1,11 +1,12 @@
-"""Which figures may the README show? The released runs' evaluation tables in, the README's table out.
+"""Which figures may the README show? Tables of the released runs and of benchmarks/results in, the README's tables out.
 
-python benchmarks/readme_figures.py          print the table
-python benchmarks/readme_figures.py --write  put it between the README's markers
+python benchmarks/readme_figures.py          print the tables
+python benchmarks/readme_figures.py --write  put them between the README's markers
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from her2core.data.files import write_text
 from her2core.runs.folder import Run, open_run
 
 HOME = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+RESULTS = "benchmarks/results"
 RUNS = ("demo", "tissue12", "her2st-erbb2")
 COLUMNS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
@@ -42,6 +43,53 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def dashboard() -> str:
+    """A Markdown table: what was measured of the dashboard, what was asked of it, and the results file."""
+    speed, sessions, familiar, quality = (
+        json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("dashboard_speed", "dashboard_sessions", "familiarity", "quality")
+    )
+    upload, visits, million, loaded = (
+        speed[name]["result"] for name in ("upload", "pages", "million", "million-with-network")
+    )
+    flagged = {k: v["flagged_percent"] for k, v in familiar["runs"]["demo"]["flagged"].items()}
+    false = quality["false_alarms"]["all real tissue"]
+
+    def medians(pages: dict) -> str:
+        return " / ".join(f"{page['median_s']:.2f}" for page in pages.values()) + " s"
+
+    rows = [
+        (f"upload of a 224-px patch to prediction and map on screen, median of {upload['times']}",
+         f"{upload['median_s']:.2f} s", "1.5 s", "dashboard_speed"),
+        (f"{' / '.join(visits)} after the first visit, medians", medians(visits), "1.0 s", "dashboard_speed"),
+        (f"the same with {million['rows']:,} predictions", medians(million["pages"]), "3 s", "dashboard_speed"),
+        ("the server's memory with these at its highest, without / with a network loaded",
+         f"{million['memory_peak_MiB']:,.0f} / {loaded['memory_peak_MiB']:,.0f} MiB", "1.5 GB", "dashboard_speed"),
+        (f"computing all figures of these {million['rows']:,}, once", f"{million['first_s']:.1f} s", "",
+         "dashboard_speed"),
+        (f"{sessions['sessions']} sessions for {sessions['seconds']:.0f} s: answers and maps, and wrong ones",
+         f"{sessions['answers'] + sessions['maps']}, {sessions['wrong']} wrong", "0 wrong", "dashboard_sessions"),
+        ("flagged as unlike the training data by `demo`: real H&E tiles / fields / IHC",
+         " / ".join(f"{flagged[k]:.1f}" for k in ("tissue tiles", "BreCaHAD windows", "IHC windows")) + " %",
+         "95 % each", "familiarity"),
+        ("the same of fresh synthetic patches", f"{flagged['fresh synthetic']:.1f} %", "at most 2 %", "familiarity"),
+        ("false alarms on real H&E: blurred / ink / not H&E",
+         " / ".join(f"{100 * false[k]:.1f}" for k in ("blurred", "ink", "not_he")) + " %", "", "quality"),
+    ]  # fmt: skip
+    lines = ["| what | measured | asked | file |", "|---|---|---|---|"]
+    lines += [f"| {a} | {b} | {c} | [{d}.json]({RESULTS}/{d}.json) |" for a, b, c, d in rows]
+    return "\n".join(lines)
+
+
+#: Name of a block in the README -> what stands in it.
+BLOCKS = {"figures": table, "dashboard": dashboard}
+
+
+def block(name: str) -> tuple[str, str, str]:
+    """The marks around a block, and what stands between them: begin, text, end."""
+    return f"<!-- {name}: begin -->", BLOCKS[name](), f"<!-- {name}: end -->"
+
+
 def _metrics(run: Run) -> pd.DataFrame:
     frame = run.table("metrics")
     return frame.assign(**{"class": frame["class"].fillna("")})
@@ -53,13 +101,16 @@ def _cell(row: pd.Series) -> str:
 
 
 def main() -> None:
-    if "--write" not in sys.argv:
-        print(table())
-        return
     readme = HOME / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    write_text(readme, f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    text = readme.read_text(encoding="utf-8")
+    for name in BLOCKS:
+        begin, content, end = block(name)
+        if "--write" not in sys.argv:
+            print(content, end="\n\n")
+            continue
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+        write_text(readme, text)
 
 
 if __name__ == "__main__":

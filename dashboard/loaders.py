@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard import HOME
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import Her2Error, RunError
-from her2core.predict import Predictor, load_predictor
+from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.runs.folder import Run, list_runs, open_run
+from her2core.runs.pictures import Pictures, pictures_of
 
-HOME = Path(__file__).resolve().parents[1]
-ROOTS = (HOME / "models", HOME / "runs")
+if TYPE_CHECKING:
+    from her2core.predict import Predictor
+
+ROOTS = (HOME / "models", HOME / "models" / "study", HOME / "runs")
 #: The run a newcomer sees first.
 FIRST = "demo"
 #: What the performance page reads of each table of the evaluation.
 TABLES = {
     "metrics": {"unit", "metric", "class", "value", "low", "high", "resampled", "clusters", "n", "note"},
     "confusion": {"unit", "true", "predicted", "count", "share_of_true"},
-    "units": {"unit", "assessed", "reason"},
+    "units": {"unit", "assessed", "reason", "rule", "rule_reason"},
 }
 
 
@@ -38,6 +42,8 @@ def run_names() -> tuple[dict[str, str], list[str]]:
 @st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
 def predictor(path: str, weights_sha256: str) -> Predictor:
     """The model of a run, shared by all sessions; a run whose weights change gets another place in the cache."""
+    from her2core.predict import load_predictor  # torch takes 700 MB, and reviewing results needs none of it
+
     return load_predictor(path)
 
 
@@ -62,6 +68,45 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
                            fix="Take the run again from its source.")  # fmt: skip
     found["metrics"]["class"] = found["metrics"]["class"].fillna("")
     return found
+
+
+def map_scores(run: Run) -> pd.DataFrame | None:
+    """How the run's maps stood their trials (``her2 runs maps``); None where they were not tried."""
+    path = run.path / "evaluation" / "maps.csv"
+    return evaluation_table(str(run.path), "maps", path.stat().st_mtime) if path.is_file() else None
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _predictions(path: str, changed: float) -> Predictions:
+    run = open_run(path)
+    return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
+
+
+def predictions(run: Run) -> tuple[Predictions, float]:
+    """All predictions of a run, calibrated, and the time of their file; sessions share them and change nothing."""
+    changed = (run.path / "predictions.parquet").stat().st_mtime
+    return _predictions(str(run.path), changed), changed
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _test_part(path: str, changed: float) -> Predictions:
+    return _predictions(path, changed).part("test")
+
+
+def test_part(run: Run) -> tuple[Predictions, float]:
+    """The test part of a run's predictions, and the time of their file."""
+    _, changed = predictions(run)
+    return _test_part(str(run.path), changed), changed
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _pictures(path: str) -> Pictures:
+    return pictures_of(open_run(path), base=HOME)
+
+
+def pictures(run: Run) -> Pictures:
+    """The pictures of a run's patches, where they are at hand."""
+    return _pictures(str(run.path))
 
 
 @st.cache_data(max_entries=8, show_spinner="Drawing synthetic patches ...")

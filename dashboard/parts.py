@@ -1,73 +1,45 @@
-"""Which pieces do several pages show? The research notice, the run in use, its warnings, and numbers with intervals."""
+"""Which pieces do several pages show? Headings with notices, numbers with intervals, figures with their tables."""
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.loaders import run_names, try_open
-from her2core.errors import Her2Error
+from dashboard.words import plain, sentence
+from her2core.data.spreadsheet import spreadsheet_safe
 from her2core.runs.folder import Run
-
-T = TypeVar("T")
-NOTICE = "Research use only. Not a medical device; not for the care of any patient."
-
-
-def choose_run() -> Run | None:
-    """The sidebar's run picker; the choice stands in the address, so that a link opens the same run."""
-    names, problems = run_names()
-    with st.sidebar:
-        if not names:
-            st.info("No finished run in `models/` or `runs/` yet. Train one: `her2 train configs/demo.yaml`")
-        else:
-            asked = st.query_params.get("run", st.session_state.get("run"))
-            options = list(names)
-            chosen = st.selectbox(
-                "Run in use", options, index=options.index(asked) if asked in options else 0, key="run_picker",
-                help="Finished runs below models/ and runs/.",
-            )  # fmt: skip
-            if asked and asked not in options:
-                st.warning(f"The run asked for is not here; showing {chosen}.")
-            st.session_state["run"] = st.query_params["run"] = chosen
-        for problem in problems:
-            st.caption(f"Not a run: {problem}")
-        st.caption(f"**{NOTICE}**")
-    if not names:
-        return None
-    run, why_not = try_open(names[chosen])
-    if run is None:
-        st.error(why_not)
-    return run
+from her2core.runs.pictures import is_synthetic
+from her2core.wording import NOTICE
 
 
-def opened_run(title: str, load: Callable[[Run], T]) -> tuple[Run, T]:
-    """The page's heading, the run in use and what ``load`` makes of it; or one sentence, and the page ends there."""
-    run = st.session_state.get("opened_run")
-    if run is None:
-        st.title(title)
-        st.info("There is no run yet. Train one with `her2 train configs/demo.yaml`, or put one into `models/`.")
-        st.stop()
-    heading(title, run)
-    try:
-        return run, load(run)
-    except Her2Error as refused:
-        st.error(str(refused))
-        st.stop()
-
-
-def heading(title: str, run: Run) -> None:
-    """The page's title, what the run is, and everything its figures must carry."""
+def heading(title: str, run: Run | None, subject: str = "") -> None:
+    """The page's title, what it is about, and everything its figures must carry."""
     st.title(title)
-    st.caption(f"**{run.card['title']}** · {NOTICE}")
-    facts = run.card["data"].get("facts", {})
-    if facts.get("synthetic"):
+    subject = subject or (run.card["title"] if run else "")
+    st.caption(f"**{plain(subject)}** · {NOTICE}" if subject else NOTICE)
+    if run is None:
+        return
+    if is_synthetic(run):
         st.info("This run learned its classes from synthetic patches: drawn by a program, not tissue.")
     if not run.card["scheme"]["is_her2"]:
-        st.info(f"The classes of this run are not a HER2 status: {run.card['scheme']['meaning']}.")
+        st.info(f"The classes of this run are not a HER2 status: {plain(run.card['scheme']['meaning'])}.")
+
+
+def figure(plot: go.Figure, words: str, *, key: str, table: pd.DataFrame | None = None, **options: Any) -> Any:
+    """A figure with its alternative text, also given to those who see it, and its table to download; its selection."""
+    event = st.plotly_chart(
+        plot, width="stretch", key=key, alt=words, config={"displayModeBar": False, "scrollZoom": False}, **options
+    )
+    st.caption(sentence(words))
+    if table is not None:
+        download_table("Table behind this figure (CSV)", table, key)
+    return event
 
 
 def interval(row: pd.Series) -> str:
@@ -85,7 +57,27 @@ def value_and_bounds(row: pd.Series) -> tuple[str, str]:
     return f"{row['value']:.1%}", f"[{row['low']:.1%}, {row['high']:.1%}]"
 
 
-def download_table(label: str, table: pd.DataFrame, name: str) -> None:
-    """A CSV of the table behind a figure, with the research notice in every row."""
-    st.download_button(label, table.assign(notice=NOTICE).to_csv(index=False), file_name=f"{name}.csv", mime="text/csv",
-                       on_click="ignore")  # fmt: skip
+def units_of(number: int, unit: str) -> str:
+    """ "1 patch", "3 patches"."""
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit == 'patch' else 's'}"
+
+
+def download(label: str, make: Callable[[], bytes | str], *, name: str, mime: str, key: str | None = None) -> None:
+    """A download whose content is made when it is asked for."""
+    st.download_button(label, make, file_name=name, mime=mime, on_click="ignore", key=key, icon=":material/download:")
+
+
+def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool = False) -> None:
+    """The table as CSV (or Parquet), with the research notice in every row; no cell can act as a formula."""
+    if parquet:
+        download(label, lambda: _parquet(table.assign(notice=NOTICE)), name=f"{name}.parquet",
+                 mime="application/vnd.apache.parquet", key=f"{name}-parquet")  # fmt: skip
+    else:
+        download(label, lambda: spreadsheet_safe(table.assign(notice=NOTICE)).to_csv(index=False), name=f"{name}.csv",
+                 mime="text/csv", key=f"{name}-csv")  # fmt: skip
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 #: More answers than this are forgotten together; a page of 32 uploads with one map set each fits.
@@ -22,3 +23,9 @@ def remember(key: Hashable, compute: Callable[[], Any]) -> Any:
             memory.clear()
         memory[key] = compute()
     return memory[key]
+
+
+def forget(key: Hashable) -> None:
+    """Let go of one value, where it is large and has done its work; a table's memory goes back to the system."""
+    st.session_state.get("remembered", {}).pop(key, None)
+    pa.default_memory_pool().release_unused()

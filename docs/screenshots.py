@@ -1,53 +1,40 @@
-"""What does a person see? Starts the dashboard, opens each page in headless Chromium, saves pictures for the README.
+"""What does a person see? Opens the dashboard in headless Chromium and saves the pictures of the README.
 
-The first run shown is the synthetic demo and no file is uploaded, so that every patch in the pictures is synthetic.
+The run shown is the synthetic demo and no file is uploaded, so that every patch in the pictures is synthetic.
 
-    pip install playwright && python docs/screenshots.py        (needs Chromium, e.g. Debian's package)
+    pip install -r requirements-test.txt && python docs/screenshots.py [FOLDER]      (needs Chromium)
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.browser import ARGUMENTS, CHROMIUM, dashboard, open_page
+
 DOCS = Path(__file__).resolve().parent
-PORT = 8671
-PAGES = {"patch": "/", "performance": "/performance"}
+#: Picture -> page, what stands in its address, and the height it needs.
+PICTURES = {
+    "patch": ("patch", {}, 900),
+    "performance": ("performance", {"unit": "patch"}, 900),
+    "errors": ("errors", {}, 1150),
+}
 
 
 def main(out: Path) -> None:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(PORT)],
-        cwd=DOCS.parent, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(60):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health")
-                break
-            except OSError:
-                time.sleep(0.5)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-            )
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            for name, path in PAGES.items():
-                page.goto(f"http://127.0.0.1:{PORT}{path}?run=demo")
-                page.get_by_test_id("stPlotlyChart").first.wait_for(timeout=90_000)
-                page.wait_for_timeout(2500)
-                page.screenshot(path=out / f"{name}.png")
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with dashboard() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for name, (page_name, query, height) in PICTURES.items():
+            page = browser.new_page(viewport={"width": 1280, "height": height})
+            page.set_default_timeout(90_000)
+            open_page(page, address, page_name, **query)
+            page.wait_for_timeout(2500)
+            page.screenshot(path=out / f"{name}.png")
+            page.close()
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,43 @@ def tiny_predictor(tiny_run):
     from her2core import load_predictor
 
     return load_predictor(tiny_run)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """The only folder in which the dashboard looks for runs; empty, and nothing remembered of another test."""
+    import streamlit as st
+
+    from dashboard import loaders
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setattr(loaders, "ROOTS", (folder, tmp_path / "runs"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield folder
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def demo(models, tiny_run) -> Path:
+    """The tiny run as ``demo``. Its files are the fixture's own: replace them, never write into them."""
+    return shutil.copytree(tiny_run.path, models / "demo", copy_function=os.link)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, or a skip with the reason; nothing is installed behind the user's back.
+
+    One for all tests: Playwright's client takes the thread's event loop for as long as it runs, so there is no second.
+    """
+    from benchmarks.browser import ARGUMENTS, CHROMIUM
+
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright's Python client is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -1,13 +1,22 @@
-"""How good is the run, for whom, and how sure is that? The run's evaluation tables in; figures and tables out."""
+"""How good is it, for whom, and how sure is that? The evidence in use in; figures, each with its table, out."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.loaders import tables
-from dashboard.parts import NOTICE, download_table, interval, opened_run, value_and_bounds
-from her2core.plots.confusion import confusion_figure
-from her2core.plots.per_class import per_class_figure
+from dashboard.choice import opened_review
+from dashboard.gallery import gallery
+from dashboard.loaders import map_scores
+from dashboard.parts import NOTICE, download_table, figure, interval, units_of, value_and_bounds
+from dashboard.review import unit_switch
+from dashboard.state import remember
+from dashboard.words import plain, sentence
+from her2core.evidence.curves import pr_points, roc_points
+from her2core.evidence.mistakes import cell
+from her2core.evidence.thresholds import operating_point
+from her2core.plots.confusion import confusion_figure, confusion_words
+from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
+from her2core.plots.per_class import per_class_figure, per_class_words
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -19,62 +28,138 @@ PER_CLASS = {
     "recall": "Recall (sensitivity)", "one_vs_rest_accuracy": "One-vs-rest accuracy", "precision": "Precision (PPV)",
     "specificity": "Specificity", "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
+RATES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV",
+         "share_called": "Share called"}  # fmt: skip
+CALLED = ("true_positives", "false_positives")
 
-run, found = opened_run("Performance", tables)
-for warning in run.warnings:
-    st.warning(warning, icon=":material/warning:")
+review = opened_review("Performance")
+classes = review.classes
 
-assessed = found["units"][found["units"]["assessed"]]["unit"].tolist()
-unit = st.segmented_control("Unit of every number", assessed, default=assessed[-1], key="unit") or assessed[-1]
-for row in found["units"][~found["units"]["assessed"]].itertuples():
-    st.caption(f"No figures by {row.unit}. {row.reason}")
-metrics = found["metrics"][found["metrics"]["unit"] == unit]
+unit = unit_switch(review, "Unit of every number", key="unit", default=-1)
+for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
+    st.caption(f"No figures by {row.unit}. {sentence(row.reason)}")
+metrics = review.metrics[review.metrics["unit"] == unit]
 first = metrics.iloc[0]
 st.caption(
-    f"Test part: {int(first['n'])} {unit}{'es' if unit == 'patch' else 's'}. Brackets: 95 % percentile bootstrap over "
-    f"{int(first['clusters'])} {first['resampled']}{'es' if first['resampled'] == 'patch' else 's'}."
+    f"Test part: {units_of(int(first['n']), unit)}. Brackets: 95 % percentile bootstrap over "
+    f"{units_of(int(first['clusters']), first['resampled'])}."
 )
+if unit != "patch":
+    why = review.units.set_index("unit").loc[unit, "rule_reason"]
+    st.caption(f"From patches to a {unit} by the rule {sentence(why)}.")
 note = metrics.loc[metrics["metric"] == "accuracy", "note"].fillna("").iloc[0]
 if note:
-    st.warning(f"Intervals: {note}.", icon=":material/warning:")
-
+    st.warning(f"Intervals: {sentence(note)}.", icon=":material/warning:")
 for column, (metric, name) in zip(st.columns(len(NAMES)), NAMES.items(), strict=True):
-    row = metrics[metrics["metric"] == metric].iloc[0]
-    value, bounds = value_and_bounds(row)
+    value, bounds = value_and_bounds(metrics[metrics["metric"] == metric].iloc[0])
     column.metric(name, value, help=f"{name} by {unit}, {bounds}", border=True)
     column.caption(bounds)
 
-st.subheader("Confusion matrix")
-confusion = found["confusion"][found["confusion"]["unit"] == unit]
+st.header("Confusion matrix")
+confusion = review.confusion[review.confusion["unit"] == unit]
+counts = {(r.true, r.predicted): int(r.count) for r in confusion.itertuples(index=False)}
+
+
+def cell_clicked(key: str) -> None:
+    """A cell of either matrix was clicked: choose it in the box below."""
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        st.session_state["cell"] = f"{points[0]['y']} as {points[0]['x']}"
+
+
 for column, (show, name) in zip(
     st.columns(2), (("count", "Counts"), ("share_of_true", "Percent of the true class")), strict=True
 ):
     column.markdown(f"**{name}**")
-    column.plotly_chart(confusion_figure(confusion, run.classes, show=show), width="stretch", key=f"confusion-{show}")
-download_table("Confusion table (CSV)", confusion, f"{run.name}-{unit}-confusion")
+    with column:
+        figure(confusion_figure(confusion, classes, show=show), confusion_words(confusion, classes, show=show),
+               key=f"confusion-{show}", on_select=lambda key=f"confusion-{show}": cell_clicked(key),
+               selection_mode="points")  # fmt: skip
+download_table("Confusion table (CSV)", confusion, f"{review.name}-{unit}-confusion")
 
-st.subheader("Per class")
+cells = {f"{true} as {guess}": (true, guess) for true in classes for guess in classes}
+chosen = st.selectbox(
+    f"Look at the {'patches' if unit == 'patch' else f'{unit}s'} of one cell (or click it above)", list(cells),
+    index=None, key="cell", bind="query-params", placeholder="true class as predicted class",
+)  # fmt: skip
+if chosen:
+    true, guess = cells[chosen]
+    st.markdown(f"{units_of(counts[true, guess], unit)} of true {plain(true)} taken for {plain(guess)}.")
+    gallery(review, cell(review.at(unit), true=true, predicted=guess), unit=unit, key="cell")
+
+st.header("Per class")
 st.caption(
     '"Class-specific accuracy" has two readings in the literature: recall (share of the class that was found) and '
     "one-vs-rest accuracy (share of all answers that were right about this class). Both are given, each by its name."
 )
 rows = [metrics[metrics["metric"] == m].set_index("class") for m in PER_CLASS]
-table = {"class": list(run.classes)}
+table = {"class": list(classes)}
 for (_, name), row in zip(PER_CLASS.items(), rows, strict=True):
-    table[name] = [interval(row.loc[c]) for c in run.classes]
-st.dataframe(table, hide_index=True, width="stretch")
-shown = st.selectbox("Figure of", list(PER_CLASS), format_func=PER_CLASS.get, key="per_class_metric")
-st.plotly_chart(per_class_figure(metrics[metrics["metric"] == shown], run.classes), width="stretch", key="per-class")
-download_table("All metrics (CSV)", metrics, f"{run.name}-{unit}-metrics")
+    table[name] = [interval(row.loc[c]) for c in classes]
+st.dataframe(table, hide_index=True, width="stretch", alt=f"Metrics for each class by {unit}")
+shown = st.selectbox("Figure of", list(PER_CLASS), format_func=PER_CLASS.get, key="per_class_metric",
+                     persist_state="session")  # fmt: skip
+of_metric = metrics[metrics["metric"] == shown]
+figure(per_class_figure(of_metric, classes), per_class_words(of_metric, classes), key="per-class")
+download_table("All metrics (CSV)", metrics, f"{review.name}-{unit}-metrics")
 
-with st.expander("Data, partition and limits"):
-    data = run.card["data"]
-    st.markdown(f"Split by **{data['split_unit'].replace('_', ' ')}**. Sources: {', '.join(data['sources'])}.")
-    st.dataframe(
-        [{"part": part, **counts} for part, counts in data["patches"].items()], hide_index=True, width="stretch"
+st.header("ROC and precision-recall")
+at_unit = review.at(unit)
+roc = remember(("roc", review.key, unit), lambda: roc_points(at_unit))
+pr = remember(("pr", review.key, unit), lambda: pr_points(at_unit))
+left, right = st.columns(2)
+with left:
+    figure(roc_figure(roc, classes), roc_words(metrics, classes), key="roc", table=roc)
+with right:
+    figure(pr_figure(pr, classes), pr_words(pr, classes), key="pr", table=pr)
+
+st.header("Threshold explorer")
+st.caption("What if a case were called as soon as its probability reached a threshold? A threshold for use must be set "
+           "on validation data; on test data it only describes.")  # fmt: skip
+left, right = st.columns([1, 2])
+of = left.selectbox("Class to call", classes, index=len(classes) - 1, key="of", bind="query-params")
+threshold = right.slider("Called from this probability", 0.0, 1.0, 0.5, 0.01, key="threshold", bind="query-params")
+point = remember(("point", review.key, unit, of, threshold),
+                 lambda: operating_point(at_unit, of=of, threshold=threshold))  # fmt: skip
+figures = point.set_index("metric")
+for column, (metric, name) in zip(st.columns(len(RATES)), RATES.items(), strict=True):
+    value, bounds = value_and_bounds(figures.loc[metric])
+    column.metric(name, value, help=f"{name} by {unit}, {bounds}", border=True)
+    column.caption(bounds)
+called, right_calls = (int(figures.loc[list(m), "value"].sum()) for m in (CALLED, CALLED[:1]))
+st.caption(f"Called {plain(of)}: {units_of(called, unit)}, {right_calls:,} of them rightly; "
+           f"missed: {int(figures.loc['false_negatives', 'value']):,}.")  # fmt: skip
+download_table("Operating point (CSV)", point, f"{review.name}-{unit}-{of}-threshold")
+
+scores = map_scores(review.run) if review.run else None
+if scores is not None:
+    st.header("Are its maps to be believed?")
+    st.caption(
+        "Maps of the predicted class on test patches. Pointing, mass and overlap: against the tumour nuclei of the "
+        "synthetic truth. Deletion should be low; insertion and ROAD high. The likeness to the maps of random weights "
+        "should be near zero. The row chance is a map of noise: what does not beat it is worth nothing."
     )
-    facts = data.get("facts", {})
-    st.markdown(f"Licence of the data: {facts.get('licence', 'not stated')}. {facts.get('citation', '')}")
-    for limit in run.card["limits"]:
-        st.markdown(f"- {limit}")
+    told = [f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.n else "not defined" for r in scores.itertuples()]
+    wide = scores.assign(value=told).pivot(index="method", columns="measure", values="value")
+    wide = wide.loc[list(dict.fromkeys(scores["method"]))]
+    st.dataframe(wide, width="stretch", alt="Scores of the maps by method and measure, with intervals over patients")
+    st.caption(f"{units_of(int(scores['n'].max()), 'patch')} of {units_of(int(scores['clusters'].max()), 'patient')}; "
+               "made by her2 runs maps.")  # fmt: skip
+    download_table("Map scores (CSV)", scores, f"{review.name}-maps")
+
+if review.run:
+    with st.expander("Data, partition and limits"):
+        data = review.run.card["data"]
+        st.markdown(
+            f"Split by **{data['split_unit'].replace('_', ' ')}**. Sources: {sentence(', '.join(data['sources']))}."
+        )
+        st.dataframe([{"part": part, **n} for part, n in data["patches"].items()], hide_index=True, width="stretch",
+                     alt="Patches of each class by part of the split")  # fmt: skip
+        facts = data.get("facts", {})
+        st.markdown(
+            f"Licence of the data: {sentence(facts.get('licence', 'not stated'))}. "
+            f"{sentence(facts.get('citation', 'No citation.'))}"
+        )
+        for limit in review.run.card["limits"]:
+            st.markdown(f"- {sentence(limit)}")
 st.caption(NOTICE)

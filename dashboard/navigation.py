@@ -1,0 +1,49 @@
+"""Which pages are there, and how does a visitor reach them? The pages by section; links in the sidebar.
+
+Streamlit's own menu puts headings between the items of one list, which screen readers lose (axe-core: ``list``), so
+the links are drawn here. They keep the choice of run and unit in the address.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import HOME
+from dashboard.parts import NOTICE
+
+#: Where the pages lie.
+PAGES = HOME / "pages"
+#: What a link to another page takes along.
+KEPT = ("run", "unit")
+
+
+def pages() -> dict[str, list]:
+    """Section -> its pages. They lie in pages/<section>/: a flat pages/*.py could be opened without app.py."""
+    return {
+        "Analyse": [
+            st.Page(PAGES / "analyse/patch.py", title="Patch", icon=":material/search:", default=True),
+            st.Page(PAGES / "analyse/batch.py", title="Batch", icon=":material/grid_view:"),
+        ],
+        "Evidence": [
+            st.Page(PAGES / "evidence/performance.py", title="Performance", icon=":material/fact_check:"),
+            st.Page(PAGES / "evidence/errors.py", title="Errors", icon=":material/report:"),
+            st.Page(PAGES / "evidence/predictions.py", title="Your predictions", icon=":material/upload_file:"),
+        ],
+        "Study": [
+            st.Page(PAGES / "study/backbones.py", title="Backbones", icon=":material/compare_arrows:"),
+            st.Page(PAGES / "study/dataset.py", title="Dataset", icon=":material/dataset:"),
+            st.Page(PAGES / "study/training.py", title="Training", icon=":material/show_chart:"),
+        ],
+        "About": [st.Page(PAGES / "about/about.py", title="About", icon=":material/info:")],
+    }
+
+
+def links(sections: dict[str, list], menu) -> None:
+    """The pages as links in the container ``menu``, under the names of their sections."""
+    kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
+    with menu:
+        for section, members in sections.items():
+            st.markdown(f"**{section}**")
+            for page in members:
+                st.page_link(page, query_params=kept)
+    st.sidebar.caption(f"**{NOTICE}**")

@@ -1,0 +1,197 @@
+"""Can a person do what they came for? Real browser, real server, the released demo run; synthetic patches only."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.browser import PAGES, dashboard, errors, open_page, ready, upload
+from her2core.data.images import encode_png
+from her2core.data.synthetic import CohortSpec, render_patch
+
+SPEC = CohortSpec(patients=6, patches_per_patient=1, px=224, mpp=0.4, seed=33)
+
+
+@pytest.fixture(scope="module")
+def patch() -> bytes:
+    return encode_png(render_patch(SPEC, 0).image)
+
+
+def downloaded(page, label: str) -> bytes:
+    with page.expect_download() as caught:
+        page.get_by_role("button", name=label).first.click()
+    return Path(caught.value.path()).read_bytes()
+
+
+def test_upload_prediction_map_report(page, server, patch):
+    open_page(page, server, "patch")
+    upload(page, ("mine.png", patch))
+    page.get_by_text("Clear the 1 uploaded").wait_for()
+    ready(page)
+    assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 1
+    page.get_by_text("All classes side by side").click()
+    page.get_by_role("img", name=re.compile("for equivocal.*laid over")).wait_for()
+    ready(page)
+    assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 3
+    html = downloaded(page, "Case report (HTML)").decode()
+    assert "mine.png" in html
+    assert "Research use only" in html
+    assert "<script" not in html
+    assert downloaded(page, "Case report (PDF)").startswith(b"%PDF")
+    assert downloaded(page, "Overlay (PNG)").startswith(b"\x89PNG")
+    page.get_by_text("Clear the 1 uploaded").click()
+    page.get_by_text("No patch uploaded").wait_for()
+    ready(page)
+    upload(page, ("next.png", patch))
+    page.get_by_role("img", name="The patch next.png before").wait_for()
+    assert page.get_by_text("Clear the 1 uploaded").count() == 1
+    assert errors(page) == []
+
+
+def test_what_was_uploaded_is_still_there_after_another_page(page, server, patch):
+    open_page(page, server, "patch")
+    upload(page, ("kept.png", patch), ("kept too.png", patch))
+    page.get_by_text("Clear the 2 uploaded").wait_for()
+    ready(page)
+    page.get_by_role("link", name="About").click()
+    page.get_by_role("heading", name="About", exact=True).wait_for()
+    page.get_by_role("link", name="Patch", exact=True).click()
+    page.get_by_text("Clear the 2 uploaded").wait_for()
+
+
+def test_performance_cell_patches_and_on_to_the_patch_page(page, server):
+    open_page(page, server, "performance", unit="patch")
+    page.locator(".js-plotly-plot").first.wait_for()
+    page.wait_for_timeout(1000)
+    box = page.locator(".js-plotly-plot .draglayer .nsewdrag").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 6)  # first row, middle column
+    page.get_by_text("Open on the patch page").first.wait_for()
+    assert "cell=negative+as+equivocal" in page.url.replace("%20", "+")
+    ready(page)
+    assert page.get_by_role("img", name=re.compile("Grad-CAM map for equivocal")).count() >= 1
+    page.get_by_role("link", name="Open on the patch page").first.click()
+    page.get_by_text("From the data of this run").wait_for()
+    ready(page)
+    assert "patch=SYN" in page.url
+    assert errors(page) == []
+
+
+def test_a_link_keeps_run_unit_and_cell(page, server):
+    open_page(page, server, "performance", run="tissue12", unit="patch", cell="Tumor as Stroma")
+    page.get_by_text("of true Tumor taken for Stroma.").wait_for()
+    open_page(page, server, "performance", unit="slide")
+    page.get_by_text(re.compile(r"Test part: 34 slides")).wait_for()
+    page.get_by_role("link", name="Errors").click()
+    page.get_by_role("heading", name="Errors", exact=True).wait_for()
+    page.get_by_role("link", name="Performance").click()
+    page.get_by_text(re.compile(r"Test part: 34 slides")).wait_for()
+
+
+def test_your_predictions(page, server):
+    open_page(page, server, "predictions")
+    table = pd.DataFrame({"case": [f"P{i // 4}" for i in range(80)], "her2": ["neg", "pos"] * 40,
+                          "p_neg": [0.8, 0.3] * 40, "p_pos": [0.2, 0.7] * 40})  # fmt: skip
+    table.loc[0, ["p_neg", "p_pos"]] = [0.1, 0.9]
+    page.locator("input[type=file]").set_input_files(
+        [{"name": "theirs.csv", "mimeType": "text/csv", "buffer": table.to_csv(index=False).encode()}]
+    )
+    page.get_by_role("button", name="Show the evidence").click()
+    page.get_by_role("heading", name="Performance", exact=True).wait_for()
+    page.get_by_text("98.8%").first.wait_for()
+    page.get_by_role("link", name="Errors").click()
+    page.get_by_text("1 patch", exact=False).first.wait_for()
+    ready(page)
+    assert errors(page) == []
+
+
+def test_batch_of_a_folder(page, server):
+    open_page(page, server, "batch")
+    page.get_by_role("tab", name="A folder on the server").click()
+    page.get_by_role("button", name="Judge this folder").click()
+    page.get_by_text(re.compile("^4 files of")).wait_for()
+    ready(page)
+    parquet = downloaded(page, "Parquet")
+    assert len(pd.read_parquet(io.BytesIO(parquet))) == 4
+
+
+def test_two_users_at_once_see_their_own(browser, server, patch):
+    other = encode_png(render_patch(SPEC, 4).image)
+    people = [browser.new_context().new_page() for _ in range(2)]
+    for person, run in zip(people, ("demo", "tissue12"), strict=True):
+        person.set_default_timeout(90_000)
+        open_page(person, server, "patch", run=run)
+    for person, (name, data) in zip(people, (("first.png", patch), ("second.png", other)), strict=True):
+        upload(person, (name, data), (f"again {name}", data))
+    for person, own, others, label in ((people[0], "first.png", "second.png", "equivocal"),
+                                       (people[1], "second.png", "first.png", "Stroma")):  # fmt: skip
+        person.get_by_text("Clear the 2 uploaded").wait_for()
+        ready(person)
+        text = person.locator("body").inner_text()
+        assert own in text
+        assert others not in text
+        assert label in text
+        assert errors(person) == []
+        person.context.close()
+
+
+def test_a_cold_deep_link_meets_the_sign_in(browser, page, tmp_path):
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(
+        '[auth]\nredirect_uri = "http://127.0.0.1/oauth2callback"\ncookie_secret = "not a secret, a test"\n'
+        'client_id = "x"\nclient_secret = "x"\n'
+        'server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"\n'
+    )
+    with dashboard(STREAMLIT_SECRETS_FILES=str(secrets)) as address:
+        for name in PAGES:
+            page.goto(f"{address}/{PAGES[name]}?run=demo")
+            page.get_by_role("button", name="Sign in").wait_for()
+            page.wait_for_timeout(500)
+            text = page.locator("body").inner_text()
+            assert "This dashboard asks its visitors to sign in." in text
+            assert "Run in use" not in text
+            assert "negative" not in text
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_phone_width(browser, server, name):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, device_scale_factor=2, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    open_page(page, server, name)
+    wide = page.evaluate("document.scrollingElement.scrollWidth")
+    text = page.locator("body").inner_text()
+    context.close()
+    assert wide <= 390
+    assert "Research use only" in text
+
+
+def test_names_from_outside_are_shown_as_they_are(page, server):
+    """Markdown, emoji names, links and tags in a table's class names: text on the page, and nothing else."""
+    name = "**a** :smile: [b](http://c.d) www.e.f <b>g</b>"
+    rows = "".join(f"{name if i % 2 else 'other'},{0.2 + i / 100:.2f},{0.8 - i / 100:.2f}\n" for i in range(40))
+    open_page(page, server, "predictions")
+    table = f'label,"prob_{name}",prob_other\n{rows}'.encode()
+    page.locator("input[type=file]").set_input_files({"name": "t.csv", "mimeType": "text/csv", "buffer": table})
+    page.get_by_role("button", name="Show the evidence").click()
+    page.get_by_role("heading", name="Performance", exact=True).wait_for()
+    ready(page)
+    words = page.get_by_text("Confusion matrix, cases recognised").first.inner_text().replace("\u200c", "")
+    assert name in words
+    assert page.locator("main a[href*='c.d'], main a[href*='e.f'], main strong:text-is('a')").count() == 0
+    assert errors(page) == []
+
+
+@pytest.mark.parametrize("name", ["patch", "performance", "about"])
+def test_the_first_visitor_of_a_server_may_come_by_a_deep_link(browser, name):
+    """Nothing was asked of the server before: it must know its pages all the same."""
+    with dashboard() as address:
+        page = browser.new_page()
+        open_page(page, address, name)
+        assert page.locator("h1").first.inner_text().lower() == name
+        assert page.get_by_role("dialog").count() == 0
+        assert errors(page) == []
+        page.close()

@@ -1,0 +1,298 @@
+"""Does the patch page show the predictor's answer, and one sentence for each upload it cannot use?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from app_steps import (
+    PAGES,
+    errors,
+    evaluate_again,
+    figure,
+    map_class,
+    numbers,
+    rename_classes,
+    rewrite,
+    said,
+    unescaped,
+    upload,
+    visit,
+)
+
+from dashboard import loaders
+from dashboard.uploads import MAX_FILES, MAX_PIXELS, accept, safe_name
+from her2core.data.images import encode_png
+from her2core.data.synthetic import CohortSpec, render_patch
+
+SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
+
+
+@pytest.fixture(scope="module")
+def patches() -> list[np.ndarray]:
+    return [render_patch(SPEC, i).image for i in range(4)]
+
+
+def test_samples_are_answered_before_anything_is_uploaded(demo, tiny_run, tiny_predictor):
+    at = visit()
+    assert errors(at) == []
+    assert "showing synthetic samples, drawn by a program" in said(at.main.caption)
+    samples = loaders.samples(str(demo))
+    assert at.selectbox(key="patch_in_view").options == [name for name, _, _ in samples]
+    assert [label for _, _, label in samples] == list(tiny_run.classes)
+    held_out = set(tiny_run.predictions.query("split == 'test'")["patient_id"])
+    assert {name.split()[-1] for name, _, _ in samples} <= held_out
+    answers = tiny_predictor.predict([image for _, image, _ in samples])
+    assert at.main.header[0].value == answers[0].label
+    (bars,) = figure(at)["data"]
+    assert bars["y"] == list(tiny_run.classes)
+    np.testing.assert_allclose(numbers(bars["x"]), answers[0].probabilities, atol=1e-5)
+    table = at.dataframe[0].value
+    assert list(table["patch"]) == [name for name, _, _ in samples]
+    np.testing.assert_allclose(table[list(tiny_run.classes)], [a.probabilities for a in answers], atol=1e-5)
+    assert tiny_run.card["weights_sha256"][:12] in said(at.main.caption)
+
+
+def test_another_patch_class_and_opacity(demo, tiny_predictor):
+    at = visit()
+    samples = loaders.samples(str(demo))
+    at.selectbox(key="patch_in_view").set_value(2).run()
+    assert errors(at) == []
+    expected = tiny_predictor.predict([samples[2][1]])[0]
+    np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
+
+    pictures = {}
+    for target in tiny_predictor.classes:
+        map_class(at).set_value(target).run()
+        assert errors(at) == []
+        assert unescaped(at.image[2].captions[0]).startswith(f"Grad-CAM for {target}, 7 x 7 cells")
+        pictures[target] = at.image[2].value
+        empty = tiny_predictor.explain(samples[2][1], target=target).empty
+        assert (f"nothing in this patch speaks for {target}" in unescaped(at.image[2].captions[0])) is empty
+    alive = [t for t in pictures if not tiny_predictor.explain(samples[2][1], target=t).empty]
+    assert alive, "no class to look at: choose another seed"
+    map_class(at).set_value(alive[0]).run()
+    patch, strong = at.image[0].value, at.image[2].value
+    at.slider(key="opacity").set_value(0.0).run()
+    assert errors(at) == []
+    assert at.image[0].value == patch
+    assert at.image[2].value != strong
+    assert at.image[2].value == patch, "without opacity the overlay is the patch itself"
+    assert map_class(at).value == alive[0]
+
+
+def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
+    at = upload(visit(), ("mine.png", encode_png(patches[0])))
+    assert errors(at) == []
+    assert "No patch uploaded" not in said(at.main.caption)
+    expected = tiny_predictor.predict([patches[0]])[0]
+    np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
+    assert not at.dataframe
+    assert [b.label for b in at.get("download_button")] == ["Overlay (PNG)", "Case report (HTML)", "Case report (PDF)"]
+
+
+def test_fewer_uploads_than_before_leave_no_choice_in_the_air(demo, patches):
+    at = upload(visit(), *[(f"{i}.png", encode_png(p)) for i, p in enumerate(patches)])
+    at.selectbox(key="patch_in_view").set_value(3).run()
+    assert errors(at) == []
+    upload(at, ("only.png", encode_png(patches[1])))
+    assert errors(at) == []
+    assert "patch_in_view" not in [box.key for box in at.selectbox]
+    at.file_uploader[0].clear().run()
+    assert errors(at) == []
+    assert "No patch uploaded" in said(at.main.caption)
+
+
+def test_two_files_of_one_name_are_two_patches(demo, patches, tiny_predictor):
+    at = upload(visit(), ("a.png", encode_png(patches[0])), ("a.png", encode_png(patches[3])))
+    assert at.selectbox(key="patch_in_view").options == ["a.png", "a.png (2)"]
+    for i, patch in ((1, patches[3]), (0, patches[0])):
+        at.selectbox(key="patch_in_view").set_value(i).run()
+        expected = tiny_predictor.predict([patch])[0].probabilities
+        np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
+
+
+def test_nothing_to_judge_is_said_and_no_class_is_given(demo, patches):
+    at = upload(
+        visit(), ("blank.png", encode_png(np.full((96, 96, 3), 255, np.uint8))), ("a.png", encode_png(patches[0]))
+    )
+    assert errors(at) == ["This patch holds nothing to judge, so no class is given."]
+    assert len(at.warning) == 1
+    assert not at.main.header
+    assert not at.get("plotly_chart")
+    at.selectbox(key="patch_in_view").set_value(1).run()
+    assert errors(at) == []
+    table = at.dataframe[0].value
+    assert table["class"].iloc[0] == "not judged"
+    assert table["class"].iloc[1] == at.main.header[0].value
+
+
+def test_a_patch_that_is_not_square_is_flagged(demo, patches):
+    at = upload(visit(), ("wide.png", encode_png(np.hstack([patches[0], patches[1]]))))
+    assert errors(at) == []
+    assert "The patch is not square: only its centre square was used." in said(at.main.warning)
+
+
+def test_another_run_in_the_same_session(demo, models, tiny_run):
+    """Choices made under one run (patch, class, unit) must not break the page under another."""
+    other = shutil.copytree(tiny_run.path, models / "other", copy_function=os.link)
+    names = {"negative": "low", "equivocal": "middle", "positive": "high"}
+    evaluate_again(other, rename_classes(other, tiny_run.predictions, names).assign(patient_id="unknown"))
+    at = visit()
+    map_class(at).set_value("positive").run()
+    at.selectbox(key="patch_in_view").set_value(2).run()
+    at.sidebar.selectbox[0].set_value("other").run()
+    assert errors(at) == []
+    assert map_class(at).value in names.values()
+    at.sidebar.selectbox[0].set_value("demo").run()
+    at.switch_page(PAGES["performance"]).run()
+    assert errors(at) == []
+    at.get("button_group")[0].set_value("patient").run()
+    at.sidebar.selectbox[0].set_value("other").run()
+    assert errors(at) == []
+    assert at.get("button_group")[0].value in ("patch", "slide")
+
+
+def test_tampered_weights_are_refused_in_a_sentence(demo):
+    weights = bytearray((demo / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    rewrite(demo / "model.safetensors", bytes(weights))
+    at = visit()
+    (sentence,) = errors(at)
+    assert "model.safetensors" in sentence
+    assert not at.file_uploader
+    assert not at.image
+    at.switch_page(PAGES["performance"]).run()
+    assert errors(at) == []
+    assert at.metric
+
+
+def test_samples_that_cannot_be_drawn_are_said(demo):
+    rewrite(demo / "splits.parquet", "not a table")
+    at = visit()
+    (sentence,) = errors(at)
+    assert sentence.startswith("No samples for this run: ")
+    assert "splits.parquet" in sentence
+    assert at.file_uploader
+
+
+def huge_png(side: int = 50_000) -> bytes:
+    """A few bytes that claim 2,500 million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    )
+
+
+BAD = {
+    "empty.png": (b"", "an empty file"),
+    "text.png": (b"these are notes", "got text"),
+    "vector.png": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "an SVG drawing"),
+    "page.png": (b"<!doctype html><html><script>alert(1)</script></html>", "a web page"),
+    "pickle.png": (b"\x80\x04\x95\x00", "a Python pickle"),
+    "archive.png": (b"PK\x03\x04" + b"\0" * 40, "a ZIP archive"),
+    "huge.png": (huge_png(), f"at most {MAX_PIXELS:,} px"),
+    "noise.png": (bytes(range(128, 256)), "an unknown kind of file"),
+}
+
+
+@dataclass
+class Sent:
+    name: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def getvalue(self) -> bytes:
+        return self.data
+
+
+def test_bad_uploads_get_a_sentence_each_and_the_rest_go_on(demo, patches):
+    good = encode_png(patches[0])
+    bad = {**{name: data for name, (data, _) in BAD.items()}, "cut.png": good[:600]}
+    at = upload(visit(), ("first.png", good), *bad.items(), ("last.png", encode_png(patches[1])))
+    found = errors(at)
+    assert len(found) == len(bad)
+    for sentence, name in zip(found, bad, strict=True):
+        assert sentence.startswith(f"{name}: expected ")
+        assert BAD.get(name, (b"", "got"))[1] in sentence
+        assert "Traceback" not in sentence
+        assert "<" not in sentence
+    assert at.selectbox(key="patch_in_view").options == ["first.png", "last.png"]
+    assert list(at.dataframe[0].value["patch"]) == ["first.png", "last.png"]
+
+
+def test_only_bad_uploads_leave_the_page_standing(demo):
+    at = upload(visit(), ("text.png", BAD["text.png"][0]))
+    assert len(errors(at)) == 1
+    assert not at.image
+    assert at.file_uploader
+
+
+def test_nothing_uploaded_is_written_anywhere(demo, patches, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    secret = b"patient-name-in-a-text-chunk"
+    from PIL import Image, PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", secret.decode())
+    Image.fromarray(patches[0]).save(tmp_path / "x.png", pnginfo=text)
+    data = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").unlink()
+    assert secret in data
+    upload(visit(), ("x.png", data))
+    assert sorted(tmp_path.rglob("*")) == before
+    (taken,) = accept([Sent("x.png", data)])
+    assert secret not in encode_png(taken.image)
+
+
+def test_more_files_than_are_looked_at(patches):
+    good = encode_png(patches[0])
+    files = [Sent(f"{i}.png", good if i % 2 else b"") for i in range(MAX_FILES + 7)]
+    taken = accept(files)
+    assert len(taken) == MAX_FILES + 1
+    assert [t.image is not None for t in taken[:-1]] == [bool(i % 2) for i in range(MAX_FILES)]
+    assert taken[-1].error == f"7 files left out: {MAX_FILES} are looked at together. Upload the rest next."
+    assert len(accept(files[:MAX_FILES])) == MAX_FILES
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("case_01-A (2).png", "case_01-A (2).png"),
+        ("Gewebe Ä 5µm.png", "Gewebe Ä 5µm.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\a.png", "a.png"),
+        ("a\x00b\x1b[31m\n.png", "ab31m.png"),
+        ("gnp.\u202eexe", "gnp.exe"),
+        ("\u200b\ufeff", "unnamed"),
+        ("", "unnamed"),
+        ("<img src=x onerror=alert(1)>.png", "img src=x onerror=alert(1).png"),
+        ("[click](http:x)**now**`code`$x$|.png", "click(http:x)nowcodex.png"),
+        ("![p](x)#h~~s~~.png", "!p(x)hs.png"),
+    ],
+)
+def test_names_from_outside_are_made_harmless_and_stay_recognisable(given, shown):
+    assert safe_name(given) == shown
+    (refused,) = accept([Sent(given, b"")])
+    assert refused.name == shown
+    assert refused.error.startswith(f"{shown}: expected ")
+
+
+def test_long_names_are_shortened_in_the_middle():
+    short = safe_name("a" * 300 + "z.png")
+    assert len(short) == 60
+    assert short.startswith("aaa")
+    assert short.endswith("az.png")
+    assert "..." in short

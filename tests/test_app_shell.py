@@ -1,0 +1,170 @@
+"""Does every page carry its notices, and does the choice of a run hold across pages, links and sessions?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from app_steps import OF_A_RUN, PAGES, edit_json, errors, rewrite, said, visit
+from streamlit.testing.v1 import AppTest
+
+from dashboard import loaders
+from dashboard.parts import NOTICE, download_table, interval, value_and_bounds
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_research_use_only_and_synthetic(demo, page):
+    at = visit(page)
+    assert errors(at) == []
+    assert at.title[0].value == page.capitalize()
+    assert NOTICE in said(at.main.caption)
+    assert NOTICE in said(at.sidebar.caption)
+    if page != "your predictions":
+        assert "learned its classes from synthetic patches" in at.info[0].value
+
+
+@pytest.mark.parametrize("page", OF_A_RUN)
+def test_classes_that_are_no_her2_status_are_called_so(demo, page):
+    card = json.loads((demo / "model.card.json").read_text())
+    edit_json(demo / "model.card.json", scheme={**card["scheme"], "is_her2": False, "meaning": "tertiles of ERBB2"})
+    at = visit(page)
+    assert errors(at) == []
+    assert "The classes of this run are not a HER2 status: tertiles of ERBB2." in said(at.info)
+
+
+@pytest.mark.parametrize("page", OF_A_RUN)
+def test_without_a_run_the_page_says_what_to_do(models, page):
+    at = visit(page)
+    assert errors(at) == []
+    assert "her2 train configs/demo.yaml" in at.main.info[0].value
+    assert "her2 train configs/demo.yaml" in at.sidebar.info[0].value
+    assert NOTICE in said(at.sidebar.caption)
+    assert not at.main.selectbox
+    assert not at.metric
+
+
+@pytest.mark.parametrize("page", ["patch", "performance", "training"])
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("model.card.json", "{", "expected valid JSON"),
+        ("model.card.json", "[]", "expected a JSON object"),
+        ("model.card.json", "{}", "no field 'title'"),
+        ("run.json", '{"schema_version": 99}', "Update her2core to read it."),
+        ("run.json", '{"version": "3"}', "expected a her2core run"),
+    ],
+)
+def test_a_broken_run_is_named_in_a_sentence_and_nothing_falls(demo, page, file, content, sentence):
+    rewrite(demo / file, content)
+    at = visit(page)
+    assert errors(at) == []
+    (problem,) = [line for line in said(at.sidebar.caption).splitlines() if line.startswith("Not a run: ")]
+    assert sentence in problem
+    assert str(demo) in problem
+    assert "her2 train" in at.main.info[0].value
+
+
+@pytest.mark.parametrize(
+    "path", [("title",), ("limits",), ("scheme",), ("scheme", "is_her2"), ("data", "patches"), ("stain", "reference")]
+)
+def test_a_card_that_lacks_what_a_page_shows_is_no_run(demo, path):
+    card = json.loads((demo / "model.card.json").read_text())
+    inner = card
+    for name in path[:-1]:
+        inner = inner[name]
+    del inner[path[-1]]
+    rewrite(demo / "model.card.json", json.dumps(card))
+    for page in PAGES:
+        assert errors(visit(page)) == []
+    assert f"no field '{'.'.join(path)}'" in said(visit().sidebar.caption)
+
+
+def test_a_broken_run_beside_a_good_one_does_no_harm(demo, models, tiny_run):
+    shutil.copytree(tiny_run.path, models / "broken", copy_function=os.link)
+    rewrite(models / "broken" / "model.card.json", "{")
+    at = visit()
+    assert errors(at) == []
+    assert at.sidebar.selectbox[0].options == ["demo"]
+    assert "Not a run: " in said(at.sidebar.caption)
+
+
+def test_a_run_that_went_away_since_it_was_listed(demo):
+    at = visit()
+    shutil.rmtree(demo)
+    at.run()
+    (sentence,) = errors(at)
+    assert sentence.endswith("expected a run folder, got no such folder. her2 runs list shows them.")
+    assert "There is no run yet." in at.main.info[0].value
+
+
+def test_the_link_opens_its_run_and_an_unknown_one_is_said(demo, models, tiny_run):
+    shutil.copytree(tiny_run.path, models / "other", copy_function=os.link)
+    at = visit(run="other")
+    assert at.sidebar.selectbox[0].value == "other"
+    at.switch_page(PAGES["performance"]).run()
+    assert at.sidebar.selectbox[0].value == "other"
+    at = visit(run="gone")
+    assert errors(at) == []
+    assert at.sidebar.selectbox[0].value == "demo"
+    assert said(at.sidebar.warning) == "The run asked for is not here; showing demo."
+    at.sidebar.selectbox[0].set_value("other").run()
+    assert at.sidebar.selectbox[0].value == "other"
+    assert not at.sidebar.warning
+
+
+def test_two_runs_of_one_name_are_both_there_and_the_released_one_first(demo, tmp_path, tiny_run):
+    shutil.copytree(tiny_run.path, tmp_path / "runs" / "demo", copy_function=os.link)
+    at = visit()
+    assert at.sidebar.selectbox[0].options == ["demo", "demo (runs)"]
+    names, _ = loaders.run_names()
+    assert names == {"demo": str(demo), "demo (runs)": str(tmp_path / "runs" / "demo")}
+
+
+def test_sessions_keep_their_own_run_and_page(demo, models, tiny_run):
+    shutil.copytree(tiny_run.path, models / "other", copy_function=os.link)
+    first, second = visit(), visit("performance")
+    second.sidebar.selectbox[0].set_value("other").run()
+    first.run()
+    assert first.sidebar.selectbox[0].value == "demo"
+    assert first.title[0].value == "Patch"
+    assert second.sidebar.selectbox[0].value == "other"
+    assert second.title[0].value == "Performance"
+
+
+def test_intervals_as_text():
+    row = pd.Series({"value": 0.5, "low": 0.25, "high": 0.75})
+    assert interval(row) == "50.0% [25.0%, 75.0%]"
+    assert interval(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "50.0% (no interval)"
+    nothing = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})
+    assert interval(nothing) == "not computable"
+    assert value_and_bounds(nothing) == ("-", "not computable")
+
+
+def test_a_downloaded_table_carries_the_notice_in_every_row(monkeypatch):
+    given = {}
+    monkeypatch.setattr(st, "download_button", lambda label, data, **more: given.update(label=label, data=data, **more))
+    table = pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})
+    download_table("Table (CSV)", table, "demo-patch-confusion")
+    assert given["file_name"] == "demo-patch-confusion.csv"
+    lines = given["data"]().splitlines()
+    assert lines[0] == "class,n,notice"
+    assert len(lines) == 3
+    assert all(NOTICE in line for line in lines[1:])
+    assert list(table.columns) == ["class", "n"]
+
+
+def test_a_fault_of_the_program_is_one_sentence_without_what_it_held():
+    def script():
+        from dashboard.faults import one_sentence
+
+        assert one_sentence(ValueError("a secret")) is True
+
+    at = AppTest.from_function(script).run()
+    (told,) = errors(at)
+    assert told.startswith("This is a fault of her2core, not yours: ValueError.")
+    assert "secret" not in told

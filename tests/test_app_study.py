@@ -1,0 +1,213 @@
+"""Do the study pages and About tell what lies in the run folders, and compare only what may be compared?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from app_steps import edit_json, errors, evaluate_again, figure, numbers, rewrite, said, visit
+
+from dashboard.parts import interval
+from her2core.evidence.compare import compare_runs
+from her2core.runs.drafts import list_drafts
+from her2core.runs.export import export_run
+from her2core.runs.folder import _process_start, open_run
+
+
+def another(run, target, change=lambda frame: frame):
+    """A copy of the run with other predictions."""
+    shutil.copytree(run.path, target, copy_function=os.link)
+    evaluate_again(target, change(run.predictions))
+    os.link(run.path / "evaluation" / "cost.json", target / "evaluation" / "cost.json")
+    return open_run(target)
+
+
+def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same patches, other answers."""
+    logits = [c for c in frame if c.startswith("logit_")]
+    return frame.assign(**dict(zip(logits, np.random.default_rng(0).permuted(frame[logits].to_numpy(), axis=0).T,
+                                   strict=True)))  # fmt: skip
+
+
+# Backbones
+
+
+def test_one_run_alone_says_how_to_get_a_second(demo):
+    at = visit("backbones")
+    assert errors(at) == []
+    assert len(at.dataframe) == 1
+    assert "--set network.name=resnet50" in said(at.main.info)
+    assert not at.get("plotly_chart")
+
+
+def test_runs_on_the_same_patches_stand_side_by_side_and_others_with_their_reason(demo, models, tiny_run):
+    second = another(tiny_run, models / "second", shuffled)
+    another(tiny_run, models / "relabelled", lambda f: f.assign(label="negative"))
+    another(tiny_run, models / "elsewhere", lambda f: f.assign(patch_id="other-" + f["patch_id"]))
+    at = visit("backbones")
+    assert errors(at) == []
+    table, differences, others = (d.value for d in at.dataframe)
+    assert list(table["run"]) == ["demo", "second"]
+    for run, row in zip((tiny_run, second), table.to_dict("records"), strict=True):
+        metrics = run.table("metrics").query("unit == 'patient'").set_index(["metric", "class"])
+        assert row["accuracy"] == interval(metrics.loc["accuracy"].iloc[0])
+        assert row["AUROC, mean"] == interval(metrics.loc["macro_auroc"].iloc[0])
+        assert row["recall positive"] == interval(metrics.loc["recall", "positive"])
+        assert row["parameters"] == f"{run.cost['parameters'] / 1e6:.1f} M"
+        assert row["FLOPs a patch"] == f"{run.cost['flops'] / 1e9:.2f} G"
+    assert dict(zip(others["run"], others["why not"], strict=True)) == {
+        "relabelled": others.set_index("run").loc["relabelled", "why not"],
+        "elsewhere": others.set_index("run").loc["elsewhere", "why not"],
+    }
+    assert "different true classes" in others.set_index("run").loc["relabelled", "why not"]
+    assert "0 are shared" in others.set_index("run").loc["elsewhere", "why not"]
+    expected = compare_runs(models / "demo", models / "second", unit="patient").table
+    pd.testing.assert_frame_equal(differences, expected)
+    (points,) = [at.get("plotly_chart")[0]]
+    assert "FLOPs" in points.proto.spec
+    at.get("button_group")[1].set_value("parameters").run()
+    assert errors(at) == []
+    both = np.concatenate([numbers(t["x"]) for t in figure(at)["data"]])
+    assert set(both) == {tiny_run.cost["parameters"]}
+
+
+def test_more_than_two_runs_are_corrected_for_their_number(demo, models, tiny_run):
+    for name in ("second", "third"):
+        another(tiny_run, models / name, shuffled)
+    at = visit("backbones", unit="patch")
+    assert errors(at) == []
+    table = at.dataframe[2].value
+    assert set(table["run"]) == {"second", "third"}
+    assert (table["p_holm"] >= table["p"]).all()
+    assert "Holm 1979" in said(at.main.caption)
+
+
+def test_a_run_is_never_compared_with_itself(demo, models, tiny_run):
+    another(tiny_run, models / "second", shuffled)
+    at = visit("backbones")
+    at.selectbox(key="second").set_value("demo").run()
+    assert errors(at) == []
+    assert "Choose two different runs." in said(at.main.info)
+
+
+def test_a_run_without_weights_can_be_reviewed_and_not_asked(demo, models, tiny_run):
+    export_run(tiny_run.path, models / "light", weights=False)
+    for page in ("performance", "errors", "backbones", "dataset", "training", "about"):
+        at = visit(page, run="light")
+        assert errors(at) == []
+        assert at.sidebar.selectbox[0].value == "light"
+    (sentence,) = errors(visit("patch", run="light"))
+    assert "released for review only" in sentence
+
+
+# Dataset
+
+
+def test_composition_is_the_data_table_counted(demo, tiny_run):
+    at = visit("dataset")
+    assert errors(at) == []
+    shown = {m.label: m.value for m in at.metric}
+    assert shown == {"Patches": "36", "Patients": "18", "Slides": shown["Slides"], "Split by": "patient"}
+    assert int(shown["Slides"]) == tiny_run.dataset["slide_id"].nunique()
+    total = sum(numbers(trace["x"]).sum() for trace in figure(at)["data"])
+    assert total == 36
+    at.selectbox(key="counted").set_value("patients").run()
+    assert sum(numbers(trace["x"]).sum() for trace in figure(at)["data"]) == 18
+    at.selectbox(key="by").set_value("site").run()
+    assert errors(at) == []
+
+
+def test_every_finding_of_the_checks_is_told(demo, tiny_run):
+    at = visit("dataset")
+    told = said([*at.main.error, *at.main.warning, *at.main.info])
+    assert tiny_run.checks or "found nothing" in said(at.main.success)
+    for finding in tiny_run.checks:
+        assert f"{finding['code']}**: expected {finding['expected']}" in told
+    rewrite(demo / "checks.json", "[]")
+    assert "found nothing" in said(visit("dataset").main.success)
+
+
+@pytest.mark.parametrize(("page", "file"), [("dataset", "dataset.parquet"), ("dataset", "checks.json"),
+                                             ("training", "history.csv")])  # fmt: skip
+def test_a_run_that_lacks_a_companion_says_so(demo, page, file):
+    (demo / file).unlink()
+    (sentence,) = errors(visit(page))
+    assert file in sentence
+
+
+@pytest.mark.parametrize("content", ["", "{}", '[{"code": "x"}]', "[1]"])
+def test_findings_that_are_none_are_refused(demo, content):
+    rewrite(demo / "checks.json", content)
+    (sentence,) = errors(visit("dataset"))
+    assert "a list of findings" in sentence
+
+
+# Training
+
+
+def test_curves_are_the_history(demo, tiny_run):
+    at = visit("training")
+    assert errors(at) == []
+    assert "Nothing is being trained." in said(at.main.markdown)
+    lines = {trace["name"]: numbers(trace["y"]) for trace in figure(at)["data"]}
+    history = tiny_run.history
+    assert any(np.allclose(line, history["train_loss"]) for line in lines.values())
+    assert any(np.allclose(line, history["val_balanced_accuracy"]) for line in lines.values())
+    assert f"of {tiny_run.info['epochs_trained']}; made by" in said(at.main.markdown)
+
+
+@pytest.fixture
+def draft(tmp_path):
+    """A training of two epochs so far, claimed by a process that lives."""
+    work = tmp_path / "runs" / ".work" / "resnet50_t_0123456789abcdef"
+    work.mkdir(parents=True)
+    progress = {"phase": "training", "epoch": 2, "epochs": 8, "step": 5, "steps": 10, "loss": 0.5,
+                "patches_per_second": 12.5}  # fmt: skip
+    (work / "progress.json").write_text(json.dumps(progress))
+    (work / "history.csv").write_text("epoch,train_loss,val_loss,val_balanced_accuracy\n0,1.0,1.1,0.4\n1,0.8,0.9,0.6\n")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        claim = {"host": socket.gethostname(), "pid": process.pid, "started": _process_start(process.pid)}
+        (work / "claim.json").write_text(json.dumps(claim))
+        yield work
+        process.kill()
+
+
+def test_a_training_under_way_is_shown_and_can_be_stopped(demo, draft, tmp_path):
+    (found,) = list_drafts(tmp_path / "runs")
+    assert found.running
+    at = visit("training")
+    assert errors(at) == []
+    assert draft.name in said(at.main.markdown)
+    (bar,) = at.get("progress")
+    assert bar.proto.text == "training: epoch 3 of 8, step 5 of 10"
+    assert bar.proto.value == int(100 * 2.5 / 8)
+    assert numbers(figure(at)["data"][0]["y"]).tolist() == [1.0, 0.8]
+    next(b for b in at.main.button if b.label == "Stop this training").click().run()
+    assert errors(at) == []
+    assert (draft / "stop.request").is_file()
+    assert "Asked to stop" in said(at.main.caption)
+    (draft / "claim.json").unlink()
+    assert "Unfinished and at rest" in said(at.run().main.markdown)
+
+
+# About
+
+
+def test_the_card_and_the_method_are_told(demo, tiny_run):
+    edit_json(demo / "model.card.json", limits=["It knows nothing of **tissue**."])
+    at = visit("about")
+    assert errors(at) == []
+    words = said(at.main.markdown)
+    assert tiny_run.card["intended_use"] in words
+    assert "It knows nothing of **tissue**." in words
+    facts = at.main.table[0].value.set_index("what")["is"]
+    assert "her2\\_resnet50" in facts["Network"]
+    assert tiny_run.card["weights_sha256"][:16] in facts["Weights"]
+    assert "bootstrap" in words
