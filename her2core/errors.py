@@ -60,5 +60,9 @@ class RunError(Her2Error):
     """A run folder that is foreign, unfinished, newer than this program, or broken."""
 
 
+class StudyError(Her2Error):
+    """A study of several runs that is incomplete, mixed, or not what it claims."""
+
+
 class EvaluationError(Her2Error):
     """Predictions from which the number asked for cannot be computed."""

@@ -44,6 +44,7 @@ def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: b
 @click.option("--patches", "patches_per_patient", default=25, show_default=True, help="Patches a patient.")
 @click.option("--px", default=128, show_default=True)
 @click.option("--seed", default=0, show_default=True)
+@click.option("--sites", default=2, show_default=True, help="Sites, each with its own stain; a split by site needs 3.")
 @click.option("--workers", default=2, show_default=True)
 @as_json
 def demo(out: Path, as_json: bool, **spec) -> None:

@@ -47,19 +47,23 @@ def write_companions(
     split: pd.DataFrame,
     prepare: Prepare,
     device: str | torch.device = "cpu",
+    serving: bool = True,
 ) -> dict[str, Any]:
     """Write all of them into ``folder``, where weights and predictions are, and give the card with what was added.
 
-    ``network`` carries the released weights; ``split`` has patch_id and split. The card is not written here. Nothing is
+    ``network`` carries the released weights; ``split`` has patch_id and split. The card is not written here.
+    ``serving=False`` leaves familiarity out, which takes longest and which only serving needs. Nothing is
     written before all of it is known. Raises a Her2Error for patches that cannot be read, or too few of them.
     """
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
     findings = [finding.as_dict() for finding in check_manifest(manifest, split)]
 
-    parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val")}
-    mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
-    known = fit_familiarity(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
+    known = None
+    if serving:
+        parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val")}
+        mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
+        known = fit_familiarity(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
 
     frame, _ = read_table(folder / "predictions.parquet")
     predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
@@ -80,8 +84,10 @@ def write_companions(
     write_json(folder / "evaluation" / "cost.json", cost)
     write_via_temporary(folder / "evaluation" / "prediction_sets.csv",
                         lambda t: covered.to_csv(t, index=False, float_format="%.6f"))  # fmt: skip
-    sha256 = known.save(folder / FAMILIARITY)
-    return {**card, "prediction_sets": sets.as_dict(), "familiarity": {"sha256": sha256, **known.facts()}}
+    card = {**card, "prediction_sets": sets.as_dict()}
+    if known is not None:
+        card["familiarity"] = {"sha256": known.save(folder / FAMILIARITY), **known.facts()}
+    return card
 
 
 def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None = None) -> Run:

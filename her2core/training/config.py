@@ -94,6 +94,7 @@ class RunConfig(_Section):
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
     title: str = Field("", description="one line for people: what this run is")
     limits: tuple[str, ...] = Field((), description="what this run cannot claim; goes into the card")
+    serving: bool = Field(True, description="also fit what serving needs alone; a study's runs go without")
     split: SplitConfig = Field(default_factory=SplitConfig)
     stain: StainConfig = Field(default_factory=StainConfig)
     input: InputConfig = Field(default_factory=InputConfig)
@@ -108,8 +109,8 @@ class RunConfig(_Section):
         return self
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) of all that decides the result; the hardware section does not count."""
-        content = self.model_dump(mode="json", exclude={"hardware", "title", "limits"})
+        """SHA-256 (hex) of all that decides the result; hardware and words do not count."""
+        content = self.model_dump(mode="json", exclude={"hardware", "title", "limits", "serving"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:

@@ -118,8 +118,9 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
 
     # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, familiarity.
     card = write_companions(
-        draft.path, card, network=network, manifest=manifest, split=split, prepare=prepare, device=device
-    )
+        draft.path, card, network=network, manifest=manifest, split=split, prepare=prepare, device=device,
+        serving=config.serving,
+    )  # fmt: skip
     write_json(draft.path / "model.card.json", card)
 
     # 9. Its evidence; then into sight.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
+from string import ascii_uppercase
 from types import MappingProxyType
 
 import pandas as pd
@@ -20,8 +21,8 @@ from her2core.errors import ConfigError
 from her2core.labels import SCHEMES
 
 SOURCE = "her2core synthetic"
-SITES = ("synthetic-site-A", "synthetic-site-B")
-SCANNERS = ("synthetic-A", "synthetic-B")
+#: Sites, and the scanner of each, are called A, B, C ...
+MAX_SITES = 8
 PLAN_COLUMNS = (
     "patch_id", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source",
 )  # fmt: skip
@@ -46,6 +47,7 @@ class CohortSpec:
     seed : non-negative integer from which every random number of the cohort follows.
     patient_effect : how far patients differ beyond their class (stain, texture, architecture, grade); 0 is not at all.
     class_effect : how far the classes differ in morphology; 0 is not at all, so that nothing can be learned.
+    sites : number of sites, each with its own stain and scanner, 2 to 8; a split by site needs three.
 
     Raises ConfigError for a value out of range or of the wrong type.
     """
@@ -57,6 +59,7 @@ class CohortSpec:
     seed: int = 0
     patient_effect: float = 1.0
     class_effect: float = 1.0
+    sites: int = 2
 
     def __post_init__(self) -> None:
         _check_integer("patients", self.patients, 6, 9999)
@@ -66,6 +69,7 @@ class CohortSpec:
         _check_real("mpp", self.mpp, 0.1, 2.0)
         _check_real("patient_effect", self.patient_effect, 0.0, 10.0)
         _check_real("class_effect", self.class_effect, 0.0, 10.0)
+        _check_integer("sites", self.sites, 2, MAX_SITES)
 
     @property
     def patches(self) -> int:
@@ -103,7 +107,7 @@ def cohort_patients(spec: CohortSpec) -> tuple[PatientRecord, ...]:
         her2_ihc = (("0" if ihc_draw[number] < _IHC_ZERO_SHARE else "1+"), "2+", "3+")[rank]
         slides = 2 if two_slides[number] and spec.patches_per_patient > 1 else 1
         ish = _ish_of(her2_ihc, float(ish_draw[number]))
-        records.append(PatientRecord(number, rank, (turn + rank) % 2, slides, her2_ihc, ish))
+        records.append(PatientRecord(number, rank, (turn + rank) % spec.sites, slides, her2_ihc, ish))
     return tuple(records)
 
 
@@ -128,13 +132,14 @@ def plan_row(spec: CohortSpec, index: int) -> Mapping[str, object]:
     """Row ``index`` of the plan as a read-only mapping with the keys PLAN_COLUMNS."""
     record, slide, patch = place_of(spec, index)
     slide_id = f"{record.patient_id}-S{slide + 1}"
+    letter = ascii_uppercase[record.site_index]
     return MappingProxyType(
         {
             "patch_id": f"{slide_id}-P{patch + 1:03d}",
             "patient_id": record.patient_id,
             "slide_id": slide_id,
-            "site": SITES[record.site_index],
-            "scanner": SCANNERS[record.site_index],
+            "site": f"synthetic-site-{letter}",
+            "scanner": f"synthetic-{letter}",
             "mpp": float(spec.mpp),
             "her2_ihc": record.her2_ihc,
             "ish": record.ish,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from her2core.data.synthetic.cohort import CohortSpec, PatientRecord
-from her2core.data.synthetic.seeds import PATIENT, SLIDE, generator
+from her2core.data.synthetic.seeds import PATIENT, SITE, SLIDE, generator
 
 # Spread of the latent grade between patients of one class; the class means are one apart. With 0.36 an observer who
 # knew the grade exactly would name the right class of three for about 89 % of the patients.
@@ -28,6 +28,7 @@ PATCH_GRADE_SPREAD = 0.25
 # Natural-log optical density per unit stain, rows haematoxylin and eosin, columns R, G, B; unit length after
 # normalisation. Both lie between the vectors of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23:291) and the
 # reference that Macenko et al. 2009 (ISBI, p. 1107) made customary.
+# Of the first two sites; any further one is drawn around their middle.
 _SITE_STAINS = (
     ((0.61, 0.71, 0.35), (0.17, 0.88, 0.44)),
     ((0.67, 0.68, 0.28), (0.10, 0.93, 0.33)),
@@ -151,25 +152,38 @@ def draw_look(spec: CohortSpec, record: PatientRecord, slide: int) -> Look:
     # A second number keeps this stream apart from the traits of the same patient.
     rng = generator(spec.seed, PATIENT, record.number, 1)
     slide_rng = generator(spec.seed, SLIDE, record.number, slide)
-    site, own = record.site_index, spec.patient_effect
-    stains = np.array(_SITE_STAINS[site])
+    own, site = spec.patient_effect, _site_look(spec.seed, record.site_index)
+    stains = np.array(site.stains)
     stains = stains + own * np.clip(
         0.055 * rng.standard_normal((2, 3)) + 0.012 * slide_rng.standard_normal((2, 3)), -0.12, 0.12
     )
     stains = np.clip(stains, 0.04, None)
     stains /= np.linalg.norm(stains, axis=1, keepdims=True)
-    strength = np.array(_SITE_STRENGTH[site]) * np.exp(
+    strength = np.array([site.haematoxylin, site.eosin]) * np.exp(
         own * (0.14 * np.clip(rng.standard_normal(2), -2, 2) + 0.04 * slide_rng.standard_normal(2))
     )
-    white = np.clip(np.array(_SITE_WHITE[site]) + own * 1.5 * rng.standard_normal(3), 234.0, 252.0)
+    white = np.clip(np.array(site.white) + own * 1.5 * rng.standard_normal(3), 234.0, 252.0)
     return Look(
         stains=tuple(tuple(float(v) for v in row) for row in stains),
         haematoxylin=float(np.clip(strength[0], 0.5, 1.8)),
         eosin=float(np.clip(strength[1], 0.5, 1.8)),
         white=tuple(float(v) for v in white),
-        blur_um=_SITE_BLUR_UM[site],
-        noise=_SITE_NOISE[site],
+        blur_um=site.blur_um,
+        noise=site.noise,
     )
+
+
+def _site_look(seed: int, site: int) -> Look:
+    """Stain and scanner of a site before patient and slide turn them."""
+    if site < len(_SITE_STAINS):
+        return Look(_SITE_STAINS[site], *_SITE_STRENGTH[site], _SITE_WHITE[site], _SITE_BLUR_UM[site],
+                    _SITE_NOISE[site])  # fmt: skip
+    rng = generator(seed, SITE, site)
+    stains = np.mean(_SITE_STAINS, axis=0) + rng.uniform(-0.05, 0.05, (2, 3))
+    haematoxylin, eosin = rng.uniform(0.85, 1.15, 2)
+    return Look(tuple(map(tuple, stains.tolist())), float(haematoxylin), float(eosin),
+                tuple(rng.uniform(240.0, 248.0, 3).tolist()), float(rng.uniform(0.35, 0.65)),
+                float(rng.uniform(1.5, 2.5)))  # fmt: skip
 
 
 def _share(x: float) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-COHORT, PATIENT, SLIDE, PATCH = 1, 2, 3, 4
+COHORT, PATIENT, SLIDE, PATCH, SITE = 1, 2, 3, 4, 5
 
 
 def generator(seed: int, kind: int, *numbers: int) -> np.random.Generator:
-    """The generator of one thing: ``kind`` is COHORT, PATIENT, SLIDE or PATCH; all keys are non-negative integers."""
+    """The generator of one thing: ``kind`` is COHORT, PATIENT, SLIDE, PATCH or SITE; keys are integers from 0."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(seed), kind, *numbers])))

@@ -1,0 +1,117 @@
+"""How do many trainings become one study? Jobs with a configuration each in; one finished run folder a job out.
+
+    <root>/<job>/           a finished run, under the job's name
+    <root>/failures.json    jobs that failed, with the reason; they are tried again next time
+
+The runs are made one after another in this process. Killed at any moment, the same call goes on: finished jobs are not
+trained again, and the one under way resumes. On a cluster, the same jobs can run apart (``only``), as each has a folder
+of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from her2core.data.files import write_json
+from her2core.data.manifest import read_manifest
+from her2core.errors import ConfigError, Her2Error, StudyError
+from her2core.runs.export import export_run
+from her2core.runs.folder import Run, open_run
+from her2core.training.callbacks import Stopped
+from her2core.training.config import RunConfig
+from her2core.training.fit import train
+
+FAILURES = "failures.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """``name``: its folder; ``group``: what is compared; ``seed``; ``config``: the whole training; ``weights``: whether
+    the run keeps what serving needs."""
+
+    name: str
+    group: str
+    seed: int
+    config: RunConfig
+    weights: bool = False
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    root: str | os.PathLike,
+    *,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Train what is not trained yet, in this order; failures by job name, empty when all went well.
+
+    A job that fails (a network that cannot be built, too little memory, weights that are not there) is recorded with
+    its reason and the next one is begun. ``only`` names the jobs to look at; ``tell`` is called with a line before and
+    after each. Raises ConfigError for a job that does not exist, StudyError for a folder that holds another job's run,
+    and ``training.callbacks.Stopped`` when somebody asked the training under way to stop.
+    """
+    root, names = Path(root), [job.name for job in jobs]
+    if unknown := sorted(set(only) - set(names)):
+        raise ConfigError(expected=f"jobs out of {', '.join(names)}", got=", ".join(unknown), where="only",
+                          fix="Correct the names.")  # fmt: skip
+    failures: dict[str, str] = {}
+    asked = [job for job in jobs if not only or job.name in only]
+    for number, job in enumerate(asked):
+        if finished(job, root) is not None:
+            continue
+        tell(f"{job.name}: {number + 1} of {len(asked)}")
+        try:
+            _train(job, root, progress=progress)
+        except Stopped:
+            raise
+        except StudyError:
+            raise
+        except (Her2Error, RuntimeError, MemoryError, ValueError, TypeError, OSError) as failed:
+            failures[job.name] = f"{type(failed).__name__}: {failed}".splitlines()[0][:400] or type(failed).__name__
+            tell(f"{job.name}: failed. {failures[job.name]}")
+        gc.collect()  # the next network may need the memory of this one
+    if failures:
+        root.mkdir(parents=True, exist_ok=True)
+        write_json(root / FAILURES, failures)
+    else:
+        (root / FAILURES).unlink(missing_ok=True)
+    return failures
+
+
+def finished(job: Job, root: str | os.PathLike) -> Run | None:
+    """The job's run, or None where it is not trained yet.
+
+    Raises StudyError when its folder holds a run of another configuration, and RunError when it holds no whole run.
+    """
+    path = Path(root) / job.name
+    if not path.exists():
+        return None
+    run = open_run(path)
+    if run.info.get("config_hash") != job.config.content_hash():
+        raise StudyError(expected="the run of this job's configuration", got="that of another one", where=str(path),
+                         fix="Name another folder for the changed study, or put the configuration back.")  # fmt: skip
+    return run
+
+
+def refuse_other_data(runs: Sequence[Run]) -> None:
+    """Raises StudyError when the runs were not made from one data set: they must not stand in one table."""
+    hashes = {run.info.get("manifest_hash") for run in runs}
+    if len(hashes) > 1:
+        where = str(runs[0].path.parent)
+        raise StudyError(expected="runs of one data set", got=f"{len(hashes)} data sets", where=where,
+                         fix="Train the study anew on one manifest.")  # fmt: skip
+
+
+def _train(job: Job, root: Path, *, progress: bool) -> None:
+    read_manifest(job.config.manifest)  # the plainest of failures first: no data, no folder
+    run = train(job.config, root=root / ".training", progress=progress)
+    if run is None:  # a helper process of a training over several devices
+        return
+    export_run(run.path, root / job.name, weights=job.weights)
+    shutil.rmtree(run.path)
