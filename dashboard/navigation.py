@@ -31,6 +31,7 @@ def pages() -> dict[str, list]:
         ],
         "Study": [
             st.Page(PAGES / "study/backbones.py", title="Backbones", icon=":material/compare_arrows:"),
+            st.Page(PAGES / "study/leakage.py", title="Leakage", icon=":material/water_drop:"),
             st.Page(PAGES / "study/dataset.py", title="Dataset", icon=":material/dataset:"),
             st.Page(PAGES / "study/training.py", title="Training", icon=":material/show_chart:"),
         ],

@@ -63,7 +63,7 @@ def compare_runs(
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
         _add_exact(rows, a, b)
     for row in rows:
-        row["statement"] = statement(row["low"], row["high"], runs[0].name, runs[1].name)
+        row["statement"] = _statement(row["low"], row["high"], runs[0].name, runs[1].name)
     return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
 
 
@@ -172,8 +172,7 @@ def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> Non
         )
 
 
-def statement(low: float, high: float, first: str, second: str) -> str:
-    """What an interval of a difference (second less first) says, in words."""
+def _statement(low: float, high: float, first: str, second: str) -> str:
     if not (np.isfinite(low) and np.isfinite(high)):
         return "cannot be compared: no interval"
     return NO_DIFFERENCE if low <= 0 <= high else _better(low, first, second)

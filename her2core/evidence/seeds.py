@@ -16,7 +16,7 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.compare import statement
+from her2core.evidence.compare import NO_DIFFERENCE
 from her2core.evidence.intervals import Clusters, auroc_draws, interval_row, resampled_counts
 from her2core.evidence.metrics import OVERALL, confusion, from_confusion
 from her2core.evidence.predictions import Predictions
@@ -30,7 +30,8 @@ METRICS = (*OVERALL, "macro_auroc")
 class SeedFigures:
     """``table``: one row a group and metric: unit, group, metric, value, low, high, lowest, highest (of its runs),
     seeds, patients, n (rows of its runs on average), note. ``differences``: one row a group other than the reference
-    and metric: unit, group, reference, metric, difference (group less reference), low, high, statement."""
+    and metric: unit, group, reference, metric, difference (group less reference), low, high, and a statement:
+    higher, lower, or that no difference can be shown."""
 
     table: pd.DataFrame
     differences: pd.DataFrame
@@ -74,7 +75,7 @@ def seed_figures(
                 differences.append({
                     "unit": unit, "group": name, "reference": reference, "metric": metric,
                     "difference": gap["value"], "low": gap["low"], "high": gap["high"],
-                    "statement": statement(gap["low"], gap["high"], reference, name),
+                    "statement": _statement(gap["low"], gap["high"]),
                 })  # fmt: skip
     return SeedFigures(pd.DataFrame(rows), pd.DataFrame(differences))
 
@@ -95,6 +96,12 @@ def _run(p: Predictions, patients: pd.Index, resamples: int, seed: int) -> dict[
 def _over_runs(runs: list[dict[str, tuple[float, np.ndarray]]], metric: str) -> tuple[np.ndarray, np.ndarray]:
     """The runs' values float (S,), and the mean of their draws float (resamples,)."""
     return np.array([r[metric][0] for r in runs]), np.mean([r[metric][1] for r in runs], axis=0)
+
+
+def _statement(low: float, high: float) -> str:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "cannot be compared: no interval"
+    return NO_DIFFERENCE if low <= 0 <= high else "higher" if low > 0 else "lower"
 
 
 def _refuse(groups: Mapping[str, Sequence[Predictions]], reference: str) -> None:

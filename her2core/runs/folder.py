@@ -26,6 +26,8 @@ from her2core.errors import Her2Error, RunError
 SCHEMA_VERSION = 1
 #: Beside a draft's tables while it is trained: how far it is, and somebody's wish that it stop.
 PROGRESS, STOP = "progress.json", "stop.request"
+#: What a folder of runs holds that together answer one question.
+STUDY = "study.json"
 WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only goes without.
 SERVING = (WEIGHTS, "familiarity.safetensors")
@@ -42,7 +44,8 @@ CARD_SECTIONS = {
     "data": ("split_unit", "sources", "patches"),
 }
 #: Columns of the evaluation's tables that are names, even where a class is called 0.
-NAMES = ("unit", "metric", "class", "true", "predicted", "resampled", "note", "reason")
+NAMES = ("unit", "metric", "class", "true", "predicted", "resampled", "note", "reason", "scores", "strategy", "rule",
+         "rule_reason", "by", "group", "table", "what")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -253,9 +256,13 @@ def list_runs(*roots: str | os.PathLike) -> tuple[list[Run], list[str]]:
 
 
 def _is_shelf(path: Path) -> bool:
-    """A folder that only holds folders, some of them runs (models/study): a root of its own, not a broken run."""
+    """A folder that holds runs (models/study, or a study with its tables): a root of its own, not a broken run."""
     entries = list(path.iterdir())
-    return all(e.is_dir() for e in entries) and any((e / "run.json").is_file() for e in entries)
+    return (
+        (path / STUDY).is_file()
+        or all(e.is_dir() for e in entries)
+        and any((e / "run.json").is_file() for e in entries)
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

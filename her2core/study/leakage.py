@@ -20,11 +20,11 @@ from her2core.data.splits import Unit
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.runs.folder import STUDY
 from her2core.runs.provenance import provenance
 from her2core.study.jobs import Job, finished, refuse_other_data
 from her2core.training.config import make_config
 
-STUDY = "study.json"
 #: What the others are held against: the split that makes a claim about new patients.
 REFERENCE = "patient"
 #: Units by which the runs are judged.

@@ -1,0 +1,86 @@
+"""Are figures over seeds the mean of the runs', with the same patients drawn for all?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core.errors import EvaluationError
+from her2core.evidence.aggregate import aggregate
+from her2core.evidence.intervals import draws
+from her2core.evidence.metrics import confusion, from_confusion
+from her2core.evidence.predictions import read_predictions
+from her2core.evidence.seeds import METRICS, seed_figures
+
+CLASSES = ("negative", "equivocal", "positive")
+
+
+def run(seed: int, *, patients=range(30), skill=1.5, each=8):
+    """Test predictions of one run: patients of its own test part, all patches of one label."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for patient in patients:
+        for patch in range(each):
+            scores = rng.normal(0, 1, 3)
+            scores[patient % 3] += skill
+            rows.append([f"{patient}-{patch}", f"P{patient:02d}", "test", CLASSES[patient % 3], *scores])
+    names = ["patch_id", "patient_id", "split", "label", *(f"logit_{c}" for c in CLASSES)]
+    return read_predictions(pd.DataFrame(rows, columns=names))
+
+
+def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
+    runs = [run(0), run(1), run(2)]
+    table = seed_figures({"a": runs, "b": [run(3)]}, reference="b", resamples=200).table
+    row = table[(table["group"] == "a") & (table["metric"] == "accuracy")].iloc[0]
+    each = [np.mean(p.predicted == p.labels) for p in runs]
+    assert row["value"] == pytest.approx(np.mean(each))
+    assert (row["lowest"], row["highest"]) == (pytest.approx(min(each)), pytest.approx(max(each)))
+    assert row["low"] < row["value"] < row["high"]
+    assert set(table["metric"]) == set(METRICS)
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_the_interval_is_that_of_a_loop_over_the_same_draws(unit):
+    first = [run(0, patients=range(0, 24)), run(1, patients=range(6, 30))]  # test parts that overlap in part
+    found = seed_figures({"a": first, "b": [run(2)]}, reference="b", unit=unit, resamples=150)
+    names = [f"P{i:02d}" for i in range(30)]
+    at_unit = [p if unit == "patch" else aggregate(p, unit) for p in first]
+    drawn = []
+    for weights in draws(30, 150, 0):
+        values = []
+        for p in at_unit:
+            copies = np.repeat(np.arange(len(p)), [int(weights[names.index(w)]) for w in p.frame["patient_id"]])
+            matrix = confusion(p.labels[copies], predicted=p.predicted[copies], classes=3)
+            values.append(from_confusion(matrix)["balanced_accuracy"])
+        drawn.append(np.mean(values))
+    row = found.table[(found.table["group"] == "a") & (found.table["metric"] == "balanced_accuracy")].iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+
+
+def test_a_difference_is_paired_and_said_plainly():
+    same = [run(0), run(1)]
+    found = seed_figures({"a": same, "b": same, "worse": [run(5, skill=0.2)]}, reference="a", resamples=300)
+    equal = found.differences[found.differences["group"] == "b"]
+    assert (equal[["difference", "low", "high"]] == 0).all(axis=None)
+    assert set(equal["statement"]) == {"no difference can be shown"}
+    worse = found.differences[found.differences["group"] == "worse"]
+    assert set(worse["statement"]) == {"lower"}
+    assert (worse["high"] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"a": []}, "at least one run"),
+        ({"b": [run(0)]}, "at least one run"),
+        ({"a": [read_predictions(pd.DataFrame({"label": ["x", "y"], "prob_x": [0.9, 0.1], "prob_y": [0.1, 0.9]}))]},
+         "known patient"),
+        ({"a": [run(0)], "b": [read_predictions(pd.DataFrame(
+            {"patient_id": ["1", "2"], "label": ["x", "y"], "prob_x": [0.9, 0.1], "prob_y": [0.1, 0.9]}))]},
+         "same classes"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused(groups, said):
+    with pytest.raises(EvaluationError, match=said):
+        seed_figures(groups, reference="a")
