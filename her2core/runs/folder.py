@@ -261,7 +261,7 @@ def _is_shelf(path: Path) -> bool:
     return (
         (path / STUDY).is_file()
         or all(e.is_dir() for e in entries)
-        and any((e / "run.json").is_file() for e in entries)
+        and any(e.name.startswith(".") or (e / "run.json").is_file() for e in entries)
     )
 
 

@@ -1,7 +1,7 @@
 """How do many trainings become one study? Jobs with a configuration each in; one finished run folder a job out.
 
     <root>/<job>/           a finished run, under the job's name
-    <root>/failures.json    jobs that failed, with the reason; they are tried again next time
+    <root>/.training/       drafts, and failures.json: jobs that failed, with the reason; they are tried again
 
 The runs are made one after another in this process. Killed at any moment, the same call goes on: finished jobs are not
 trained again, and the one under way resumes. On a cluster, the same jobs can run apart (``only``), as each has a folder
@@ -26,7 +26,7 @@ from her2core.training.callbacks import Stopped
 from her2core.training.config import RunConfig
 from her2core.training.fit import train
 
-FAILURES = "failures.json"
+TRAINING, FAILURES = ".training", "failures.json"
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,12 @@ def run_jobs(
             failures[job.name] = f"{type(failed).__name__}: {failed}".splitlines()[0][:400] or type(failed).__name__
             tell(f"{job.name}: failed. {failures[job.name]}")
         gc.collect()  # the next network may need the memory of this one
+    told = root / TRAINING / FAILURES
     if failures:
-        root.mkdir(parents=True, exist_ok=True)
-        write_json(root / FAILURES, failures)
+        told.parent.mkdir(parents=True, exist_ok=True)
+        write_json(told, failures)
     else:
-        (root / FAILURES).unlink(missing_ok=True)
+        told.unlink(missing_ok=True)
     return failures
 
 
@@ -110,7 +111,7 @@ def refuse_other_data(runs: Sequence[Run]) -> None:
 
 def _train(job: Job, root: Path, *, progress: bool) -> None:
     read_manifest(job.config.manifest)  # the plainest of failures first: no data, no folder
-    run = train(job.config, root=root / ".training", progress=progress)
+    run = train(job.config, root=root / TRAINING, progress=progress)
     if run is None:  # a helper process of a training over several devices
         return
     export_run(run.path, root / job.name, weights=job.weights)
