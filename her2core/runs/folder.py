@@ -258,10 +258,8 @@ def list_runs(*roots: str | os.PathLike) -> tuple[list[Run], list[str]]:
 def _is_shelf(path: Path) -> bool:
     """A folder that holds runs (models/study, or a study with its tables): a root of its own, not a broken run."""
     entries = list(path.iterdir())
-    return (
-        (path / STUDY).is_file()
-        or all(e.is_dir() for e in entries)
-        and any(e.name.startswith(".") or (e / "run.json").is_file() for e in entries)
+    return (path / STUDY).is_file() or (
+        all(e.is_dir() for e in entries) and any(e.name.startswith(".") or (e / "run.json").is_file() for e in entries)
     )
 
 
