@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: Page name -> its address below the server.
-PAGES = {"patch": "", "batch": "batch", "performance": "performance", "errors": "errors", "predictions": "predictions",
-         "backbones": "backbones", "dataset": "dataset", "training": "training", "about": "about"}  # fmt: skip
+NAMES = ("batch", "performance", "errors", "calibration", "decisions", "subgroups", "predictions", "backbones",
+         "leakage", "dataset", "training", "about")  # fmt: skip
+PAGES = {"patch": ""} | {name: name for name in NAMES}
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import streamlit as st
 from dashboard import HOME
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import Her2Error, RunError
+from her2core.evidence.dossier import MISSING, Exhibit
+from her2core.evidence.dossier import TABLES as EXHIBITS
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.runs.folder import Run, list_runs, open_run
 from her2core.runs.pictures import Pictures, pictures_of
@@ -68,6 +70,19 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
                            fix="Take the run again from its source.")  # fmt: skip
     found["metrics"]["class"] = found["metrics"]["class"].fillna("")
     return found
+
+
+def run_exhibit(run: Run, name: str) -> Exhibit:
+    """A table of ``evidence.dossier`` that the run keeps. Raises RunError where it has none, or not of this program."""
+    found = {}
+    for table, columns in ((name, EXHIBITS[name]), ("missing", MISSING)):
+        path = run.path / "evaluation" / f"{table}.csv"
+        found[table] = evaluation_table(str(run.path), table, path.stat().st_mtime if path.is_file() else 0.0)
+        if not set(columns) <= set(found[table]):
+            raise RunError(expected=f"a table with {', '.join(columns)}", got="another one", where=str(path),
+                           fix=f"Run: her2 evaluate --save {run.path}")  # fmt: skip
+    frame, missing = found[name], found["missing"]
+    return Exhibit(name, frame.assign(**{"class": frame["class"].fillna("")}), missing[missing["table"] == name])
 
 
 def map_scores(run: Run) -> pd.DataFrame | None:

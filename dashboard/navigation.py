@@ -27,6 +27,9 @@ def pages() -> dict[str, list]:
         "Evidence": [
             st.Page(PAGES / "evidence/performance.py", title="Performance", icon=":material/fact_check:"),
             st.Page(PAGES / "evidence/errors.py", title="Errors", icon=":material/report:"),
+            st.Page(PAGES / "evidence/calibration.py", title="Calibration", icon=":material/balance:"),
+            st.Page(PAGES / "evidence/decisions.py", title="Decisions", icon=":material/alt_route:"),
+            st.Page(PAGES / "evidence/subgroups.py", title="Subgroups", icon=":material/groups:"),
             st.Page(PAGES / "evidence/predictions.py", title="Your predictions", icon=":material/upload_file:"),
         ],
         "Study": [

@@ -57,6 +57,13 @@ def value_and_bounds(row: pd.Series) -> tuple[str, str]:
     return f"{row['value']:.1%}", f"[{row['low']:.1%}, {row['high']:.1%}]"
 
 
+def plain_interval(row: pd.Series) -> str:
+    """The same for a figure that is no share of anything."""
+    if math.isnan(row["value"]):
+        return "not computable"
+    return f"{row['value']:.3f}" + ("" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]")
+
+
 def units_of(number: int, unit: str) -> str:
     """ "1 patch", "3 patches"."""
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit == 'patch' else 's'}"

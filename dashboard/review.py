@@ -1,20 +1,22 @@
 """Whose predictions are under review? A finished run's, or a table brought along; the same evidence of both.
 
 A run's metrics were computed when it was finished and are read from its tables. Those of a file are computed once, when
-it is brought, and live in the session's own memory.
+it is brought, and live in the session's own memory. The tables beyond (calibration, abstention, decisions, subgroups)
+are computed when a page asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.loaders import tables, test_part
+from dashboard.loaders import run_exhibit, tables, test_part
 from dashboard.state import remember
 from her2core.evidence.aggregate import aggregate
+from her2core.evidence.dossier import Exhibit, dossier_of_predictions, exhibit
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import Predictions
 from her2core.runs.folder import Run
@@ -26,7 +28,8 @@ MAX_BROUGHT = 3
 @dataclass(frozen=True)
 class Review:
     """``patches``: the predictions of the test part, one row a patch. ``metrics``, ``confusion`` and ``units`` as in
-    evidence.evaluation.Evaluation. ``run`` is None for a file brought along. ``key`` names the content."""
+    evidence.evaluation.Evaluation. ``run`` is None for a file brought along, and ``whole``
+    then holds all parts of its split. ``key`` names the content."""
 
     name: str
     title: str
@@ -37,6 +40,7 @@ class Review:
     units: pd.DataFrame
     warnings: tuple[str, ...]
     run: Run | None = None
+    whole: Predictions | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -53,18 +57,28 @@ class Review:
             return self.patches
         return remember(("unit", self.key, unit), lambda: aggregate(self.patches, unit, rule=self.rule(unit)))
 
+    def exhibit(self, name: str) -> Exhibit:
+        """One table of ``evidence.dossier``. Raises a Her2Error where a run has none, or a broken one."""
+        if self.run is not None:
+            return run_exhibit(self.run, name)
+        return remember(("exhibit", self.key, name), lambda: exhibit(self._dossier(), name))
+
+    def _dossier(self):
+        return remember(("dossier", self.key), lambda: dossier_of_predictions(self.whole))
+
     def rule(self, unit: str) -> str:
         """By which rule patches became a slide or patient."""
         named = self.units.loc[self.units["unit"] == unit, "rule"].iloc[0]
         return named if isinstance(named, str) and named else "mean"
 
 
-def unit_switch(review: Review, label: str, *, key: str, default: int) -> str:
-    """Let the viewer choose a unit; ``default`` is a place in ``review.assessed``. Always one of those assessed."""
-    chosen = st.segmented_control(
-        label, review.assessed, default=review.assessed[default], key=key, bind="query-params", required=True
-    )
-    return chosen if chosen in review.assessed else review.assessed[default]
+def unit_switch(
+    review: Review, label: str, *, key: str, default: int, among: Sequence[str] = ("patch", "slide", "patient")
+) -> str:
+    """Let the viewer choose a unit out of those assessed and ``among``; ``default`` is a place in these."""
+    offered = [unit for unit in review.assessed if unit in among]
+    chosen = st.segmented_control(label, offered, default=offered[default], key=key, bind="query-params", required=True)
+    return chosen if chosen in offered else offered[default]
 
 
 def review_of_run(run: Run) -> Review:
@@ -80,7 +94,7 @@ def bring(name: str, predictions: Predictions) -> Review:
     found = evaluate(predictions)
     part = predictions.part("test")
     review = Review(name, f"{name}, a file of predictions brought along", ("brought", name, id(part)), part,
-                    found.metrics, found.confusion, found.units, predictions.notes)  # fmt: skip
+                    found.metrics, found.confusion, found.units, predictions.notes, whole=predictions)  # fmt: skip
     held = brought_along()
     held.pop(name, None)
     while len(held) >= MAX_BROUGHT:

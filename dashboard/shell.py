@@ -15,7 +15,7 @@ def main() -> None:
     sections = pages()
     page = st.navigation(sections, position="hidden")
     guard()
-    menu = st.sidebar.container()
+    menu = st.sidebar.container(gap="xxsmall")
     choose()
     links(sections, menu)
     page.run()

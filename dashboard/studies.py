@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.loaders import ROOTS
+from dashboard import loaders
 from her2core.errors import Her2Error, StudyError
 from her2core.runs.folder import STUDY
 
@@ -33,7 +33,7 @@ class LeakageStudy:
 def leakage_studies() -> tuple[list[LeakageStudy], list[str]]:
     """Every finished leakage study below the roots of runs, and a sentence for each that cannot be read."""
     found, problems = [], []
-    for path in sorted(p for root in ROOTS for p in root.glob(f"*/{STUDY}")):
+    for path in sorted(p for root in loaders.ROOTS for p in root.glob(f"*/{STUDY}")):
         try:
             study = _read(str(path.parent), path.stat().st_mtime)
         except Her2Error as refused:

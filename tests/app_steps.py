@@ -20,14 +20,18 @@ PAGES = {
     "batch": "pages/analyse/batch.py",
     "performance": "pages/evidence/performance.py",
     "errors": "pages/evidence/errors.py",
+    "calibration": "pages/evidence/calibration.py",
+    "decisions": "pages/evidence/decisions.py",
+    "subgroups": "pages/evidence/subgroups.py",
     "your predictions": "pages/evidence/predictions.py",
     "backbones": "pages/study/backbones.py",
+    "leakage": "pages/study/leakage.py",
     "dataset": "pages/study/dataset.py",
     "training": "pages/study/training.py",
     "about": "pages/about/about.py",
 }
 #: Pages about the run in use.
-OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "about")]
+OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "leakage", "about")]
 
 
 def rewrite(file: Path, content: str | bytes) -> None:

@@ -97,7 +97,14 @@ CASES = {
     "no header": Case("a.csv", good().to_csv(index=False, header=False).encode(), "a probability column for each"),
     "no true label": Case("a.csv", csv(good(label=None)), "a column for the label"),
     "no probabilities": Case("a.csv", csv(good(prob_negative=None, prob_positive=None)), "a probability column for"),
-    "one probability": Case("a.csv", csv(good(prob_negative=None)), "a probability column for each"),
+    "one probability": Case("a.csv", csv(good(prob_negative=None)), noted="negative got what is left to one"),
+    "one probability of three classes": Case(
+        "a.csv", csv(good(prob_negative=None).assign(label=["positive", "negative", "other"] * (ROWS // 3))),
+        "a probability column for each",
+    ),
+    "one score above one": Case(
+        "a.csv", csv(good(prob_negative=None).assign(prob_positive=7.0)), "expected probabilities from 0 to 1"
+    ),
     "dates as probabilities": Case(
         "a.parquet", parquet(good(prob_positive=pd.date_range("2020", "2021", ROWS))), "a probability column for each"
     ),

@@ -67,7 +67,7 @@ class Counting(io.BytesIO):
     ),
     method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
     wide=st.booleans(),
-    comment=st.binary(max_size=40),
+    comment=st.binary(max_size=40).filter(lambda c: b"PK" not in c),  # zipfile itself takes that for the end record
     on=st.booleans(),
 )
 @few

@@ -18,6 +18,30 @@ PROBS = {"prob_a": [0.9, 0.2, 0.4, 0.7], "prob_b": [0.1, 0.8, 0.6, 0.3]}
 RIGHT_TO_LEFT = "\u202e"
 
 
+@pytest.mark.parametrize(
+    ("labels", "column", "classes"),
+    [(["negative", "positive"], "prob_positive", ("negative", "positive")), ([0, 1], "y_score", ("0", "1")),
+     (["neg", "pos"], "probability", ("neg", "pos")), (["no", "yes"], "p_no", ("yes", "no"))],
+)  # fmt: skip
+def test_of_two_classes_one_score_is_enough(labels, column, classes):
+    frame = pd.DataFrame({"label": labels * 3, column: [0.1, 0.9, 0.2, 0.7, 0.4, 0.5]})
+    columns = guess_columns(frame)
+    found = adopt(frame, columns)
+    assert found.classes == classes
+    np.testing.assert_allclose(found.probs[:, 1], frame[column])
+    np.testing.assert_allclose(found.probs.sum(axis=1), 1)
+    assert any("got what is left to one" in note for note in found.notes)
+
+
+def test_one_logit_is_a_sigmoid_and_an_answer_is_no_score():
+    frame = pd.DataFrame({"label": ["a", "b"] * 2, "logit_b": [-2.0, 3.0, 0.0, 1.0]})
+    found = adopt(frame, guess_columns(frame))
+    np.testing.assert_allclose(found.probs[:, 1], 1 / (1 + np.exp(-frame["logit_b"])))
+    assert guess_columns(pd.DataFrame({"label": [0, 1], "pred": [0, 1]})).scores == {}
+    with pytest.raises(EvaluationError, match="one score and one class"):
+        adopt(frame, ColumnMap("label", {"a": "logit_b", "b": "logit_b"}, rest="c"))
+
+
 def table(**changes) -> pd.DataFrame:
     columns = {"label": ["a", "b", "b", "a"], **PROBS} | changes
     return pd.DataFrame({k: v for k, v in columns.items() if v is not None})
@@ -168,7 +192,7 @@ def test_numbers_in_the_label_column_name_classes_as_they_are_written():
     ("changes", "message"),
     [
         ({"label": None}, "expected a column for the label, got no column chosen. Choose one of prob_a, prob_b"),
-        ({"prob_b": None}, "a probability column for each of at least two classes, got none"),
+        ({"prob_b": None, "label": ["a", "b", "c", "a"]}, "a probability column for each of at least two classes, got none"),
         ({"prob_a": [0.9, None, 0.4, 0.7]}, "column prob_a, row 2: expected a finite number in every row, got an"),
         ({"prob_a": [0.9, np.inf, 0.4, 0.7]}, "row 2: expected a finite number in every row, got an infinity (1 row)"),
         ({"prob_a": ["0.9", "0.2", "high", "0.7"]}, "row 3: expected a finite number in every row, got 'high' (1 row)"),

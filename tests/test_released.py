@@ -13,8 +13,12 @@ import pytest
 from her2core import load_predictor, open_run
 from her2core.data.files import sha256_file
 from her2core.evidence.calibration import fit_temperature
+from her2core.evidence.conformal import coverage_table, fit_prediction_sets
+from her2core.evidence.dossier import TABLES as DOSSIER
+from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_folder
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
+from her2core.evidence.predictions import read_predictions
 
 HOME = Path(__file__).resolve().parents[1]
 NAMES = ("demo", "tissue12", "her2st-erbb2")
@@ -25,19 +29,54 @@ def run(request):
     return open_run(HOME / "models" / request.param)
 
 
-def test_every_figure_follows_from_the_predictions(run):
-    found = evaluate_run(run)
+def _assert_saved(run, name: str, fresh: pd.DataFrame) -> None:
+    """The table in the run folder is ``fresh``, column by column, to the six decimals that are written."""
+    saved, fresh = run.table(name), fresh.reset_index(drop=True)
+    assert list(saved.columns) == list(fresh.columns), name
+    assert len(saved) == len(fresh), name
+    for column in saved.columns:
+        if pd.api.types.is_float_dtype(saved[column]) and saved[column].notna().any():
+            told, expected = saved[column], fresh[column].astype("Float64").astype(float)
+            np.testing.assert_allclose(told, expected, atol=1e-6, err_msg=f"{name}.{column}")
+        else:
+            told, expected = (t[column].astype(object).fillna("").astype(str).tolist() for t in (saved, fresh))
+            assert told == expected, f"{name}.{column}"
+
+
+def _assert_whole_evidence(run) -> None:
+    found = evaluate_run(run, whole=True)
     for name in TABLES:
-        saved = run.table(name)
-        fresh = getattr(found, name).reset_index(drop=True)
-        for column in saved.columns:
-            if pd.api.types.is_float_dtype(saved[column]) and saved[column].notna().any():
-                np.testing.assert_allclose(
-                    saved[column], fresh[column].astype(float), atol=1e-6, err_msg=f"{name}.{column}"
-                )
-            else:
-                told, expected = (t[column].astype(object).fillna("").astype(str).tolist() for t in (saved, fresh))
-                assert told == expected, f"{name}.{column}"
+        _assert_saved(run, name, getattr(found, name))
+    exhibits = all_exhibits(dossier_of_folder(run.path, run.card))
+    for name, exhibit in exhibits.items():
+        _assert_saved(run, name, exhibit.frame)
+    _assert_saved(run, "missing", all_missing(exhibits))
+
+
+def test_every_figure_follows_from_the_predictions(run):
+    _assert_whole_evidence(run)
+
+
+def test_every_figure_of_the_study_run_follows_too():
+    _assert_whole_evidence(open_run(HOME / "models" / "study" / "demo-resnet50"))
+
+
+def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):
+    predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
+    val, test = predictions.part("val"), predictions.part("test")
+    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=run.classes)
+    assert sets.as_dict() == {
+        **run.card["prediction_sets"],
+        "thresholds": pytest.approx(run.card["prediction_sets"]["thresholds"], abs=1e-9),
+    }
+    _assert_saved(run, "prediction_sets", coverage_table(sets, test))
+
+
+def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):
+    """maps.csv needs the weights and cost.json a clock; a table nobody recomputes must not slip in."""
+    known = {*TABLES, *DOSSIER, "missing", "prediction_sets", "maps"}
+    assert {p.stem for p in (run.path / "evaluation").glob("*.csv")} <= known
+    assert {*TABLES, *DOSSIER, "missing"} <= {p.stem for p in (run.path / "evaluation").glob("*.csv")}
 
 
 def test_temperature_follows_from_validation(run):

@@ -50,7 +50,7 @@ def evaluate(source: Path, part: str, resamples: int, rule: str | None, save: bo
         run = open_run(source)
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
-        found = assess(source, part=part, rule=rule, resamples=resamples)
+        found = assess(source, part=part, rule=rule, resamples=resamples, whole=True)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")

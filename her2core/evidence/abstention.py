@@ -7,9 +7,10 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.conformal import PredictionSets
-from her2core.evidence.intervals import clusters, interval_row, resampled_counts
-from her2core.evidence.ordinal import affordable, as_table, refuse_empty, stated, weighting
-from her2core.evidence.predictions import Predictions
+from her2core.evidence.intervals import interval_row
+from her2core.evidence.ordinal import affordable, as_table, stated, weighting
+from her2core.evidence.predictions import Predictions, refuse_empty
+from her2core.evidence.resampling import clusters, holding, left_out_counts, resampled_counts
 
 #: What becomes of a row; the shares of ``referral_table``, each of the rows of a class, but the last of those answered.
 OUTCOMES = ("answered", "answered_rightly", "sent", "covered", "right_when_answered")
@@ -43,18 +44,24 @@ def risk_coverage(
     coverage = answered / len(sure)
     group = clusters(predictions)
     used, fewer = affordable(resamples, len(sure))
-    codes, weights = weighting(group, resamples=used, seed=seed)
+    codes, weights, without = weighting(group, resamples=used, seed=seed)
     most = int((weights @ np.bincount(codes, minlength=weights.shape[1])).max())
     walk = _Walk(sure, wrong, codes[order], coverage, max(most, len(sure)))
     values, area = walk(np.ones(weights.shape[1]))
-    drawn = [walk(row) for row in weights]
-    risks, areas = np.array([d[0] for d in drawn]), np.array([d[1] for d in drawn])
+    (risks, areas), (left_risks, left_areas) = (
+        (np.array([d[0] for d in walked]), np.array([d[1] for d in walked]))
+        for walked in ([walk(row) for row in weighted] for weighted in (weights, without))
+    )
+    seen = np.unique(codes[order], return_index=True)[1]  # where in the order a group has its first row
+    held = np.searchsorted(np.sort(seen), answered)
     rows = [
-        stated(interval_row("risk", "", values[i], risks[:, i], level), "", fewer)
+        stated(
+            interval_row("risk", "", values[i], risks[:, i], level, left_risks[:, i], share_of=int(held[i])), "", fewer
+        )
         | {"coverage": coverage[i], "threshold": sure[n - 1], "n": n}
         for i, n in enumerate(answered)
     ]
-    last = stated(interval_row("aurc", "", area, areas, level), "", fewer)
+    last = stated(interval_row("aurc", "", area, areas, level, left_areas), "", fewer)
     rows.append(last | {"coverage": np.nan, "threshold": np.nan, "n": len(sure)})
     return as_table(rows, predictions, group, level)
 
@@ -83,23 +90,27 @@ def referral_table(
             where="referral", fix="Use the sets of the run that made these predictions.",
         )  # fmt: skip
     inside, k = sets.sets(predictions.probs), len(predictions.classes)
+    single = inside.sum(axis=1) == 1
     holds = inside[np.arange(len(predictions)), predictions.labels]
-    cells = (predictions.labels * 2 + (inside.sum(axis=1) == 1)) * 2 + holds
+    cells = (predictions.labels * 2 + single) * 2 + holds
     group = clusters(predictions)
     estimate = np.bincount(cells, minlength=4 * k).reshape(k, 2, 2).astype(np.float64)
     counts = resampled_counts(group, cells=cells, kinds=4 * k, resamples=resamples, seed=seed).reshape(-1, k, 2, 2)
+    left = left_out_counts(group, cells=cells, kinds=4 * k).reshape(-1, k, 2, 2)
     promised = (
         "" if predictions.unit == "patch" else f"thresholds are those of patches: no promise for a {predictions.unit}"
     )
     rows = []
     for i, name in [*enumerate(predictions.classes), (None, "")]:
-        of, drawn = (c.sum(axis=-3) if i is None else c[..., i, :, :] for c in (estimate, counts))
-        value, draws = _outcomes(of), _outcomes(drawn)
+        of, *others = (c.sum(axis=-3) if i is None else c[..., i, :, :] for c in (estimate, counts, left))
+        value, draws, without = (_outcomes(c) for c in (of, *others))
+        rows_of = np.ones(len(predictions), bool) if i is None else predictions.labels == i
         always = f"{name} is in every set: too few validation patches" if name in sets.always else ""
         note = "; ".join(filter(None, (promised, always)))
         for figure in OUTCOMES:
             missing = "nothing is answered" if of.sum() else f"no {predictions.unit} is truly {name}"
-            row = interval_row(figure, name, value[figure], draws[figure], level)
+            held = holding(group, rows_of & single if figure == "right_when_answered" else rows_of)
+            row = interval_row(figure, name, value[figure], draws[figure], level, without[figure], share_of=held)
             rows.append(stated(row, f"cannot be computed: {missing}", note) | {"n": of.sum()})
     return as_table(rows, predictions, group, level).assign(coverage_asked=sets.coverage)
 

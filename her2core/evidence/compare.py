@@ -11,10 +11,11 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.intervals import Clusters, auroc_draws, clusters, interval_row, resampled_counts
+from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
 from her2core.evidence.metrics import OVERALL, confusion, from_confusion
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.resampling import Clusters, clusters, left_out_counts, resampled_counts
 from her2core.runs.folder import Run, open_run
 
 NO_DIFFERENCE = "no difference can be shown"
@@ -109,32 +110,38 @@ def _test_part(run: Run) -> Predictions:
 def _draws(
     a: Predictions, b: Predictions, group: Clusters, *, resamples: int, seed: int
 ) -> dict[tuple[str, int | None], tuple]:
-    """(metric, class or None) -> value of a, of b, float (B,) of a and of b in the same resamples."""
+    """(metric, class or None) -> value of a, of b, and of b less a: in resamples, float (B,), and with one cluster
+    after another left out, float (J,)."""
     k = len(a.classes)
     cells = (a.labels * k + a.predicted) * k + b.predicted  # a row's true class and what each run called it
     counts = resampled_counts(group, cells=cells, kinds=k**3, resamples=resamples, seed=seed).reshape(-1, k, k, k)
     value_a, value_b = (from_confusion(confusion(p.labels, predicted=p.predicted, classes=k)) for p in (a, b))
-    draw_a, draw_b = from_confusion(counts.sum(axis=3)), from_confusion(counts.sum(axis=2))
-    found: dict = {(m, None): (value_a[m], value_b[m], draw_a[m], draw_b[m]) for m in OVERALL}
-    for m in PER_CLASS:
-        for i in range(k):
-            found[m, i] = (value_a[m][i], value_b[m][i], draw_a[m][:, i], draw_b[m][:, i])
-    (area_a, areas_a), (area_b, areas_b) = (auroc_draws(p, group, resamples=resamples, seed=seed) for p in (a, b))
-    found["macro_auroc", None] = (area_a.mean(), area_b.mean(), areas_a.mean(axis=1), areas_b.mean(axis=1))
-    for i in range(k):
-        found["auroc", i] = (area_a[i], area_b[i], areas_a[:, i], areas_b[:, i])
-    return found
+    left = left_out_counts(group, cells=cells, kinds=k**3).reshape(-1, k, k, k)
+    of_a, of_b = ([from_confusion(c.sum(axis=axis)) for c in (counts, left)] for axis in (3, 2))
+    found: dict = {}
+    for m in (*OVERALL, *PER_CLASS):
+        changes = [b[m] - a[m] for a, b in zip(of_a, of_b, strict=True)]
+        if m in OVERALL:
+            found[m, None] = (value_a[m], value_b[m], *changes)
+        else:
+            found |= {(m, i): (value_a[m][i], value_b[m][i], *(c[:, i] for c in changes)) for i in range(k)}
+    (area_a, *areas_a), (area_b, *areas_b) = (auroc_draws(p, group, resamples=resamples, seed=seed) for p in (a, b))
+    changes = [b - a for a, b in zip(areas_a, areas_b, strict=True)]
+    found["macro_auroc", None] = (area_a.mean(), area_b.mean(), *(c.mean(axis=1) for c in changes))
+    return found | {("auroc", i): (area_a[i], area_b[i], *(c[:, i] for c in changes)) for i in range(k)}
 
 
 def _rows(found: dict, classes: tuple[str, ...], level: float) -> list[dict]:
     rows = []
-    for (metric, i), (value_a, value_b, draw_a, draw_b) in found.items():
-        interval = interval_row(metric, "" if i is None else classes[i], value_b - value_a, draw_b - draw_a, level)
+    for (metric, i), (value_a, value_b, drawn, left) in found.items():
+        difference = float(value_b - value_a)
+        interval = interval_row(metric, "" if i is None else classes[i], difference, drawn, level, left)
         known = np.isfinite(interval["low"])
         rows.append({
             "metric": metric, "class": interval["class"], "first": float(value_a), "second": float(value_b),
-            "difference": interval["value"], "low": interval["low"], "high": interval["high"],
-            "p": bootstrap_p(draw_b - draw_a) if known else np.nan, "exact_p": np.nan, "exact_test": "",
+            "difference": difference, "low": interval["low"], "high": interval["high"],
+            "p": bootstrap_p(drawn, patients=effective_clusters(difference, left)) if known else np.nan,
+            "exact_p": np.nan, "exact_test": "",
         })  # fmt: skip
     return rows
 

@@ -14,9 +14,10 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.curves import curve_reasons
-from her2core.evidence.intervals import clusters, interval_row, resampled_counts
-from her2core.evidence.ordinal import as_table, refuse_empty, stated
-from her2core.evidence.predictions import Predictions
+from her2core.evidence.intervals import interval_row
+from her2core.evidence.ordinal import as_table, stated
+from her2core.evidence.predictions import Predictions, refuse_empty
+from her2core.evidence.resampling import clusters, left_out_counts, resampled_counts
 
 #: 0.01 to 0.99.
 THRESHOLDS = tuple(i / 100 for i in range(1, 100))
@@ -58,10 +59,11 @@ def decision_curve(
     cells = reached * 2 + (predictions.labels == position)
     kinds = 2 * (len(t) + 1)
     counts = resampled_counts(group, cells=cells, kinds=kinds, resamples=resamples, seed=seed)
-    value, drawn = _benefits(np.bincount(cells, minlength=kinds), t), _benefits(counts, t)
+    left = left_out_counts(group, cells=cells, kinds=kinds)
+    value, drawn, left = (_benefits(c, t) for c in (np.bincount(cells, minlength=kinds), counts, left))
     always = curve_reasons(predictions).get(of, "")
     rows = [
-        stated(interval_row("net_benefit", of, value[s][i], drawn[s][..., i], level), "", always)
+        stated(interval_row("net_benefit", of, value[s][i], drawn[s][..., i], level, left[s][..., i]), "", always)
         | {"strategy": s, "threshold": t[i]}
         for s in STRATEGIES
         for i in range(len(t))

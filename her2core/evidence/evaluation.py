@@ -12,9 +12,12 @@ from her2core.data.files import read_table, write_via_temporary
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.calibration import expected_calibration_error
+from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_folder
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import confusion
+from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.labels import SCHEMES
 from her2core.runs.folder import Run, open_run
 
 UNITS = ("patch", "slide", "patient")
@@ -51,15 +54,26 @@ def evaluate(
     rule: str | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    whole: bool = False,
 ) -> Evaluation:
     """The evidence for one part of a run, of a predictions file, or of Predictions already read.
+
+    ``whole`` adds the rows of ``ordinal.ordinal_table`` (kappa, Matthews, NPV, average precision, loss), which take
+    long for a million rows; a run's own tables always have them. Kappa weighs by the order of the classes: for a run
+    whose label scheme declares none it is not given, and its note says so.
 
     Probabilities of a run are calibrated with its stored temperature. Slides and patients are judged by ``rule`` (see
     evidence.rules); None: by the one chosen on the validation part, which ``units`` names with the reason. Units that
     cannot be assessed (ids unknown, a patient with several labels) are named with the reason in ``units``, never left
     out silently.
     """
-    predictions, warnings = _read(source)
+    return _evaluate(*_read(source), part=part, rule=rule, resamples=resamples, seed=seed, whole=whole)
+
+
+def _evaluate(
+    predictions: Predictions, warnings: tuple[str, ...], no_order: str, *, part: str = "test", rule: str | None = None,
+    resamples: int = 2000, seed: int = 0, whole: bool,
+) -> Evaluation:  # fmt: skip
     chosen = predictions.part(part)
     if not len(chosen):
         raise EvaluationError(
@@ -80,6 +94,8 @@ def evaluate(
         units.append({"unit": unit, "assessed": True, "n": len(at_unit), "ece": ece, "reason": "", "rule": by,
                       "rule_reason": why})  # fmt: skip
         metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
+        if whole:
+            metrics.append(_without_order(ordinal_table(at_unit, resamples=resamples, seed=seed), no_order))
         tables.append(_confusion_table(at_unit))
     return Evaluation(
         pd.concat(metrics, ignore_index=True),
@@ -90,30 +106,53 @@ def evaluate(
 
 
 def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation:
-    """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``."""
+    """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``.
+
+    Beside TABLES these are those of ``evidence.dossier`` (calibration, reliability, risk_coverage, referral, decisions,
+    operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
+    before all of it is known.
+    """
     frame, _ = read_table(folder / "predictions.parquet")
     predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
-    evaluation = evaluate(predictions)
-    for name in TABLES:
-        table: pd.DataFrame = getattr(evaluation, name)
+    evaluation = _evaluate(predictions, tuple(warnings), _no_order(card), whole=True)
+    exhibits = all_exhibits(dossier_of_folder(folder, card))
+    tables = {name: getattr(evaluation, name) for name in TABLES}
+    tables |= {name: exhibit.frame for name, exhibit in exhibits.items()} | {"missing": all_missing(exhibits)}
+    for name, table in tables.items():
         write_via_temporary(
             folder / "evaluation" / f"{name}.csv",
             lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"),
         )
-    return Evaluation(evaluation.metrics, evaluation.confusion, evaluation.units, tuple(warnings))
+    return evaluation
 
 
-def _read(source) -> tuple[Predictions, tuple[str, ...]]:
+def _read(source) -> tuple[Predictions, tuple[str, ...], str]:
+    """Predictions, warnings, and why their classes have no order ("" where they have one or nobody knows)."""
     if isinstance(source, Predictions):
-        return source, source.notes
+        return source, source.notes, ""
     if not isinstance(source, Run) and Path(source).is_dir():
         source = open_run(source)
     if isinstance(source, Run):
-        return (
-            read_predictions(source.predictions, classes=source.classes, temperature=source.card["temperature"]),
-            source.warnings,
+        predictions = read_predictions(
+            source.predictions, classes=source.classes, temperature=source.card["temperature"]
         )
-    return read_predictions(read_table(Path(source))[0]), ()
+        return predictions, source.warnings, _no_order(source.card)
+    return read_predictions(read_table(Path(source))[0]), (), ""
+
+
+def _no_order(card: dict) -> str:
+    name = card.get("scheme", {}).get("name")
+    ordered = name is None or name in SCHEMES
+    return "" if ordered else f"not given: the label scheme {name} declares no order of its classes"
+
+
+def _without_order(table: pd.DataFrame, reason: str) -> pd.DataFrame:
+    if not reason:
+        return table
+    rows = table["metric"] == "quadratic_kappa"
+    table.loc[rows, ["value", "low", "high"]] = float("nan")
+    table.loc[rows, "note"] = reason
+    return table
 
 
 def _confusion_table(predictions: Predictions) -> pd.DataFrame:

@@ -16,12 +16,21 @@ from her2core.data.manifest import UNKNOWN
 from her2core.data.spreadsheet import spreadsheet_safe
 from her2core.errors import EvaluationError
 from her2core.evidence.calibration import probabilities
-from her2core.evidence.foreign_columns import ROLES, ColumnMap, cell_text, guess_columns, nearly, suggest_labels
+from her2core.evidence.foreign_columns import (
+    ROLES,
+    ColumnMap,
+    cell_text,
+    guess_columns,
+    label_values,
+    nearly,
+    suggest_labels,
+)
 from her2core.evidence.foreign_file import read_predictions_bytes
 from her2core.evidence.foreign_text import shown
 from her2core.evidence.predictions import Predictions, id_table
 
-__all__ = ["IDS", "ColumnMap", "adopt", "guess_columns", "read_predictions_bytes", "spreadsheet_safe", "suggest_labels"]
+__all__ = ["IDS", "ColumnMap", "adopt", "guess_columns", "label_values", "read_predictions_bytes", "spreadsheet_safe",
+           "suggest_labels"]  # fmt: skip
 
 #: The columns a table may have or not: fields of ColumnMap.
 IDS = ROLES[1:]
@@ -50,14 +59,18 @@ def adopt(
     """
     if frame.empty:
         raise _error("at least one prediction", "an empty table", "Check the file.")
-    names = [str(c) for c in classes] if classes is not None else list(columns.scores)
+    names = [str(c) for c in classes] if classes is not None else [*filter(None, [columns.rest]), *columns.scores]
     _check_classes(names, columns)
     table = _Table(frame)
-    chosen = [("label", columns.label), *((f"probability of {shown(c)}", columns.scores[c]) for c in names)]
+    scored = [c for c in names if c in columns.scores]
+    chosen = [("label", columns.label), *((f"probability of {shown(c)}", columns.scores[c]) for c in scored)]
     chosen += [(role, getattr(columns, role)) for role in IDS if getattr(columns, role) is not None]
     table.check(chosen)
-    values = np.stack([_numbers(table.column(columns.scores[c]), columns.scores[c]) for c in names], axis=1)
-    probs, notes = _probabilities(values, [columns.scores[c] for c in names], kind)
+    values = np.stack([_numbers(table.column(columns.scores[c]), columns.scores[c]) for c in scored], axis=1)
+    if columns.rest is None:
+        probs, notes = _probabilities(values, [columns.scores[c] for c in names], kind)
+    else:
+        probs, notes = _with_rest(values[:, 0], names, columns, kind)
     labels, said = _labels(table.column(columns.label), columns, names)
     notes += said
     ids = {}
@@ -106,7 +119,10 @@ def _check_classes(names: list[str], columns: ColumnMap) -> None:
         got = f"only {shown(names[0])!r}" if names else "none"
         raise _error("a probability column for each of at least two classes", got,
                      "Add the others (for two classes: one minus this one).")  # fmt: skip
-    missing = [c for c in names if c not in columns.scores]
+    if columns.rest is not None and (len(columns.scores) != 1 or columns.rest in columns.scores or len(names) != 2):
+        raise _error("one score and one class without any", f"{len(columns.scores)} scores", "Choose a column for "
+                     "each class, or leave out the class that is the rest.")  # fmt: skip
+    missing = [c for c in names if c not in columns.scores and c != columns.rest]
     if missing or len(set(names)) < len(columns.scores) or len(set(names)) < len(names):
         got = f"no column for {shown(missing[0])!r}" if missing else ", ".join(shown(c, 30) for c in names[:12])
         raise _error("every class once, each with its column", got, "Choose the same classes in both places.")
@@ -170,6 +186,18 @@ def _probabilities(values: np.ndarray, columns: list[str], kind: str) -> tuple[n
         raise _error("probabilities that sum to one", f"{got.format(sums[row])} ({_rows(off.sum())} off)", fix,
                      f"{_WHERE}, row {row + 1}")  # fmt: skip
     return values, []
+
+
+def _with_rest(score: np.ndarray, names: list[str], columns: ColumnMap, kind: str) -> tuple[np.ndarray, list[str]]:
+    """Two classes, of which one has a score float (N,): the other gets what is left."""
+    (name, column), place = next(iter(columns.scores.items())), names.index(columns.rest)
+    logits = kind == "logits" or (kind == "auto" and "logit" in column.lower())
+    other = np.zeros_like(score) if logits else 1 - score
+    values = np.stack([other, score] if place == 0 else [score, other], axis=1)
+    titles = [column, column]
+    titles[place] = f"one minus {column}"
+    probs, notes = _probabilities(values, titles, "logits" if logits else kind if kind == "auto" else "probabilities")
+    return probs, [*notes, f"the table scores {shown(name)} alone; {shown(columns.rest)} got what is left to one"]
 
 
 def _labels(column: pd.Series, columns: ColumnMap, classes: list[str]) -> tuple[np.ndarray, list[str]]:

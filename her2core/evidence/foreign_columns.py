@@ -30,14 +30,18 @@ _BEFORE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _AFTER = re.compile(rf"(?P<name>.+?)[\s_.:-]+(?P<family>{_AFFIX})", re.IGNORECASE | re.DOTALL)
+#: The only score of a table of two classes (no "pred": that may be an answer), and the class that it is of.
+_SCORE = ("score", "yscore", "prob", "yprob", "proba", "yproba", "probability", "p", "ppos", "predictedprobability",
+          "confidence", "logit", "ylogit")  # fmt: skip
+_FOUND = ("1", "positive", "pos", "true", "yes", "her2positive", "her2pos", "case", "high")
 _FILLER = re.compile(r"(?:class|of|for|label)[\s_.:-]+(?=.)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ColumnMap:
     """Names of columns. ``scores`` gives for each class, in their order, the column of its probability or logit;
-    ``labels`` which class a spelling in the label column means where it is not the class's own name. None: there is no
-    such column."""
+    ``labels`` which class a spelling in the label column means where it is not the class's own name; ``rest``, where
+    there is one score only, the class that has none: it gets one minus the other's. None: there is no such column."""
 
     label: str | None = None
     scores: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +51,7 @@ class ColumnMap:
     site: str | None = None
     split: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    rest: str | None = None
 
 
 def guess_columns(frame: pd.DataFrame) -> ColumnMap:
@@ -76,7 +81,29 @@ def guess_columns(frame: pd.DataFrame) -> ColumnMap:
     short = {_FILLER.sub("", of, count=1) if _FILLER.match(of) else of: column for of, column in scores.items()}
     if len(short) == len(scores) and len(truths & set(short)) >= len(truths & set(scores)):
         scores = short
+    if not scores and len(truths) == 2:
+        alone = _single_score(frame, names, taken, families, truths)
+        if alone is not None:
+            return ColumnMap(scores={alone[0]: alone[1]}, rest=next(t for t in truths if t != alone[0]), **roles)
     return ColumnMap(scores=scores, **roles)
+
+
+def _single_score(frame, names, taken, families, truths) -> tuple[str, str] | None:
+    """Of two classes one has a score: that class and its column. A score named after neither class is that of the one
+    that is found, as everywhere: positive, 1, yes ..."""
+    if sum(bool(_BEFORE.fullmatch(n.strip()) or _AFTER.fullmatch(n.strip())) for n in names if n not in taken) > 1:
+        return None  # the other one may be there and unreadable
+    for of, column in ((of, c) for scores in families.values() for of, c in scores.items()):
+        if (bare := _FILLER.sub("", of, count=1)) in truths:
+            return bare, column
+    found = next((t for t in sorted(truths) if _squash(t) in _FOUND or t.strip() == "her2+"), None)
+    held = [n for i, n in enumerate(names) if n not in taken and _numeric(frame.iloc[:, i]) and _squash(n) in _SCORE]
+    return (found, held[0]) if found is not None and len(held) == 1 else None
+
+
+def label_values(frame: pd.DataFrame, columns: ColumnMap) -> list[str]:
+    """The different cells of the label column as text, in order; empty without such a column."""
+    return sorted(_values(frame, [str(c) for c in frame.columns], columns.label))
 
 
 def suggest_labels(frame: pd.DataFrame, columns: ColumnMap) -> dict[str, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from her2core.errors import EvaluationError
 from her2core.evidence.curves import average_precision
-from her2core.evidence.intervals import Clusters, clusters, draws, interval_row, resampled_counts
+from her2core.evidence.intervals import interval_row
 from her2core.evidence.metrics import confusion
-from her2core.evidence.predictions import Predictions
+from her2core.evidence.predictions import Predictions, refuse_empty
+from her2core.evidence.resampling import Clusters, clusters, draws, holding, left_out, left_out_counts, resampled_counts
 
 #: Beyond so many clusters they are bundled at random, as for the AUROC.
 MAX_GROUPS = 2000
@@ -21,6 +21,7 @@ MAX_GROUPS = 2000
 MAX_WALKED = 400_000_000
 #: A probability of zero is taken as this, as scikit-learn does: its logarithm is not finite.
 SMALLEST = float(np.finfo(np.float64).eps)
+REFLECTED = "reflected"
 
 
 def quadratic_kappa(matrix: np.ndarray) -> np.ndarray:
@@ -75,20 +76,23 @@ def ordinal_table(
     group, k = clusters(predictions), len(predictions.classes)
     cells = predictions.labels * k + predictions.predicted
     counts = resampled_counts(group, cells=cells, kinds=k * k, resamples=resamples, seed=seed).reshape(-1, k, k)
+    left = left_out_counts(group, cells=cells, kinds=k * k).reshape(-1, k, k)
     matrix = confusion(predictions.labels, predicted=predictions.predicted, classes=k)
     order = f"classes in the order {', '.join(predictions.classes)}" if k > 2 else ""
     rows = [
-        stated(interval_row("quadratic_kappa", "", quadratic_kappa(matrix), quadratic_kappa(counts), level),
+        stated(interval_row("quadratic_kappa", "", quadratic_kappa(matrix), quadratic_kappa(counts), level,
+                            quadratic_kappa(left)),
                "cannot be computed: one class is all that is true and predicted", order),
-        stated(interval_row("matthews", "", matthews(matrix), matthews(counts), level),
+        stated(interval_row("matthews", "", matthews(matrix), matthews(counts), level, matthews(left)),
                "cannot be computed: only one class is true, or only one predicted"),
         _loss_row(predictions, group, resamples, seed, level),
     ]  # fmt: skip
-    npv, drawn = negative_predictive_value(matrix), negative_predictive_value(counts)
+    npv, drawn, without = (negative_predictive_value(c) for c in (matrix, counts, left))
     precision_rows = _precision_rows(predictions, group, resamples, seed, level)
     rows.append(precision_rows[0])
     for i, name in enumerate(predictions.classes):
-        rows.append(stated(interval_row("npv", name, npv[i], drawn[:, i], level),
+        held = holding(group, predictions.predicted != i)
+        rows.append(stated(interval_row("npv", name, npv[i], drawn[:, i], level, without[:, i], share_of=held),
                            f"cannot be computed: every {predictions.unit} is called {name}"))  # fmt: skip
     return as_table(rows + precision_rows[1:], predictions, group, level)
 
@@ -127,15 +131,16 @@ def affordable(resamples: int, rows: int) -> tuple[int, str]:
     return used, f"interval from {used} resamples" if used < resamples else ""
 
 
-def weighting(group: Clusters, *, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's group, int (N,), and how often a resample holds each group, float64 (resamples, G), read only.
+def weighting(group: Clusters, *, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each row's group, int (N,); how often a resample holds each group, float64 (resamples, G), read only; and the
+    same with one group after another left out, float64 (J, G).
 
     Groups are the clusters; beyond MAX_GROUPS bundles of whole clusters, so that the table stays small.
     """
     codes, count = group.codes, group.count
     if count > MAX_GROUPS:
         codes, count = np.random.default_rng(0).permutation(count)[codes] % MAX_GROUPS, MAX_GROUPS
-    return codes, draws(count, resamples, seed)
+    return codes, draws(count, resamples, seed), left_out(count)
 
 
 def stated(row: dict, reason: str, always: str = "") -> dict:
@@ -151,7 +156,8 @@ def reflected(row: dict, note: str = "") -> dict:
     """
     if np.isfinite(row["low"]):
         value, low, high = row["value"], row["low"], row["high"]
-        row = row | {"low": max(0.0, min(value, 2 * value - high)), "high": max(value, 2 * value - low)}
+        row = row | {"low": max(0.0, min(value, 2 * value - high)), "high": max(value, 2 * value - low),
+                     "interval": REFLECTED}  # fmt: skip
         note = "; ".join(filter(None, (note, "interval reflected about the value, as resampling enlarges it")))
     return stated(row, row["note"], note)
 
@@ -166,40 +172,35 @@ def as_table(rows: list[dict], predictions: Predictions, group: Clusters, level:
     return frame
 
 
-def refuse_empty(predictions: Predictions, where: str) -> None:
-    """Raises EvaluationError when there is no row."""
-    if not len(predictions):
-        raise EvaluationError(
-            expected="at least one prediction", got="none", where=where, fix="Choose a part that holds some."
-        )
-
-
 def _loss_row(predictions: Predictions, group: Clusters, resamples: int, seed: int, level: float) -> dict:
     true = predictions.probs[np.arange(len(predictions)), predictions.labels]
     loss = -np.log(np.clip(true, SMALLEST, 1))
-    codes, weights = weighting(group, resamples=resamples, seed=seed)
-    count = weights.shape[1]
-    drawn = (weights @ np.bincount(codes, loss, minlength=count)) / (weights @ np.bincount(codes, minlength=count))
-    row = interval_row("negative_log_likelihood", "", loss.mean(), drawn, level)
+    codes, *weightings = weighting(group, resamples=resamples, seed=seed)
+    count = weightings[0].shape[1]
+    sums, sizes = np.bincount(codes, loss, minlength=count), np.bincount(codes, minlength=count)
+    drawn, left = ((weights @ sums) / (weights @ sizes) for weights in weightings)
+    row = interval_row("negative_log_likelihood", "", loss.mean(), drawn, level, left)
     zero = int((true < SMALLEST).sum())
     return stated(row, "", f"{zero} with probability 0 of the truth, taken as {SMALLEST:.1g}" if zero else "")
 
 
 def _precision_rows(predictions: Predictions, group: Clusters, resamples: int, seed: int, level: float) -> list[dict]:
     used, fewer = affordable(resamples, len(predictions))
-    codes, weights = weighting(group, resamples=used, seed=seed)
+    codes, weights, without = weighting(group, resamples=used, seed=seed)
     table = average_precision(predictions)
-    drawn = np.full((used, len(table)), np.nan)
+    both = np.full((used + len(without), len(table)), np.nan)
     for i, row in table.iterrows():
         if np.isfinite(row["average_precision"]):
-            drawn[:, i] = average_precision_draws(
-                predictions.probs[:, i], positive=predictions.labels == i, codes=codes, weights=weights
-            )
+            both[:, i] = average_precision_draws(
+                predictions.probs[:, i], positive=predictions.labels == i, codes=codes,
+                weights=np.concatenate([weights, without]),
+            )  # fmt: skip
+    drawn, left = both[:used], both[used:]
     values, name = table["average_precision"].to_numpy(), "average_precision"
-    rows = [stated(interval_row(f"macro_{name}", "", values.mean(), drawn.mean(axis=1), level),
+    rows = [stated(interval_row(f"macro_{name}", "", values.mean(), drawn.mean(axis=1), level, left.mean(axis=1)),
                    f"cannot be computed: {'; '.join(filter(None, table['reason']))}", fewer)]  # fmt: skip
     return rows + [
-        stated(interval_row(name, row["class"], values[i], drawn[:, i], level),
+        stated(interval_row(name, row["class"], values[i], drawn[:, i], level, left[:, i]),
                f"cannot be computed: {row['reason']}", fewer)
         for i, row in table.iterrows()
     ]  # fmt: skip

@@ -7,6 +7,7 @@ patients (evidence.compare) stands alone.
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri, stdtr
 from scipy.stats import binomtest, norm, rankdata
 
 
@@ -43,14 +44,18 @@ def delong(positive: np.ndarray, *, first: np.ndarray, second: np.ndarray) -> tu
     return error, float(2 * norm.sf(abs(difference) / error))
 
 
-def bootstrap_p(differences: np.ndarray) -> float:
+def bootstrap_p(differences: np.ndarray, *, patients: float = np.inf) -> float:
     """Two-sided p that there is no difference, from a paired bootstrap's differences float (B,): twice the smaller
     share on one side of zero, counting the estimate itself as one draw (Davison & Hinkley 1997, ISBN 0-521-57471-4),
-    so never zero. NaN where no draw is finite."""
+    so never zero. With so few ``patients`` that carry the difference, larger as the interval is wider
+    (``intervals.expanded_tail``): below 0.05 where its 95 % leave zero out. NaN where no draw is finite."""
     d = differences[np.isfinite(differences)]
     if not len(d):
         return float("nan")
-    return float(min(1.0, 2 * (min(np.sum(d <= 0), np.sum(d >= 0)) + 1) / (len(d) + 1)))
+    p = float(min(1.0, 2 * (min(np.sum(d <= 0), np.sum(d >= 0)) + 1) / (len(d) + 1)))
+    if np.isinf(patients):
+        return p
+    return float(2 * stdtr(patients - 1, ndtri(p / 2) / np.sqrt(patients / (patients - 1))))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -125,3 +125,11 @@ def _refuse_row(bad: np.ndarray, frame: pd.DataFrame, expected: str) -> None:
             expected=expected, got=f"{int(bad.sum())} rows without, the first: {frame.iloc[row].to_dict()}"[:300],
             where=f"predictions, row {row + 1}", fix="Correct or drop these rows.",
         )  # fmt: skip
+
+
+def refuse_empty(predictions: Predictions, where: str) -> None:
+    """Raises EvaluationError when there is no row."""
+    if not len(predictions):
+        raise EvaluationError(
+            expected="at least one prediction", got="none", where=where, fix="Choose a part that holds some."
+        )

@@ -12,9 +12,10 @@ from scipy.special import expit
 
 from her2core.errors import EvaluationError
 from her2core.evidence.curves import curve_reasons
-from her2core.evidence.intervals import clusters, interval_row
-from her2core.evidence.ordinal import as_table, reflected, refuse_empty, stated, weighting
-from her2core.evidence.predictions import Predictions
+from her2core.evidence.intervals import interval_row
+from her2core.evidence.ordinal import as_table, reflected, stated, weighting
+from her2core.evidence.predictions import Predictions, refuse_empty
+from her2core.evidence.resampling import clusters, holding
 
 PARTS = ("brier", "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
@@ -55,18 +56,21 @@ def reliability_table(
     """
     refuse_empty(predictions, "calibration")
     group = clusters(predictions)
-    codes, weights = weighting(group, resamples=resamples, seed=seed)
+    codes, *weightings = weighting(group, resamples=resamples, seed=seed)
     rows = []
     for name, said, so in _questions(predictions):
         where, note = equal_mass_bins(said, bins)
-        total, drawn = _sums(said, so, where, codes, weights)
-        shares = np.divide(drawn[..., 2], drawn[..., 0], out=np.full(drawn.shape[:-1], np.nan), where=drawn[..., 0] > 0)
+        total, *sums = _sums(said, so, where, codes, weightings)
+        shares, left = (
+            np.divide(s[..., 2], s[..., 0], out=np.full(s.shape[:-1], np.nan), where=s[..., 0] > 0) for s in sums
+        )
         for b, (n, sum_said, sum_so, *_) in enumerate(total):
-            row = interval_row("observed_share", name, sum_so / n, shares[:, b], level)
+            held = holding(group, where == b)
+            row = interval_row("observed_share", name, sum_so / n, shares[:, b], level, left[:, b], share_of=held)
             if not np.isfinite(row["low"]):
                 row["note"] = "no interval: too few resamples reach this bin"
             elif sum_so in (0, n):
-                row["note"] = "all or none: resampling cannot show how far off this may be"
+                row["note"] = f"all or none: the bound is the exact one of {held} {group.unit} answers"
             here = said[where == b]
             rows.append(stated(row, "", note) | {"bin": b, "lowest": here.min(), "highest": here.max(),
                                                  "mean_probability": sum_said / n, "n": n})  # fmt: skip
@@ -100,23 +104,24 @@ def calibration_table(
     """
     refuse_empty(predictions, "calibration")
     group = clusters(predictions)
-    codes, weights = weighting(group, resamples=resamples, seed=seed)
+    codes, *weightings = weighting(group, resamples=resamples, seed=seed)
     (_, top, right), *by_class = _questions(predictions)
     width = np.clip(np.ceil(top * _WIDTH_BINS).astype(int) - 1, 0, _WIDTH_BINS - 1), f"{_WIDTH_BINS} bins"
     rows, found = [], []
     for metric, (where, note) in (("ece_equal_mass", equal_mass_bins(top, bins)), ("ece_equal_width", width)):
-        value, drawn = (_parts(sums) for sums in _sums(top, right, where, codes, weights))
-        rows.append(_row(metric, "", value, drawn, level, note))
+        rows.append(_row(metric, "", [_parts(s) for s in _sums(top, right, where, codes, weightings)], level, note))
     for name, said, so in by_class:
         where, note = equal_mass_bins(said, bins)
-        found.append((name, *(_parts(sums) for sums in _sums(said, so, where, codes, weights)), note))
-    values, draws = ({part: [f[i][part] for f in found] for part in ("ece", *PARTS)} for i in (1, 2))
-    together = {part: np.mean if part == "ece" else np.sum for part in values}
-    whole = [{part: together[part](of[part], axis=0) for part in of} for of in (values, draws)]
-    for part in values:
+        found.append((name, [_parts(sums) for sums in _sums(said, so, where, codes, weightings)], note))
+    whole = [
+        {part: (np.mean if part == "ece" else np.sum)([of[i][part] for _, of, _ in found], axis=0)
+         for part in ("ece", *PARTS)}
+        for i in range(3)
+    ]  # fmt: skip
+    for part in ("ece", *PARTS):
         metric = part.replace("ece", "classwise_ece")
-        rows += [_row(metric, name, v, d, level, note, part) for name, v, d, note in [("", *whole, ""), *found]]
-    reasons, used = curve_reasons(predictions), weights[:SLOPE_RESAMPLES]
+        rows += [_row(metric, name, of, level, note, part) for name, of, note in [("", whole, ""), *found]]
+    reasons, used = curve_reasons(predictions), (weightings[0][:SLOPE_RESAMPLES], weightings[1])
     for name, said, so in by_class:
         rows += _recalibration_rows(name, said, so, codes, used, level, reasons.get(name, ""), resamples)
     return as_table(rows, predictions, group, level)
@@ -184,7 +189,7 @@ def _newton(z: np.ndarray, up: np.ndarray, down: np.ndarray, *, fixed: bool) -> 
     return at
 
 
-def _recalibration_rows(name, said, so, codes, weights, level, reason: str, asked: int) -> list[dict]:
+def _recalibration_rows(name, said, so, codes, weightings, level, reason: str, asked: int) -> list[dict]:
     clipped = np.clip(said, _EDGE, 1 - _EDGE)
     log_odds = np.log(clipped) - np.log1p(-clipped)
     steps, at = np.unique(log_odds, return_inverse=True)
@@ -193,14 +198,17 @@ def _recalibration_rows(name, said, so, codes, weights, level, reason: str, aske
     if len(steps) > _MAX_STEPS:
         _, at = np.unique(np.round(log_odds / _STEP), return_inverse=True)
         steps = np.bincount(at, log_odds) / np.bincount(at)
-    cells, shape = codes * len(steps) + at, (weights.shape[1], len(steps))
+    cells, shape = codes * len(steps) + at, (weightings[0].shape[1], len(steps))
     up, down = (np.bincount(cells, v, minlength=shape[0] * shape[1]).reshape(shape) for v in (so, 1 - so))
-    drawn = recalibrate(steps, up=weights @ up, down=weights @ down)
+    drawn, left = (recalibrate(steps, up=weights @ up, down=weights @ down) for weights in weightings)
     reason = reason or ("every probability is the same" if len(steps) == 1 else "no overlap of the class and the rest")
     moved = int((clipped != said).sum())
-    fewer = [f"interval from {len(weights)} resamples"] * (len(weights) < asked)
+    used = len(weightings[0])
+    fewer = [f"interval from {used} resamples"] * (used < asked)
     note = "; ".join([f"{moved} probabilities moved off 0 or 1"] * (moved > 0) + fewer)
-    rows = [interval_row(m, name, v, d, level) for m, v, d in zip(RECALIBRATION, values, drawn, strict=True)]
+    rows = [
+        interval_row(m, name, v, d, level, o) for m, v, d, o in zip(RECALIBRATION, values, drawn, left, strict=True)
+    ]
     for row in rows:
         row["note"] = row["note"] and "no interval: too many resamples have no finite answer"
     return [stated(row, f"cannot be computed: {reason}", note) for row in rows]
@@ -213,13 +221,14 @@ def _questions(predictions: Predictions):
         yield name, predictions.probs[:, i], (predictions.labels == i).astype(np.float64)
 
 
-def _sums(said, so, where, codes, weights) -> tuple[np.ndarray, np.ndarray]:
-    """(bins, 5) and (B, bins, 5): rows, sum of said, of so, of said squared, of said times so, whole and resampled."""
-    bins, groups = int(where.max()) + 1, weights.shape[1]
+def _sums(said, so, where, codes, weightings) -> list[np.ndarray]:
+    """(bins, 5), then (B, bins, 5) for each weighting (B, G) of groups: rows, sum of said, of so, of said squared, of
+    said times so."""
+    bins, groups = int(where.max()) + 1, weightings[0].shape[1]
     cells = codes * bins + where
     sums = [np.bincount(cells, v, minlength=groups * bins) for v in (np.ones(len(said)), said, so, said**2, said * so)]
     table = np.stack(sums, axis=-1).reshape(groups, bins * 5)
-    return table.sum(0).reshape(bins, 5), (weights @ table).reshape(-1, bins, 5)
+    return [table.sum(0).reshape(bins, 5), *((weights @ table).reshape(-1, bins, 5) for weights in weightings)]
 
 
 def _parts(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -238,12 +247,14 @@ def _parts(sums: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _row(metric: str, name: str, value: dict, drawn: dict, level: float, note: str, part: str = "ece") -> dict:
-    """One row of ``_parts``: an error is 0 exactly where the reliability of its bins is, so both reach 0 together."""
-    row = interval_row(metric, name, value[part], drawn[part], level)
+def _row(metric: str, name: str, parts: list[dict], level: float, note: str, part: str = "ece") -> dict:
+    """One row of ``_parts`` as they are, resampled and left out: an error is 0 exactly where the reliability of its
+    bins is, so both reach 0 together."""
+    value, drawn, left = parts
+    row = interval_row(metric, name, value[part], drawn[part], level, left[part])
     if part not in _ENLARGED:
         return stated(row, "", note if part == "brier_within_bins" else "")
     row, off = reflected(row, note), "brier_reliability"
-    if part == "ece" and reflected(interval_row("", "", value[off], drawn[off], level))["low"] == 0:
+    if part == "ece" and reflected(interval_row("", "", value[off], drawn[off], level, left[off]))["low"] == 0:
         row["low"] = 0.0
     return row

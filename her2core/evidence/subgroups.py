@@ -7,8 +7,7 @@ import pandas as pd
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import metric_table
-from her2core.evidence.ordinal import refuse_empty
-from her2core.evidence.predictions import Predictions
+from her2core.evidence.predictions import Predictions, refuse_empty
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall")
 #: Patients below which a group's figures are marked as too few.

@@ -36,7 +36,7 @@ def decision_figure(table: pd.DataFrame) -> go.Figure:
             x=rows["threshold"], y=rows["value"], mode="lines", name=shown, line=line,
             hovertemplate=f"{shown} at %{{x:.0%}}: net benefit %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
-    top = max(0.05, table["value"].max(), network["high"].max())
+    top = max(0.05, network["value"].max(), network["high"].max())
     name = escape(str(table["class"].iloc[0]), quote=False)
     figure.update_xaxes(
         title=f"probability from which {name} is called", range=[0, 1], tickformat=".0%", gridcolor=_GRID

@@ -72,16 +72,18 @@ with st.container(horizontal=True):
              name="overlay-research-use-only.png", mime="image/png")  # fmt: skip
     report_downloads(case_of(run, mapping, choice, synthetic=view.synthetic))
 
+answers = [answer]
 if len(view.patches) > 1:
-    st.header("All patches")
     answers = remember(
         ("all", model.model_id, view.key),
         lambda: model.predict([p.image for p in view.patches], names=[p.name for p in view.patches]),
     )
-    table = answer_table(answers)
+table = answer_table(answers)
+if len(view.patches) > 1:
+    st.header("All patches")
     st.dataframe(
         table, hide_index=True, width="stretch", alt="Answers for all patches in view",
         column_config={c: st.column_config.NumberColumn(format="percent") for c in answer.classes},
     )  # fmt: skip
-    download_table("Table (CSV)", table, "predictions")
+download_table("Table (CSV)", table, "predictions")
 st.caption(NOTICE)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from dashboard.choice import put_in_use
+from dashboard.columns import choose_columns
 from dashboard.navigation import PAGES
 from dashboard.parts import NOTICE, heading, units_of
 from dashboard.review import bring, brought_along
@@ -14,7 +13,7 @@ from dashboard.state import forget, remember
 from dashboard.uploads import safe_name
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
-from her2core.evidence.foreign import ColumnMap, adopt, guess_columns, read_predictions_bytes, suggest_labels
+from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
 
 #: Largest table taken, in MiB.
 MAX_MB = 200
@@ -56,49 +55,15 @@ except Her2Error as refused:
 st.header("Which column is what")
 st.caption(f"{units_of(len(frame), 'row')}. The choices are a guess from the names: look at them before you go on.")
 st.dataframe(frame.head(5), hide_index=True, width="stretch", alt="The first five rows of your table")
-names = [str(c) for c in frame.columns]
-key = f"column-{file.file_id}"
-
-
-def column_for(label: str, guessed: str | None, where) -> str | None:
-    """A choice of one column, or none."""
-    index = names.index(guessed) if guessed in names else None
-    return where.selectbox(label, names, index=index, key=f"{key}-{label}", placeholder="none")
-
-
-left, middle, right = st.columns(3)
-truth = column_for("True class", guess.label, left)
-patient = column_for("Patient", guess.patient_id, middle)
-slide = column_for("Slide", guess.slide_id, right)
-patch = column_for("Patch", guess.patch_id, left)
-site = column_for("Site", guess.site, middle)
-split = column_for("Part of the split (only test rows are judged)", guess.split, right)
-scores = st.multiselect("Probability of each class, in the order of the classes", names,
-                        default=list(guess.scores.values()), key=f"{key}-scores")  # fmt: skip
-guessed_class = {column: name for name, column in guess.scores.items()}
-called: dict[str, str] = {}
-for where, column in zip(st.columns(max(len(scores), 1)), scores, strict=False):
-    class_name = where.text_input(
-        f"Class of {plain(column)}", guessed_class.get(column, column), key=f"{key}-class-{column}"
-    )
-    called[class_name.strip()] = column
-kind = st.segmented_control("These columns hold", ["auto", "probabilities", "logits"], default="auto", required=True,
-                            key=f"{key}-kind")  # fmt: skip
-columns = ColumnMap(
-    label=truth, scores=called, patch_id=patch, patient_id=patient, slide_id=slide, site=site, split=split
-)
-spelt = suggest_labels(frame, columns) if truth else {}
-readings = ", ".join(f"{plain(repr(a))} as {plain(repr(b))}" for a, b in spelt.items())
-if spelt and st.checkbox(f"Read {readings}", key=f"{key}-spelling"):
-    columns = replace(columns, labels=spelt)
+chosen = choose_columns(frame, guess, key=f"column-{file.file_id}")
 
 if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
     try:
-        if len(called) < len(scores):
-            st.error("Two of the columns have the same class. Give each class its own name.")
+        if chosen.problem:
+            st.error(chosen.problem)
             st.stop()
         with st.spinner("Computing every metric with its interval ..."):
-            predictions = adopt(frame, columns, kind=kind)
+            predictions = adopt(frame, chosen.columns, kind=chosen.kind)
             del frame  # the table may be large, and all that is needed of it is in the predictions
             forget(("table", file.file_id))
             review = bring(name, predictions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.choice import opened_run
@@ -35,11 +36,15 @@ for finding in checks:
     show(
         f"**{plain(finding['code'])}**: "
         + sentence(f"expected {finding['expected']}, got {finding['got']}. {finding['fix']}")
+        + (f"\n\n{sentence(finding['why'])}" if finding.get("why") else "")
     )
     if finding["rows"]:
         with st.expander(f"{plain(finding['code'])}: {finding['count']:,} rows, the first {len(finding['rows'])}"):
             rows = dataset[dataset["patch_id"].isin(finding["rows"])]
             st.dataframe(rows, hide_index=True, width="stretch", alt=f"Rows of the finding {finding['code']}")
+            if finding.get("pairs"):
+                pairs = pd.DataFrame(finding["pairs"], columns=["patch", "found with"])
+                st.dataframe(pairs, hide_index=True, width="stretch", alt=f"Pairs of the finding {finding['code']}")
 
 st.header("Composition")
 left, right = st.columns(2)

@@ -1,0 +1,155 @@
+"""Do calibration, decisions, subgroups and leakage show the tables they claim to, of a run and of a file brought?"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from app_steps import PAGES, errors, figure, numbers, said, visit
+
+from dashboard.parts import interval, plain_interval
+from her2core.runs.provenance import provenance
+from her2core.study.leakage import LeakageConfig
+
+EXHIBITS = ("calibration", "decisions", "subgroups")
+
+
+def brought(rows: int = 240, *, patients: bool = True, validation: bool = True) -> bytes:
+    rng = np.random.default_rng(1)
+    label = np.arange(rows) // 6 % 2
+    p = np.clip(0.5 + (label - 0.5) * 0.6 + rng.normal(0, 0.25, rows), 0.01, 0.99)
+    table = pd.DataFrame({"label": np.where(label, "positive", "negative"), "prob_negative": 1 - p, "prob_positive": p})
+    if patients:
+        table.insert(0, "patient_id", [f"P{i // 6}" for i in range(rows)])
+        table["site"] = [f"site {i // 12 % 2}" for i in range(rows)]
+    if validation:
+        table["split"] = np.where(np.arange(rows) < rows // 2, "val", "test")
+    return table.to_csv(index=False).encode()
+
+
+def bring(data: bytes):
+    at = visit("your predictions")
+    at.file_uploader(key="table").set_value(("theirs.csv", data, "text/csv")).run()
+    next(b for b in at.main.button if b.label == "Show the evidence").click().run(timeout=120)
+    assert errors(at) == []
+    return at
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_calibration_is_that_of_the_runs_table(demo, tiny_run, unit):
+    at = visit("calibration", calibration_unit=unit)
+    assert errors(at) == []
+    rows = tiny_run.table("calibration").query("unit == @unit")
+    whole = rows[rows["class"].fillna("") == ""].set_index(["scores", "metric"])
+    shown = at.dataframe[0].value.set_index("figure")
+    assert shown.loc["Brier score (0 to 2)", "before"] == plain_interval(whole.loc[("uncalibrated", "brier")])
+    after = plain_interval(whole.loc[("calibrated", "ece_equal_mass")])
+    assert shown.loc["ECE of the top class, equal-mass bins", "after temperature scaling"] == after
+    bins = tiny_run.table("reliability").query("unit == @unit and `class`.isna() or unit == @unit and `class` == ''")
+    np.testing.assert_allclose(numbers(figure(at, 0)["data"][0]["y"]), bins["value"])
+
+
+def test_decisions_are_those_of_the_runs_tables(demo, tiny_run):
+    at = visit("decisions")
+    assert errors(at) == []
+    rows = tiny_run.table("referral").query("unit == 'patch'").set_index(["class", "metric"])
+    shown = at.dataframe[0].value.set_index("true class")
+    for name in tiny_run.classes:
+        assert shown.loc[name, "sent for IHC/ISH"] == interval(rows.loc[(name, "sent")])
+        assert shown.loc[name, "set holds the truth"] == interval(rows.loc[(name, "covered")])
+    curve = tiny_run.table("decisions").query("unit == 'patch' and strategy == 'network'")
+    lines = {line.get("name"): line for line in figure(at, 2)["data"]}
+    np.testing.assert_allclose(numbers(lines["network"]["y"]), curve["value"])
+    assert "send for IHC/ISH" in said(at.main.markdown)
+
+
+def test_subgroups_are_those_of_the_runs_table_with_a_warning_when_small(demo, tiny_run):
+    at = visit("subgroups", groups_by="site")
+    assert errors(at) == []
+    rows = tiny_run.table("subgroups").query("unit == 'patch' and by == 'site' and metric == 'accuracy'")
+    shown = at.dataframe[0].value.set_index("site")
+    for _, row in rows.iterrows():
+        assert shown.loc[row["group"], "Accuracy"] == interval(row)
+    assert "Too few patients to judge by" in said(at.main.warning)
+
+
+@pytest.mark.parametrize("page", EXHIBITS)
+def test_a_run_of_an_older_version_says_what_to_do(demo, page):
+    for table in ("calibration", "reliability", "referral", "risk_coverage", "decisions", "subgroups"):
+        (demo / "evaluation" / f"{table}.csv").unlink()
+    (sentence,) = errors(visit(page))
+    assert "her2 evaluate --save" in sentence
+
+
+def test_a_file_brought_has_the_same_pages(models):
+    at = bring(brought())
+    for page in EXHIBITS:
+        at.switch_page(PAGES[page]).run(timeout=120)
+        assert errors(at) == []
+        assert at.get("plotly_chart")
+    at.switch_page(PAGES["decisions"]).run()
+    assert "prediction sets come with a run" in said(at.main.info)
+
+
+def test_a_file_without_patients_or_validation_is_told_so(models):
+    at = bring(brought(patients=False, validation=False))
+    at.switch_page(PAGES["calibration"]).run()
+    assert errors(at) == []
+    assert "Intervals draw single rows" in said(at.main.warning)
+    at.switch_page(PAGES["decisions"]).run()
+    assert "expected a validation part to set a threshold on" in said(at.main.info)
+    at.switch_page(PAGES["subgroups"]).run()
+    assert "unknown in all" in said(at.main.info)
+
+
+def leakage(folder) -> None:
+    """The tables of a finished leakage study; their numbers are made up, the page only shows them."""
+    rows = [
+        {"unit": unit, "group": group, "metric": metric, "value": value, "low": value - 0.1, "high": value + 0.08,
+         "lowest": value - 0.02, "highest": value + 0.02, "seeds": 2, "patients": 30, "n": 400, "note": ""}
+        for unit in ("patch", "patient")
+        for group, value in (("patch_random", 0.9), ("patient", 0.6))
+        for metric in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+    ]  # fmt: skip
+    gaps = [{"unit": r["unit"], "group": "patch_random", "reference": "patient", "metric": r["metric"],
+             "difference": 0.3, "low": 0.2, "high": 0.4, "statement": "higher"}
+            for r in rows if r["group"] == "patient"]  # fmt: skip
+    study = LeakageConfig(title="A study", run={"name": "x", "manifest": "x"}, splits=("patch_random", "patient"))
+    folder.mkdir()
+    pd.DataFrame(rows).to_csv(folder / "leakage.csv", index=False)
+    pd.DataFrame(gaps).to_csv(folder / "gaps.csv", index=False)
+    facts = {"kind": "leakage", "study": study.model_dump(mode="json"), "scheme": {"meaning": "m"},
+             "network": {"name": "her2_resnet50"}, "data": {"facts": {"synthetic": True}},
+             "made": provenance()}  # fmt: skip
+    (folder / "study.json").write_text(json.dumps(facts))
+
+
+def test_the_leakage_page_shows_the_splits_side_by_side(models):
+    leakage(models / "leakage")
+    at = visit("leakage")
+    assert errors(at) == []
+    shown = at.dataframe[0].value
+    assert list(shown["split"]) == ["random patches", "by patient"]
+    assert shown["Accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
+    assert at.dataframe[1].value["less by patient"].iloc[0] == "+30.0% [+20.0%, +40.0%]"
+    assert "synthetic" in said(at.main.info)
+    at.selectbox(key="leakage_metric").set_value("macro_auroc").run()
+    assert errors(at) == []
+
+
+def test_without_a_study_the_page_says_how_to_make_one(models):
+    at = visit("leakage")
+    assert errors(at) == []
+    assert "her2 study leakage" in said(at.main.info)
+
+
+def test_a_broken_study_is_one_sentence(models):
+    leakage(models / "leakage")
+    leakage(models / "other")
+    (models / "leakage" / "gaps.csv").write_text("a,b\n1,2\n")
+    at = visit("leakage")
+    assert errors(at) == []
+    assert "her2 study leakage --table" in said(at.main.warning)
+    assert at.dataframe
