@@ -15,9 +15,10 @@ from her2core.runs.folder import STUDY
 
 #: What the page reads of each table of a leakage study.
 COLUMNS = {
-    "leakage": {"unit", "group", "metric", "value", "low", "high", "lowest", "highest", "seeds", "patients", "n"},
+    "leakage": {"unit", "group", "metric", "value", "low", "high", "lowest", "highest", "seeds", "resampled",
+                "clusters", "n"},
     "gaps": {"unit", "group", "reference", "metric", "difference", "low", "high", "statement"},
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.intervals import draws
+from her2core.evidence.intervals import effective_clusters, expanded_tail
 from her2core.evidence.metrics import confusion, from_confusion
 from her2core.evidence.predictions import read_predictions
+from her2core.evidence.resampling import draws, left_out
 from her2core.evidence.seeds import METRICS, seed_figures
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -46,16 +49,20 @@ def test_the_interval_is_that_of_a_loop_over_the_same_draws(unit):
     found = seed_figures({"a": first, "b": [run(2)]}, reference="b", unit=unit, resamples=150)
     names = [f"P{i:02d}" for i in range(30)]
     at_unit = [p if unit == "patch" else aggregate(p, unit) for p in first]
-    drawn = []
-    for weights in draws(30, 150, 0):
+
+    def figure(weights):
         values = []
         for p in at_unit:
             copies = np.repeat(np.arange(len(p)), [int(weights[names.index(w)]) for w in p.frame["patient_id"]])
             matrix = confusion(p.labels[copies], predicted=p.predicted[copies], classes=3)
             values.append(from_confusion(matrix)["balanced_accuracy"])
-        drawn.append(np.mean(values))
+        return np.mean(values)
+
     row = found.table[(found.table["group"] == "a") & (found.table["metric"] == "balanced_accuracy")].iloc[0]
-    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    left = np.array([figure(weights) for weights in left_out(30)])
+    tail = expanded_tail(0.95, effective_clusters(row["value"], left))
+    drawn = [figure(weights) for weights in draws(30, 150, 0)]
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
 
 
 def test_a_difference_is_paired_and_said_plainly():
@@ -64,9 +71,21 @@ def test_a_difference_is_paired_and_said_plainly():
     equal = found.differences[found.differences["group"] == "b"]
     assert (equal[["difference", "low", "high"]] == 0).all(axis=None)
     assert set(equal["statement"]) == {"no difference can be shown"}
+    assert (found.differences["p_holm"] >= found.differences["p"]).all()
     worse = found.differences[found.differences["group"] == "worse"]
     assert set(worse["statement"]) == {"lower"}
     assert (worse["high"] < 0).all()
+
+
+def test_without_patients_single_rows_are_drawn_and_every_row_says_so():
+    p = run(0)
+    unknown = replace(p, frame=p.frame.assign(patient_id="unknown"))
+    found = seed_figures({"a": [unknown], "b": [unknown]}, reference="a", resamples=200)
+    assert set(found.table["resampled"]) == {"patch"}
+    assert found.table["note"].str.contains("patients unknown; resamples single rows").all()
+    assert set(found.table["clusters"]) == {len(p)}
+    one = replace(p, frame=p.frame.assign(patient_id="P1"))
+    assert seed_figures({"a": [one]}, reference="a", resamples=200).table["note"].str.contains("only 1 patient;").all()
 
 
 @pytest.mark.parametrize(
@@ -74,8 +93,6 @@ def test_a_difference_is_paired_and_said_plainly():
     [
         ({"a": []}, "at least one run"),
         ({"b": [run(0)]}, "at least one run"),
-        ({"a": [read_predictions(pd.DataFrame({"label": ["x", "y"], "prob_x": [0.9, 0.1], "prob_y": [0.1, 0.9]}))]},
-         "known patient"),
         ({"a": [run(0)], "b": [read_predictions(pd.DataFrame(
             {"patient_id": ["1", "2"], "label": ["x", "y"], "prob_x": [0.9, 0.1], "prob_y": [0.1, 0.9]}))]},
          "same classes"),

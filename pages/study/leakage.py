@@ -44,8 +44,8 @@ figure(leakage_figure(rows), leakage_words(rows), key="leakage", table=rows)
 st.caption("Points: mean over the seeds, with a 95 % interval that draws patients. Ticks: lowest and highest seed.")
 shown = [
     {"split": NAMES.get(r["group"], r["group"]), METRICS[metric]: interval(r), "seeds": r["seeds"],
-     "lowest seed": f"{r['lowest']:.1%}", "highest seed": f"{r['highest']:.1%}", "patients": r["patients"],
-     f"{unit} rows a run": r["n"]}
+     "lowest seed": f"{r['lowest']:.1%}", "highest seed": f"{r['highest']:.1%}",
+     f"{r['resampled']}s drawn": r["clusters"], f"{unit} rows a run": r["n"]}
     for _, r in rows.iterrows()
 ]  # fmt: skip
 st.dataframe(shown, hide_index=True, width="stretch", alt=f"{METRICS[metric]} by {unit} under each split")
