@@ -1,4 +1,4 @@
-"""Which studies are there? Folders with a study.json in; their facts and tables, cached, out."""
+"""Which studies of several runs are there? Folders with a study.json in; their facts and tables, cached, out."""
 
 from __future__ import annotations
 
@@ -13,30 +13,52 @@ from dashboard import loaders
 from her2core.errors import Her2Error, StudyError
 from her2core.runs.folder import STUDY
 
-#: What the page reads of each table of a leakage study.
-COLUMNS = {
-    "leakage": {"unit", "group", "metric", "value", "low", "high", "lowest", "highest", "seeds", "resampled",
-                "clusters", "n"},
-    "gaps": {"unit", "group", "reference", "metric", "difference", "low", "high", "statement"},
+_FIGURES = {
+    "unit",
+    "group",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "lowest",
+    "highest",
+    "seeds",
+    "resampled",
+    "clusters",
+    "n",
+}
+_DIFFERENCES = {"unit", "group", "reference", "metric", "difference", "low", "high", "p_holm", "statement"}
+#: Kind of study -> its tables, figures and differences first, and what a page reads of each.
+KINDS = {
+    "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
+    "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES,
+                  "networks": {"network", "name", "init", "runs", "asked", "state", "reason", "parameters", "flops",
+                               "latency_ratio"}},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class LeakageStudy:
-    """``facts`` is study.json; ``figures`` and ``gaps`` as ``evidence.seeds.SeedFigures`` has them."""
+class Study:
+    """``facts`` is study.json; ``figures`` and ``differences`` as ``evidence.seeds.SeedFigures`` has them; ``networks``
+    one row a network, of a study of backbones."""
 
     path: Path
     facts: dict
     figures: pd.DataFrame
-    gaps: pd.DataFrame
+    differences: pd.DataFrame
+    networks: pd.DataFrame | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.facts['study']['title']} ({self.path.name})"
 
 
-def leakage_studies() -> tuple[list[LeakageStudy], list[str]]:
-    """Every finished leakage study below the roots of runs, and a sentence for each that cannot be read."""
+def studies(kind: str) -> tuple[list[Study], list[str]]:
+    """Every finished study of a kind of KINDS below the roots of runs, and a sentence for each that cannot be read."""
     found, problems = [], []
     for path in sorted(p for root in loaders.ROOTS for p in root.glob(f"*/{STUDY}")):
         try:
-            study = _read(str(path.parent), path.stat().st_mtime)
+            study = _read(str(path.parent), path.stat().st_mtime, kind)
         except Her2Error as refused:
             problems.append(str(refused))
             continue
@@ -45,18 +67,19 @@ def leakage_studies() -> tuple[list[LeakageStudy], list[str]]:
     return found, problems
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _read(folder: str, changed: float) -> LeakageStudy | None:
-    path = Path(folder)
+@st.cache_data(max_entries=16, show_spinner=False)
+def _read(folder: str, changed: float, kind: str) -> Study | None:
+    path, tables = Path(folder), KINDS[kind]
     try:
         facts = json.loads((path / STUDY).read_text(encoding="utf-8"))
-        if facts.get("kind") != "leakage":
+        if facts.get("kind") != kind:
             return None
-        tables = {name: pd.read_csv(path / f"{name}.csv") for name in COLUMNS}
-        whole = all(columns <= set(tables[name]) for name, columns in COLUMNS.items())
-        if not (whole and facts["study"]["title"] and facts["network"]["name"] and facts["scheme"]["meaning"]):
+        frames = [pd.read_csv(path / f"{name}.csv") for name in tables]
+        whole = all(columns <= set(frame) for frame, columns in zip(frames, tables.values(), strict=True))
+        if not (whole and facts["study"]["title"] and facts["study"]["seeds"] and facts["scheme"]["meaning"]):
             raise KeyError("columns")
+        facts["data"].get("facts")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise StudyError(expected="study.json, leakage.csv and gaps.csv of a leakage study", got="something else",
-                         where=folder, fix="Make them anew: her2 study leakage --table.") from None  # fmt: skip
-    return LeakageStudy(path, facts, tables["leakage"], tables["gaps"])
+        raise StudyError(expected=f"study.json and {', '.join(tables)} of a study", got="something else",
+                         where=folder, fix=f"Make them anew: her2 study {kind} --table.") from None  # fmt: skip
+    return Study(path, facts, *frames)

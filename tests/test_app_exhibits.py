@@ -115,7 +115,7 @@ def leakage(folder) -> None:
         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
     ]  # fmt: skip
     gaps = [{"unit": r["unit"], "group": "patch_random", "reference": "patient", "metric": r["metric"],
-             "difference": 0.3, "low": 0.2, "high": 0.4, "statement": "higher"}
+             "difference": 0.3, "low": 0.2, "high": 0.4, "p_holm": 0.01, "statement": "higher"}
             for r in rows if r["group"] == "patient"]  # fmt: skip
     study = LeakageConfig(title="A study", run={"name": "x", "manifest": "x"}, splits=("patch_random", "patient"))
     folder.mkdir()
@@ -154,3 +154,35 @@ def test_a_broken_study_is_one_sentence(models):
     assert errors(at) == []
     assert "her2 study leakage --table" in said(at.main.warning)
     assert at.dataframe
+
+
+def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
+    leakage(models / "study")
+    folder = models / "study"
+    for old, new, column in (("leakage", "backbones", "group"), ("gaps", "differences", "group")):
+        table = pd.read_csv(folder / f"{old}.csv")
+        table[column] = table[column].map({"patch_random": "resnet50", "patient": "her2-resnet50"})
+        table.assign(reference="her2-resnet50").to_csv(folder / f"{new}.csv", index=False)
+        (folder / f"{old}.csv").unlink()
+    networks = pd.DataFrame({
+        "network": ["her2-resnet50", "resnet50", "huge"], "name": ["her2_resnet50", "resnet50", "timm:huge"],
+        "init": "none", "runs": [2, 2, 0], "asked": 2, "state": ["finished", "finished", "failed"],
+        "reason": ["", "", "MemoryError: too large"], "parameters": [25e6, 23e6, None], "flops": [3e9, 2e9, None],
+        "latency_ratio": [1.2, 1.0, None],
+    })  # fmt: skip
+    networks.to_csv(folder / "networks.csv", index=False)
+    facts = json.loads((folder / "study.json").read_text())
+    facts |= {"kind": "backbones", "study": {**facts["study"], "reference": "her2-resnet50"}, "warnings": ["a warning"]}
+    (folder / "study.json").write_text(json.dumps(facts))
+    at = visit("backbones", unit="patch")
+    assert errors(at) == []
+    shown = next(d.value for d in at.dataframe if "so (Holm)" in d.value)
+    assert list(shown["network"]) == ["resnet50", "her2-resnet50"]
+    assert list(shown["so (Holm)"]) == ["higher", "reference"]
+    assert shown["less her2-resnet50"].iloc[0] == "+30.0% [+20.0%, +40.0%]"
+    lost = next(d.value for d in at.dataframe if "reason" in d.value)
+    assert list(lost["reason"]) == ["MemoryError: too large"]
+    assert "a warning" in said(at.main.warning)
+    at = visit("backbones", unit="slide")
+    assert errors(at) == []
+    assert "Not given by slide; shown by patch" in said(at.main.caption)

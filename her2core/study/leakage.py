@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.files import write_json, write_via_temporary
 from her2core.data.splits import Unit
@@ -22,6 +21,7 @@ from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.runs.folder import STUDY
 from her2core.runs.provenance import provenance
+from her2core.study.files import read_study
 from her2core.study.jobs import Job, finished, refuse_other_data
 from her2core.training.config import make_config
 
@@ -44,18 +44,7 @@ class LeakageConfig(BaseModel):
 
 def load_study(path: str | os.PathLike) -> LeakageConfig:
     """Read the study's YAML. Raises ConfigError that names the field."""
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        study = LeakageConfig.model_validate(content)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as unread:
-        raise ConfigError(expected="a YAML file", got=str(unread).splitlines()[0][:150], where=str(path),
-                          fix="See configs/study/leakage.yaml.") from None  # fmt: skip
-    except ValidationError as refused:
-        first = refused.errors()[0]
-        raise ConfigError(expected=first["msg"].lower(), got=repr(first.get("input"))[:80],
-                          where=f"{path}, {'.'.join(map(str, first['loc'])) or 'the whole'}",
-                          fix="See configs/study/leakage.yaml.") from None  # fmt: skip
+    study = read_study(path, LeakageConfig, example="configs/study/leakage.yaml")
     if REFERENCE not in study.splits or len(set(study.splits)) < 2:
         raise ConfigError(expected=f"at least two splits, {REFERENCE} among them", got=", ".join(study.splits),
                           where=f"{path}, splits", fix=f"The others are held against {REFERENCE}.")  # fmt: skip

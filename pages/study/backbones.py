@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard.backbone_study import show_study
 from dashboard.choice import opened_review
 from dashboard.comparison import comparable_runs, comparison, corrected_table, difference_table
 from dashboard.parts import NOTICE, download_table, figure
 from dashboard.review import unit_switch
+from dashboard.studies import studies
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
 from her2core.plots.trade import trade_figure, trade_words
@@ -69,6 +71,13 @@ else:
             download_table("All against one (CSV)", corrected, f"backbones-{unit}-corrected")
         except Her2Error as refused:
             st.error(sentence(refused))
+found, problems = studies("backbones")
+if found or problems:
+    st.header("Studies over several seeds")
+for problem in problems:
+    st.warning(sentence(problem))
+for study in found:
+    show_study(study, unit)
 if others:
     st.header("Not comparable with this run")
     st.dataframe(others, hide_index=True, width="stretch", alt="Runs that are not comparable, and why")

@@ -5,23 +5,23 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.parts import NOTICE, download_table, figure, heading, interval, units_of
-from dashboard.studies import leakage_studies
+from dashboard.studies import studies
 from dashboard.words import plain, sentence
-from her2core.plots.leakage import NAMES, leakage_figure, leakage_words
+from her2core.plots.seeds import SPLITS, seeds_figure, seeds_words
 
 METRICS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
            "macro_auroc": "AUROC, mean"}  # fmt: skip
 
 heading("Leakage", None, subject="One network, one budget, several ways to split")
-studies, problems = leakage_studies()
+found, problems = studies("leakage")
 for problem in problems:
     st.warning(sentence(problem))
-if not studies:
+if not found:
     st.info("No leakage study is finished. Make the cohort and run it: `her2 data demo --out data/leakage --patients "
             "100 --patches 20 --sites 5 --seed 11`, then `her2 study leakage`.")  # fmt: skip
     st.caption(NOTICE)
     st.stop()
-names = {f"{study.facts['study']['title']} ({study.path.name})": study for study in studies}
+names = {study.title: study for study in found}
 chosen = st.selectbox("Study", list(names), key="leakage_study") if len(names) > 1 else next(iter(names))
 study = names[chosen]
 facts = study.facts
@@ -40,10 +40,10 @@ units = list(dict.fromkeys(study.figures["unit"]))
 unit = left.segmented_control("Judged by", units, default=units[0], key="leakage_unit", required=True) or units[0]
 metric = right.selectbox("Figure", list(METRICS), format_func=METRICS.get, key="leakage_metric", bind="query-params")
 rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
-figure(leakage_figure(rows), leakage_words(rows), key="leakage", table=rows)
+figure(seeds_figure(rows), seeds_words(rows), key="leakage", table=rows)
 st.caption("Points: mean over the seeds, with a 95 % interval that draws patients. Ticks: lowest and highest seed.")
 shown = [
-    {"split": NAMES.get(r["group"], r["group"]), METRICS[metric]: interval(r), "seeds": r["seeds"],
+    {"split": SPLITS.get(r["group"], r["group"]), METRICS[metric]: interval(r), "seeds": r["seeds"],
      "lowest seed": f"{r['lowest']:.1%}", "highest seed": f"{r['highest']:.1%}",
      f"{r['resampled']}s drawn": r["clusters"], f"{unit} rows a run": r["n"]}
     for _, r in rows.iterrows()
@@ -53,12 +53,12 @@ st.dataframe(shown, hide_index=True, width="stretch", alt=f"{METRICS[metric]} by
 st.header("The gap")
 st.caption("What each split gains over the split by patient, the same patients drawn for both. An interval that holds "
            "zero: no difference can be shown.")  # fmt: skip
-gaps = study.gaps[(study.gaps["unit"] == unit) & (study.gaps["metric"] == metric)]
+gaps = study.differences[(study.differences["unit"] == unit) & (study.differences["metric"] == metric)]
 st.dataframe(
-    [{"split": NAMES.get(g.group, g.group), "less by patient": f"{g.difference:+.1%} [{g.low:+.1%}, {g.high:+.1%}]",
+    [{"split": SPLITS.get(g.group, g.group), "less by patient": f"{g.difference:+.1%} [{g.low:+.1%}, {g.high:+.1%}]",
       "so": g.statement} for g in gaps.itertuples()],
     hide_index=True, width="stretch", alt=f"Difference of each split from the split by patient, {METRICS[metric]}",
 )  # fmt: skip
 download_table("All figures (CSV)", study.figures, "leakage-figures")
-download_table("All gaps (CSV)", study.gaps, "leakage-gaps")
+download_table("All gaps (CSV)", study.differences, "leakage-gaps")
 st.caption(NOTICE)

@@ -1,0 +1,151 @@
+"""Which network is better, with one data set, split and budget, and several seeds? Networks in; runs and tables out.
+
+The split is the same for all runs; a seed draws first weights, order and augmentation. What cannot be trained (an
+unknown name, too little memory) is a row with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from her2core.data.files import write_json, write_via_temporary
+from her2core.errors import ConfigError, EvaluationError, StudyError
+from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.runs.folder import STUDY, Run
+from her2core.runs.provenance import provenance
+from her2core.study.files import read_study
+from her2core.study.jobs import FAILURES, TRAINING, Job, finished, refuse_other_data
+from her2core.training.config import make_config
+
+JUDGED = ("patch", "patient")
+#: Costs of a run that stand in the summary; measured when the run was finished.
+COSTS = ("parameters", "flops", "latency_ratio", "latency_ms", "throughput_per_s", "px")
+
+
+class NetworkEntry(BaseModel):
+    """One network of the list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(..., pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="its name in tables and folders")
+    name: str = Field(..., description="a name of networks.registry, or timm:<name>")
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to the network")
+    init: str = Field("none", description="none, imagenet, file:<path> or run:<run folder>")
+    seeds: tuple[int, ...] = Field((), description="its own seeds; the study's where empty")
+    input: dict[str, Any] = Field(default_factory=dict, description="mean and std that its weights expect")
+    weights: bool = Field(False, description="keep the weights of its first seed, for serving")
+
+
+class BackboneConfig(BaseModel):
+    """The study, whole: which training (``run``, as RunConfig has it), which networks, which seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(..., min_length=1, description="one line for people")
+    run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed and network")
+    networks: tuple[NetworkEntry, ...] = Field(..., min_length=2)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and augmentation")
+    reference: str = Field(..., description="label of the network that the others are held against")
+
+
+def load_study(path: str | os.PathLike) -> BackboneConfig:
+    """Read the study's YAML. Raises ConfigError that names the field."""
+    study = read_study(path, BackboneConfig, example="configs/study/backbones-demo.yaml")
+    labels = [n.label for n in study.networks]
+    if study.reference not in labels or len(set(labels)) < len(labels):
+        raise ConfigError(expected="labels that differ, the reference among them", got=", ".join(labels),
+                          where=f"{path}, networks", fix="Correct the labels.")  # fmt: skip
+    backbone_jobs(study, where=str(path))
+    return study
+
+
+def backbone_jobs(study: BackboneConfig, *, where: str = "backbone study") -> list[Job]:
+    """One job a network and seed, seed after seed, so that an unfinished study holds whole comparisons."""
+    if taken := {"seed", "network", "serving"} & set(study.run):
+        raise ConfigError(expected="run without seed, network and serving", got=", ".join(sorted(taken)), where=where,
+                          fix="The study sets them.")  # fmt: skip
+    pairs = [(place, seed, n) for n in study.networks for place, seed in enumerate(n.seeds or study.seeds)]
+    jobs = []
+    for place, seed, n in sorted(pairs, key=lambda p: p[0]):
+        keep = n.weights and place == 0
+        network = {"name": n.name, "options": n.options, "init": n.init}
+        config = make_config({
+            **study.run, "seed": seed, "network": network, "serving": keep,
+            "input": {**study.run.get("input", {}), **n.input}, "title": f"{study.title}: {n.label}, seed {seed}",
+        }, where=where)  # fmt: skip
+        jobs.append(Job(f"{n.label}-seed{seed}", n.label, seed, config, keep))
+    return jobs
+
+
+def finished_runs(study: BackboneConfig, root: str | os.PathLike) -> dict[str, list[Run]]:
+    """Label -> its finished runs. Raises StudyError when they are of several data sets or splits."""
+    runs: dict[str, list[Run]] = {n.label: [] for n in study.networks}
+    for job in backbone_jobs(study):
+        if (run := finished(job, root)) is not None:
+            runs[job.group].append(run)
+    if every := [run for of in runs.values() for run in of]:
+        refuse_other_data(every)
+        if len({run.info.get("split_hash") for run in every}) > 1:
+            raise StudyError(expected="runs of one split", got="several", where=str(root),
+                             fix="Train the study anew with one split.seed.")  # fmt: skip
+    return runs
+
+
+def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigures:
+    """Write backbones.csv, differences.csv, networks.csv (cost, state, reason) and study.json (last) into ``root``.
+
+    Networks without a finished run have a row in networks.csv alone. Raises StudyError while the reference has none,
+    or for runs that must not stand in one table.
+    """
+    root, runs = Path(root), finished_runs(study, root)
+    if not runs[study.reference]:
+        raise StudyError(expected=f"a finished run of {study.reference}, the reference", got="none", where=str(root),
+                         fix="Run: her2 study backbones, which resumes.")  # fmt: skip
+    groups = {label: [_test_part(run) for run in of] for label, of in runs.items() if of}
+    found = [seed_figures(groups, reference=study.reference)]
+    try:
+        found.append(seed_figures(groups, reference=study.reference, unit="patient"))
+        not_by_patient = ""
+    except EvaluationError as reason:
+        not_by_patient = str(reason)
+    figures = SeedFigures(*(pd.concat(t, ignore_index=True)
+                            for t in ([f.table for f in found], [f.differences for f in found])))  # fmt: skip
+    tables = {"backbones": figures.table, "differences": figures.differences, "networks": _networks(study, root, runs)}
+    for name, table in tables.items():
+        write_via_temporary(root / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False,
+                                                                                    float_format="%.6f"))  # fmt: skip
+    first = runs[study.reference][0]
+    write_json(root / STUDY, {
+        "kind": "backbones", "study": study.model_dump(mode="json"), "classes": list(first.classes),
+        "scheme": first.card["scheme"], "data": first.card["data"], "warnings": list(first.warnings),
+        "not_by_patient": not_by_patient, "made": provenance(),
+    })  # fmt: skip
+    return figures
+
+
+def _test_part(run: Run) -> Predictions:
+    return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"]).part("test")
+
+
+def _networks(study: BackboneConfig, root: Path, runs: dict[str, list[Run]]) -> pd.DataFrame:
+    """One row a network: how many of its runs are finished, why one failed, and its cost."""
+    told = root / TRAINING / FAILURES
+    failures = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+    asked: dict[str, list[str]] = {}
+    for job in backbone_jobs(study):
+        asked.setdefault(job.group, []).append(job.name)
+    rows = []
+    for n in study.networks:
+        reason = next((failures[name] for name in asked[n.label] if name in failures), "")
+        done, cost = len(runs[n.label]), (runs[n.label][0].cost or {}) if runs[n.label] else {}
+        state = "finished" if done == len(asked[n.label]) else "failed" if reason else "unfinished"
+        rows.append({"network": n.label, "name": n.name, "init": n.init, "runs": done, "asked": len(asked[n.label]),
+                     "state": state, "reason": reason, **{c: cost.get(c) for c in COSTS}})  # fmt: skip
+    return pd.DataFrame(rows)
