@@ -5,15 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.choice import opened_review
+from dashboard.further_figures import further_figures
 from dashboard.gallery import gallery
-from dashboard.loaders import map_scores
 from dashboard.parts import NOTICE, download_table, figure, interval, units_of, value_and_bounds
 from dashboard.review import unit_switch
+from dashboard.run_sections import show_data_and_limits, show_map_scores
 from dashboard.state import remember
+from dashboard.threshold_explorer import threshold_explorer
 from dashboard.words import plain, sentence
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.mistakes import cell
-from her2core.evidence.thresholds import operating_point
 from her2core.plots.confusion import confusion_figure, confusion_words
 from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
 from her2core.plots.per_class import per_class_figure, per_class_words
@@ -28,10 +29,6 @@ PER_CLASS = {
     "recall": "Recall (sensitivity)", "one_vs_rest_accuracy": "One-vs-rest accuracy", "precision": "Precision (PPV)",
     "specificity": "Specificity", "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
-RATES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV",
-         "share_called": "Share called"}  # fmt: skip
-CALLED = ("true_positives", "false_positives")
-
 review = opened_review("Performance")
 classes = review.classes
 
@@ -41,8 +38,8 @@ for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
 metrics = review.metrics[review.metrics["unit"] == unit]
 first = metrics.iloc[0]
 st.caption(
-    f"Test part: {units_of(int(first['n']), unit)}. Brackets: 95 % percentile bootstrap over "
-    f"{units_of(int(first['clusters']), first['resampled'])}."
+    f"Test part: {units_of(int(first['n']), unit)}. Brackets: 95 % intervals, bootstrap over "
+    f"{units_of(int(first['clusters']), first['resampled'])} (About, Method)."
 )
 if unit != "patch":
     why = review.units.set_index("unit").loc[unit, "rule_reason"]
@@ -113,53 +110,9 @@ with left:
 with right:
     figure(pr_figure(pr, classes), pr_words(pr, classes), key="pr", table=pr)
 
-st.header("Threshold explorer")
-st.caption("What if a case were called as soon as its probability reached a threshold? A threshold for use must be set "
-           "on validation data; on test data it only describes.")  # fmt: skip
-left, right = st.columns([1, 2])
-of = left.selectbox("Class to call", classes, index=len(classes) - 1, key="of", bind="query-params")
-threshold = right.slider("Called from this probability", 0.0, 1.0, 0.5, 0.01, key="threshold", bind="query-params")
-point = remember(("point", review.key, unit, of, threshold),
-                 lambda: operating_point(at_unit, of=of, threshold=threshold))  # fmt: skip
-figures = point.set_index("metric")
-for column, (metric, name) in zip(st.columns(len(RATES)), RATES.items(), strict=True):
-    value, bounds = value_and_bounds(figures.loc[metric])
-    column.metric(name, value, help=f"{name} by {unit}, {bounds}", border=True)
-    column.caption(bounds)
-called, right_calls = (int(figures.loc[list(m), "value"].sum()) for m in (CALLED, CALLED[:1]))
-st.caption(f"Called {plain(of)}: {units_of(called, unit)}, {right_calls:,} of them rightly; "
-           f"missed: {int(figures.loc['false_negatives', 'value']):,}.")  # fmt: skip
-download_table("Operating point (CSV)", point, f"{review.name}-{unit}-{of}-threshold")
-
-scores = map_scores(review.run) if review.run else None
-if scores is not None:
-    st.header("Are its maps to be believed?")
-    st.caption(
-        "Maps of the predicted class on test patches. Pointing, mass and overlap: against the tumour nuclei of the "
-        "synthetic truth. Deletion should be low; insertion and ROAD high. The likeness to the maps of random weights "
-        "should be near zero. The row chance is a map of noise: what does not beat it is worth nothing."
-    )
-    told = [f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.n else "not defined" for r in scores.itertuples()]
-    wide = scores.assign(value=told).pivot(index="method", columns="measure", values="value")
-    wide = wide.loc[list(dict.fromkeys(scores["method"]))]
-    st.dataframe(wide, width="stretch", alt="Scores of the maps by method and measure, with intervals over patients")
-    st.caption(f"{units_of(int(scores['n'].max()), 'patch')} of {units_of(int(scores['clusters'].max()), 'patient')}; "
-               "made by her2 runs maps.")  # fmt: skip
-    download_table("Map scores (CSV)", scores, f"{review.name}-maps")
-
+further_figures(review, unit, metrics)
+threshold_explorer(review, unit)
 if review.run:
-    with st.expander("Data, partition and limits"):
-        data = review.run.card["data"]
-        st.markdown(
-            f"Split by **{data['split_unit'].replace('_', ' ')}**. Sources: {sentence(', '.join(data['sources']))}."
-        )
-        st.dataframe([{"part": part, **n} for part, n in data["patches"].items()], hide_index=True, width="stretch",
-                     alt="Patches of each class by part of the split")  # fmt: skip
-        facts = data.get("facts", {})
-        st.markdown(
-            f"Licence of the data: {sentence(facts.get('licence', 'not stated'))}. "
-            f"{sentence(facts.get('citation', 'No citation.'))}"
-        )
-        for limit in review.run.card["limits"]:
-            st.markdown(f"- {sentence(limit)}")
+    show_map_scores(review.run)
+    show_data_and_limits(review.run)
 st.caption(NOTICE)
