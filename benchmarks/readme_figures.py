@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from her2core.data.files import write_text
+from her2core.plots.seeds import SPLITS
 from her2core.runs.folder import Run, open_run
 
 HOME = Path(__file__).resolve().parents[1]
@@ -81,8 +82,27 @@ def dashboard() -> str:
     return "\n".join(lines)
 
 
+def leakage() -> str:
+    """A Markdown table: the same network under each way to split, by patch and by patient, and the gap."""
+    folder = HOME / "models" / "study" / "leakage"
+    figures, gaps = pd.read_csv(folder / "leakage.csv"), pd.read_csv(folder / "gaps.csv")
+    lines = ["| split | accuracy by patch | its seeds | accuracy by patient | less the split by patient, by patch |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for group in dict.fromkeys(figures["group"]):
+        by_patch, by_patient = (
+            figures[(figures["unit"] == unit) & (figures["group"] == group) & (figures["metric"] == "accuracy")].iloc[0]
+            for unit in ("patch", "patient")
+        )
+        gap = gaps[(gaps["unit"] == "patch") & (gaps["group"] == group) & (gaps["metric"] == "accuracy")]
+        told = "" if gap.empty else (f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
+                                     f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}")  # fmt: skip
+        lines.append(f"| {SPLITS[group]} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
+                     f"{_cell(by_patient)} | {told} |")  # fmt: skip
+    return "\n".join(lines)
+
+
 #: Name of a block in the README -> what stands in it.
-BLOCKS = {"figures": table, "dashboard": dashboard}
+BLOCKS = {"figures": table, "leakage": leakage, "dashboard": dashboard}
 
 
 def block(name: str) -> tuple[str, str, str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from bounds import by_rows, exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from her2core.errors import EvaluationError
 from her2core.evidence import ordinal
 from her2core.evidence.abstention import OUTCOMES, referral_table, risk_coverage
+from her2core.evidence.aggregate import aggregate
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
-from her2core.evidence.intervals import clusters, draws
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.plots.abstention import referral_figure, referral_words, risk_coverage_figure, risk_coverage_words
 
@@ -72,14 +75,16 @@ def test_risk_and_area_by_hand():
 def test_intervals_are_those_of_resampled_patients(ties):
     p = predictions(ties=ties)
     curve, area = split(risk_coverage(p, steps=4, resamples=50, seed=3))
-    group, drawn = clusters(p), []
-    for w in draws(group.count, 50, 3).astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
+
+    def figures(rows) -> dict:
         risk = counted(p.probs[rows].max(axis=1), (p.predicted != p.labels)[rows])
-        drawn.append([*risk[[59, 119, 179, 239]], risk.mean()])
-    bounds = np.quantile(drawn, [0.025, 0.975], axis=0).T
-    np.testing.assert_allclose(curve[["low", "high"]], bounds[:4])
-    assert (area["low"], area["high"]) == pytest.approx(tuple(bounds[4]))
+        answered = np.array([0.25, 0.5, 0.75, 1]) * len(rows)  # a part of a row where a patient is left out
+        errors = np.concatenate([[0], risk * np.arange(1, len(rows) + 1)])
+        return {**dict(enumerate(np.interp(answered, range(len(rows) + 1), errors) / answered)), "area": risk.mean()}
+
+    bounds = by_rows(p, figures, resamples=50, seed=3)
+    np.testing.assert_allclose(curve[["low", "high"]], [bounds[i] for i in range(4)])
+    assert (area["low"], area["high"]) == pytest.approx(bounds["area"])
     assert set(curve["resampled"]) == {"patient"}
     assert set(curve["note"]) == {""}
 
@@ -164,19 +169,56 @@ def test_its_intervals_are_those_of_resampled_patients():
     val, p = predictions(seed=1), predictions()
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
     table = referral_table(p, sets, resamples=60, seed=3).set_index(["class", "metric"])
-    inside, group = sets.sets(p.probs), clusters(p)
-    single, drawn = inside.sum(axis=1) == 1, []
-    for w in draws(group.count, 60, 3).astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
-        of = rows[p.labels[rows] == 2]
+    inside = sets.sets(p.probs)
+    single, holds = inside.sum(axis=1) == 1, inside[np.arange(len(p)), p.labels]
+
+    def figures(rows) -> dict:
         right = single[rows] & (p.predicted == p.labels)[rows]
-        drawn.append([single[of].mean(), right.sum() / single[rows].sum()])
-    bounds = np.quantile(drawn, [0.025, 0.975], axis=0).T
-    assert tuple(table.loc[("positive", "answered"), ["low", "high"]]) == pytest.approx(tuple(bounds[0]))
-    assert tuple(table.loc[("", "right_when_answered"), ["low", "high"]]) == pytest.approx(tuple(bounds[1]))
+        by_class = {(name, "covered"): holds[rows[p.labels[rows] == i]].mean() for i, name in enumerate(CLASSES)}
+        return by_class | {
+            ("positive", "answered"): single[rows[p.labels[rows] == 2]].mean(),
+            ("", "right_when_answered"): right.sum() / single[rows].sum(),
+            ("", "covered"): holds[rows].mean(),
+        }
+
+    for key, bounds in by_rows(p, figures, resamples=60, seed=3).items():
+        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds), key
     assert set(table["resampled"]) == {"patient"}
     assert set(table["coverage_asked"]) == {0.8}
     assert table.loc["positive"]["n"].tolist() == [int((p.labels == 2).sum())] * len(OUTCOMES)
+
+
+@pytest.mark.parametrize("unit", ["patch", "slide", "patient"])
+def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(unit):
+    """Rows that are patches or slides of resampled patients, and rows that are patients."""
+    rng = np.random.default_rng(0)
+    p = predictions(240, 24, seed=4)
+    patient = p.frame["patient_id"].astype(int).to_numpy()
+    slides = pd.Series(patient * 2 + rng.integers(0, 2, 240)).astype("str")
+    p = replace(p, frame=p.frame.assign(slide_id=slides), labels=patient % 3)
+    p = p if unit == "patch" else aggregate(p, unit)
+    sets = PredictionSets(0.9, CLASSES, (0.8, 0.7, 0.75), (50, 50, 50))
+    table = referral_table(p, sets, resamples=50, seed=3).set_index(["class", "metric"])
+    limits = 1 - np.array(sets.thresholds)
+
+    def figures(rows) -> dict:
+        hit = {name: [] for name in CLASSES}
+        for r in rows:
+            true = p.labels[r]
+            hit[CLASSES[true]].append(p.probs[r, true] >= limits[true])
+        return {name: np.mean(held) if held else np.nan for name, held in hit.items()}
+
+    bounds = by_rows(p, figures, resamples=50, seed=3)
+    for i, name in enumerate(CLASSES):
+        row = table.loc[name, "covered"]
+        share = figures(np.arange(len(p)))[name]
+        assert row["value"] == pytest.approx(share)
+        of_class = p.frame["patient_id"][p.labels == i].nunique()
+        assert (row["low"], row["high"]) == pytest.approx(
+            exact(int(share), of_class) if share in (0, 1) else bounds[name]
+        )
+        assert (row["resampled"], row["clusters"]) == ("patient", 24)
+        assert row["n"] == (p.labels == i).sum()
 
 
 def test_another_unit_than_patches_is_not_promised_anything():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from her2core.data.checks import MIN_PATIENTS, Finding, check_manifest
 from her2core.data.manifest import Manifest, build_manifest
@@ -17,13 +19,14 @@ IHC = {"negative": "1+", "equivocal": "2+", "positive": "3+"}
 
 @pytest.fixture
 def clean(tmp_path) -> Manifest:
-    """Twelve patients a class, two sites, two patches each, every file there with bytes of its own."""
-    rows = []
+    """Twelve patients a class, two sites, two patches each, every file there with an image of its own."""
+    rows, rng = [], np.random.default_rng(0)
     for label in CLASSES:
         for patient in range(MIN_PATIENTS + 2):
             for patch in range(2):
                 path = f"{label}-{patient}-{patch}.png"
-                (tmp_path / path).write_bytes(path.encode())
+                noise = gaussian_filter(rng.standard_normal((24, 24, 3)), (2, 2, 0))
+                Image.fromarray(np.uint8(190 + 100 * noise.clip(-1, 0.6))).save(tmp_path / path)
                 rows.append(
                     {
                         "path": path,

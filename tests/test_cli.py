@@ -342,6 +342,16 @@ def test_demo_check_and_split_go_together(her2):
     assert leak["count"] >= len(leak["rows"])
     _, out, _ = her2("data", "check", found["path"], "--split", "random.parquet")
     assert "patient-leak (warning): expected each patient in one part of the split" in out
+    assert f"  rows:  {leak['count']}: {leak['rows'][0]}, " in out
+
+    code, out, err = her2("data", "check", found["path"], "--contents", "--half-width", 0.1)
+    assert code == 0
+    assert "few-patients-for-interval (warning)" in out
+    assert out.endswith("A half-width of 0.1 needs 93 tested patients of each class (Wilson, 95 %).\n")
+    assert "patches read" in err
+    code, out, _ = her2("data", "check", found["path"], "--half-width", 3, "--json")
+    assert code == 1
+    assert "expected a half-width from 0.005 to 0.5" in strict_json(out)["error"]
 
     code, out, _ = her2("data", "split", found["path"], "--unit", "patients", "--out", "x.parquet", "--json")
     assert code == 1
@@ -491,9 +501,9 @@ def test_evaluate_any_tools_table(her2, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"label": "maybe"}, "expected a label out of 0, 1"),
+        ({"label": "maybe"}, "expected labels out of 0, 1"),
         ({"prob_1": 0.9}, "sum to one"),
-        ({"prob_1": "high"}, "finite number"),
+        ({"prob_1": "high"}, "a probability column for each"),
         ({"split": "train"}, "predictions of the test part"),
         ({"patch_id": "same"}, "each patch once"),
     ],

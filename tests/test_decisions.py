@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bounds import by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from her2core.errors import EvaluationError
 from her2core.evidence.decisions import STRATEGIES, THRESHOLDS, decision_curve
-from her2core.evidence.intervals import clusters, draws
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.plots.decisions import decision_figure, decision_words
 
@@ -87,16 +87,15 @@ def test_a_perfect_network_is_worth_the_share_of_cases_and_one_that_calls_none_n
 def test_intervals_are_those_of_resampled_patients_and_of_the_difference_in_the_same():
     p = predictions()
     table = decision_curve(p, thresholds=[0.1, 0.4], resamples=60, seed=3).set_index(["strategy", "threshold"])
-    group, drawn = clusters(p), []
-    for w in draws(group.count, 60, 3).astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
+
+    def figures(rows) -> dict:
         positive = p.labels[rows] == 2
         network = benefit(positive, p.probs[rows, 2] >= 0.4, 0.4)
         everyone = benefit(positive, np.ones(len(rows), bool), 0.4)
-        drawn.append([network, everyone, network - everyone])
-    bounds = np.quantile(drawn, [0.025, 0.975], axis=0).T
-    for strategy, expected in zip(("network", "all", "network minus all"), bounds, strict=True):
-        assert tuple(table.loc[(strategy, 0.4), ["low", "high"]]) == pytest.approx(tuple(expected)), strategy
+        return {"network": network, "all": everyone, "network minus all": network - everyone}
+
+    for strategy, expected in by_rows(p, figures, resamples=60, seed=3).items():
+        assert tuple(table.loc[(strategy, 0.4), ["low", "high"]]) == pytest.approx(expected), strategy
     assert tuple(table.loc[("none", 0.1), ["value", "low", "high"]]) == (0, 0, 0)
     assert set(table["resampled"]) == {"patient"}
     assert set(table["note"]) == {""}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bounds import by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -27,9 +28,10 @@ from her2core.evidence.calibration import (
     probabilities,
 )
 from her2core.evidence.evaluation import TABLES, UNITS, evaluate, evaluate_folder
-from her2core.evidence.intervals import MIN_CLUSTERS, clusters, draws, metric_table
+from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.resampling import MIN_CLUSTERS, clusters, draws
 
 few = settings(max_examples=60, deadline=None)
 CLASSES = ("negative", "equivocal", "positive")
@@ -214,11 +216,10 @@ def test_draws_take_as_many_clusters_as_there_are_and_follow_the_seed():
     assert draws(30, 4000, 0).var() == pytest.approx(29 / 30, rel=0.03), "multinomial, one draw each"
 
 
-def by_hand(p: Predictions, group, weights, level=0.95) -> dict[tuple[str, str], tuple[float, float]]:
-    """Every metric on tables in which each patient stands as often as drawn, by scikit-learn."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for w in weights.astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
+def theirs_on(p: Predictions):
+    """Every metric by scikit-learn, of the rows it is given."""
+
+    def figures(rows) -> dict[tuple[str, str], float]:
         y, guess, probs = p.labels[rows], p.predicted[rows], p.probs[rows]
         values = {
             ("accuracy", ""): sk.accuracy_score(y, guess),
@@ -232,19 +233,18 @@ def by_hand(p: Predictions, group, weights, level=0.95) -> dict[tuple[str, str],
             aurocs.append(sk.roc_auc_score(y == i, probs[:, i]))
             values["auroc", name] = aurocs[-1]
         values["macro_auroc", ""] = np.mean(aurocs)
-        for key, value in values.items():
-            found.setdefault(key, []).append(value)
-    tail = (1 - level) / 2
-    return {key: tuple(np.quantile(v, [tail, 1 - tail])) for key, v in found.items()}
+        return values
+
+    return figures
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_every_interval_is_that_of_metrics_recomputed_on_resampled_patients(ties):
     p = predictions(patient_effect=1.0, ties=ties)
     table = metric_table(p, resamples=60, seed=3).set_index(["metric", "class"])
-    group = clusters(p)
-    for key, bounds in by_hand(p, group, draws(group.count, 60, 3)).items():
+    for key, bounds in by_rows(p, theirs_on(p), resamples=60, seed=3).items():
         assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds), key
+    assert set(table["interval"]) == {"expanded percentile"}
     assert set(table["resampled"]) == {"patient"}
     assert set(table["clusters"]) == {24}
     assert set(table["n"]) == {240}

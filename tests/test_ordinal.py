@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bounds import by_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from her2core.errors import EvaluationError
 from her2core.evidence import ordinal
-from her2core.evidence.intervals import clusters, draws, metric_table
+from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import confusion
 from her2core.evidence.ordinal import (
     average_precision_draws,
@@ -112,15 +113,10 @@ def test_every_row_is_scikit_learn_s_and_its_interval_that_of_resampled_patients
     table = ordinal_table(p, resamples=60, seed=3).set_index(["metric", "class"])
     expected = theirs(p.labels, p.predicted, p.probs)
     assert sorted(table.index) == sorted(expected)
-    drawn: dict = {}
-    group = clusters(p)
-    for w in draws(group.count, 60, 3).astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
-        for key, value in theirs(p.labels[rows], p.predicted[rows], p.probs[rows]).items():
-            drawn.setdefault(key, []).append(value)
+    bounds = by_rows(p, lambda r: theirs(p.labels[r], p.predicted[r], p.probs[r]), resamples=60, seed=3)
     for key, value in expected.items():
         assert table.loc[key, "value"] == pytest.approx(value), key
-        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(tuple(np.quantile(drawn[key], [0.025, 0.975])))
+        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds[key]), key
     assert set(table["resampled"]) == {"patient"}
     assert set(table["clusters"]) == {24}
 

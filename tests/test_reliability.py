@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from bounds import by_rows, exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -14,7 +15,6 @@ from sklearn.calibration import calibration_curve
 from her2core.errors import EvaluationError
 from her2core.evidence import reliability
 from her2core.evidence.calibration import expected_calibration_error
-from her2core.evidence.intervals import clusters, draws
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import (
     PARTS,
@@ -97,12 +97,11 @@ def test_the_top_class_s_rows_and_their_intervals_are_those_of_resampled_patient
     where = pd.qcut(top, 4, labels=False)
     rows = table[table["class"] == ""]
     np.testing.assert_allclose(rows["value"], pd.Series(right).groupby(where).mean())
-    group = clusters(p)
-    drawn = []
-    for w in draws(group.count, 60, 3).astype(int):
-        at = np.repeat(np.arange(len(p)), w[group.codes])
-        drawn.append(pd.Series(right[at]).groupby(where[at]).mean())
-    np.testing.assert_allclose(rows[["low", "high"]], np.quantile(drawn, [0.025, 0.975], axis=0).T)
+    bounds = by_rows(p, lambda at: dict(pd.Series(right[at]).groupby(where[at]).mean()), resamples=60, seed=3)
+    held = pd.Series(p.frame["patient_id"]).groupby(where).nunique()
+    for b, row in enumerate(rows.itertuples()):
+        expected = exact(int(row.value), held[b]) if row.value in (0, 1) else bounds[b]
+        assert (row.low, row.high) == pytest.approx(expected)
     assert set(table["resampled"]) == {"patient"}
     assert (table["note"] == "").all() or table["note"].str.contains("all or none").any()
 
@@ -198,12 +197,11 @@ def test_the_parts_are_murphy_s_and_nothing_is_left_within_bins_of_one_probabili
 def test_brier_s_interval_is_that_of_resampled_patients():
     p = predictions(effect=1.0)
     row = value(calibration_table(p, resamples=60, seed=3), "brier")
-    group, rows = clusters(p), np.arange(len(p))
-    drawn = []
-    for w in draws(group.count, 60, 3).astype(int):
-        at = np.repeat(rows, w[group.codes])
-        drawn.append(sk.brier_score_loss(p.labels[at], p.probs[at], labels=range(3), scale_by_half=False))
-    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+
+    def brier(at) -> dict:
+        return {"": sk.brier_score_loss(p.labels[at], p.probs[at], labels=range(3), scale_by_half=False)}
+
+    assert (row["low"], row["high"]) == pytest.approx(by_rows(p, brier, resamples=60, seed=3)[""])
 
 
 # recalibration
@@ -248,14 +246,11 @@ def test_intervals_of_the_slope_are_those_of_resampled_patients(monkeypatch, mos
     monkeypatch.setattr(reliability, "_MAX_STEPS", most)
     p = predictions(effect=1.0, temperature=0.5)
     table = calibration_table(p, resamples=50, seed=3)
-    x, y, group = logit(p.probs[:, 2]), (p.labels == 2).astype(float), clusters(p)
-    drawn = []
-    for w in draws(group.count, 50, 3).astype(int):
-        at = np.repeat(np.arange(len(p)), w[group.codes])
-        drawn.append(theirs(x[at], y[at]))
-    for metric, bounds in zip(RECALIBRATION, np.quantile(drawn, [0.025, 0.975], axis=0).T, strict=True):
+    x, y = logit(p.probs[:, 2]), (p.labels == 2).astype(float)
+    found = by_rows(p, lambda at: dict(zip(RECALIBRATION, theirs(x[at], y[at]), strict=True)), resamples=50, seed=3)
+    for metric, bounds in found.items():
         row = value(table, metric, "positive")
-        assert (row["low"], row["high"]) == pytest.approx(tuple(bounds), abs=1e-6 if most == 1000 else 2e-3)
+        assert (row["low"], row["high"]) == pytest.approx(bounds, abs=1e-6 if most == 1000 else 4e-3)
 
 
 def test_the_slope_tells_overconfidence_by_its_factor():

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import Clusters, clusters, draws, metric_table, resampled_counts
+from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import pair_wins
 from her2core.evidence.predictions import Predictions, id_table
+from her2core.evidence.resampling import Clusters, clusters, draws, resampled_counts
 from her2core.evidence.thresholds import COUNTS, RATES, operating_point, threshold_for
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -151,8 +152,8 @@ def test_many_clusters_are_resampled_in_another_way_with_the_same_distribution(m
     plain = resampled_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1)
     assert plain.sum(axis=1).mean() == pytest.approx(n)
     if case == "all different":
-        monkeypatch.setattr("her2core.evidence.intervals._MAX_CELLS", 0)
-        monkeypatch.setattr("her2core.evidence.intervals._KEPT_DRAWN", 0)
+        monkeypatch.setattr("her2core.evidence.resampling._MAX_CELLS", 0)
+        monkeypatch.setattr("her2core.evidence.resampling._KEPT_DRAWN", 0)
     other = resampled_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1, limit=0)
     if case == "all different":
         np.testing.assert_array_equal(other, plain)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from her2core.cli import data, runs, serving, study, training  # noqa: F401 (each adds its commands to the group)
+from her2core.cli import data, reporting, runs, serving, study, training  # noqa: F401 (each adds its commands)
 from her2core.cli.base import cli
 from her2core.errors import Her2Error
 

@@ -65,20 +65,33 @@ def demo(out: Path, as_json: bool, **spec) -> None:
 @click.option(
     "--split", "split_path", type=click.Path(path_type=Path), help="A split table, to look for leaks across it."
 )
-@click.option("--contents", is_flag=True, help="Read every file, to find the same image under two names.")
+@click.option(
+    "--contents", is_flag=True, help="Read every patch: copies, near-duplicates, colour that tells the class."
+)
+@click.option(
+    "--half-width", type=float, metavar="SHARE", help="Wanted half-width of each class's 95 % interval, such as 0.1."
+)
 @as_json
-def check(manifest: Path, split_path: Path | None, contents: bool, as_json: bool) -> int:
+def check(manifest: Path, split_path: Path | None, contents: bool, half_width: float | None, as_json: bool) -> int:
     """Coded checks on a manifest; exit 1 when one is an error."""
-    from her2core.data.checks import check_manifest
+    from her2core.data.checks import check_manifest, patients_for_half_width
     from her2core.data.files import read_table
     from her2core.data.manifest import read_manifest
 
+    needed = None if half_width is None else patients_for_half_width(half_width)
     split = read_table(split_path)[0] if split_path else None
     if split is not None and not {"patch_id", "split"} <= set(split):
         raise SplitError(expected="columns patch_id and split", got=", ".join(map(str, split)), where=str(split_path),
                          fix="her2 data split writes such a table.")  # fmt: skip
-    findings = check_manifest(read_manifest(manifest), split, contents=contents)
-    answer(as_json, [f.as_dict() for f in findings], "\n".join(map(str, findings)) or "Nothing found.")
+    table = read_manifest(manifest)
+    with click.progressbar(length=len(table), label="patches read", file=sys.stderr, hidden=not contents) as bar:
+        findings = check_manifest(
+            table, split, contents=contents, half_width=half_width, progress=lambda done, _: bar.update(done - bar.pos)
+        )
+    text = "\n".join(f.text() for f in findings) or "Nothing found."
+    if needed is not None:
+        text += f"\nA half-width of {half_width:g} needs {needed} tested patients of each class (Wilson, 95 %)."
+    answer(as_json, [f.as_dict() for f in findings], text)
     return 1 if any(f.severity == "error" for f in findings) else 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from her2core.cli.base import RUNS, answer, as_json, cli, set_option
+from her2core.cli.base import RUNS, answer, as_json, cli, read_table_of, set_option, table_options
 from her2core.errors import ConfigError
 from her2core.evidence.rules import RULES
 from her2core.wording import RESEARCH, evidence_text, run_text
@@ -36,8 +36,11 @@ def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json
 @click.option("--rule", type=click.Choice(list(RULES)), help="From patches to slides and patients; chosen on "
               "validation when not given.")  # fmt: skip
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
+@table_options
 @as_json
-def evaluate(source: Path, part: str, resamples: int, rule: str | None, save: bool, as_json: bool) -> None:
+def evaluate(
+    source: Path, part: str, resamples: int, rule: str | None, save: bool, columns, classes: str | None, as_json: bool
+) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.evidence.evaluation import evaluate as assess
     from her2core.evidence.evaluation import evaluate_folder
@@ -46,11 +49,12 @@ def evaluate(source: Path, part: str, resamples: int, rule: str | None, save: bo
     if save and rule:
         raise ConfigError(expected="either --rule or --save", got="both", where="her2 evaluate",
                           fix="A run's saved figures are by the rule chosen on its validation part.")  # fmt: skip
+    table = read_table_of(source, columns, classes)
     if save:
         run = open_run(source)
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
-        found = assess(source, part=part, rule=rule, resamples=resamples, whole=True)
+        found = assess(source if table is None else table, part=part, rule=rule, resamples=resamples, whole=True)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")

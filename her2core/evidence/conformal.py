@@ -121,7 +121,8 @@ def coverage_table(sets: PredictionSets, predictions: Predictions) -> pd.DataFra
 
     Columns unit, class, coverage_asked, covered, mean_size, single (share of sets with one class), empty (share
     without any), n (rows of the class) and note; shares are NaN where n is 0. Each row of ``predictions`` counts alone:
-    those of one patient go together, so that a share may stray further from the truth than its n suggests.
+    those of one patient go together, so that a share may stray further from the truth than its n suggests. How far is
+    said by the intervals of ``abstention.referral_table`` (``covered``), which draws patients.
     """
     inside = sets.sets(predictions.probs)
     size = inside.sum(axis=1)

@@ -62,12 +62,12 @@ def decision_curve(
     left = left_out_counts(group, cells=cells, kinds=kinds)
     value, drawn, left = (_benefits(c, t) for c in (np.bincount(cells, minlength=kinds), counts, left))
     always = curve_reasons(predictions).get(of, "")
-    rows = [
-        stated(interval_row("net_benefit", of, value[s][i], drawn[s][..., i], level, left[s][..., i]), "", always)
-        | {"strategy": s, "threshold": t[i]}
-        for s in STRATEGIES
-        for i in range(len(t))
-    ]
+    rows = []
+    for s in STRATEGIES:
+        for i in range(len(t)):
+            without = None if s == "none" else left[s][..., i]  # worth 0 by definition
+            row = interval_row("net_benefit", of, value[s][i], drawn[s][..., i], level, without)
+            rows.append(stated(row, "", always) | {"strategy": s, "threshold": t[i]})
     return as_table(rows, predictions, group, level)
 
 

@@ -239,6 +239,8 @@ def _by_group(d: Dossier, unit: str, cells: pd.Series, **options) -> pd.DataFram
     groups = cells.dropna().unique()
     if list(groups) == [SEVERAL] and unit != "patch":
         return f"every {unit} has several {by}"
+    if len(groups) == len(at) > 1:
+        return f"every {unit} has its own {by}: these are no groups"
     if len(groups) == 1 and cells.notna().all() and str(groups[0]) != "unknown":
         return f"one group only: {str(groups[0])[:80]}"
     frame = at.frame[[*IDS, "split"]].drop(columns=[by], errors="ignore").assign(**{by: cells.to_numpy()})

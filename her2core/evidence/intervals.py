@@ -34,6 +34,9 @@ from her2core.evidence.resampling import (
 )
 
 EXPANDED, EXACT, PLAIN = "expanded percentile", "exact", "percentile"
+NO_SPREAD = "the same in every resample: none shows how far off it may be"
+#: Below so many effective clusters the interval still holds the truth less often than it says (interval_coverage.json).
+FEW_CARRY = 6
 #: Beyond so many clusters the pair table of the AUROC gets large; clusters are then bundled at random.
 _MAX_GROUPS = 2000
 
@@ -152,7 +155,8 @@ def interval_row(
     metric: str, name: str, value: float, draws: np.ndarray, level: float, left: np.ndarray | None = None,
     *, share_of: int = 0,
 ) -> dict:  # fmt: skip
-    """One metric's row: metric, class, value, low, high, note (why there is no interval), interval (how it was made).
+    """One metric's row: metric, class, value, low, high, interval (how it was made), note (why there is none, or
+    what to know of it).
 
     ``draws`` float (resamples,); ``left`` float (J,), the metric with one cluster after another left out: without them
     the interval is the plain percentile one. ``share_of``: for a share, how many clusters hold the rows it counts.
@@ -168,7 +172,12 @@ def interval_row(
     if share_of and value in (0, 1):
         bound = float(tail ** (1 / share_of))
         return row | {"low": bound if value else 0.0, "high": 1.0 if value else 1 - bound, "interval": EXACT}
-    if left is not None:
-        tail = expanded_tail(level, effective_clusters(float(value), left))
+    if left is None:
+        low, high = np.quantile(known, [tail, 1 - tail])
+        return row | {"low": low, "high": high, "interval": PLAIN}
+    carrying = effective_clusters(float(value), left)
+    tail = expanded_tail(level, carrying)
     low, high = np.quantile(known, [tail, 1 - tail])
-    return row | {"low": low, "high": high, "interval": PLAIN if left is None else EXPANDED}
+    few = f"carried by few (about {carrying:.0f}): the interval may be too narrow" if carrying < FEW_CARRY else ""
+    note = NO_SPREAD if np.ptp(known) < 1e-12 else few
+    return row | {"low": low, "high": high, "interval": EXPANDED, "note": note}

@@ -19,6 +19,8 @@ from her2core.evidence.resampling import Clusters, clusters, draws, holding, lef
 MAX_GROUPS = 2000
 #: So many rows, over all resamples, may be walked one by one; larger tables get fewer resamples, and the note says so.
 MAX_WALKED = 400_000_000
+#: Rows times resamples that are walked at once: so many stay within fast memory.
+_AT_ONCE = 30_000
 #: A probability of zero is taken as this, as scikit-learn does: its logarithm is not finite.
 SMALLEST = float(np.finfo(np.float64).eps)
 REFLECTED = "reflected"
@@ -112,16 +114,16 @@ def average_precision_draws(
     adding = np.diff(ups, prepend=0) > 0
     ups, downs = ups[adding], (ends + 1 - ups)[adding]
     up, down = codes[positive], codes[~positive]
-    hits, alarms = np.zeros(len(up) + 1, np.int64), np.zeros(len(down) + 1, np.int64)
-    found = np.full(len(weights), np.nan)
-    for b, row in enumerate(weights):
-        held = row.astype(np.int64)
-        np.cumsum(held.take(up), out=hits[1:])
-        np.cumsum(held.take(down), out=alarms[1:])
-        if hits[-1] and alarms[-1]:
-            here = hits.take(ups)
-            precision = here / np.maximum(here + alarms.take(downs), 1)
-            found[b] = (np.diff(here, prepend=0) * precision).sum() / hits[-1]
+    found, step = np.full(len(weights), np.nan), max(1, _AT_ONCE // len(scores))
+    for first in range(0, len(weights), step):
+        held = weights[first : first + step].astype(np.int64)
+        hits, alarms = (np.zeros((len(held), len(rows) + 1), np.int64) for rows in (up, down))
+        np.cumsum(held.take(up, axis=1), axis=1, out=hits[:, 1:])
+        np.cumsum(held.take(down, axis=1), axis=1, out=alarms[:, 1:])
+        here, false = hits.take(ups, axis=1), alarms.take(downs, axis=1)
+        gained = (np.diff(here, axis=1, prepend=0) * (here / np.maximum(here + false, 1))).sum(axis=1)
+        both = (hits[:, -1] > 0) & (alarms[:, -1] > 0)
+        np.divide(gained, hits[:, -1], out=found[first : first + step], where=both)
     return found
 
 
@@ -152,11 +154,12 @@ def stated(row: dict, reason: str, always: str = "") -> dict:
 def reflected(row: dict, note: str = "") -> dict:
     """The row with its interval reflected about the value, kept around it and at or above 0, and a note of that.
 
-    For figures that every resample makes larger, as it adds noise: the basic bootstrap (Davison & Hinkley 1997).
+    For figures that every resample makes larger, as it adds noise: the basic bootstrap (Davison & Hinkley 1997). Above
+    it is the larger of this and the percentile, as noise hardly adds to a figure that is far from 0.
     """
     if np.isfinite(row["low"]):
         value, low, high = row["value"], row["low"], row["high"]
-        row = row | {"low": max(0.0, min(value, 2 * value - high)), "high": max(value, 2 * value - low),
+        row = row | {"low": max(0.0, min(value, 2 * value - high)), "high": max(high, value, 2 * value - low),
                      "interval": REFLECTED}  # fmt: skip
         note = "; ".join(filter(None, (note, "interval reflected about the value, as resampling enlarges it")))
     return stated(row, row["note"], note)

@@ -23,6 +23,8 @@ class Predictions:
     ``frame`` holds the ids (patch_id, patient_id, slide_id, site) and split; ``probs`` float64 (N, K); ``labels`` int64
     (N,), positions in ``classes``. ``notes`` are sentences that every figure made from them should carry. Nothing in
     it is changed once it is made: what is derived from it is computed once.
+
+    Raises EvaluationError for a probability that is not finite, a label that is no class, or parts of other lengths.
     """
 
     frame: pd.DataFrame
@@ -31,6 +33,26 @@ class Predictions:
     classes: tuple[str, ...]
     unit: str = "patch"
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n, k = len(self.labels), len(self.classes)
+        if self.probs.shape != (n, k) or len(self.frame) != n:
+            raise EvaluationError(
+                expected=f"{n} rows of {k} probabilities, one a label and class",
+                got=f"probabilities of shape {self.probs.shape}, {len(self.frame)} rows of ids", where="predictions",
+                fix="Give all parts of the same rows.",
+            )  # fmt: skip
+        if not np.isfinite(self.probs).all():
+            row = int(np.argmin(np.isfinite(self.probs).all(axis=1)))
+            raise EvaluationError(
+                expected="a finite number for every class", got=str(self.probs[row].tolist())[:200],
+                where=f"predictions, row {row + 1}", fix="Correct or drop such rows.",
+            )  # fmt: skip
+        if n and not 0 <= self.labels.min() <= self.labels.max() < k:
+            raise EvaluationError(
+                expected=f"labels from 0 to {k - 1}", got=f"{self.labels.min()} to {self.labels.max()}",
+                where="predictions", fix="Give each label as its place among the classes.",
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -24,7 +24,7 @@ _ENLARGED = ("ece", "brier_reliability", "brier_resolution")
 #: A fit of the slope costs more than a sum: so many resamples at most.
 SLOPE_RESAMPLES = 500
 #: Log-odds of a resample's rows are put together in steps of this where there are more than _MAX_STEPS of them.
-_STEP, _MAX_STEPS = 0.05, 1000
+_STEP, _MAX_STEPS = 0.05, 300
 #: How near a probability comes to 0 and 1 before its log-odds are taken; bins of equal width, as calibration.py has.
 _EDGE, _WIDTH_BINS = 1e-12, 15
 
@@ -166,13 +166,13 @@ def recalibrate(log_odds: np.ndarray, *, up: np.ndarray, down: np.ndarray) -> tu
 def _newton(z: np.ndarray, up: np.ndarray, down: np.ndarray, *, fixed: bool) -> np.ndarray:
     """(2, B): the most likely constant and slope on ``z`` (``fixed``: slope 1); a step for the worse is halved."""
     total = up + down
-    at = np.stack([np.zeros(len(up)), np.full(len(up), float(fixed))])
+    found = np.stack([np.zeros(len(up)), np.full(len(up), float(fixed))])
 
     def loss(at: np.ndarray) -> np.ndarray:
         odds = at[0][:, None] + at[1][:, None] * z
         return (total * np.logaddexp(0, odds) - up * odds).sum(1)
 
-    before, pace = loss(at), np.ones(len(up))
+    at, before, pace, going = found, loss(found), np.ones(len(up)), np.arange(len(up))
     for _ in range(200):
         said = expit(at[0][:, None] + at[1][:, None] * z)
         off, spread = up - total * said, total * said * (1 - said)
@@ -184,9 +184,12 @@ def _newton(z: np.ndarray, up: np.ndarray, down: np.ndarray, *, fixed: bool) -> 
         after = loss(tried)
         better = after <= before + 1e-12 * np.abs(before)
         at, before, pace = np.where(better, tried, at), np.where(better, after, before), np.where(better, 1, pace / 2)
-        if (np.abs(step) < 1e-9 * (1 + np.abs(at))).all():
+        found[:, going] = at
+        on = (np.abs(step) >= 1e-9 * (1 + np.abs(at))).any(0)  # those that still move; most are done before the last
+        if not on.any():
             break
-    return at
+        at, before, pace, going, up, total = at[:, on], before[on], pace[on], going[on], up[on], total[on]
+    return found
 
 
 def _recalibration_rows(name, said, so, codes, weightings, level, reason: str, asked: int) -> list[dict]:
@@ -200,17 +203,19 @@ def _recalibration_rows(name, said, so, codes, weightings, level, reason: str, a
         steps = np.bincount(at, log_odds) / np.bincount(at)
     cells, shape = codes * len(steps) + at, (weightings[0].shape[1], len(steps))
     up, down = (np.bincount(cells, v, minlength=shape[0] * shape[1]).reshape(shape) for v in (so, 1 - so))
-    drawn, left = (recalibrate(steps, up=weights @ up, down=weights @ down) for weights in weightings)
+    together, used = np.concatenate(weightings), len(weightings[0])
+    fitted = recalibrate(steps, up=together @ up, down=together @ down)
     reason = reason or ("every probability is the same" if len(steps) == 1 else "no overlap of the class and the rest")
     moved = int((clipped != said).sum())
-    used = len(weightings[0])
     fewer = [f"interval from {used} resamples"] * (used < asked)
     note = "; ".join([f"{moved} probabilities moved off 0 or 1"] * (moved > 0) + fewer)
     rows = [
-        interval_row(m, name, v, d, level, o) for m, v, d, o in zip(RECALIBRATION, values, drawn, left, strict=True)
+        interval_row(m, name, v, d[:used], level, d[used:])
+        for m, v, d in zip(RECALIBRATION, values, fitted, strict=True)
     ]
     for row in rows:
-        row["note"] = row["note"] and "no interval: too many resamples have no finite answer"
+        if np.isnan(row["low"]):
+            row["note"] = "no interval: too many resamples have no finite answer"
     return [stated(row, f"cannot be computed: {reason}", note) for row in rows]
 
 

@@ -16,10 +16,10 @@ from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Paragraph, Spacer, Table
 
 from her2core.report.case import Bar, CasePage, columns, fitted
+from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable
 from her2core.wording import NOTICE
 
-PLAIN, BOLD = "her2-DejaVuSans", "her2-DejaVuSans-Bold"
 #: A4 and its margins in points.
 PAGE, ACROSS, DOWN = (595.276, 841.89), 34.0, 30.0
 WIDTH, HEIGHT = PAGE[0] - 2 * ACROSS, PAGE[1] - 2 * DOWN

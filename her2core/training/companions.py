@@ -37,6 +37,10 @@ from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
 
+#: Patches up to which their contents are checked too (copies, near-duplicates, colour): seconds for thousands, minutes
+#: for tens of thousands, for which ``her2 data check --contents`` is there.
+CHECKED_CONTENTS = 6000
+
 
 def write_companions(
     folder: Path,
@@ -57,7 +61,8 @@ def write_companions(
     """
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
-    findings = [finding.as_dict() for finding in check_manifest(manifest, split)]
+    read = len(manifest) <= CHECKED_CONTENTS
+    findings = [finding.as_dict() for finding in check_manifest(manifest, split, contents=read)]
 
     known = None
     if serving:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.choice import opened_review
+from dashboard.evidence_report import evidence_report
 from dashboard.further_figures import further_figures
 from dashboard.gallery import gallery
 from dashboard.parts import NOTICE, download_table, figure, interval, units_of, value_and_bounds
@@ -115,4 +116,5 @@ threshold_explorer(review, unit)
 if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)
+evidence_report(review)
 st.caption(NOTICE)

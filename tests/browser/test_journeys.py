@@ -195,3 +195,20 @@ def test_the_first_visitor_of_a_server_may_come_by_a_deep_link(browser, name):
         assert page.get_by_role("dialog").count() == 0
         assert errors(page) == []
         page.close()
+
+
+def test_the_evidence_goes_onto_paper(page, server):
+    """Performance, then the report of the run as HTML and PDF; and the tables of the pages beside it."""
+    open_page(page, server, "performance", unit="patient")
+    html = downloaded(page, "Report (HTML)").decode()
+    assert "Research use only" in html
+    assert "TRIPOD" in html
+    assert "<script" not in html
+    assert downloaded(page, "Report (PDF)").startswith(b"%PDF")
+    for name, label in (("Calibration", "All calibration figures (CSV)"), ("Subgroups", "All groups (CSV)")):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        ready(page)
+        table = pd.read_csv(io.BytesIO(downloaded(page, label)))
+        assert {"value", "low", "high", "notice"} <= set(table)
+    assert errors(page) == []

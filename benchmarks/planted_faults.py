@@ -1,0 +1,273 @@
+"""What does a cohort look like in which one thing is wrong? A fault's name and a seed in; a generated cohort out.
+
+Cohorts differ at random in size, classes, sites, scanners, patches, slides and tiling; sites and scanners are dealt out
+evenly over each class, so that a cohort without a planted fault has none. Faults of the table need no images: their
+rows name one file. Faults of the contents come with small H&E-like images, cheap ones: blurred noise as amounts of two
+stains. ``PLANTED`` maps each fault to the code that must be found; other codes that must come along are in ``ALONG``.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from her2core.data.checks import Finding, check_manifest
+from her2core.data.manifest import Manifest
+from her2core.data.splits import split_manifest
+from her2core.labels import SCHEMES
+
+CLASSES = ("negative", "equivocal", "positive")
+IHC = {"negative": ("0", "1+"), "equivocal": ("2+",), "positive": ("3+",)}
+#: Each fault, and the code of the finding it must raise.
+PLANTED = {
+    "missing file": "missing-files",
+    "absent class": "empty-class",
+    "few patients": "few-patients",
+    "too few for the interval": "few-patients-for-interval",
+    "nameless patient": "unknown-patients",
+    "IHC against ISH": "label-conflict",
+    "label against IHC": "label-conflict",
+    "patient with two labels": "patient-with-two-labels",
+    "no mpp": "missing-mpp",
+    "class from one site": "site-confounded",
+    "site tells class": "site-confounded",
+    "class from one scanner": "scanner-confounded",
+    "class from one patient": "patient-confounded",
+    "patient in two parts": "patient-leak",
+    "slide in two parts": "slide-leak",
+    "neighbours in two parts": "neighbouring-tiles",
+    "unreadable image": "unreadable-images",
+    "copied file": "identical-images",
+    "copied pixels": "identical-images",
+    "encoded anew": "near-duplicates",
+    "flipped and cropped": "near-duplicates",
+    "stained otherwise": "near-duplicates",
+    "stain goes with class": "colour-confounded",
+}
+#: Findings that a fault cannot but bring along: a slide in two parts is a patient in two parts.
+ALONG = {
+    "slide in two parts": {"patient-leak", "neighbouring-tiles"},
+    "patient in two parts": {"slide-leak", "neighbouring-tiles"},
+    "neighbours in two parts": {"patient-leak", "slide-leak"},
+    "IHC against ISH": {"patient-with-two-labels"},
+    "label against IHC": {"patient-with-two-labels"},
+    "few patients": {"patient-confounded"},
+    "class from one patient": {"few-patients"},
+}
+OF_CONTENTS = tuple(PLANTED)[16:]
+_STAINS = np.array([(0.65, 0.70, 0.29), (0.17, 0.88, 0.44)])
+_PX = 64
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A manifest with its split, and how it is to be checked."""
+
+    manifest: Manifest
+    split: pd.DataFrame
+    contents: bool
+    half_width: float | None
+
+    def check(self) -> list[Finding]:
+        return check_manifest(self.manifest, self.split, contents=self.contents, half_width=self.half_width)
+
+
+def plant(fault: str | None, seed: int, folder: Path, *, contents: bool | None = None) -> Cohort:
+    """The cohort of ``seed`` with this fault planted, or clean where ``fault`` is None; its files are in ``folder``."""
+    rng = np.random.default_rng([seed, 0 if fault is None else 1 + list(PLANTED).index(fault)])
+    contents = fault in OF_CONTENTS if contents is None else contents
+    frame = _rows(rng, small=contents, tiled=fault == "neighbours in two parts")
+    half_width = 0.1 if fault == "too few for the interval" else None
+    if contents:
+        _draw(rng, frame, folder, stain_by_class=fault == "stain goes with class")
+    else:
+        (folder / "slides").mkdir(exist_ok=True)
+        for path in frame["path"].unique():
+            (folder / path).touch()
+    manifest = Manifest(frame, SCHEMES["paper3"], folder)
+    split = split_manifest(manifest, seed=seed)
+    if fault is None:
+        return Cohort(manifest, split, contents, 0.45)
+    frame, split = _with_fault(fault, rng, frame, split, folder)
+    return Cohort(Manifest(frame, SCHEMES["paper3"], folder), split, contents, half_width)
+
+
+def _rows(rng: np.random.Generator, *, small: bool, tiled: bool) -> pd.DataFrame:
+    """A clean cohort: tiles on a grid of every slide, each a window of the slide's coordinates or a file of its own."""
+    sites, scanners = rng.integers(1, 5, 2)
+    tiled = tiled or (not small and rng.random() < 0.6)
+    rows = []
+    for label in CLASSES:
+        patients = int(rng.integers(12, 16) if small else rng.integers(12, 45))
+        at, by = (rng.permutation(np.arange(patients) % n) for n in (sites, scanners))
+        for patient in range(patients):
+            name, ihc = f"{label[:3]}{patient:03d}", str(rng.choice(IHC[label]))
+            for slide in range(int(rng.integers(1, 3))):
+                for tile in range(1 if small else int(rng.integers(2, 7))):
+                    slide_id = f"{name}-{slide}"
+                    rows.append(
+                        {
+                            "patch_id": f"{slide_id}-{tile}", "path": "tile.png", "patient_id": name,
+                            "slide_id": slide_id, "site": f"site{at[patient]}", "scanner": f"scanner{by[patient]}",
+                            "mpp": 0.5, "her2_ihc": ihc, "ish": "unknown", "label": label, "source": "planted",
+                            "x": 256.0 * (tile % 3), "y": 256.0 * (tile // 3),
+                        }
+                    )  # fmt: skip
+    frame = pd.DataFrame(rows).astype({"her2_ihc": object, "label": object, "path": object, "patch_id": object})
+    if tiled:
+        frame["path"] = "slides/" + frame["slide_id"] + ".png"
+        return frame.assign(width=256.0, height=256.0)
+    return frame.drop(columns=["x", "y"])
+
+
+def texture(rng: np.random.Generator, stains: np.ndarray = _STAINS, px: int = _PX) -> np.ndarray:
+    """A cheap H&E-like image, uint8 (px, px, 3): dark spots of one dye on clouds of the other."""
+    amounts = [gaussian_filter(rng.standard_normal((px, px)), sigma, mode="wrap") for sigma in (1.6, 4.0)]
+    spots, clouds = ((a - a.mean()) / a.std() for a in amounts)
+    density = np.stack([0.9 * np.clip(spots - 0.6, 0, 2), 0.35 + 0.15 * clouds], axis=-1).clip(0) @ stains
+    return np.clip(np.rint(245 * np.exp(-density) + rng.normal(0, 1.5, density.shape)), 0, 255).astype(np.uint8)
+
+
+def restained(image: np.ndarray, haematoxylin: float, eosin: float) -> np.ndarray:
+    """uint8 RGB with the amounts of its two stains (and what is left of the density) scaled, uint8 RGB."""
+    full = np.vstack([_STAINS, np.cross(*_STAINS)])
+    amounts = -np.log((image.astype(float) + 1) / 256) @ np.linalg.inv(full)
+    density = (amounts * (haematoxylin, eosin, 1)) @ full
+    return np.clip(np.rint(256 * np.exp(-density) - 1), 0, 255).astype(np.uint8)
+
+
+def encoded(image: np.ndarray, quality: int) -> np.ndarray:
+    """uint8 RGB after a JPEG of this quality."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def cropped(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """uint8 RGB without ``share`` of its height and of its width, cut off anywhere."""
+    height, width = (round(side * (1 - share)) for side in image.shape[:2])
+    top, left = (rng.integers(0, whole - part + 1) for whole, part in zip(image.shape, (height, width), strict=False))
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def _draw(rng: np.random.Generator, frame: pd.DataFrame, folder: Path, *, stain_by_class: bool) -> None:
+    """Every patient has a stain of his own; with a fault, those of one class lean to one side."""
+    frame["path"] = frame["patch_id"] + ".png"
+    leaning = str(rng.choice(CLASSES))
+    for _, rows in frame.groupby("patient_id", sort=False):
+        stains = _STAINS * rng.lognormal(0, 0.12, (2, 1)) + rng.normal(0, 0.03, (2, 3))
+        if stain_by_class and rows["label"].iloc[0] == leaning:
+            stains = stains + np.array([(0.0, 0.10, 0.0), (0.12, 0.0, -0.12)])
+        for path in rows["path"]:
+            Image.fromarray(texture(rng, np.clip(stains, 0.02, None))).save(folder / path, compress_level=1)
+
+
+def _with_fault(
+    fault: str, rng: np.random.Generator, frame: pd.DataFrame, split: pd.DataFrame, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    label = str(rng.choice(CLASSES))
+    mine = frame["label"] == label
+    patients = frame.loc[mine, "patient_id"].unique()
+    one = frame["patient_id"] == rng.choice(patients)
+    row = frame.index[int(rng.integers(len(frame)))]
+    if fault in OF_CONTENTS:
+        return _with_images(fault, rng, frame, split, folder)
+    if fault == "missing file":
+        frame.loc[row, "path"] = "gone.png"
+    elif fault == "absent class":
+        frame = frame[~mine].reset_index(drop=True)
+    elif fault == "few patients":
+        kept = set(rng.choice(patients, int(rng.integers(3, 10)), replace=False))
+        frame = frame[~mine | frame["patient_id"].isin(kept)].reset_index(drop=True)
+    elif fault == "nameless patient":
+        frame.loc[row, "patient_id"] = "unknown"
+    elif fault == "IHC against ISH":
+        scores = {"negative": ("1+", "positive"), "equivocal": ("3+", "negative"), "positive": ("3+", "negative")}
+        frame.loc[one, ["her2_ihc", "ish"]] = scores[label]
+    elif fault == "label against IHC":
+        frame.loc[one, "her2_ihc"] = {"negative": "3+", "equivocal": "1+", "positive": "0"}[label]
+    elif fault == "patient with two labels":
+        frame = _with_second_label(rng, frame)
+    elif fault == "no mpp":
+        frame.loc[row, "mpp"] = np.nan
+    elif fault in ("class from one site", "class from one scanner"):
+        column = fault.rsplit(" ", 1)[1]
+        others = np.arange(frame["patient_id"].nunique()) % 3
+        by = dict(zip(rng.permutation(frame["patient_id"].unique()), others, strict=True))
+        frame[column] = np.where(mine, f"{column}0", f"{column}" + frame["patient_id"].map(by).astype(str))
+    elif fault == "site tells class":
+        usual = frame["label"].map({c: i for i, c in enumerate(CLASSES)})
+        strays = set(rng.choice(frame["patient_id"].unique(), frame["patient_id"].nunique() // 8, replace=False))
+        stray = frame["patient_id"].isin(strays)
+        frame["site"] = "site" + ((usual + stray * rng.integers(1, 3, len(frame))) % 3).astype(str)
+    elif fault == "class from one patient":
+        again = frame[one].loc[np.repeat(frame.index[one], 12 * len(patients))]
+        again["patch_id"] += "+" + pd.Series(np.arange(len(again)), index=again.index).astype(str)
+        frame = pd.concat([frame, again], ignore_index=True)
+        if "x" in frame:
+            frame = frame.drop(columns=["x", "y", "width", "height"])
+        split = frame[["patch_id"]].assign(split=frame["patient_id"].map(_part_of(frame, split)))
+    elif fault in ("patient in two parts", "slide in two parts", "neighbours in two parts"):
+        frame, split = _with_leak(fault, rng, frame, split)
+    return frame, split
+
+
+def _part_of(frame: pd.DataFrame, split: pd.DataFrame) -> dict[str, str]:
+    joined = frame.merge(split, on="patch_id")
+    return dict(zip(joined["patient_id"], joined["split"], strict=True))
+
+
+def _with_second_label(rng: np.random.Generator, frame: pd.DataFrame) -> pd.DataFrame:
+    counts = frame["patient_id"].value_counts()
+    patient = rng.choice(np.sort(counts.index[counts > 1]))
+    first = frame.index[frame["patient_id"] == patient][0]
+    other = str(rng.choice([c for c in CLASSES if c != frame.loc[first, "label"]]))
+    frame.loc[first, ["label", "her2_ihc"]] = [other, IHC[other][0]]
+    return frame
+
+
+def _with_leak(
+    fault: str, rng: np.random.Generator, frame: pd.DataFrame, split: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Move a slide of a patient with several, or a patch of a slide with several, into another part."""
+    by, of = ("patient_id", "slide_id") if fault == "patient in two parts" else ("slide_id", "patch_id")
+    several = frame.groupby(by)[of].nunique()
+    group = frame[frame[by] == rng.choice(several.index[several > 1])]
+    moved = set(group.loc[group[of] == group[of].iloc[-1], "patch_id"])
+    there = split["patch_id"].isin(moved)
+    others = [p for p in ("train", "val", "test") if p != split.loc[there, "split"].iloc[0]]
+    return frame, split.assign(split=split["split"].mask(there, rng.choice(others)))
+
+
+def _with_images(
+    fault: str, rng: np.random.Generator, frame: pd.DataFrame, split: pd.DataFrame, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Change or replace the image of one test patch; a copy takes the place of the image that was there."""
+    parts = frame["patch_id"].map(split.set_index("patch_id")["split"])
+    test, train = (folder / str(rng.choice(frame.loc[parts == p, "path"])) for p in ("test", "train"))
+    if fault == "stain goes with class":
+        return frame, split
+    image = np.asarray(Image.open(train))
+    if fault == "unreadable image":
+        test.write_bytes(test.read_bytes()[:200])
+    elif fault == "copied file":
+        test.write_bytes(train.read_bytes())
+    elif fault == "copied pixels":
+        Image.fromarray(image).save(test, compress_level=9)
+    else:
+        if fault == "encoded anew":
+            image = encoded(image, int(rng.integers(50, 91)))
+        elif fault == "flipped and cropped":
+            turns = int(rng.integers(1, 4))
+            image = cropped(np.rot90(image, turns), float(rng.uniform(0.02, 0.1)), rng)
+            image = image[:, ::-1] if rng.random() < 0.5 else image
+        else:
+            image = restained(image, *rng.choice([0.7, 0.85, 1.15, 1.3], 2, replace=False))
+        Image.fromarray(np.ascontiguousarray(image)).save(test)
+    return frame, split

@@ -1,0 +1,110 @@
+"""Which figures does a report show? Tables of the evidence in; charts with words for those who do not see them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from her2core.plots.abstention import risk_coverage_words
+from her2core.plots.decisions import decision_words
+from her2core.plots.reliability import reliability_words
+from her2core.report.case import clean
+from her2core.report.document import Chart
+from her2core.report.drawing import BOTTOM, TOP, Axes, shares
+
+#: Classes beyond which lines cannot be told apart; the tables have them all.
+MOST_LINES = 4
+_PERCENT = shares(0, 0.25, 0.5, 0.75, 1)
+_NAME = 22
+
+
+def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart | None:
+    """ROC of each class against the rest; None where no class has one. ``points`` as ``curves.roc_points``."""
+    shown = [c for c in classes if (points["class"] == c).any()]
+    if not shown:
+        return None
+    axes = Axes((0, 1), (0, 1), "1 - specificity", "sensitivity", _PERCENT, _PERCENT)
+    axes.line([0, 1], [0, 1], "muted", dashed=True)
+    names = []
+    for name in shown[:MOST_LINES]:
+        rows, role = points[points["class"] == name], _role(classes, name)
+        axes.line(rows["fpr"].tolist(), rows["tpr"].tolist(), role)
+        names.append((f"{clean(name, _NAME)} {rows['auroc'].iloc[0]:.3f}", role))
+    axes.legend(names)
+    said = ", ".join(f"{c} {points.loc[points['class'] == c, 'auroc'].iloc[0]:.3f}" for c in shown)
+    return Chart(f"ROC by {unit}, one class against the rest{_of(shown)}", f"Area under the curve: {said}.",
+                 axes.drawing())  # fmt: skip
+
+
+def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
+    """Bins of the top class with their intervals: what was said across, how often it came true up."""
+    rows = bins[bins["class"].fillna("") == ""]
+    axes = Axes((0, 1), (0, 1), "mean probability of the top class", "share that was right", _PERCENT, _PERCENT)
+    axes.line([0, 1], [0, 1], "muted", dashed=True)
+    for row in rows.itertuples():
+        axes.bar(((row.mean_probability, row.low), (row.mean_probability, row.high)), "c0")
+    axes.line(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
+    axes.dots(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
+    said = calibration.assign(**{"class": calibration["class"].fillna("")})
+    return Chart(f"Reliability of the top class by {unit}; on the dashed line 80 % means 80 %",
+                 reliability_words(said, classes), axes.drawing())  # fmt: skip
+
+
+def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
+    """Share answered across, share of those answered wrongly up."""
+    rows = table[table["metric"] == "risk"]
+    top = float(np.nanmax([*rows["value"], *rows["high"], 0.05]))
+    axes = Axes((0, 1), (0, top), "share answered, the surest first", "wrong among those", _PERCENT, _up(top))
+    axes.band(*(rows[c].tolist() for c in ("coverage", "low", "high")))
+    axes.line(rows["coverage"].tolist(), rows["value"].tolist(), "c0")
+    return Chart(f"Risk against coverage by {unit}, with its interval", risk_coverage_words(table), axes.drawing())
+
+
+def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
+    """Net benefit of calling by the network, all and none, by threshold; cut below a fourth of the highest."""
+    network = table[table["strategy"] == "network"]
+    shown = table[table["strategy"] != "network minus all"]
+    top = float(max(0.05, shown["value"].max(), np.nanmax([*network["high"], 0])))
+    ticks = [(v, words.removesuffix(" %")) for v, words in _up(top)]
+    axes = Axes((0, 1), (-top / 4, top * 1.05), "threshold probability", "net benefit, in 100 rows", _PERCENT, ticks)
+    axes.band(*(network[c].tolist() for c in ("threshold", "low", "high")))
+    names = []
+    for strategy, role, words in (("network", "c0", "network"), ("all", "c4", "call all"), ("none", "muted", "none")):
+        rows = table[table["strategy"] == strategy]
+        value = rows["value"].where(rows["value"] >= -top / 4)
+        axes.line(rows["threshold"].tolist(), value.tolist(), role, dashed=strategy != "network")
+        names.append((words, role))
+    axes.legend(names, low=False)
+    of = clean(table["class"].iloc[0], _NAME)
+    return Chart(f"Decision curve by {unit}: calling {of}", decision_words(table), axes.drawing())
+
+
+def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
+    """Recall of each class with its interval, one line a class."""
+    rows = metrics[metrics["metric"] == "recall"].set_index("class").reindex(list(classes))
+    count = len(classes)
+    height = TOP + BOTTOM + max(60.0, 15.0 * count)
+    ticks = [(count - 1 - i, clean(c, 18)) for i, c in enumerate(classes)]
+    axes = Axes((0, 1), (-0.6, count - 0.4), "recall (sensitivity)", "", _PERCENT, ticks, height=height, left=84.0)
+    for i, row in enumerate(rows.itertuples()):
+        place = count - 1 - i
+        axes.bar(((row.low, place), (row.high, place)), _role(classes, classes[i]))
+        axes.dots([row.value], [place], _role(classes, classes[i]))
+    said = ", ".join(f"{c} {v:.3f}" if np.isfinite(v) else f"{c} cannot be computed" for c, v in rows["value"].items())
+    return Chart(f"Recall of each class by {unit}, with its interval", f"Recall: {said}.", axes.drawing())
+
+
+def _role(classes: Sequence[str], name: str) -> str:
+    return f"c{list(classes).index(name) % 12}"
+
+
+def _of(shown: Sequence[str]) -> str:
+    return f" (the first {MOST_LINES} of {len(shown)} classes)" if len(shown) > MOST_LINES else ""
+
+
+def _up(top: float) -> list[tuple[float, str]]:
+    """Round shares from 0 up to ``top``, three to six of them."""
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.25) if top / s <= 5 or s == 0.25)
+    return shares(*(step * i for i in range(int(top / step + 1e-9) + 1)))

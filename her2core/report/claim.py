@@ -1,0 +1,121 @@
+"""What does CLAIM in its 2024 update ask, and by which rule is each of its 44 items judged?"""
+
+from __future__ import annotations
+
+from her2core.report import checklist_rules as rules
+from her2core.report.checklist_rules import (
+    Checklist,
+    Item,
+    Rule,
+    Verdict,
+    absent,
+    always,
+    met,
+    needless,
+    of_people,
+    of_run,
+    partly,
+)
+from her2core.report.run_report import RunReport
+
+_AUTHOR = always(absent())
+_ONE = needless("one network, no ensemble")
+_GOAL = partly("research use only; no goal of a study is stated", "card")
+_DRAWN = "the truth of a synthetic patch is what it was drawn from"
+
+
+def _of_labels(r: RunReport) -> Verdict:
+    return needless(_DRAWN) if r.synthetic else absent()
+
+
+def _acquisition(r: RunReport) -> Verdict:
+    if r.card["input"].get("mpp"):
+        return partly("microns per pixel; stain protocol, scanner settings and compression are not recorded", "model")
+    return absent("microns per pixel and scanner settings are not recorded")
+
+
+def _subset(r: RunReport) -> Verdict:
+    if r.synthetic:
+        return needless("whole patches are drawn; none is selected")
+    return absent("how patches were chosen from slides is not recorded")
+
+
+def _every_part(r: RunReport) -> Verdict:
+    return partly("the test part, with subgroups; validation served to choose epoch and temperature, and no figure of "
+                  "training is kept", "performance", "subgroups")  # fmt: skip
+
+
+def _architecture(r: RunReport) -> Verdict:
+    words = "network by name and options, input and output"
+    if rules.code(r).state == "not reported":
+        return partly(f"{words}; the code that defines its layers is not named", "model")
+    return met(f"{words}; the code of the commit defines its layers", "model")
+
+
+def _trial(r: RunReport) -> Verdict:
+    return needless("no clinical trial: synthetic patches") if r.synthetic else absent()
+
+
+_software: Rule = of_run(lambda r: met("Python and package versions, hardware, commit", "model")
+                         if r.run.info.get("packages") else absent("package versions were not recorded"))  # fmt: skip
+_first: Rule = of_run(lambda r: met("where the first weights came from", "model")
+                      if r.card["network"].get("init") or r.run.info.get("start")
+                      else absent("the first weights are not recorded"))  # fmt: skip
+
+CLAIM = Checklist(
+    "CLAIM 2024 update",
+    "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 "
+    "update. Radiol Artif Intell 2024;6(4):e240300, doi 10.1148/ryai.240300.",
+    (
+        Item("1", "Title", "Say that it is AI, and which kind",
+             of_run(always(met("a deep-learning classifier, named at the top of this report", "summary", "model")))),
+        Item("2", "Abstract", "A structured abstract", _AUTHOR),
+        Item("3", "Background", "Scientific and clinical background, intended use and role", _AUTHOR),
+        Item("4", "Objectives", "Aims and hypotheses", _AUTHOR),
+        Item("5", "Design", "Prospective or retrospective", of_people()),
+        Item("6", "Goal", "What the study is for", of_run(always(_GOAL))),
+        Item("7", "Data sources", "Sources, with links where public", of_run(rules.source)),
+        Item("8", "Eligibility", "Who and what was included and excluded", of_people()),
+        Item("9", "Pre-processing", "Steps before the network sees the data",
+             of_run(always(met("centre square, size, stain and normalisation", "model")))),
+        Item("10", "Subsets", "How parts of the images were selected", of_run(_subset)),
+        Item("11", "De-identification", "How persons were made unknowable", of_people()),
+        Item("12", "Missing data", "How missing data were handled", rules.missing_data),
+        Item("13", "Acquisition", "How images were acquired", of_run(_acquisition)),
+        Item("14", "Reference standard", "How the truth was obtained", of_run(rules.outcome)),
+        Item("15", "Reference standard", "Why this truth and no other", _of_labels),
+        Item("16", "Reference standard", "Who annotated, with which qualifications", _of_labels),
+        Item("17", "Reference standard", "How the test set was annotated", _of_labels),
+        Item("18", "Reference standard", "Variability between and within readers", _of_labels),
+        Item("19", "Partition", "How data were assigned to parts, and in which shares", rules.assignment),
+        Item("20", "Partition", "At which level the parts are disjoint", rules.disjoint),
+        Item("21", "Test size", "How the size of the test set was arrived at",
+             always(absent("the size is given, how it was arrived at is not"))),
+        Item("22", "Model", "The architecture in full",
+             of_run(_architecture)),
+        Item("23", "Software", "Libraries and versions", _software),
+        Item("24", "Initialisation", "First weights, and where they come from", _first),
+        Item("25", "Training", "Procedure, augmentation and all settings", of_run(rules.training)),
+        Item("26", "Selection", "How the final model was chosen", of_run(rules.selection)),
+        Item("27", "Ensembles", "How several models were combined", of_run(always(_ONE))),
+        Item("28", "Metrics", "Which metrics of performance", rules.measures),
+        Item("29", "Uncertainty", "Statistical measures of uncertainty and significance", rules.uncertainty),
+        Item("30", "Robustness", "Robustness or sensitivity analysis", rules.robustness),
+        Item("31", "Explainability", "Methods of explanation, and how they were validated", rules.explained),
+        Item("32", "Internal testing", "Evaluation on internal data", rules.internal),
+        Item("33", "External testing", "Evaluation on external data, or why not",
+             always(absent("no data of another source were tested in this report"))),
+        Item("34", "Registration", "Registration of a clinical trial", _trial),
+        Item("35", "Inclusion", "Numbers of patients and images included and excluded", rules.flow),
+        Item("36", "Characteristics", "Demographic and clinical characteristics of each part",
+             of_run(rules.characteristics)),
+        Item("37", "Performance", "Performance on every part and in subgroups", of_run(_every_part)),
+        Item("38", "Performance", "Estimates of diagnostic performance with their precision", rules.estimates),
+        Item("39", "Failures", "Analysis of cases that were classified wrongly", rules.failure),
+        Item("40", "Limitations", "Limits, biases, generalisability", rules.limitations),
+        Item("41", "Implications", "Meaning for practice, intended use, barriers", _AUTHOR),
+        Item("42", "Protocol", "Where the full protocol is", _AUTHOR),
+        Item("43", "Availability", "Where software, model and data can be had", of_run(rules.availability)),
+        Item("44", "Funding", "Sources and role of funders", _AUTHOR),
+    ),
+)  # fmt: skip

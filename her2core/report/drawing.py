@@ -1,0 +1,132 @@
+"""How is a small figure said without a drawing program? Points of a curve in; marks on a field of points out.
+
+A ``Drawing`` is a few lines, areas, dots and words in points (1/72 inch, y downwards); run_svg and run_pdf draw the
+same marks. ``Axes`` turns numbers into places. Nothing here computes a figure of merit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["line", "area", "dot", "text"]
+Place = tuple[float, float]
+#: Width and height of a figure in points, and the room left around its field for numbers and titles.
+WIDTH, HEIGHT = 250.0, 190.0
+LEFT, RIGHT, TOP, BOTTOM = 38.0, 14.0, 8.0, 32.0
+FONT = 7.5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One mark. ``role`` names its colour (ink, muted, grid, band, c0 to c11); ``anchor`` as in SVG, for text."""
+
+    kind: Kind
+    points: tuple[Place, ...]
+    role: str
+    text: str = ""
+    anchor: Literal["start", "middle", "end"] = "start"
+    dashed: bool = False
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Marks in the order they are drawn, on a field of ``width`` x ``height`` points."""
+
+    marks: tuple[Mark, ...]
+    width: float = WIDTH
+    height: float = HEIGHT
+
+
+@dataclass
+class Axes:
+    """A field with two linear axes: collect marks, then ``drawing()``."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_title: str
+    y_title: str
+    x_ticks: Sequence[tuple[float, str]] = ()
+    y_ticks: Sequence[tuple[float, str]] = ()
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    marks: list[Mark] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        right, bottom = self.width - RIGHT, self.height - BOTTOM
+        for value, words in self.x_ticks:
+            place, _ = self._at(value, self.y[0])
+            self.marks.append(Mark("line", ((place, TOP), (place, bottom)), "grid"))
+            self.marks.append(Mark("text", ((place, bottom + FONT + 3),), "muted", words, "middle"))
+        for value, words in self.y_ticks:
+            _, place = self._at(self.x[0], value)
+            self.marks.append(Mark("line", ((self.left, place), (right, place)), "grid"))
+            self.marks.append(Mark("text", ((self.left - 4, place + FONT / 3),), "muted", words, "end"))
+        middle = (self.left + right) / 2
+        self.marks.append(Mark("text", ((middle, self.height - 6),), "ink", self.x_title, "middle"))
+        if self.y_title:
+            self.marks.append(Mark("text", ((9.0, (TOP + bottom) / 2),), "ink", self.y_title, "middle", turned=True))
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], role: str, *, dashed: bool = False) -> None:
+        """A polyline through the points that are finite and inside the field's width; it breaks where one is not."""
+        for run in _runs(xs, ys):
+            if len(run) > 1:
+                self.marks.append(Mark("line", self._all(run), role, dashed=dashed))
+
+    def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], role: str = "band") -> None:
+        """The area between two lines, where both are finite."""
+        kept = [(x, a, b) for x, a, b in zip(xs, low, high, strict=True) if math.isfinite(a) and math.isfinite(b)]
+        if len(kept) > 1:
+            round_trip = [(x, b) for x, _, b in kept] + [(x, a) for x, a, _ in reversed(kept)]
+            self.marks.append(Mark("area", self._all(round_trip), role))
+
+    def dots(self, xs: Sequence[float], ys: Sequence[float], role: str) -> None:
+        """A dot at each finite point."""
+        for x, y in zip(xs, ys, strict=True):
+            if math.isfinite(x) and math.isfinite(y):
+                self.marks.append(Mark("dot", (self._at(x, y),), role))
+
+    def bar(self, ends: tuple[Place, Place], role: str) -> None:
+        """A straight line between two places of the axes: an interval."""
+        if all(map(math.isfinite, (*ends[0], *ends[1]))):
+            self.marks.append(Mark("line", self._all(ends), role))
+
+    def legend(self, names: Sequence[tuple[str, str]], *, corner: Literal["right", "left"] = "right", low: bool = True):
+        """Words in the colours of their lines (text, role), in a corner of the field."""
+        step = FONT + 2.5
+        top = self.height - BOTTOM - 5 - step * (len(names) - 1) if low else TOP + FONT + 2
+        place = self.width - RIGHT - 4 if corner == "right" else self.left + 5
+        for i, (words, role) in enumerate(names):
+            anchor = "end" if corner == "right" else "start"
+            self.marks.append(Mark("text", ((place, top + i * step),), role, words, anchor))
+
+    def drawing(self) -> Drawing:
+        return Drawing(tuple(self.marks), self.width, self.height)
+
+    def _at(self, x: float, y: float) -> Place:
+        inside = self.width - self.left - RIGHT, self.height - TOP - BOTTOM
+        across = (x - self.x[0]) / (self.x[1] - self.x[0])
+        up = (min(max(y, self.y[0]), self.y[1]) - self.y[0]) / (self.y[1] - self.y[0])
+        return (round(self.left + across * inside[0], 2), round(TOP + (1 - up) * inside[1], 2))
+
+    def _all(self, places: Sequence[Place]) -> tuple[Place, ...]:
+        return tuple(self._at(x, y) for x, y in places)
+
+
+def shares(*at: float) -> list[tuple[float, str]]:
+    """Ticks at these shares, in percent."""
+    return [(v, f"{100 * v:.0f} %") for v in at]
+
+
+def _runs(xs: Sequence[float], ys: Sequence[float]) -> list[list[Place]]:
+    runs: list[list[Place]] = [[]]
+    for x, y in zip(xs, ys, strict=True):
+        if math.isfinite(x) and math.isfinite(y):
+            runs[-1].append((float(x), float(y)))
+        elif runs[-1]:
+            runs.append([])
+    return runs

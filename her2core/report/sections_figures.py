@@ -1,0 +1,236 @@
+"""What do the sections of figures say: performance, thresholds, calibration, abstention, decisions, groups?
+
+A RunReport in; for each section its tables and charts, by every unit that could be assessed, or the reason, out.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from her2core.evidence.dossier import UNITS
+from her2core.evidence.operating_points import CHOICES, MEANINGS
+from her2core.report.charts import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
+from her2core.report.document import Block, Grid, Row, Section, Words
+from her2core.report.run_report import RunReport
+from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, named, pivot
+from her2core.report.sections import section, units, where
+
+_OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_average_precision", "quadratic_kappa",
+            "matthews", "negative_log_likelihood")  # fmt: skip
+#: Figures of one class, four a table.
+_PER_CLASS = (
+    ("recall", "specificity", "precision", "npv"),
+    ("one_vs_rest_accuracy", "f1", "auroc", "average_precision"),
+)
+_RATES = ("sensitivity", "specificity", "ppv", "npv")
+_RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "brier")
+_COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+#: Classes beyond which the recall of each in each group is left to the table of the run.
+_MOST_CLASSES = 6
+_TWO_READINGS = (
+    '"Class-specific accuracy" has two readings: recall (the share of a class that was found) and one-vs-rest accuracy '
+    "(the share of all answers that were right about a class). Both are given, each by its name."
+)
+_ON_VALIDATION = (
+    "A threshold picked on the test part makes the test part's own figures too good. These were chosen on the "
+    "validation part (which held so many cases) and measured on the test part as they stood."
+)
+_ONE_BY_ONE = (
+    "Groups are looked at one by one: that one interval leaves another's value out is no test of a difference."
+)
+_NO_PEOPLE = (
+    "No column of these data says age, sex or ethnicity: whether the figures hold alike for all people is not known."
+)
+
+
+def performance(r: RunReport) -> Section:
+    """Every metric of the evaluation, the confusion matrices, ROC and recall."""
+    metrics = r.evaluation.metrics
+    overall = metrics[metrics["class"].fillna("") == ""]
+    known = [m for m in _OVERALL if (overall["metric"] == m).any()]
+    order = [*known, *(m for m in dict.fromkeys(overall["metric"]) if m not in known)]
+    blocks: list[Block] = [
+        Words(_TWO_READINGS),
+        pivot(overall, caption="Figures over all classes, with 95 % intervals", head="Figure", down="metric",
+              across="unit", order=order, columns=[(u, f"by {u}") for u in r.units], label=named, wide=1.5),
+    ]  # fmt: skip
+    for unit in r.units:
+        rows = metrics[(metrics["unit"] == unit) & (metrics["class"].fillna("") != "")]
+        blocks.append(Words(f"By {unit}", "strong"))
+        charts = (roc_chart(r.roc[unit], r.classes, unit), recall_chart(rows, r.classes, unit))
+        blocks.append(Row(tuple(c for c in charts if c is not None)))
+        held = {m for group in _PER_CLASS for m in group}
+        rest = tuple(m for m in dict.fromkeys(rows["metric"]) if m not in held)
+        for group in (*_PER_CLASS, *((rest,) if rest else ())):
+            here = rows[rows["metric"].isin(group)]
+            columns = [(m, named(m)) for m in group]
+            blocks.append(pivot(here, caption=f"Each class against the rest, by {unit}", head="Class", down="class",
+                                across="metric", order=r.classes, columns=columns, wide=1.0))  # fmt: skip
+        blocks.append(confusion_grid(_at(r.evaluation.confusion, unit), r.classes, unit))
+    return section("performance", *blocks)
+
+
+def operating_points(r: RunReport) -> Section:
+    """Sensitivity, specificity, PPV and NPV at thresholds chosen on validation, by named rules."""
+    blocks: list[Block] = [Words(_ON_VALIDATION)]
+    for unit in UNITS:
+        rows = r.table("operating_points", unit)
+        for rule in CHOICES:
+            here = rows[(rows["rule"] == rule) & rows["metric"].isin(_RATES)]
+            if here.empty:
+                continue
+            of = [c for c in r.classes if (here["class"] == c).any()]
+            blocks.append(pivot(
+                here, caption=f"By {unit}, rule {rule}: {MEANINGS[rule]}", head="Class called", down="class",
+                across="metric", order=of, columns=[(m, named(m)) for m in _RATES],
+                first=[("threshold", "Threshold"), ("validation_cases", "Cases")], wide=1.0,
+            ))  # fmt: skip
+    return section("operating", *blocks, *_absent(r, "operating_points"))
+
+
+def calibration(r: RunReport) -> Section:
+    """Errors before and after the temperature, Brier score and its parts, slope and intercept of each class."""
+    blocks: list[Block] = []
+    for unit in UNITS:
+        rows = r.table("calibration", unit)
+        if rows.empty:
+            continue
+        after = rows[rows["scores"] != "uncalibrated"]
+        blocks.append(Words(f"By {unit}", "strong"))
+        bins = r.table("reliability", unit)
+        if not bins.empty:
+            blocks.append(Row((reliability_chart(bins, after, r.classes, unit),)))
+        overall = rows[rows["class"].fillna("") == ""]
+        scores = list(dict.fromkeys(rows["scores"]))
+        blocks.append(pivot(
+            overall, caption=f"Calibration by {unit}, with 95 % intervals", head="Figure", down="metric",
+            across="scores", order=list(dict.fromkeys(overall["metric"])), columns=[(s, s) for s in scores],
+            label=named,
+        ))  # fmt: skip
+        per_class = after[after["metric"].isin(_RECALIBRATION) & (after["class"].fillna("") != "")]
+        blocks.append(pivot(
+            per_class, caption=f"Each class against the rest, by {unit} ({scores[-1]} scores)", head="Class",
+            down="class", across="metric", order=r.classes, columns=[(m, named(m)) for m in _RECALIBRATION], wide=1.0,
+        ))  # fmt: skip
+    return section("calibration", *blocks, *_absent(r, "calibration"))
+
+
+def abstention(r: RunReport) -> Section:
+    """How often it is wrong on what it is surest of; prediction sets and who is sent for IHC/ISH."""
+    blocks: list[Block] = []
+    charts = [risk_chart(r.table("risk_coverage", u), u) for u in UNITS if len(r.table("risk_coverage", u))]
+    if charts:
+        blocks.append(Row(tuple(charts)))
+        blocks.append(_risk_grid(r))
+    if r.coverage is not None:
+        blocks.append(_coverage_grid(r.coverage))
+    for unit in UNITS:
+        rows = r.table("referral", unit)
+        if rows.empty:
+            continue
+        outcomes = [(m, named(m)) for m in dict.fromkeys(rows["metric"])]
+        sent = "sent for IHC/ISH"
+        if not r.card["scheme"]["is_her2"]:
+            outcomes, sent = [(m, "Not answered" if m == "sent" else words) for m, words in outcomes], "not answered"
+        rows = rows.assign(**{"class": rows["class"].fillna("").replace("", "all")})
+        blocks.append(pivot(
+            rows, caption=f"Answered where the prediction set holds one class, otherwise {sent}, by {unit}",
+            head="True class", down="class", across="metric", order=[*r.classes, "all"],
+            columns=outcomes, wide=0.9,
+        ))  # fmt: skip
+    return section("abstention", *blocks, *_absent(r, "risk_coverage", "referral"))
+
+
+def decisions(r: RunReport) -> Section:
+    """Net benefit of calling by the network, beside calling all and none."""
+    tables = {u: r.table("decisions", u) for u in UNITS}
+    held = {u: t for u, t in tables.items() if not t.empty}
+    blocks: list[Block] = []
+    if held:
+        said = (
+            "Net benefit, of a row: cases found, less false alarms at the price that the threshold puts on them. It "
+            "takes probabilities at their word"
+        )
+        blocks.append(Words(f"{said}: see {where('calibration')}."))
+        blocks.append(Row(tuple(decision_chart(t, u) for u, t in held.items())))
+    for unit, table in held.items():
+        near = table[table["threshold"].round(6).isin(_THRESHOLDS)].assign(step=table["threshold"].map("{:.2f}".format))
+        of = str(table["class"].iloc[0])
+        names = [(s, "network minus all, difference" if s == "network minus all" else s)
+                 for s in ("network", "all", "network minus all")]  # fmt: skip
+        blocks.append(pivot(
+            near, caption=f"Net benefit of calling {of} by {unit} (calling none is 0)", head="Threshold", down="step",
+            across="strategy", order=[f"{t:.2f}" for t in _THRESHOLDS], columns=names, wide=0.6,
+        ))  # fmt: skip
+    return section("decisions", *blocks, *_absent(r, "decisions"))
+
+
+def subgroups(r: RunReport) -> Section:
+    """The figures in each group of each column, with the patients behind them."""
+    blocks: list[Block] = [Words(_ONE_BY_ONE), *([] if r.about_people else [Words(_NO_PEOPLE)])]
+    for unit in UNITS:
+        table = r.table("subgroups", unit)
+        for by in dict.fromkeys(table["by"]):
+            rows = table[table["by"] == by]
+            groups = list(dict.fromkeys(rows["group"]))
+            overall = rows[rows["class"].fillna("") == ""]
+            measures = list(dict.fromkeys(overall["metric"]))
+            blocks.append(pivot(
+                overall, caption=f"By {by}, counted by {unit}", head=str(by), down="group", across="metric",
+                order=groups, columns=[(m, named(m)) for m in measures],
+                first=[("n", "Rows"), ("patients", "Patients")], wide=1.0,
+            ))  # fmt: skip
+            recall = rows[rows["metric"] == "recall"]
+            if len(r.classes) <= _MOST_CLASSES:
+                blocks.append(pivot(
+                    recall, caption=f"Recall of each class by {by}, counted by {unit}", head=str(by), down="group",
+                    across="class", order=groups, columns=[(c, c) for c in r.classes], wide=1.0,
+                ))  # fmt: skip
+    return section("subgroups", *blocks, *_absent(r, "subgroups"))
+
+
+def _risk_grid(r: RunReport) -> Grid:
+    shown, notes = [], Notes(())
+    at = [u for u in UNITS if len(r.table("risk_coverage", u))]
+    for share in _COVERAGES:
+        cells = []
+        for unit in at:
+            risk = r.table("risk_coverage", unit).query("metric == 'risk'")
+            row = risk[risk["coverage"] >= share - 1e-9].iloc[0].to_dict()
+            cells.append(f"{cell(row, notes)} of {units(unit, int(row['n']))}")
+        shown.append((f"the surest {100 * share:.0f} %", *cells))
+    areas = [r.table("risk_coverage", u).query("metric == 'aurc'").iloc[0].to_dict() for u in at]
+    shown.append(("area under the curve (AURC)", *(cell(a, notes) for a in areas)))
+    return Grid("Wrong among those answered", ("Answered", *(f"by {u}" for u in at)), tuple(shown),
+                (1.2, *(1.4 for _ in at)), tuple(range(1, len(at) + 1)), notes.lines)  # fmt: skip
+
+
+def _coverage_grid(table: pd.DataFrame) -> Grid:
+    rows = []
+    for row in table.to_dict("records"):
+        n = int(row["n"])
+        shares = [figure(row[c]) for c in ("coverage_asked", "covered", "mean_size", "single", "empty")]
+        rows.append((row["class"] or "all", *shares, f"{n:,}" if n else NONE))
+    head = ("True class", "Asked", "Truth in the set", "Mean size", "One class", "Empty", "Rows")
+    return Grid("Prediction sets on the test patches", head, tuple(rows), (1.4, *(1.0 for _ in head[1:])),
+                tuple(range(1, len(head))), tuple(dict.fromkeys(n for n in table["note"] if n)))  # fmt: skip
+
+
+def _at(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    return table[table["unit"] == unit]
+
+
+def _absent(r: RunReport, *tables: str) -> list[Block]:
+    """A sentence for each thing of these tables that could not be given."""
+    here = r.missing[r.missing["table"].isin(tables)]
+    if here.empty:
+        return []
+    grouped: dict[str, list[str]] = {}
+    for row in here.itertuples():
+        what = f"{row.what}, by {row.unit}" if row.what else f"by {row.unit}"
+        grouped.setdefault(row.reason, []).append(
+            f"{what} ({row.table.replace('_', ' ')})" if len(tables) > 1 else what
+        )
+    said = [f"{'; '.join(what[:6])}{f' and {len(what) - 6} more' if len(what) > 6 else ''}: {reason}"
+            for reason, what in grouped.items()]  # fmt: skip
+    return [Words(f"Not given. {s}", "muted") for s in said]

@@ -1,0 +1,265 @@
+"""Does bad input give a stated result or a clear refusal, never a silent number, wherever figures are made?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core.errors import EvaluationError, Her2Error
+from her2core.evidence.abstention import referral_table, risk_coverage
+from her2core.evidence.aggregate import aggregate
+from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
+from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
+from her2core.evidence.decisions import decision_curve
+from her2core.evidence.evaluation import evaluate
+from her2core.evidence.intervals import metric_table
+from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.predictions import Predictions, id_table
+from her2core.evidence.reliability import calibration_table, reliability_table
+from her2core.evidence.subgroups import subgroup_table
+from her2core.evidence.thresholds import operating_point
+from her2core.runs.folder import Run
+
+CLASSES = ("negative", "equivocal", "positive")
+SETS = PredictionSets(0.9, CLASSES, (0.6, 0.6, 0.6), (50, 50, 50))
+#: Every table of figures with intervals.
+TABLES = {
+    "metric_table": lambda p: metric_table(p, resamples=40),
+    "ordinal_table": lambda p: ordinal_table(p, resamples=40),
+    "calibration_table": lambda p: calibration_table(p, resamples=40),
+    "reliability_table": lambda p: reliability_table(p, resamples=40),
+    "risk_coverage": lambda p: risk_coverage(p, resamples=40),
+    "referral": lambda p: referral_table(p, SETS, resamples=40),
+    "decision_curve": lambda p: decision_curve(p, resamples=40),
+    "operating_point": lambda p: operating_point(p, of="positive", threshold=0.4, resamples=40),
+    "subgroup_table": lambda p: subgroup_table(p, by="site", resamples=40),
+}
+
+
+def predictions(n=60, patients=12, *, unit="patch") -> Predictions:
+    rng = np.random.default_rng(0)
+    patient = np.arange(n) % patients
+    labels = patient % 3
+    odds = np.exp(rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels])
+    ids = {"patch_id": np.arange(n), "patient_id": patient, "slide_id": patient}
+    frame = id_table({c: pd.Series(v).astype("str") for c, v in ids.items()}, n)
+    site = np.where(patient % 2, "a", "b")
+    return Predictions(frame.assign(site=site), odds / odds.sum(axis=1, keepdims=True), labels, CLASSES, unit)
+
+
+def with_probs(p: Predictions, probs) -> Predictions:
+    return replace(p, probs=np.asarray(probs, np.float64))
+
+
+def several_labels(p: Predictions) -> Predictions:
+    labels = p.labels.copy()
+    labels[0] = (labels[0] + 1) % 3
+    return replace(p, labels=labels)
+
+
+CASES = {
+    "one class": lambda p: p.where(p.labels == 2),
+    "two classes": lambda p: p.where(p.labels != 1),
+    "all wrong": lambda p: with_probs(p, 0.9 * np.eye(3)[(p.labels + 1) % 3] + 0.1 / 3),
+    "all right": lambda p: with_probs(p, 0.9 * np.eye(3)[p.labels] + 0.1 / 3),
+    "all right and certain": lambda p: with_probs(p, np.eye(3)[p.labels]),
+    "all wrong and certain": lambda p: with_probs(p, np.eye(3)[(p.labels + 1) % 3]),
+    "constant": lambda p: with_probs(p, np.full((len(p), 3), 1 / 3)),
+    "always the same answer": lambda p: with_probs(p, np.tile([0.2, 0.3, 0.5], (len(p), 1))),
+    "ties": lambda p: with_probs(p, 0.4 * np.eye(3)[p.predicted] + 0.2),
+    "a patient with two labels": several_labels,
+    "a single patient": lambda p: p.where((p.frame["patient_id"] == "2").to_numpy()),
+    "two patients": lambda p: p.where(p.frame["patient_id"].isin(["2", "3"]).to_numpy()),
+    "a single row": lambda p: p.where(np.arange(len(p)) == 2),
+}
+
+
+def say_all(table: pd.DataFrame) -> None:
+    """A value or the reason why not; bounds or the reason why not, and the value between them."""
+    assert len(table)
+    assert (table["value"].notna() | (table["note"] != "")).all(), table[table["value"].isna()]
+    assert (table["low"].notna() == table["high"].notna()).all()
+    without = table["low"].isna()
+    assert (table["note"][without] != "").all(), table[without]
+    bounded = table[~without]
+    assert np.isfinite(bounded[["value", "low", "high"]]).all(axis=None)
+    assert (bounded["low"] <= bounded["high"]).all()
+    same = (bounded["high"] - bounded["low"] < 1e-12) & (bounded.get("strategy") != "none")
+    if "interval" in table:
+        said = "the same in every resample|reflected|all or none"
+        assert (bounded["note"][same].str.contains(said)).all(), bounded[same]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_table_says_what_it_could_not_compute(case, name):
+    for p in (predictions(), predictions(12, unit="patient")):
+        say_all(TABLES[name](CASES[case](p)))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_nothing_to_judge_is_refused(name):
+    with pytest.raises(Her2Error):
+        TABLES[name](predictions().where(np.zeros(60, bool)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_probability_that_is_no_number_never_becomes_a_prediction(bad):
+    probs = predictions().probs.copy()
+    probs[4, 1] = bad
+    with pytest.raises(EvaluationError, match="predictions, row 5: expected a finite number for every class, got"):
+        with_probs(predictions(), probs)
+
+
+def test_labels_and_probabilities_that_do_not_fit_are_refused():
+    p = predictions()
+    for labels in (p.labels - 1, p.labels + 1):
+        with pytest.raises(EvaluationError, match="expected labels from 0 to 2, got"):
+            replace(p, labels=labels)
+    with pytest.raises(EvaluationError, match="60 rows of 3 probabilities"):
+        with_probs(p, p.probs[:59])
+    with pytest.raises(EvaluationError, match="60 rows of 2 probabilities"):
+        replace(p, classes=CLASSES[:2])
+    with pytest.raises(EvaluationError, match="59 rows of ids"):
+        replace(p, frame=p.frame.head(59))
+
+
+# what the stated results are
+
+
+def row(table: pd.DataFrame, metric: str, of: str = "") -> pd.Series:
+    return table[(table["metric"] == metric) & (table["class"] == of)].iloc[0]
+
+
+@pytest.mark.parametrize(("case", "share"), [("all right", 1.0), ("all wrong", 0.0)])
+def test_all_or_none_right_has_the_exact_bound_of_as_many_patients(case, share):
+    p = CASES[case](predictions())
+    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    for metric, of, patients in (
+        ("accuracy", "", 12), ("balanced_accuracy", "", 4), ("macro_f1", "", 4), ("recall", "positive", 4),
+        ("specificity", "positive", 8) if share else ("f1", "positive", 4), ("precision", "positive", 4),
+        ("auroc", "positive", 4) if share else ("recall", "negative", 4),
+    ):  # fmt: skip
+        found = row(metrics, metric, of)
+        bound = 0.025 ** (1 / patients)
+        expected = (1.0, bound, 1.0) if share else (0.0, 0.0, 1 - bound)
+        assert (found["value"], found["low"], found["high"]) == pytest.approx(expected), metric
+        assert found["interval"] == "exact"
+    if share:
+        assert row(ordinal, "quadratic_kappa")["value"] == row(ordinal, "matthews")["value"] == 1
+        assert row(ordinal, "npv", "positive")["low"] == pytest.approx(0.025 ** (1 / 8))
+
+
+def test_one_class_has_recall_but_nothing_to_tell_it_from():
+    p = CASES["one class"](predictions())
+    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    assert np.isfinite(row(metrics, "recall", "positive")["value"])
+    for found in (row(metrics, "auroc", "positive"), row(metrics, "macro_auroc"), row(metrics, "recall", "negative"),
+                  row(metrics, "specificity", "positive"), row(ordinal, "average_precision", "positive"),
+                  row(ordinal, "macro_average_precision")):  # fmt: skip
+        assert np.isnan(found["value"])
+        assert "cannot be computed" in found["note"]
+
+
+def test_constant_scores_tell_nothing_apart():
+    p = CASES["constant"](predictions())
+    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    assert row(metrics, "macro_auroc")["value"] == 0.5
+    assert row(ordinal, "quadratic_kappa")["value"] == 0
+    assert "only one class is true, or only one predicted" in row(ordinal, "matthews")["note"]
+    slope = row(calibration_table(p, resamples=40), "calibration_slope", "positive")
+    assert np.isnan(slope["value"])
+    assert "every probability is the same" in slope["note"]
+
+
+def test_a_single_patient_is_said_in_every_row():
+    for name, table in TABLES.items():
+        found = table(CASES["a single patient"](predictions()))
+        assert found["note"].str.contains("only 1 patient").all(), name
+
+
+# evaluate
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_evaluation_states_every_unit(case):
+    found = evaluate(CASES[case](predictions()), resamples=40, whole=True)
+    say_all(found.metrics)
+    assert list(found.units["unit"]) == ["patch", "slide", "patient"]
+    assert (found.units["assessed"] | (found.units["reason"] != "")).all()
+    if case == "a patient with two labels":
+        units = found.units.set_index("unit")
+        assert units["assessed"].to_dict() == {"patch": True, "slide": False, "patient": False}
+        assert "expected one label a patient, got 1 with several, the first: 0" in units.loc["patient", "reason"]
+        assert set(found.metrics["unit"]) == {"patch"}
+        with pytest.raises(EvaluationError, match="one label a patient"):
+            aggregate(CASES[case](predictions()), "patient")
+
+
+# compare_runs
+
+
+def run(name: str, p: Predictions, **columns) -> Run:
+    """A run that was never trained: of it, only what a comparison reads."""
+    frame = p.frame.assign(label=np.array(CLASSES)[p.labels])
+    for i, c in enumerate(CLASSES):
+        frame[f"prob_{c}"] = p.probs[:, i]
+    made = Run(Path(name), {}, {"classes": list(CLASSES), "temperature": 1.0})
+    made.__dict__["predictions"] = frame.assign(**columns)
+    return made
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_comparison_states_every_metric(case, unit):
+    bad = CASES[case](predictions())
+    other = with_probs(bad, bad.probs[:, [1, 2, 0]])
+    if case == "a patient with two labels" and unit == "patient":
+        with pytest.raises(EvaluationError, match="one label a patient"):
+            compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
+        return
+    found = compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
+    table = found.table
+    known = table["low"].notna()
+    assert (table["statement"] == "cannot be compared: no interval").to_numpy().tolist() == (~known).tolist()
+    assert table["p"].notna().equals(known)
+    if case in ("a single patient", "two patients", "a single row"):
+        assert found.note.startswith("only")
+    if case == "constant":
+        assert (table.loc[known, "statement"] == NO_DIFFERENCE).all()
+
+
+def test_runs_with_scores_that_are_no_number_are_not_compared():
+    p = predictions()
+    broken = run("broken", p, prob_negative=np.where(np.arange(60) == 3, np.nan, p.probs[:, 0]))
+    for pair in ((run("a", p), broken), (broken, run("a", p))):
+        with pytest.raises(EvaluationError, match="row 4: expected a finite number for every class"):
+            compare_runs(*pair, resamples=40)
+    with pytest.raises(EvaluationError, match="row 4: expected a finite number"):
+        compare_many(run("a", p), [broken], resamples=40)
+
+
+def test_other_patches_labels_or_classes_are_not_compared():
+    p = predictions()
+    with pytest.raises(EvaluationError, match="other test patches: 60 and 59, of which 59 are shared"):
+        compare_runs(run("a", p), run("b", p.where(np.arange(59))), resamples=40)
+    with pytest.raises(EvaluationError, match="other labels: 1 patches"):
+        compare_runs(run("a", p), run("b", several_labels(p)), resamples=40)
+
+
+# prediction sets
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_prediction_sets_say_which_classes_they_cannot_leave_out(case):
+    p = CASES[case](predictions())
+    sets = fit_prediction_sets(p.probs, labels=p.labels, classes=CLASSES)
+    assert all(sets.thresholds[i] == 1 for i, n in enumerate(sets.patches) if n < 9)
+    table = coverage_table(sets, p).set_index("class")
+    for name, n in zip(CLASSES, sets.patches, strict=True):
+        assert np.isnan(table.loc[name, "covered"]) == (n == 0)
+        assert ("In every set" in table.loc[name, "note"]) == (n < 9)

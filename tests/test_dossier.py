@@ -1,0 +1,252 @@
+"""Is every table of the dossier that of its own module, and is what cannot be given said with its reason?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohorts import CLASSES, HARD, hard, read, table
+
+from her2core import open_run
+from her2core.errors import EvaluationError
+from her2core.evidence.abstention import risk_coverage
+from her2core.evidence.aggregate import aggregate, choose_rule
+from her2core.evidence.decisions import decision_curve
+from her2core.evidence.dossier import (
+    MISSING,
+    TABLES,
+    Dossier,
+    all_exhibits,
+    all_missing,
+    dossier_of_folder,
+    dossier_of_predictions,
+    exhibit,
+)
+from her2core.evidence.evaluation import evaluate, evaluate_folder
+from her2core.evidence.operating_points import CHOICES, MEANINGS, validated_point, youden_threshold
+from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.reliability import calibration_table, reliability_table
+from her2core.evidence.thresholds import operating_point, threshold_for
+
+FEW = {"resamples": 200, "seed": 0}
+
+
+def same(a: pd.DataFrame, b: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(a.reset_index(drop=True), b[list(a)].reset_index(drop=True), check_dtype=False)
+
+
+def at(found: pd.DataFrame, unit: str) -> pd.DataFrame:
+    return found[found["unit"] == unit]
+
+
+def reasons(found: pd.DataFrame, **wanted) -> list[str]:
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    return found["reason"].tolist()
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_each_table_is_that_of_its_module(unit):
+    predictions = read()
+    d = dossier_of_predictions(predictions)
+    test, val = predictions.part("test"), predictions.part("val")
+    if unit == "patient":
+        rule = choose_rule(val, "patient")[0]
+        test, val = aggregate(test, "patient", rule=rule), aggregate(val, "patient", rule=rule)
+    found = {name: at(exhibit(d, name, **FEW).frame, unit) for name in TABLES}
+    same(found["calibration"].drop(columns="scores"), calibration_table(test, **FEW))
+    assert set(found["calibration"]["scores"]) == {"as given"}
+    same(found["reliability"], reliability_table(test, **FEW))
+    same(found["risk_coverage"], risk_coverage(test, **FEW))
+    same(found["decisions"], decision_curve(test, of="positive", **FEW))
+    for (of, rule), rows in found["operating_points"].groupby(["class", "rule"]):
+        threshold = CHOICES[rule](val, of=of)
+        expected = operating_point(test, of=of, threshold=threshold, **FEW)
+        same(rows[["metric", "value", "low", "high", "n", "threshold"]], expected)
+        assert set(rows["validation_cases"]) == {int((val.labels == CLASSES.index(of)).sum())}
+    sites = found["subgroups"].query("metric == 'accuracy'").set_index("group")
+    for name in ("north", "south"):
+        rows = (test.frame["site"] == name).to_numpy()
+        assert sites.loc[name, "value"] == pytest.approx((test.predicted == test.labels)[rows].mean())
+        assert sites.loc[name, "n"] == rows.sum()
+
+
+def test_columns_are_fixed_and_every_row_names_its_unit():
+    for name, found in all_exhibits(dossier_of_predictions(read()), **FEW).items():
+        assert tuple(found.frame.columns)[: len(TABLES[name])] == TABLES[name]
+        assert tuple(found.missing.columns) == MISSING
+        assert set(found.frame["unit"]) <= {"patch", "patient"}
+        assert (found.frame["resampled"] == "patient").all()
+
+
+def test_what_a_file_cannot_give_is_said():
+    missing = all_missing(all_exhibits(dossier_of_predictions(read()), **FEW))
+    assert reasons(missing, table="referral") == ["a table of predictions: prediction sets come with a run"] * 2
+    assert "before calibration" in reasons(missing, table="calibration", what="uncalibrated")[0]
+    assert "no other columns" in reasons(missing, table="subgroups", what="scanner")[0]
+
+
+def test_without_validation_no_threshold_is_set():
+    found = exhibit(dossier_of_predictions(read(split="test")), "operating_points", **FEW)
+    assert found.frame.empty
+    assert set(TABLES["operating_points"]) <= set(found.frame.columns)
+    assert len(found.missing) == 2 * len(CLASSES) * len(CHOICES)
+    assert all("expected a validation part" in r for r in found.missing["reason"])
+
+
+def test_without_a_test_part_there_is_nothing():
+    with pytest.raises(EvaluationError, match="test part"):
+        dossier_of_predictions(read(split="val"))
+
+
+def test_an_unknown_table_is_refused_with_those_there_are():
+    with pytest.raises(EvaluationError, match="calibration, reliability.*'roc'"):
+        exhibit(dossier_of_predictions(read()), "roc")
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_hard_cases_give_a_stated_result_or_a_reason(kind):
+    exhibits = all_exhibits(dossier_of_predictions(hard(kind)), **FEW)
+    for name, found in exhibits.items():
+        for unit in ("patch", "patient"):
+            assert len(at(found.frame, unit)) or reasons(found.missing, unit=unit), f"{name} by {unit} is silent"
+        unsaid = found.frame[found.frame["value"].isna() & (found.frame["note"].fillna("") == "")]
+        assert unsaid.empty, f"{name}: a value is missing without a word"
+        bounded = found.frame.dropna(subset=["low", "high"])
+        assert (bounded["low"] <= bounded["high"]).all()
+    missing = all_missing(exhibits)
+    assert (missing["reason"].str.len() > 10).all()
+    if kind in ("a patient with two labels", "a single patient", "unknown patients"):
+        assert reasons(missing, table="calibration", unit="patient")
+        assert at(exhibits["calibration"].frame, "patient").empty
+    if kind in ("a single patient", "unknown patients"):
+        assert exhibits["decisions"].frame["note"].str.contains("too narrow").all()
+    if kind == "all wrong":
+        risk = exhibits["risk_coverage"].frame.query("metric == 'risk' and unit == 'patch'")
+        assert risk["value"].to_numpy() == pytest.approx(1)
+
+
+def test_nan_is_refused_before_anything_is_computed():
+    frame = table()
+    frame.loc[3, "logit_positive"] = np.nan
+    with pytest.raises(EvaluationError, match="row 4: expected a finite number"):
+        read_predictions(frame, classes=CLASSES)
+
+
+# thresholds set on validation
+
+
+def test_youden_is_the_best_of_all_thresholds():
+    val = read().part("val")
+    scores, case = val.probs[:, 2], val.labels == 2
+    index = [(scores >= t)[case].mean() - (scores >= t)[~case].mean() for t in np.unique(scores)]
+    t = youden_threshold(val, of="positive")
+    assert (scores >= t)[case].mean() - (scores >= t)[~case].mean() == pytest.approx(max(index))
+    assert t == np.unique(scores)[np.isclose(index, max(index))].max()
+
+
+def test_the_threshold_comes_from_validation_alone():
+    d = read()
+    val, test = d.part("val"), d.part("test")
+    other = Predictions(test.frame, test.probs[::-1].copy(), test.labels, test.classes)
+    for rule in CHOICES:
+        a, b = (validated_point(val, t, of="positive", rule=rule, resamples=100) for t in (test, other))
+        assert a["threshold"].nunique() == 1
+        assert a["threshold"].iloc[0] == b["threshold"].iloc[0]
+    assert threshold_for(val, of="positive", sensitivity=0.95) == a["threshold"].iloc[0]
+    assert set(MEANINGS) == set(CHOICES)
+
+
+def test_a_patient_in_both_parts_and_few_cases_are_said():
+    d = read(split=np.where(np.arange(360) < 180, "val", "test"))
+    note = validated_point(d.part("val"), d.part("test"), of="positive", rule="youden", resamples=100)["note"]
+    assert note.str.contains("36 patients in validation and test: the figures may be too good").all()
+    d = dossier_of_predictions(read())
+    patient = at(exhibit(d, "operating_points", **FEW).frame, "patient")
+    assert patient["note"].str.contains("threshold from only 4 validation patients of").all()
+
+
+def test_a_threshold_that_cannot_be_chosen_is_refused():
+    d = read()
+    val, test = d.part("val"), d.part("test")
+    cases = val.where(val.labels == 2)
+    with pytest.raises(EvaluationError, match="no other"):
+        youden_threshold(cases, of="positive")
+    with pytest.raises(EvaluationError, match="none that is negative"):
+        youden_threshold(cases, of="negative")
+    with pytest.raises(EvaluationError, match="'best'"):
+        validated_point(val, test, of="positive", rule="best")
+    with pytest.raises(EvaluationError, match="one unit"):
+        validated_point(aggregate(val, "patient"), test, of="positive", rule="youden")
+
+
+# of a run
+
+
+def test_a_run_has_all_of_it(tiny_run):
+    d = dossier_of_folder(tiny_run.path, tiny_run.card)
+    assert isinstance(d, Dossier)
+    assert not d.why_not
+    found = exhibit(d, "calibration", **FEW).frame
+    assert set(found["scores"]) == {"uncalibrated", "calibrated"}
+    raw = read_predictions(tiny_run.predictions, classes=tiny_run.classes).part("test")
+    same(at(found.query("scores == 'uncalibrated'"), "patch").drop(columns="scores"), calibration_table(raw, **FEW))
+    groups = exhibit(d, "subgroups", **FEW)
+    assert {"site", "scanner"} <= set(groups.frame["by"])
+    assert reasons(groups.missing, what="mask_path") == ["every patch has its own mask_path: these are no groups",
+                                                         "every patient has several mask_path"]  # fmt: skip
+    assert set(exhibit(d, "referral", **FEW).frame["unit"]) == {"patch", "patient"}
+    for name in TABLES:
+        assert len(tiny_run.table(name)), name
+    assert list(tiny_run.table("missing")) == list(MISSING)
+    metrics = tiny_run.table("metrics")
+    for unit in ("patch", "slide", "patient"):
+        assert {"quadratic_kappa", "matthews", "npv", "average_precision", "negative_log_likelihood"} <= set(
+            at(metrics, unit)["metric"]
+        )
+
+
+def test_an_older_run_says_what_it_lacks(tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.path, tmp_path / "older")
+    (folder / "dataset.parquet").unlink()
+    card = {k: v for k, v in tiny_run.card.items() if k != "prediction_sets"}
+    (folder / "model.card.json").write_text(json.dumps(card))
+    evaluate_folder(folder, card, [])
+    run = open_run(folder)
+    missing = run.table("missing")
+    assert "her2 runs complete" in reasons(missing, table="referral")[0]
+    assert "no data table" in reasons(missing, table="subgroups", what="scanner")[0]
+    assert run.table("referral").empty
+
+
+def test_a_patient_on_two_scanners_is_a_group_of_its_own():
+    predictions = read()
+    test = predictions.part("test")
+    scanner = pd.Series(np.where(test.frame["patch_id"] == "q37", 1, 0)).map({0: "A", 1: "B"})
+    d = Dossier(test, predictions.part("val"), columns=pd.DataFrame({"scanner": scanner}), rules={"patient": "mean"})
+    found = at(exhibit(d, "subgroups", **FEW).frame, "patient").query("metric == 'accuracy'").set_index("group")
+    assert found["n"].to_dict() == {"A": 23, "several": 1}
+
+
+# metrics.csv
+
+
+def test_whole_adds_the_ordinal_rows_and_nothing_else():
+    predictions = read()
+    plain, whole = evaluate(predictions, resamples=200), evaluate(predictions, resamples=200, whole=True)
+    test = predictions.part("test")
+    added = whole.metrics[~whole.metrics["metric"].isin(plain.metrics["metric"])]
+    same(at(added, "patch"), ordinal_table(test, resamples=200))
+    same(plain.metrics, whole.metrics[whole.metrics["metric"].isin(plain.metrics["metric"])])
+
+
+def test_classes_without_an_order_get_no_kappa(tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.path, tmp_path / "tissue")
+    card = {**tiny_run.card, "scheme": {"name": "folders", "meaning": "folder names", "is_her2": False}}
+    rows = evaluate_folder(folder, card, []).metrics.query("metric == 'quadratic_kappa'")
+    assert rows["value"].isna().all()
+    assert rows["note"].str.contains("the label scheme folders declares no order").all()

@@ -1,0 +1,461 @@
+"""Does the report of a run, or of a table, hold every figure, say what it cannot, and stay safe whatever comes?"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shutil
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cohorts import CLASSES, HARD, hard, read, table
+
+from her2core import open_run
+from her2core.cli import main
+from her2core.errors import EvaluationError, Her2Error
+from her2core.evidence.evaluation import evaluate
+from her2core.evidence.foreign_source import predictions_of_table
+from her2core.evidence.predictions import read_predictions
+from her2core.report.document import CELL, Grid, Row, Words
+from her2core.report.drawing import Axes
+from her2core.report.run_document import SYNTHETIC, document_of
+from her2core.report.run_download import made
+from her2core.report.run_report import RunReport, predictions_report, run_report
+from her2core.report.run_style import COLOURS, DARK, STATES, STYLE
+from her2core.report.run_tables import NONE, Notes, figure
+from her2core.report.sections import TITLES
+from her2core.wording import NOTICE
+
+pypdf = pytest.importorskip("pypdf", reason="pypdf (requirements-test.txt) is not installed")
+
+ROOT = Path(__file__).resolve().parents[1]
+VOID = {"meta", "img", "br", "col", "circle", "polyline", "polygon"}
+
+
+@pytest.fixture(scope="module")
+def demo() -> RunReport:
+    return run_report(open_run(ROOT / "models" / "demo"), pictures=True)
+
+
+@pytest.fixture(scope="module")
+def html(demo) -> str:
+    return made(demo).html().decode()
+
+
+@pytest.fixture(scope="module")
+def pdf(demo) -> bytes:
+    return made(demo).pdf()
+
+
+@pytest.fixture(scope="module")
+def plain() -> str:
+    return made(predictions_report(read(site="one"), name="plain", resamples=100)).html().decode()
+
+
+@pytest.fixture
+def her2(monkeypatch, capsys, tmp_path):
+    """Type a command in an empty folder; get (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["her2", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return call
+
+
+class Page(HTMLParser):
+    """Every element with its attributes and text; complains about tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict, list[str]]] = []
+        self.open: list[int] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        assert len({name for name, _ in attrs}) == len(attrs)
+        self.elements.append((tag, dict(attrs), []))
+        if tag not in VOID:
+            self.open.append(len(self.elements) - 1)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag):
+        assert self.elements[self.open.pop()][0] == tag
+
+    def handle_data(self, data):
+        for i in self.open:
+            self.elements[i][2].append(data)
+
+    def all(self, tag: str) -> list[str]:
+        return ["".join(text).strip() for t, _, text in self.elements if t == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.all("body")[0].split())
+
+
+def pages(content: bytes, first: int | None = None) -> list[str]:
+    """The words of each page, or of the first few."""
+    return [" ".join(p.extract_text().split()) for p in pypdf.PdfReader(io.BytesIO(content)).pages[:first]]
+
+
+# every figure is there
+
+
+def cells(document, key: str) -> list[str]:
+    (section,) = [s for s in document.sections if s.key == key]
+    return [cell for block in section.blocks if isinstance(block, Grid) for row in block.rows for cell in row]
+
+
+@pytest.mark.parametrize("name", ["demo", "tissue12", "her2st-erbb2", "study/demo-resnet50"])
+def test_every_metric_of_the_run_stands_in_its_report(name):
+    run = open_run(ROOT / "models" / name)
+    report = run_report(run)
+    held = cells(document_of(report), "performance")
+    for row in report.evaluation.metrics.itertuples():
+        told = figure(row.value, row.low, row.high)
+        assert any(re.fullmatch(re.escape(told) + r"( \([a-z]+\))?", cell) for cell in held), row
+
+
+def test_each_figure_is_where_its_row_and_column_say(demo):
+    document = document_of(demo)
+    metrics = demo.evaluation.metrics.set_index(["unit", "metric", "class"])
+    (section,) = [s for s in document.sections if s.key == "performance"]
+    grids = [b for b in section.blocks if isinstance(b, Grid)]
+    recall = next(g for g in grids if "by patient" in g.caption and "Recall (sensitivity)" in g.head)
+    row = metrics.loc[("patient", "recall", "equivocal")]
+    assert recall.rows[1][0] == "equivocal"
+    assert recall.rows[1][recall.head.index("Recall (sensitivity)")].startswith(figure(row.value, row.low, row.high))
+    overall = grids[0]
+    kappa = next(r for r in overall.rows if r[0].startswith("Quadratic kappa"))
+    row = metrics.loc[("slide", "quadratic_kappa", "")]
+    assert kappa[overall.head.index("by slide")].startswith(figure(row.value, row.low, row.high))
+    confusion = demo.evaluation.confusion.query("unit == 'patch' and true == 'equivocal' and predicted == 'negative'")
+    matrix = next(g for g in grids if g.caption.startswith("Confusion matrix by patch"))
+    assert matrix.rows[1][1] == f"{confusion['count'].iloc[0]} ({100 * confusion['share_of_true'].iloc[0]:.1f} %)"
+
+
+def test_every_section_is_there_and_can_be_reached(html):
+    page = Page(html)
+    anchors = {a["id"] for t, a, _ in page.elements if t == "section" and "id" in a}
+    assert anchors == set(TITLES)
+    assert {a["href"] for t, a, _ in page.elements if t == "a"} == {f"#{key}" for key in TITLES}
+    assert [re.sub(r"^\d+\. ", "", h) for h in page.all("h2") if h[0].isdigit()] == list(TITLES.values())
+    assert len(page.all("h1")) == 1
+
+
+def test_read_and_recomputed_figures_are_the_same(tiny_run):
+    read_, fresh = run_report(tiny_run), run_report(tiny_run, fresh=True)
+    assert "read, not recomputed" in read_.origin
+    assert "were computed" in fresh.origin
+    a, b = (document_of(r) for r in (read_, fresh))
+    for one, other in zip(a.sections[:-1], b.sections[:-1], strict=True):
+        assert one == other, one.key
+
+
+def test_a_run_from_before_the_tables_is_computed(tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.path, tmp_path / "older")
+    (folder / "evaluation" / "subgroups.csv").unlink()
+    assert "were computed" in run_report(open_run(folder)).origin
+
+
+# what must be seen first
+
+
+def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
+    report = run_report(open_run(ROOT / "models" / "tissue12"))
+    document = document_of(report)
+    assert any("Random patch split" in w for w in document.warnings)
+    assert any("not a HER2 status" in w for w in document.warnings)
+    assert document.flags == ("Not a HER2 status", "Random patch split", "Patients not shown to be on one side",
+                              "Intervals draw single patches")  # fmt: skip
+    text = Page(made(report).html().decode()).text
+    assert text.index("Random patch split") < text.index("1. Summary")
+    found = pages(made(report).pdf())
+    assert len(found) > 5
+    for number, page in enumerate(found, start=1):
+        assert page.startswith(NOTICE)
+        assert "Random patch split; Patients not shown to be on one side" in page
+        assert f"page {number} of {len(found)}" in page
+
+
+def test_a_synthetic_run_says_so_on_every_page(demo, html, pdf):
+    assert Page(html).text.startswith(f"her2core run report{NOTICE}")
+    assert NOTICE in html[html.index("<footer>") :]
+    assert SYNTHETIC in Page(html).text
+    assert all("Synthetic data" in page and page.startswith(NOTICE) for page in pages(pdf))
+    assert "diagnosis" not in html.lower()
+
+
+# self-contained, safe, the same twice
+
+
+def test_the_html_fetches_nothing_and_runs_nothing(html):
+    page = Page(html)
+    assert {t for t, _, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object", "base", "form", "use"})
+    for _, attributes, _ in page.elements:
+        assert not [n for n in attributes if n.startswith("on") or n in ("style", "srcset", "xlink:href")]
+        assert attributes.get("href", "#").startswith("#")
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+    assert not re.search(r"javascript:|url\(|@import", html)
+    assert "http" not in re.sub(r"http-equiv", "", html.split("<main>")[0])
+    (policy,) = [a["content"] for t, a, _ in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.split("; ")[:3] == ["default-src 'none'", f"style-src 'sha256-{digest}'", "img-src data:"]
+    figures = [a for t, a, _ in page.elements if t in ("svg", "img")]
+    assert len(figures) > 10
+    assert all(len(a.get("aria-label") or a.get("alt")) > 20 for a in figures), "a figure without words"
+    assert all(a.get("scope") in ("row", "col") for t, a, _ in page.elements if t == "th")
+
+
+def test_equal_input_gives_equal_bytes(demo, html, pdf):
+    again = run_report(open_run(ROOT / "models" / "demo"), pictures=True)
+    assert made(again).html().decode() == html
+    assert made(again).pdf() == pdf
+
+
+HOSTILE = ["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "{{ 7*7 }}{% raw %}", "</style></title>",
+           "\u202egnp.exe\u2066", "\U0001f9ec \u6a19\u672c", "a\nb\r\t\0\x1b[31m", "\ue000", "x" * 500,
+           "\u05e2\u05d1\u05e8\u05d9\u05ea 12", "<para><b>", "=1+1", "Z" + "\u0351" * 90]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_names_are_only_ever_text(name, plain):
+    frame = table(site=name, patient_id=[f"{name}{i % 36}" for i in range(360)])
+    frame["slide_id"] = frame["patient_id"]
+    classes = ("negative", f"equivocal {name}", "positive")
+    frame = frame.rename(columns={"logit_equivocal": f"logit_{classes[1]}"})
+    frame = frame.replace({"label": {"equivocal": classes[1]}})
+    report = predictions_report(read_predictions(frame, classes=classes), name=name, resamples=100)
+    report = replace(report, warnings=(name,))
+    text = made(report).html().decode()
+    page = Page(text)
+    assert {t for t, _, _ in page.elements} == {t for t, _, _ in Page(plain).elements}
+    assert "alert(1)" not in [a for _, attributes, _ in page.elements for a in attributes]
+    shown = page.all("h1")[0]
+    assert len(shown) <= 90
+    forbidden = "[\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000]"
+    assert not re.search(forbidden, text.replace("\n", ""))
+    assert all(len(cell) <= CELL for cell in page.all("td"))
+    assert pages(made(report).pdf(), first=1)[0].startswith(NOTICE)
+
+
+def test_it_can_be_read_in_light_and_dark():
+    def luminance(colour):
+        values = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+        return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+    def contrast(a, b):
+        high, low = sorted((luminance(a), luminance(b)), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    for colours, page in ((COLOURS, "#ffffff"), (DARK, "#16151a")):
+        assert min(contrast(c, page) for r, c in colours.items() if r in ("ink", "muted")) >= 4.5
+        assert min(contrast(c, page) for r, c in colours.items() if re.fullmatch(r"c\d+", r)) >= 3
+    for text, ground in STATES.values():
+        assert contrast(text, ground) >= 4.5
+    assert COLOURS.keys() == DARK.keys()
+    assert all(f"--{role}:" in STYLE for role in COLOURS)
+
+
+def test_the_policy_lets_its_own_style_and_figures_in(browser, html, tmp_path):
+    (tmp_path / "report.html").write_text(html, encoding="utf-8")
+    for scheme in ("light", "dark"):
+        page, said = browser.new_page(color_scheme=scheme), []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.goto((tmp_path / "report.html").as_uri())
+        assert said == []
+        assert page.evaluate("getComputedStyle(document.querySelector('.l.c0')).fill") == "none"
+        assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.close()
+
+
+def test_it_can_be_read_by_everybody(browser, html, tmp_path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core's client is not installed")
+    (tmp_path / "report.html").write_text(html, encoding="utf-8")
+    for scheme in ("light", "dark"):
+        context = browser.new_context(bypass_csp=True, color_scheme=scheme)  # axe is a script; the report allows none
+        page = context.new_page()
+        page.goto((tmp_path / "report.html").as_uri())
+        found = axe.Axe().run(page).response["violations"]
+        assert [(v["id"], len(v["nodes"])) for v in found] == []
+        context.close()
+
+
+# pictures
+
+
+def test_pictures_are_shown_when_asked_for_and_otherwise_said(demo):
+    assert len(demo.pictures) == 8
+    assert "drawn again" in demo.pictures_note
+    plain = run_report(demo.run)
+    assert plain.pictures == ()
+    assert "<img" not in made(plain).html().decode()
+    assert "unless they are asked for" in made(plain).html().decode()
+
+
+def test_pictures_that_are_not_at_hand_are_said(tmp_path):
+    report = run_report(open_run(ROOT / "models" / "tissue12"), pictures=True, base=tmp_path)
+    assert report.pictures == ()
+    assert report.pictures_note.startswith("No pictures are at hand.")
+
+
+# predictions that came without a run
+
+
+def test_a_table_is_reported_with_its_own_figures():
+    predictions = read()
+    report = predictions_report(predictions, name="theirs.csv", resamples=200)
+    expected = evaluate(predictions, resamples=200, whole=True)
+    pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
+    document = document_of(report)
+    assert any("Nothing is known of the model" in w for w in document.warnings)
+    text = Page(made(report).html().decode()).text
+    assert "a table of predictions does not say what made it" in text
+    row = expected.metrics.query("metric == 'accuracy' and unit == 'patient'").iloc[0]
+    assert figure(row["value"], row["low"], row["high"]) in text
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
+    report = predictions_report(hard(kind), name=kind, resamples=200)
+    document = document_of(report)
+    for section in document.sections:
+        assert section.blocks
+        for block in section.blocks:
+            if isinstance(block, Grid) and section.key not in ("maps", "failures", "partition", "missing", "summary"):
+                dashes = sum(bool(re.fullmatch(rf"{NONE}( \([a-z]+\))?", c)) for row in block.rows for c in row[1:])
+                assert not dashes or block.notes, f"{kind}: {block.caption} has dashes and no reason"
+    empty = [b for s in document.sections for b in s.blocks if isinstance(b, Row) and not b.items]
+    assert not empty, "a row of figures without one"
+    text = Page(made(report).html().decode()).text
+    assert " nan" not in text.lower().replace("nano", "")
+    assert pages(made(report).pdf(), first=1)[0].startswith(NOTICE)
+    if kind in ("a patient with two labels", "a single patient", "unknown patients"):
+        assert report.units in (("patch",), ("patch", "slide"))
+        assert "Not by patient: " in text
+
+
+def report_of_table(data: bytes, name: str, **options) -> RunReport:
+    return predictions_report(predictions_of_table(data, name=name, **options), name=name)
+
+
+def test_bytes_of_a_table_become_a_report_and_anything_else_a_sentence():
+    data = table().to_csv(index=False).encode()
+    report = report_of_table(data, name="a.csv", classes=CLASSES)
+    assert report.classes == CLASSES
+    assert report.units == ("patch", "slide", "patient")
+    renamed = table().rename(columns={"label": "what_it_is", "patient_id": "who"})
+    report = report_of_table(renamed.to_csv(index=False).encode(), name="a.csv",
+                             columns={"label": "what_it_is", "patient_id": "who"})  # fmt: skip
+    assert "patient" in report.units
+    for broken in (b"", b"PK\x03\x04", b"a,b\n1,2\n", table(label="other").to_csv(index=False).encode()):
+        with pytest.raises(Her2Error):
+            report_of_table(broken, name="b.csv")
+    with pytest.raises(EvaluationError, match="role out of label"):
+        report_of_table(data, name="a.csv", columns={"colour": "label"})
+    nan = table()
+    nan.loc[4, "logit_positive"] = np.nan
+    with pytest.raises(EvaluationError, match="row 5"):
+        report_of_table(nan.to_csv(index=False).encode(), name="a.csv")
+
+
+# small parts
+
+
+def test_a_note_of_all_rows_stands_once_and_others_get_letters():
+    notes = Notes(["a; b", "a", "a; c", "a; b"])
+    assert [notes.mark(n) for n in ("a; b", "a", "a; c", "a; b")] == [" (a)", "", " (b)", " (a)"]
+    assert notes.lines == ("All rows: a.", "(a) b.", "(b) c.")
+    assert Notes([]).lines == ()
+
+
+def test_figures_say_what_they_can():
+    assert figure(0.5, 0.25, 0.75) == "0.500 [0.250, 0.750]"
+    assert figure(0.5) == "0.500"
+    assert figure(float("nan"), 0, 1) == NONE
+
+
+def test_lines_break_where_nothing_is_known():
+    axes = Axes((0, 1), (0, 1), "x", "y")
+    axes.line([0, 0.2, 0.4, 0.6], [0, float("nan"), 0.5, 0.7], "c0")
+    axes.dots([0.1, float("nan")], [0.1, 0.2], "c0")
+    axes.band([0, 1], [float("nan"), 0], [1, 1])
+    kinds = [m.kind for m in axes.marks]
+    assert kinds.count("line") == 1
+    assert kinds.count("dot") == 1
+    assert kinds.count("area") == 0
+    assert all(0 <= x <= axes.width and 0 <= y <= axes.height for m in axes.marks for x, y in m.points)
+
+
+def test_text_of_blocks_is_cleaned_where_it_is_made():
+    assert Words("a\u202eb\n c").text == "ab c"
+    assert Grid("c", ("h",), (("x" * 1000,),)).rows[0][0].startswith("x")
+    assert len(Grid("c", ("h",), (("x" * 1000,),)).rows[0][0]) == CELL
+
+
+# the command
+
+
+def test_the_command_writes_both_files_whole(her2, tiny_run):
+    code, out, err = her2("report", tiny_run.path, "--out", "r.html", "--pdf", "r.pdf", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["written"] == ["r.html", "r.pdf"]
+    assert told["units"] == ["patch", "slide", "patient"]
+    assert sum(told["checklists"]["CLAIM 2024 update"].values()) == 44
+    assert Path("r.html").read_bytes() == made(run_report(tiny_run)).html()
+    assert Path("r.pdf").read_bytes().startswith(b"%PDF")
+    assert {p.name for p in Path().iterdir()} == {"r.html", "r.pdf"}, "nothing is left half written"
+    code, out, _ = her2("report", tiny_run.path, "--out", "r.html")
+    assert code == 0
+    assert "r.html is there." in out
+
+
+def test_the_command_takes_a_table(her2):
+    table().to_csv("theirs.csv", index=False)
+    code, out, err = her2("report", "theirs.csv", "--out", "r.html", "--classes", "negative,equivocal,positive")
+    assert code == 0, err
+    assert "Nothing is known of the model" in out
+    assert "theirs.csv" in Page(Path("r.html").read_text(encoding="utf-8")).all("h1")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere", "--out", "r.html"), "no such folder"),
+        (("theirs.csv", "--out", "r.txt"), r"ending in \.html"),
+        (("theirs.csv", "--out", "r.html", "--pdf", "r.html"), r"ending in \.pdf"),
+        (("theirs.csv", "--out", "r.html", "--pictures"), "a run folder with --pictures"),
+        (("theirs.csv", "--out", "r.html", "--column", "label"), "NAME=VALUE"),
+        ((str(ROOT / "models" / "demo"), "--out", "r.html", "--classes", "a,b"), "got a folder"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(her2, words, said):
+    table().to_csv("theirs.csv", index=False)
+    code, _, err = her2("report", *words)
+    assert code == 1
+    assert re.search(said, err)
+    assert "Traceback" not in err
+    assert not Path("r.html").exists()
