@@ -8,7 +8,7 @@ from benchmarks.planted_faults import ALONG, OF_CONTENTS, PLANTED, plant
 from her2core.data.checks import EXPLANATIONS
 
 SEEDS = range(9)
-CLEAN, CLEAN_WITH_IMAGES = range(30), range(10)
+CLEAN, CLEAN_WITH_IMAGES = range(25), range(8)
 
 
 def test_there_are_enough_cohorts_and_every_code_is_planted():

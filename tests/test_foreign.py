@@ -192,7 +192,7 @@ def test_numbers_in_the_label_column_name_classes_as_they_are_written():
     ("changes", "message"),
     [
         ({"label": None}, "expected a column for the label, got no column chosen. Choose one of prob_a, prob_b"),
-        ({"prob_b": None, "label": ["a", "b", "c", "a"]}, "a probability column for each of at least two classes, got none"),
+        ({"prob_b": None, "label": ["a", "b", "c", "a"]}, "each of at least two classes, got none"),
         ({"prob_a": [0.9, None, 0.4, 0.7]}, "column prob_a, row 2: expected a finite number in every row, got an"),
         ({"prob_a": [0.9, np.inf, 0.4, 0.7]}, "row 2: expected a finite number in every row, got an infinity (1 row)"),
         ({"prob_a": ["0.9", "0.2", "high", "0.7"]}, "row 3: expected a finite number in every row, got 'high' (1 row)"),

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from bounds import by_rows, exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -15,7 +16,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import pair_wins
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.evidence.resampling import Clusters, clusters, draws, resampled_counts
+from her2core.evidence.resampling import Clusters, draws, resampled_counts
 from her2core.evidence.thresholds import COUNTS, RATES, operating_point, threshold_for
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -57,10 +58,10 @@ def test_counts_and_rates_equal_scikit_learn_s(seed, threshold, of):
 
 def test_a_probability_equal_to_the_threshold_is_called():
     p = predictions()
-    exact = float(p.probs[7, 2])
+    level = float(p.probs[7, 2])
     at, above = (
         operating_point(p, of="positive", threshold=t, resamples=10).set_index("metric").loc["share_called", "value"]
-        for t in (exact, np.nextafter(exact, 2))
+        for t in (level, np.nextafter(level, 2))
     )
     assert at - above == pytest.approx(1 / 240)
 
@@ -68,14 +69,17 @@ def test_a_probability_equal_to_the_threshold_is_called():
 def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
     p = predictions()
     found = operating_point(p, of="positive", threshold=0.4, resamples=200, seed=5).set_index("metric")
-    group = clusters(p)
-    drawn: dict[str, list[float]] = {}
-    for w in draws(group.count, 200, 5).astype(int):
-        rows = np.repeat(np.arange(len(p)), w[group.codes])
-        for metric, value in theirs(p.labels[rows] == 2, p.probs[rows, 2] >= 0.4).items():
-            drawn.setdefault(metric, []).append(value)
-    for metric, values in drawn.items():
-        assert tuple(found.loc[metric, ["low", "high"]]) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+    def figures(rows):
+        return theirs(p.labels[rows] == 2, p.probs[rows, 2] >= 0.4)
+
+    for metric, bounds in by_rows(p, figures, resamples=200, seed=5).items():
+        if metric in RATES:
+            assert tuple(found.loc[metric, ["low", "high"]]) == pytest.approx(bounds), metric
+            assert found.loc[metric, "interval"] == "expanded percentile"
+        else:
+            assert found.loc[metric, "interval"] == "percentile"
+            assert found.loc[metric, "low"] <= found.loc[metric, "value"] <= found.loc[metric, "high"]
     assert set(found["resampled"]) == {"patient"}
     assert set(found["note"]) == {""}
 
@@ -94,7 +98,7 @@ def test_a_rate_without_denominator_is_nan_with_the_reason():
     assert np.isnan(found.loc["ppv", "value"])
     assert "cannot be computed" in found.loc["ppv", "note"]
     assert found.loc["sensitivity", "value"] == 0
-    assert found.loc["specificity", ["value", "low", "high"]].tolist() == [1, 1, 1]
+    assert tuple(found.loc["specificity", ["low", "high"]]) == pytest.approx(exact(1, 24))
 
 
 @given(seed=st.integers(0, 10**6), sensitivity=st.one_of(st.just(1.0), st.floats(0.01, 1)))

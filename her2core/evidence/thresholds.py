@@ -2,7 +2,7 @@
 
 A patch is called when its probability of the class reaches the threshold, whatever the other classes get; this is the
 reading of the ROC, not the class of highest probability. Intervals are those of ``evidence.intervals``: whole patients
-are drawn, and where patients are unknown the note says so.
+are drawn, and where patients are unknown the note says so; those of counts are plain percentiles.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import clusters, interval_row, resampled_counts
+from her2core.evidence.intervals import NO_SPREAD, interval_row
 from her2core.evidence.predictions import Predictions
+from her2core.evidence.resampling import clusters, holding, left_out_counts, resampled_counts
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 RATES = ("sensitivity", "specificity", "ppv", "npv", "share_called")
@@ -27,9 +28,9 @@ def operating_point(
 
     Returns
     -------
-    DataFrame with one row a figure: unit, class, threshold, metric, value, low, high, note, level, resampled, clusters,
-    n. A rate without denominator (nothing called: no PPV) is NaN with the reason in ``note``; an interval that less
-    than 95 % of the resamples support is NaN likewise.
+    DataFrame with one row a figure: unit, class, threshold, metric, value, low, high, interval, note, level, resampled,
+    clusters, n. A rate without denominator (nothing called: no PPV) is NaN with the reason in ``note``; an interval
+    that less than 95 % of the resamples support is NaN likewise.
 
     Raises EvaluationError for an unknown class, no rows, or a threshold that is NaN.
     """
@@ -43,9 +44,16 @@ def operating_point(
     cells = np.where(missed, 2 + truly_not, truly_not)  # in the order of COUNTS
     counts = resampled_counts(group, cells=cells, kinds=4, resamples=resamples, seed=seed, limit=_DRAWN_AT_ONCE)
     estimate = np.bincount(cells, minlength=4).astype(np.float64)
-    value, drawn = _figures(estimate), _figures(counts)
-    frame = pd.DataFrame([interval_row(m, of, value[m], drawn[m], level) for m in (*COUNTS, *RATES)])
-    frame = frame[["class", "metric", "value", "low", "high", "note"]]
+    left = left_out_counts(group, cells=cells, kinds=4)
+    value, drawn, left = _figures(estimate), _figures(counts), _figures(left)
+    counted = {"sensitivity": ~truly_not, "specificity": truly_not, "ppv": ~missed, "npv": missed,
+               "share_called": np.ones(len(predictions), bool)}  # fmt: skip
+    rows = [interval_row(m, of, value[m], drawn[m], level) for m in COUNTS]
+    rows = [row | ({"note": NO_SPREAD} if row["low"] == row["high"] else {}) for row in rows]
+    rows += [
+        interval_row(m, of, value[m], drawn[m], level, left[m], share_of=holding(group, counted[m])) for m in RATES
+    ]
+    frame = pd.DataFrame(rows)[["class", "metric", "value", "low", "high", "interval", "note"]]
     frame.insert(0, "unit", predictions.unit)
     frame.insert(2, "threshold", float(threshold))
     frame["level"], frame["resampled"], frame["clusters"], frame["n"] = level, group.unit, group.count, len(predictions)

@@ -39,8 +39,6 @@ _METHODS = (
     "Notes. A dash is a figure that cannot be computed; the letter beside it leads to the reason below the table.",
 )
 
-_PLAIN = "Operating points. Their intervals are plain percentiles of the draws, a little too narrow for few patients."
-
 
 def failures(r: RunReport) -> Section:
     """The surest mistakes of every unit, and pictures of them where they were asked for and are at hand."""
@@ -128,8 +126,7 @@ def card(r: RunReport) -> Section:
 def methods(r: RunReport) -> Section:
     """How each kind of figure was computed, with its reference, and by which rule patches became patients."""
     rules = [f"Rule for the {u.unit}: {u.rule_reason}." for u in r.evaluation.units.itertuples() if u.rule]
-    plain = [] if "interval" in r.exhibits["operating_points"] else [_PLAIN]
-    return section("methods", Words(r.origin), Points((*_METHODS, *plain, *rules)))
+    return section("methods", Words(r.origin), Points((*_METHODS, *rules)))
 
 
 def _checklist_grid(name: str, filled: tuple[Filled, ...]) -> Grid:
