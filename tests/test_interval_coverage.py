@@ -154,6 +154,9 @@ def test_a_row_says_how_its_interval_was_made():
         same = interval_row("m", "", value, np.full(400, value), 0.95, np.full(20, value))
         assert same["low"] == same["high"] == value
         assert same["note"] == "the same in every resample: none shows how far off it may be"
+    few = interval_row("m", "", 0.7, draws, 0.95, left[:4])
+    assert few["note"] == "carried by few (about 4): the interval may be too narrow"
+    assert wide["note"] == plain["note"] == ""
     missing = interval_row("m", "", 0.7, np.where(np.arange(400) < 100, np.nan, draws), 0.95, left)
     assert missing["interval"] == ""
     assert np.isnan(missing["low"])

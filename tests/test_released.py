@@ -19,9 +19,14 @@ from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_fold
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.predictions import read_predictions
+from her2core.study.leakage import leakage_figures, load_study
 
 HOME = Path(__file__).resolve().parents[1]
 NAMES = ("demo", "tissue12", "her2st-erbb2")
+STUDIED = [
+    HOME / "models" / "study" / "demo-resnet50",
+    *sorted((HOME / "models" / "study" / "leakage").glob("*-seed*")),
+]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -57,8 +62,22 @@ def test_every_figure_follows_from_the_predictions(run):
     _assert_whole_evidence(run)
 
 
-def test_every_figure_of_the_study_run_follows_too():
-    _assert_whole_evidence(open_run(HOME / "models" / "study" / "demo-resnet50"))
+@pytest.mark.parametrize("path", STUDIED, ids=lambda p: p.name)
+def test_every_figure_of_a_study_s_run_follows_too(path):
+    _assert_whole_evidence(open_run(path))
+
+
+def test_the_leakage_study_follows_from_its_runs():
+    folder = HOME / "models" / "study" / "leakage"
+    study = load_study(HOME / "configs" / "study" / "leakage.yaml")
+    assert json.loads((folder / "study.json").read_text())["study"] == study.model_dump(mode="json")
+    found = leakage_figures(study, folder)
+    for name, fresh in (("leakage", found.table), ("gaps", found.differences)):
+        saved = pd.read_csv(folder / f"{name}.csv")
+        numbers = fresh.select_dtypes("number").columns
+        np.testing.assert_allclose(saved[numbers], fresh[numbers], atol=1e-6, err_msg=name)
+        words = [c for c in fresh if c not in numbers]
+        assert (saved[words].fillna("") == fresh[words]).all(axis=None)
 
 
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):

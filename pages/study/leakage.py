@@ -51,8 +51,10 @@ shown = [
 st.dataframe(shown, hide_index=True, width="stretch", alt=f"{METRICS[metric]} by {unit} under each split")
 
 st.header("The gap")
-st.caption("What each split gains over the split by patient, the same patients drawn for both. An interval that holds "
-           "zero: no difference can be shown.")  # fmt: skip
+st.caption(
+    "What each split gains over the split by patient, the same patients drawn for both. What is said of it is "
+    "corrected for the number of splits (Holm 1979), so it may be less than an interval by itself suggests."
+)
 gaps = study.differences[(study.differences["unit"] == unit) & (study.differences["metric"] == metric)]
 st.dataframe(
     [{"split": SPLITS.get(g.group, g.group), "less by patient": f"{g.difference:+.1%} [{g.low:+.1%}, {g.high:+.1%}]",
