@@ -25,7 +25,7 @@ def opened_exhibit(review: Review, name: str) -> Exhibit:
 
 def rows_at(exhibit: Exhibit, unit: str) -> pd.DataFrame:
     """The rows of one unit; what could not be given there is said, with the reason."""
-    missing = exhibit.missing[exhibit.missing["unit"] == unit].fillna("")
+    missing = exhibit.missing[exhibit.missing["unit"] == unit].astype(object).fillna("")
     rows = exhibit.frame[exhibit.frame["unit"] == unit]
     said = [f"{row.what}: {row.reason}" if row.what else row.reason for row in missing.itertuples()]
     if rows.empty:

@@ -68,7 +68,7 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
         if not columns <= set(found[name]) or found[name].empty:
             raise RunError(expected=f"rows with {', '.join(sorted(columns))}", got="another table", where=str(path),
                            fix="Take the run again from its source.")  # fmt: skip
-    found["metrics"]["class"] = found["metrics"]["class"].fillna("")
+    found["metrics"]["class"] = found["metrics"]["class"].astype(object).fillna("")
     return found
 
 
@@ -82,7 +82,9 @@ def run_exhibit(run: Run, name: str) -> Exhibit:
             raise RunError(expected=f"a table with {', '.join(columns)}", got="another one", where=str(path),
                            fix=f"Run: her2 evaluate --save {run.path}")  # fmt: skip
     frame, missing = found[name], found["missing"]
-    return Exhibit(name, frame.assign(**{"class": frame["class"].fillna("")}), missing[missing["table"] == name])
+    return Exhibit(
+        name, frame.assign(**{"class": frame["class"].astype(object).fillna("")}), missing[missing["table"] == name]
+    )
 
 
 def map_scores(run: Run) -> pd.DataFrame | None:

@@ -93,7 +93,9 @@ def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
     expected = tiny_predictor.predict([patches[0]])[0]
     np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
     assert not at.dataframe
-    assert [b.label for b in at.get("download_button")] == ["Overlay (PNG)", "Case report (HTML)", "Case report (PDF)"]
+    assert [b.label for b in at.get("download_button")] == [
+        "Overlay (PNG)", "Case report (HTML)", "Case report (PDF)", "Table (CSV)",
+    ]  # fmt: skip
 
 
 def test_fewer_uploads_than_before_leave_no_choice_in_the_air(demo, patches):

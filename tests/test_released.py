@@ -77,7 +77,7 @@ def test_the_leakage_study_follows_from_its_runs():
         numbers = fresh.select_dtypes("number").columns
         np.testing.assert_allclose(saved[numbers], fresh[numbers], atol=1e-6, err_msg=name)
         words = [c for c in fresh if c not in numbers]
-        assert (saved[words].fillna("") == fresh[words]).all(axis=None)
+        assert (saved[words].astype(object).fillna("") == fresh[words]).all(axis=None)
 
 
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):

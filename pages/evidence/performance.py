@@ -45,7 +45,7 @@ st.caption(
 if unit != "patch":
     why = review.units.set_index("unit").loc[unit, "rule_reason"]
     st.caption(f"From patches to a {unit} by the rule {sentence(why)}.")
-note = metrics.loc[metrics["metric"] == "accuracy", "note"].fillna("").iloc[0]
+note = metrics.loc[metrics["metric"] == "accuracy", "note"].astype(object).fillna("").iloc[0]
 if note:
     st.warning(f"Intervals: {sentence(note)}.", icon=":material/warning:")
 for column, (metric, name) in zip(st.columns(len(NAMES)), NAMES.items(), strict=True):

@@ -33,7 +33,7 @@ title = METRICS[metric] if not of else f"Recall of {of}"
 figure(group_figure(shown), group_words(shown, title=title, by=by), key="groups", table=shown)
 st.dataframe(
     [{by: str(row["group"]), title: interval(row), "patients": row["patients"], f"{unit} rows": row["n"],
-      "note": row["note"]} for _, row in shown.fillna({"note": ""}).iterrows()],
+      "note": row["note"] if isinstance(row["note"], str) else ""} for _, row in shown.iterrows()],
     hide_index=True, width="stretch", alt=f"{title} by {by}, by {unit}",
 )  # fmt: skip
 small = [str(row["group"]) for _, row in shown.iterrows() if "too few" in str(row["note"])]
