@@ -234,7 +234,7 @@ def _by_group(d: Dossier, unit: str, cells: pd.Series, **options) -> pd.DataFram
     at, by = d.at(unit), str(cells.name)
     if unit != "patch":
         ids = d.test.frame[UNIT_COLUMN[unit]]
-        values = cells.fillna("unknown").astype("str").groupby(ids.to_numpy())
+        values = cells.astype(object).fillna("unknown").astype("str").groupby(ids.to_numpy())
         cells = values.first().where(values.nunique() == 1, SEVERAL).reindex(at.frame["patch_id"])
     groups = cells.dropna().unique()
     if list(groups) == [SEVERAL] and unit != "patch":

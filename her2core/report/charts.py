@@ -40,14 +40,14 @@ def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart 
 
 def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
     """Bins of the top class with their intervals: what was said across, how often it came true up."""
-    rows = bins[bins["class"].fillna("") == ""]
+    rows = bins[bins["class"].astype(object).fillna("") == ""]
     axes = Axes((0, 1), (0, 1), "mean probability of the top class", "share that was right", _PERCENT, _PERCENT)
     axes.line([0, 1], [0, 1], "muted", dashed=True)
     for row in rows.itertuples():
         axes.bar(((row.mean_probability, row.low), (row.mean_probability, row.high)), "c0")
     axes.line(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
     axes.dots(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
-    said = calibration.assign(**{"class": calibration["class"].fillna("")})
+    said = calibration.assign(**{"class": calibration["class"].astype(object).fillna("")})
     return Chart(f"Reliability of the top class by {unit}; on the dashed line 80 % means 80 %",
                  reliability_words(said, classes), axes.drawing())  # fmt: skip
 

@@ -272,7 +272,7 @@ def characteristics(r: RunReport) -> Verdict:
     except RunError:
         return absent("the run has no table of its data")
     known = [c for c in ("site", "scanner", "her2_ihc", "ish") if c in table
-             and (table[c].fillna("unknown").astype("str") != "unknown").any()]  # fmt: skip
+             and (table[c].astype(object).fillna("unknown").astype("str") != "unknown").any()]  # fmt: skip
     if not known:
         return absent("nothing is known of the people or the sites")
     people = f"; {', '.join(r.about_people)} as subgroups" if r.about_people else "; nothing of age, sex or treatment"

@@ -84,12 +84,12 @@ def _partition(data: pd.DataFrame, unit: str | None, classes: tuple[str, ...]) -
     for part in parts:
         for name in classes:
             here = data[(data["split"] == part) & (data["label"] == name)]
-            known = not (data.loc[data["split"] == part, "patient_id"].fillna(UNKNOWN) == UNKNOWN).any()
+            known = not (data.loc[data["split"] == part, "patient_id"].astype(object).fillna(UNKNOWN) == UNKNOWN).any()
             rows.append((part, name, len(here), here["patient_id"].nunique() if known else pd.NA))
     counts = pd.DataFrame(rows, columns=["part", "class", "patches", "patients"]).astype({"patients": "Int64"})
     shared: dict[str, int | None] = {}
     for what, column in ASKED.items():
-        ids = data[column].fillna(UNKNOWN).astype("str")
+        ids = data[column].astype(object).fillna(UNKNOWN).astype("str")
         several = int((data.groupby(ids.to_numpy())["split"].nunique().drop(UNKNOWN, errors="ignore") > 1).sum())
         unknown = (ids == UNKNOWN).any() or set(parts) != set(PARTS)
         shared[what] = several if several or not unknown else None

@@ -162,7 +162,7 @@ def _held(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame] 
     for table in found.values():
         for column in ("class", "note", "rule", "reason", "what", "rule_reason"):
             if column in table:
-                table[column] = table[column].fillna("")
+                table[column] = table[column].astype(object).fillna("")
     if not (found["metrics"]["metric"] == "npv").any():
         return None
     evaluation = Evaluation(*(found[name] for name in TABLES), warnings=run.warnings)
@@ -174,7 +174,7 @@ def _table(run: Run, name: str) -> pd.DataFrame | None:
         found = run.table(name)
     except RunError:
         return None
-    return found.fillna({c: "" for c in ("class", "note") if c in found})
+    return found.assign(**{c: found[c].astype(object).fillna("") for c in ("class", "note") if c in found})
 
 
 def _checks(run: Run) -> tuple[Mapping[str, Any], ...] | None:

@@ -38,7 +38,9 @@ def summary(r: RunReport) -> Section:
         cells = []
         for unit in r.units:
             rows = r.evaluation.metrics if table == "metrics" else r.exhibits[table]
-            rows = rows[(rows["unit"] == unit) & (rows["metric"] == metric) & (rows["class"].fillna("") == "")]
+            rows = rows[
+                (rows["unit"] == unit) & (rows["metric"] == metric) & (rows["class"].astype(object).fillna("") == "")
+            ]
             if "scores" in rows:
                 rows = rows[rows["scores"] != "uncalibrated"]
             row = None if rows.empty else rows.iloc[0].to_dict()

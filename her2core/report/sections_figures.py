@@ -46,7 +46,7 @@ _NO_PEOPLE = (
 def performance(r: RunReport) -> Section:
     """Every metric of the evaluation, the confusion matrices, ROC and recall."""
     metrics = r.evaluation.metrics
-    overall = metrics[metrics["class"].fillna("") == ""]
+    overall = metrics[metrics["class"].astype(object).fillna("") == ""]
     known = [m for m in _OVERALL if (overall["metric"] == m).any()]
     order = [*known, *(m for m in dict.fromkeys(overall["metric"]) if m not in known)]
     blocks: list[Block] = [
@@ -55,7 +55,7 @@ def performance(r: RunReport) -> Section:
               across="unit", order=order, columns=[(u, f"by {u}") for u in r.units], label=named, wide=1.5),
     ]  # fmt: skip
     for unit in r.units:
-        rows = metrics[(metrics["unit"] == unit) & (metrics["class"].fillna("") != "")]
+        rows = metrics[(metrics["unit"] == unit) & (metrics["class"].astype(object).fillna("") != "")]
         blocks.append(Words(f"By {unit}", "strong"))
         charts = (roc_chart(r.roc[unit], r.classes, unit), recall_chart(rows, r.classes, unit))
         blocks.append(Row(tuple(c for c in charts if c is not None)))
@@ -100,14 +100,14 @@ def calibration(r: RunReport) -> Section:
         bins = r.table("reliability", unit)
         if not bins.empty:
             blocks.append(Row((reliability_chart(bins, after, r.classes, unit),)))
-        overall = rows[rows["class"].fillna("") == ""]
+        overall = rows[rows["class"].astype(object).fillna("") == ""]
         scores = list(dict.fromkeys(rows["scores"]))
         blocks.append(pivot(
             overall, caption=f"Calibration by {unit}, with 95 % intervals", head="Figure", down="metric",
             across="scores", order=list(dict.fromkeys(overall["metric"])), columns=[(s, s) for s in scores],
             label=named,
         ))  # fmt: skip
-        per_class = after[after["metric"].isin(_RECALIBRATION) & (after["class"].fillna("") != "")]
+        per_class = after[after["metric"].isin(_RECALIBRATION) & (after["class"].astype(object).fillna("") != "")]
         blocks.append(pivot(
             per_class, caption=f"Each class against the rest, by {unit} ({scores[-1]} scores)", head="Class",
             down="class", across="metric", order=r.classes, columns=[(m, named(m)) for m in _RECALIBRATION], wide=1.0,
@@ -132,7 +132,7 @@ def abstention(r: RunReport) -> Section:
         sent = "sent for IHC/ISH"
         if not r.card["scheme"]["is_her2"]:
             outcomes, sent = [(m, "Not answered" if m == "sent" else words) for m, words in outcomes], "not answered"
-        rows = rows.assign(**{"class": rows["class"].fillna("").replace("", "all")})
+        rows = rows.assign(**{"class": rows["class"].astype(object).fillna("").replace("", "all")})
         blocks.append(pivot(
             rows, caption=f"Answered where the prediction set holds one class, otherwise {sent}, by {unit}",
             head="True class", down="class", across="metric", order=[*r.classes, "all"],
@@ -173,7 +173,7 @@ def subgroups(r: RunReport) -> Section:
         for by in dict.fromkeys(table["by"]):
             rows = table[table["by"] == by]
             groups = list(dict.fromkeys(rows["group"]))
-            overall = rows[rows["class"].fillna("") == ""]
+            overall = rows[rows["class"].astype(object).fillna("") == ""]
             measures = list(dict.fromkeys(overall["metric"]))
             blocks.append(pivot(
                 overall, caption=f"By {by}, counted by {unit}", head=str(by), down="group", across="metric",
