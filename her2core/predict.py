@@ -24,9 +24,8 @@ from her2core.evidence.conformal import PredictionSets
 from her2core.familiarity import FILE as FAMILIARITY
 from her2core.familiarity import Familiarity, describe, read_familiarity
 from her2core.maps.cam import ClassMap, class_map
-from her2core.networks.registry import build_network
-from her2core.networks.weights import load_into, read_weights
-from her2core.runs.folder import WEIGHTS, Run, open_run
+from her2core.networks.from_card import network_of
+from her2core.runs.folder import Run, open_run
 from her2core.stain.macenko import StainReference
 
 ImageLike = np.ndarray | bytes | str | os.PathLike
@@ -288,9 +287,7 @@ def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Pred
     if not run.has_weights:
         raise RunError(expected="a run with its weights", got="one released for review only", where=run.name,
                        fix="Train it again from its config.yaml, or choose another run.")  # fmt: skip
-    network = build_network(card["network"]["name"], len(run.classes), **card["network"]["options"])
-    weights = run.path / WEIGHTS
-    load_into(network, read_weights(weights, sha256=card["weights_sha256"]), where=str(weights))
+    network = network_of(run)
     known = card.get("familiarity")
     familiarity = read_familiarity(run.path / FAMILIARITY, sha256=known["sha256"]) if known else None
     return Predictor(run, network, familiarity=familiarity, device=device)

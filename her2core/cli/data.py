@@ -45,6 +45,7 @@ def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: b
 @click.option("--px", default=128, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--sites", default=2, show_default=True, help="Sites, each with its own stain; a split by site needs 3.")
+@click.option("--class-effect", default=1.0, show_default=True, help="How far the classes differ; 0: not at all.")
 @click.option("--workers", default=2, show_default=True)
 @as_json
 def demo(out: Path, as_json: bool, **spec) -> None:

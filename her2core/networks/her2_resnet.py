@@ -104,12 +104,21 @@ class Her2ResNet50(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
         return self.cascade(x)
 
+    def embed(self, features: Tensor) -> Tensor:
+        """float (N, C, h, w) -> (N, C): what the last layer is given, without dropout."""
+        return features.mean(dim=(2, 3))
+
     def head(self, features: Tensor) -> Tensor:
         """float (N, C, h, w) -> scores (N, classes), before softmax."""
-        return self.classifier(self.dropout(features.mean(dim=(2, 3))))
+        return self.classifier(self.dropout(self.embed(features)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+    @property
+    def last_layer(self) -> str:
+        """Dotted name of the layer that gives the scores."""
+        return "classifier"
 
     def trunk_modules(self) -> list[nn.Module]:
         """What ImageNet weights fill, and what a freeze-then-unfreeze schedule freezes."""

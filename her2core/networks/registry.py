@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from her2core.errors import NetworkError
+from her2core.networks.foundation import FoundationNetwork, token_map
 from her2core.networks.her2_resnet import Her2ResNet50
 
-#: The paper's network and its ablations; any ``timm:<name>`` stands beside them.
+#: The paper's network and its ablations; any ``timm:<name>`` and ``hub:<owner>/<model>`` stands beside them.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "her2_resnet50": Her2ResNet50,
     "resnet50": partial(Her2ResNet50, se=False, dsc=False),
@@ -21,7 +22,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "resnet50_dsc": partial(Her2ResNet50, se=False),
     "her2_resnet50_swapped": partial(Her2ResNet50, order="dsc_se"),
 }
-_TIMM = "timm:"
+_TIMM, _HUB = "timm:", "hub:"
 
 
 class TimmNetwork(nn.Module):
@@ -36,8 +37,17 @@ class TimmNetwork(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         return self.model.forward_features(x)
 
+    def embed(self, features: Tensor) -> Tensor:
+        """``features`` -> (N, C): what the last layer is given."""
+        return self.model.forward_head(features, pre_logits=True)
+
     def head(self, features: Tensor) -> Tensor:
         return self.model.forward_head(features)
+
+    @property
+    def last_layer(self) -> str:
+        """Dotted name of the layer that gives the scores."""
+        return f"model.{self.model.pretrained_cfg['classifier']}"
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -45,15 +55,7 @@ class TimmNetwork(nn.Module):
     def as_map(self, features: Tensor) -> Tensor:
         """``features`` as (N, C, h, w), a view where tokens must be laid out again: channels-last or token order."""
         if features.ndim == 3:
-            prefix = getattr(self.model, "num_prefix_tokens", 0)
-            tokens = features[:, prefix:]
-            side = round(tokens.shape[1] ** 0.5)
-            if side * side != tokens.shape[1]:
-                raise NetworkError(
-                    expected="tokens that form a square grid", got=f"{tokens.shape[1]} tokens", where="feature map",
-                    fix="Use a square input size for this network.",
-                )  # fmt: skip
-            return tokens.transpose(1, 2).reshape(features.shape[0], -1, side, side)
+            return token_map(features, getattr(self.model, "num_prefix_tokens", 0))
         if getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             return features.permute(0, 3, 1, 2)
         return features
@@ -66,13 +68,16 @@ class TimmNetwork(nn.Module):
 def build_network(name: str, classes: int, **options) -> nn.Module:
     """A fresh network with random weights.
 
-    Raises NetworkError for an unknown name (with near matches), an option the network does not take, or fewer than
-    two classes.
+    ``name`` is a key of BUILDERS, ``timm:<name>`` or ``hub:<owner>/<model>`` (networks.foundation). Raises NetworkError
+    for an unknown name (with near matches), an option the network does not take, or fewer than two classes, and
+    WeightsError for a hub's description that cannot be had.
     """
     if classes < 2:
         raise NetworkError(expected="at least two classes", got=str(classes), where=name, fix="Check the manifest.")
     if name.startswith(_TIMM):
         return _build_timm(name.removeprefix(_TIMM), classes, options)
+    if name.startswith(_HUB):
+        return FoundationNetwork(name.removeprefix(_HUB), classes, **options)
     builder = BUILDERS.get(name)
     if builder is None:
         raise _unknown(name, list(BUILDERS))
@@ -88,7 +93,7 @@ def build_network(name: str, classes: int, **options) -> nn.Module:
 
 def feature_map(network: nn.Module, features: Tensor) -> Tensor:
     """``features`` as (N, C, h, w), differentiable with respect to ``features``."""
-    grid = network.as_map(features) if isinstance(network, TimmNetwork) else features
+    grid = network.as_map(features) if hasattr(network, "as_map") else features
     if grid.ndim != 4:
         raise NetworkError(
             expected="features with a spatial grid", got=f"shape {tuple(features.shape)}", where="feature map",
@@ -120,7 +125,7 @@ def _build_timm(name: str, classes: int, options: dict) -> nn.Module:
 
 def _unknown(name: str, known: list[str]) -> NetworkError:
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
-    offer = f"Did you mean {', '.join(near)}?" if near else f"Built in: {', '.join(BUILDERS)}; or timm:<name>."
+    offer = f"Did you mean {', '.join(near)}?" if near else f"Built in: {', '.join(BUILDERS)}; timm:<name>; hub:<id>."
     return NetworkError(expected="a known network", got=repr(name), where="network.name", fix=offer)
 
 

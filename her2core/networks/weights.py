@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from her2core.data.files import sha256_file, write_via_temporary
 from her2core.errors import WeightsError
+from her2core.networks.foundation import FoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50, rename_torchvision
+from her2core.networks.packaged import packaged_weights
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
@@ -90,15 +92,20 @@ def load_into(network: nn.Module, state: dict[str, Tensor], *, where: str) -> No
 def start_from(network: nn.Module, init: str) -> dict[str, Any]:
     """Give a fresh network its first weights; returns what was done, for run.json.
 
-    ``init`` is ``none``, ``imagenet`` (downloaded once), ``file:<path.safetensors>`` or ``run:<run folder>``. The last
-    two fill every tensor of the same name and shape, so that a network with other classes starts from the same trunk;
-    the classifier is always fresh.
+    ``init`` is ``none``, ``imagenet`` (downloaded once), ``hub`` (of a ``hub:`` network), ``package:<name>`` (a key of
+    packaged.PACKAGED), ``file:<path.safetensors>`` or ``run:<run folder>``. The last two fill every tensor of the same
+    name and shape, so that a network with other classes starts from the same trunk; the classifier is always fresh.
     """
     kind, _, value = init.partition(":")
     if init == "none":
         return {"init": "none"}
-    if init == "imagenet":
+    if init == "imagenet" and not isinstance(network, FoundationNetwork):
         return _start_from_imagenet(network)
+    if init == "hub" and isinstance(network, FoundationNetwork):
+        network.load_pretrained()
+        return {"init": "hub", "source": network.hub_id}
+    if kind == "package":
+        return {"init": init, **_fill(network, packaged_weights(value, network), where=init)}
     if kind in ("file", "run") and value:
         path = Path(value) / "model.safetensors" if kind == "run" else Path(value)
         sha256 = None
@@ -109,8 +116,9 @@ def start_from(network: nn.Module, init: str) -> dict[str, Any]:
             state = rename_torchvision(state)
         return {"init": init, **_fill(network, state, where=str(path))}
     raise WeightsError(
-        expected="none, imagenet, file:<path> or run:<folder>", got=repr(init), where="network.init", fix="Choose one."
-    )
+        expected="none, imagenet, hub (of a hub: network), package:<name>, file:<path> or run:<folder>",
+        got=repr(init), where="network.init", fix="Choose one.",
+    )  # fmt: skip
 
 
 def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
@@ -138,12 +146,9 @@ def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
 
 def _fill(network: nn.Module, state: dict[str, Tensor], *, where: str) -> dict[str, int]:
     own = network.state_dict()
-    heads = {
-        n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.endswith(("classifier", "fc", "head"))
-    }
     fitting = {
         n: v for n, v in state.items()
-        if n in own and own[n].shape == v.shape and n.rpartition(".")[0] not in heads
+        if n in own and own[n].shape == v.shape and n.rpartition(".")[0] != network.last_layer
     }  # fmt: skip
     if len(fitting) < len(own) // 2:
         raise WeightsError(

@@ -29,6 +29,10 @@ JUDGED = ("patch", "patient")
 COSTS = ("parameters", "flops", "latency_ratio", "latency_ms", "throughput_per_s", "px")
 
 
+#: What a network may have of its own in ``train``: how fast it learns. Epochs, augmentation, stopping are the study's.
+RATES = ("lr", "trunk_lr", "freeze_epochs")
+
+
 class NetworkEntry(BaseModel):
     """One network of the list."""
 
@@ -37,9 +41,11 @@ class NetworkEntry(BaseModel):
     label: str = Field(..., pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="its name in tables and folders")
     name: str = Field(..., description="a name of networks.registry, or timm:<name>")
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the network")
-    init: str = Field("none", description="none, imagenet, file:<path> or run:<run folder>")
+    init: str = Field("none", description="as NetworkConfig.init")
     seeds: tuple[int, ...] = Field((), description="its own seeds; the study's where empty")
     input: dict[str, Any] = Field(default_factory=dict, description="mean and std that its weights expect")
+    rates: dict[str, float] = Field(default_factory=dict, description="RATES of its own; the study's where unnamed")
+    frozen: dict[str, Any] | None = Field(None, description="find only its last layer, as RunConfig.frozen has it")
     weights: bool = Field(False, description="keep the weights of its first seed, for serving")
 
 
@@ -68,17 +74,21 @@ def load_study(path: str | os.PathLike) -> BackboneConfig:
 
 def backbone_jobs(study: BackboneConfig, *, where: str = "backbone study") -> list[Job]:
     """One job a network and seed, seed after seed, so that an unfinished study holds whole comparisons."""
-    if taken := {"seed", "network", "serving"} & set(study.run):
-        raise ConfigError(expected="run without seed, network and serving", got=", ".join(sorted(taken)), where=where,
-                          fix="The study sets them.")  # fmt: skip
+    if taken := {"seed", "network", "serving", "frozen"} & set(study.run):
+        raise ConfigError(expected="run without seed, network, serving and frozen", got=", ".join(sorted(taken)),
+                          where=where, fix="The study sets them.")  # fmt: skip
     pairs = [(place, seed, n) for n in study.networks for place, seed in enumerate(n.seeds or study.seeds)]
     jobs = []
     for place, seed, n in sorted(pairs, key=lambda p: p[0]):
         keep = n.weights and place == 0
+        if foreign := sorted(set(n.rates) - set(RATES)):
+            raise ConfigError(expected=f"rates out of {', '.join(RATES)}: the budget is the same for all",
+                              got=", ".join(foreign), where=f"{where}, {n.label}", fix="Set it under run.")  # fmt: skip
         network = {"name": n.name, "options": n.options, "init": n.init}
         config = make_config({
             **study.run, "seed": seed, "network": network, "serving": keep,
-            "input": {**study.run.get("input", {}), **n.input}, "title": f"{study.title}: {n.label}, seed {seed}",
+            "input": {**study.run.get("input", {}), **n.input}, "train": {**study.run.get("train", {}), **n.rates},
+            "frozen": n.frozen, "title": f"{study.title}: {n.label}, seed {seed}",
         }, where=where)  # fmt: skip
         jobs.append(Job(f"{n.label}-seed{seed}", n.label, seed, config, keep))
     return jobs

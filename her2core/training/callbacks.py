@@ -87,7 +87,8 @@ class Stopped(RunError):
 class Watch(pl.Callback):
     """Writes the draft's progress.json, and looks after each batch whether the training was asked to stop.
 
-    progress.json: ``phase`` (preparing patches, training, evaluating), ``epoch`` (from 0) of ``epochs``, ``step`` of
+    progress.json: ``phase`` (preparing patches, computing features, training,
+    evaluating), ``epoch`` (from 0) of ``epochs``, ``step`` of
     ``steps`` (batches of this epoch on the first process; patches of the part being prepared), ``loss`` of the last
     batch on the first process (null before the first one, and when it is not finite), ``patches_per_second`` over all
     processes since the epoch or the part's preparation began, ``started`` (this process) and ``updated``, both UTC.
@@ -122,6 +123,11 @@ class Watch(pl.Callback):
         if done == patches or self._due():
             self._patches = done
             self._write(step=done, steps=patches, patches_per_second=self._rate())
+
+    def extracting(self, done: int, patches: int) -> None:
+        """``done`` of the part's ``patches`` that a frozen network had not seen are seen. Raises Stopped, as above."""
+        self._facts["phase"] = "computing features"
+        self.preparing(done, patches)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._since, self._patches = time.monotonic(), 0

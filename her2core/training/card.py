@@ -20,11 +20,12 @@ def model_card(
     sha256: str,
     grid: tuple[int, int],
     stain: StainReference | None,
+    last_layer: dict | None = None,
 ) -> dict:
     """All that is needed to use and to judge the weights, JSON-ready.
 
     ``temperature`` divides the scores before softmax; ``grid`` is rows and columns of the feature map; ``sha256`` that
-    of model.safetensors.
+    of model.safetensors; ``last_layer`` says how a last layer that is not the network's own is built (networks.heads).
     """
     frame = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
     field_um = _field(frame, manifest)
@@ -38,7 +39,13 @@ def model_card(
             "meaning": manifest.scheme.meaning,
             "is_her2": manifest.scheme.is_her2,
         },
-        "network": {"name": config.network.name, "options": dict(config.network.options), "init": config.network.init},
+        "network": {
+            "name": config.network.name,
+            "options": dict(config.network.options),
+            "init": config.network.init,
+            **({"frozen": config.frozen.head} if config.frozen else {}),
+            **({"last_layer": last_layer} if last_layer else {}),
+        },
         "input": {
             "px": config.input.px,
             "mean": list(config.input.mean),

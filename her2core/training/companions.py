@@ -31,8 +31,7 @@ from her2core.evidence.predictions import read_predictions
 from her2core.familiarity import FILE as FAMILIARITY
 from her2core.familiarity import fit_familiarity
 from her2core.networks.cost import network_cost
-from her2core.networks.registry import build_network
-from her2core.networks.weights import load_into, read_weights
+from her2core.networks.from_card import network_of
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
@@ -115,12 +114,10 @@ def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None 
         raise RunError(expected="every file that the manifest names", got=f"{len(missing)} missing",
                        where=str(manifest), fix="Put them back, or import the data set where it lies.")  # fmt: skip
     card = run.card
-    network = build_network(card["network"]["name"], len(run.classes), **card["network"]["options"])
-    load_into(network, read_weights(run.path / WEIGHTS, sha256=card["weights_sha256"]), where=run.name)
     reference = card["stain"]["reference"]
     stain = None if reference is None else StainReference.from_dict(reference)
     prepare = Prepare(card["input"]["px"], stain)
-    card = write_companions(run.path, card, network=network.eval(), manifest=data, split=run.splits, prepare=prepare)
+    card = write_companions(run.path, card, network=network_of(run), manifest=data, split=run.splits, prepare=prepare)
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)
 

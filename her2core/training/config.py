@@ -44,7 +44,7 @@ class InputConfig(_Section):
 class NetworkConfig(_Section):
     name: str = Field("her2_resnet50", description="a name of networks.registry, or timm:<name>")
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the network, e.g. dropout: 0.5")
-    init: str = Field("none", description="none, imagenet, file:<path.safetensors> or run:<run folder>")
+    init: str = Field("none", description="none, imagenet, hub, package:<name>, file:<path.safetensors>, run:<folder>")
 
 
 class AugmentConfig(_Section):
@@ -72,6 +72,25 @@ class TrainConfig(_Section):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
 
+#: What is tried on frozen features where the configuration names nothing: inverse penalties, numbers of neighbours.
+TRIED = {"linear": (1e-4, 1e-3, 1e-2, 1e-1, 1.0), "knn": (1.0, 5.0, 10.0, 20.0, 50.0, 100.0)}
+
+
+class FrozenConfig(_Section):
+    """The network stays as ``network.init`` left it; only its last layer is found. Of ``train``, class_weights and
+    monitor count."""
+
+    head: Literal["linear", "knn"] = Field("linear", description="logistic regression, or the nearest neighbours' vote")
+    tried: tuple[float, ...] = Field((), description="inverse penalties, or numbers of neighbours; TRIED where empty")
+
+    @model_validator(mode="after")
+    def _positive(self) -> FrozenConfig:
+        least = 1 if self.head == "knn" else 0
+        if any(value < least or value == 0 or (self.head == "knn" and value % 1) for value in self.tried):
+            raise ValueError("frozen.tried must hold positive numbers, whole ones for knn")
+        return self
+
+
 class HardwareConfig(_Section):
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what Lightning runs on")
     devices: int | Literal["auto"] = Field("auto", description="processes on this machine (on CPU: auto is 1)")
@@ -82,6 +101,7 @@ class HardwareConfig(_Section):
     )
     workers: int = Field(0, ge=0, description="processes that prepare batches; 0 prepares them in the training process")
     cache_gb: float = Field(4.0, ge=0, description="prepared patches are kept in memory up to this size")
+    features: Path = Field(Path("data/.features"), description="where vectors of frozen networks are kept")
 
 
 class RunConfig(_Section):
@@ -100,6 +120,7 @@ class RunConfig(_Section):
     input: InputConfig = Field(default_factory=InputConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    frozen: FrozenConfig | None = Field(None, description="find only the last layer, on frozen features")
     hardware: HardwareConfig = Field(default_factory=HardwareConfig)
 
     @model_validator(mode="after")
@@ -111,6 +132,8 @@ class RunConfig(_Section):
     def content_hash(self) -> str:
         """SHA-256 (hex) of all that decides the result; hardware and words do not count."""
         content = self.model_dump(mode="json", exclude={"hardware", "title", "limits", "serving"})
+        if self.frozen is None:  # as in runs from before there was this section
+            del content["frozen"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:

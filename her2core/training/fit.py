@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +29,10 @@ from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
 from her2core.data.splits import split_manifest, split_warnings
-from her2core.errors import ManifestError, NetworkError
+from her2core.errors import ConfigError, ManifestError, NetworkError
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
+from her2core.features.extract import frozen_features
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import Run, RunDraft
@@ -39,6 +42,7 @@ from her2core.training.callbacks import BEST, LAST, Keep, Stopped, Watch
 from her2core.training.card import model_card
 from her2core.training.companions import write_companions
 from her2core.training.config import HardwareConfig, RunConfig
+from her2core.training.frozen import fit_last_layer
 from her2core.training.module import PatchClassifier
 
 
@@ -86,35 +90,25 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
     datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}
 
-    # 5. Training.
-    trainer, module, keep, loaders = _training(config, draft, network, datasets, len(manifest.classes), progress, watch)
-    with warnings.catch_warnings():
-        # The number of workers is a setting of ours; the other is Lightning 2.6 calling what torch 2.14 deprecates.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-        # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
-        checkpoint = str(draft.checkpoints / LAST) if resume else None
-        try:
-            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
-        except Stopped:
-            if trainer.is_global_zero:
-                raise
-            return None  # the first process says it; a helper that failed would have Lightning kill the first
-    if not trainer.is_global_zero:
-        return None
+    # 5. Training: the whole network, or its last layer alone.
+    fitted = (_fit_last if config.frozen else _fit_whole)(
+        config, draft, network, datasets, watch, classes=len(manifest.classes), resume=resume, progress=progress
+    )
+    if fitted is None:
+        return None  # a helper process of a run over several devices
 
     # 6. The weights that are released are the ones that are evaluated: float16 on disk, read back.
-    load_into(network, read_weights(draft.checkpoints / BEST), where="best epoch")
     sha256 = save_weights(network, draft.path / "model.safetensors")
     load_into(network, read_weights(draft.path / "model.safetensors", sha256=sha256), where="model.safetensors")
 
     # 7. Predictions, temperature, card.
-    device = trainer.strategy.root_device
+    device = fitted.device
     tables = {name: _predict(network, datasets[name], parts[name], name, device, config) for name in ("val", "test")}
     scores = tables["val"].filter(regex="^logit_").to_numpy()
     temperature = fit_temperature(scores, labels=datasets["val"].targets)
     write_parquet(draft.path / "predictions.parquet", pd.concat(tables.values(), ignore_index=True))
-    card = model_card(config, manifest, split, notes, temperature=temperature, sha256=sha256, grid=grid, stain=stain)
+    card = model_card(config, manifest, split, notes, temperature=temperature, sha256=sha256, grid=grid, stain=stain,
+                      last_layer=fitted.last_layer)  # fmt: skip
 
     # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, familiarity.
     card = write_companions(
@@ -133,12 +127,70 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         "warnings": notes,
         "start": start,
         "parameters": parameter_count(network),
-        "best_epoch": keep.best_epoch,
-        "epochs_trained": trainer.current_epoch,
-        config.train.monitor: keep.best,
+        **fitted.facts,
     }
     evaluate_folder(draft.path, card, notes)
     return draft.finish(info)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """``device``: where the network is now; ``facts``: what run.json tells of the training; ``last_layer``: what the
+    card says of a last layer that is not the network's own."""
+
+    device: torch.device
+    facts: dict[str, Any]
+    last_layer: dict[str, Any] | None = None
+
+
+def _fit_whole(config, draft, network, datasets, watch, *, classes: int, resume: bool, progress: bool) -> Fitted | None:
+    """Lightning's loop; the network carries the best epoch's weights afterwards. None in a helper process."""
+    trainer, module, keep, loaders = _training(config, draft, network, datasets, classes, progress, watch)
+    with warnings.catch_warnings():
+        # The number of workers is a setting of ours; the other is Lightning 2.6 calling what torch 2.14 deprecates.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+        # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
+        checkpoint = str(draft.checkpoints / LAST) if resume else None
+        try:
+            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        except Stopped:
+            if trainer.is_global_zero:
+                raise
+            return None  # the first process says it; a helper that failed would have Lightning kill the first
+    if not trainer.is_global_zero:
+        return None
+    load_into(network, read_weights(draft.checkpoints / BEST), where="best epoch")
+    facts = {"best_epoch": keep.best_epoch, "epochs_trained": trainer.current_epoch, config.train.monitor: keep.best}
+    return Fitted(trainer.strategy.root_device, facts)
+
+
+def _fit_last(config, draft, network, datasets, watch, *, classes: int, resume: bool, progress: bool) -> Fitted:
+    """The last layer on frozen features, on one device; vectors that are known are not computed again."""
+    device = torch.device("cuda" if config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    scaling = {"mean": config.input.mean, "std": config.input.std}
+    vectors = {
+        name: frozen_features(network, _images(datasets[name]), **scaling, cache=config.hardware.features,
+                              device=device, progress=watch.extracting)
+        for name in ("train", "val")
+    }  # fmt: skip
+    fit = fit_last_layer(
+        network, config, train=vectors["train"], train_labels=datasets["train"].targets, val=vectors["val"],
+        val_labels=datasets["val"].targets, classes=classes,
+    )  # fmt: skip
+    draft.write_history(fit.history)
+    chosen = fit.history.iloc[fit.best]
+    facts = {"frozen": config.frozen.head, "chosen": float(chosen["tried"]), "tried": fit.history["tried"].tolist(),
+             config.train.monitor: float(chosen[config.train.monitor])}  # fmt: skip
+    draft.event("fitted", **facts)
+    return Fitted(device, facts, fit.layer)
+
+
+def _images(dataset: PatchDataset) -> np.ndarray:
+    if dataset.images is None:
+        raise ConfigError(expected="patches that fit into hardware.cache_gb", got=f"{len(dataset)} patches",
+                          where="frozen features", fix="Raise hardware.cache_gb.")  # fmt: skip
+    return dataset.images
 
 
 def _refuse_broken(manifest: Manifest) -> None:
