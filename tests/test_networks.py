@@ -40,6 +40,13 @@ def test_stride_sixteen_changes_no_parameter():
     assert b.eval().features(x).shape[2:] == (8, 8)
 
 
+def test_zero_init_makes_every_residual_block_the_identity():
+    network = build_network("resnet50", 3, zero_init=True).eval()
+    x = torch.rand(1, 256, 8, 8)  # positive, as after the ReLU before it
+    torch.testing.assert_close(network.layer1[1](x), x)
+    assert not torch.allclose(build_network("resnet50", 3).eval().layer1[1](x), x)
+
+
 @pytest.mark.parametrize(
     ("name", "blocks"),
     [
@@ -182,7 +189,7 @@ def test_start_from_a_run_verifies_it(tiny_run, tmp_path):
 
 def test_start_refusals(tmp_path, monkeypatch):
     network = build_network("her2_resnet50", 3)
-    with pytest.raises(WeightsError, match="none, imagenet, file"):
+    with pytest.raises(WeightsError, match="none, imagenet, hub"):
         start_from(network, "magic")
     save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="0 of"):

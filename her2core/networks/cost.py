@@ -1,9 +1,10 @@
-"""What does this network cost? A network and an input size in; parameters, FLOPs and measured time out.
+"""What does this network cost? A network and an input size in; parameters, FLOPs, memory and measured time out.
 
 FLOPs as torch.utils.flop_counter counts them: a multiply and an add are two, in convolutions, matrix products and
 attention; what is done to each number by itself (normalisation, activation, pooling) is not counted. Time depends on
 the machine and on who else uses it, so a plain ResNet50 is timed in turns with the network, and the ratio is the figure
-to show.
+to show. Memory is that of tensors as torch.distributed._tools.mem_tracker follows them, parameters and buffers included;
+what a kernel takes for itself, the program and its libraries come on top.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 
 from her2core.networks.registry import build_network, parameter_count
@@ -34,7 +36,8 @@ def network_cost(network: nn.Module, px: int, *, rounds: int = 30) -> dict[str, 
 
     Returns ``parameters``; ``flops`` of one patch; ``latency_ms`` and ``latency_quartiles_ms`` of one patch by itself;
     ``latency_ratio`` and its quartiles: a forward's time over that of the ResNet50's forward beside it, the median of
-    all rounds; ``throughput_per_s``: patches a second, 16 a batch; and how it was measured.
+    all rounds; ``throughput_per_s``: patches a second, 16 a batch, and ``throughput_ratio``, over that of the ResNet50;
+    ``memory_bytes`` at the highest during such a batch; and how it was measured.
     """
     network = _ready(copy.deepcopy(network))
     with torch.random.fork_rng(devices=[]):  # its first weights must not use up the training's random numbers
@@ -52,8 +55,16 @@ def network_cost(network: nn.Module, px: int, *, rounds: int = 30) -> dict[str, 
             alone.append(spent[network])
             ratios.append(spent[network] / spent[plain])
     batch = one.expand(_BATCH, 3, px, px).contiguous(memory_format=torch.channels_last)
-    _milliseconds(network, batch)
-    whole = median(_milliseconds(network, batch) for _ in range(_BATCHES))
+    whole = {module: [] for module in (network, plain)}
+    for done in range(1 + _BATCHES):
+        for module in (network, plain) if done % 2 else (plain, network):
+            spent = _milliseconds(module, batch)
+            if done:
+                whole[module].append(spent)
+    tracker = MemTracker()
+    tracker.track_external(network)
+    with tracker:
+        network(batch)
     return {
         "parameters": parameter_count(network),
         "flops": counter.get_total_flops(),
@@ -63,8 +74,11 @@ def network_cost(network: nn.Module, px: int, *, rounds: int = 30) -> dict[str, 
         "latency_ratio": round(median(ratios), 3),
         "latency_ratio_quartiles": _quartiles(ratios),
         "latency_ratio_is": "to a plain ResNet50 (torchvision's) at the same px, timed in turns in the same process",
-        "throughput_per_s": round(1e3 * _BATCH / whole, 1),
+        "throughput_per_s": round(1e3 * _BATCH / median(whole[network]), 1),
+        "throughput_ratio": round(median(whole[plain]) / median(whole[network]), 3),
         "throughput_batch": _BATCH,
+        "memory_bytes": tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"],
+        "memory_is": f"tensors at the highest, float32, {_BATCH} patches at once, parameters included",
         "px": px,
         "rounds": rounds,
         "threads": torch.get_num_threads(),

@@ -57,6 +57,8 @@ class Her2ResNet50(nn.Module):
     order : ``"se_dsc"`` (ours) or ``"dsc_se"``.
     se_reduction, dsc_channels, dropout : widths, see the module's text.
     output_stride : 32 (torchvision's) or 16.
+    zero_init : start each residual block as the identity (Goyal et al. 2017, arXiv 1706.02677, section 5.1). From random
+        weights this decides whether a few epochs teach anything; it is undone by weights to start from.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Her2ResNet50(nn.Module):
         dsc_channels: int = 512,
         dropout: float = 0.3,
         output_stride: int = 16,
+        zero_init: bool = False,
     ) -> None:
         super().__init__()
         if order not in ("se_dsc", "dsc_se"):
@@ -83,7 +86,7 @@ class Her2ResNet50(nn.Module):
                 where="network.output_stride",
                 fix="Choose one.",
             )
-        trunk = resnet50(weights=None)
+        trunk = resnet50(weights=None, zero_init_residual=zero_init)
         if output_stride == 16:
             trunk.layer4[0].conv2.stride = trunk.layer4[0].downsample[0].stride = (1, 1)
         self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
