@@ -1,7 +1,8 @@
-"""What did a study of networks find? A finished study in; figures over seeds, paired differences and failures out."""
+"""What did a study of networks find? A finished study in; figures over seeds, differences, costs, failures out."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.parts import download_table, figure, interval, units_of
@@ -16,7 +17,8 @@ METRICS = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy", "ma
 def show_study(study: Study, unit: str) -> None:
     """Draw the study by this unit, or by patch where it could not be judged so."""
     facts, units = study.facts, list(dict.fromkeys(study.figures["unit"]))
-    st.markdown(f"**{plain(facts['study']['title'])}**: the same data, split and budget for every network.")
+    st.subheader(plain(facts["study"]["title"]))
+    st.markdown(f"The same data, split and budget for every network. {budget(study)}")
     for warning in facts.get("warnings", []):
         st.warning(sentence(warning), icon=":material/warning:")
     if unit not in units:
@@ -29,27 +31,59 @@ def show_study(study: Study, unit: str) -> None:
     st.caption(f"Points: mean over the seeds, with a 95 % interval that draws {drawn}. Ticks: lowest and highest seed.")
     for note in rows["note"].dropna().unique():
         st.caption(sentence(f"{note[0].upper()}{note[1:]}."))
+    st.dataframe(compared(study, rows, unit, metric), hide_index=True, width="stretch",
+                 alt=f"Networks of the study by {unit}")  # fmt: skip
+    st.caption("Differences are paired and corrected for their number (Holm 1979). Networks that start from other "
+               "weights have seen other images: such a difference says what the start is worth, too.")  # fmt: skip
+    st.dataframe(costs(study), hide_index=True, width="stretch", alt="What the networks of the study cost")
+    machine = plain(study.costs["processor"].iloc[0])
+    st.caption(f"Latency and throughput are ratios to a plain ResNet50 timed in turns with the network on {machine}; "
+               "memory is that of tensors, 16 patches at once.")  # fmt: skip
+    lost = study.networks[study.networks["state"] != "finished"]
+    if len(lost):
+        st.dataframe(lost[["network", "state", "runs", "asked", "reason"]], hide_index=True, width="stretch",
+                     alt="Networks of the study without all their runs, and why")  # fmt: skip
+    for name, table in (("figures", study.figures), ("differences", study.differences), ("costs", study.costs)):
+        download_table(f"{name.capitalize()} of the study (CSV)", table, f"{study.path.name}-{name}")
+
+
+def budget(study: Study) -> str:
+    """Epochs, sizes and hours of training, as a sentence."""
+    trained = study.networks[study.networks["epochs"].notna()]
+    sizes = " and ".join(f"{px:g}" for px in sorted(study.networks["px"].unique()))
+    hours = study.networks["train_seconds"].sum() / 3600
+    frozen = len(study.networks) - len(trained)
+    parts = [f"{trained['epochs'].max():g} epochs each, {hours:.1f} hours of training in all"] if len(trained) else []
+    parts += [f"{frozen} with frozen features"] if frozen else []
+    return f"Budget: {'; '.join([*parts, f'{sizes} px'])}."
+
+
+def compared(study: Study, rows: pd.DataFrame, unit: str, metric: str) -> list[dict]:
+    """One row a network: where it started, its figure, and its difference from the reference."""
     gaps = study.differences
     gaps = gaps[(gaps["unit"] == unit) & (gaps["metric"] == metric)].set_index("group")
-    cost = study.networks.set_index("network")
-    reference = facts["study"]["reference"]
+    how, reference = study.networks.set_index("network"), study.facts["study"]["reference"]
     table = []
     for _, row in rows.iterrows():
         name = row["group"]
-        gap = gaps.loc[name] if name in gaps.index else None
+        gap, frozen = gaps.loc[name] if name in gaps.index else None, how.loc[name, "frozen"]
         table.append({
             "network": name, METRICS[metric]: interval(row), "seeds": row["seeds"],
             f"less {reference}": "" if gap is None else
             f"{gap['difference']:+.1%} [{gap['low']:+.1%}, {gap['high']:+.1%}]",
             "so (Holm)": "reference" if gap is None else gap["statement"],
-            "parameters": f"{cost.loc[name, 'parameters'] / 1e6:.1f} M",
-            "FLOPs a patch": f"{cost.loc[name, 'flops'] / 1e9:.2f} G",
-            "latency (ResNet50 = 1)": f"{cost.loc[name, 'latency_ratio']:.2f}",
+            "started from": "random weights" if how.loc[name, "init"] == "none" else how.loc[name, "init"],
+            "trained": "whole" if pd.isna(frozen) or not frozen else f"last layer ({frozen})",
+            "px": how.loc[name, "px"],
         })  # fmt: skip
-    st.dataframe(table, hide_index=True, width="stretch", alt=f"Networks of the study by {unit}")
-    lost = study.networks[study.networks["state"] != "finished"]
-    if len(lost):
-        st.dataframe(lost[["network", "state", "runs", "asked", "reason"]], hide_index=True, width="stretch",
-                     alt="Networks of the study without all their runs, and why")  # fmt: skip
-    download_table("Figures of the study (CSV)", study.figures, f"{study.path.name}-figures")
-    download_table("Differences of the study (CSV)", study.differences, f"{study.path.name}-differences")
+    return table
+
+
+def costs(study: Study) -> list[dict]:
+    """One row a network that could be measured."""
+    return [
+        {"network": row.network, "parameters": f"{row.parameters / 1e6:.1f} M",
+         "FLOPs a patch": f"{row.flops / 1e9:.2f} G", "latency (ResNet50 = 1)": f"{row.latency_ratio:.2f}",
+         "throughput (ResNet50 = 1)": f"{row.throughput_ratio:.2f}", "memory": f"{row.memory_bytes / 2**20:.0f} MiB"}
+        for row in study.costs.itertuples() if pd.notna(row.flops)
+    ]  # fmt: skip

@@ -32,21 +32,24 @@ _DIFFERENCES = {"unit", "group", "reference", "metric", "difference", "low", "hi
 KINDS = {
     "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
     "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES,
-                  "networks": {"network", "name", "init", "runs", "asked", "state", "reason", "parameters", "flops",
-                               "latency_ratio"}},
+                  "networks": {"network", "name", "init", "frozen", "px", "epochs", "runs", "asked", "state", "reason",
+                               "train_seconds"},
+                  "costs": {"network", "parameters", "flops", "memory_bytes", "latency_ratio", "throughput_ratio",
+                            "processor"}},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Study:
     """``facts`` is study.json; ``figures`` and ``differences`` as ``evidence.seeds.SeedFigures`` has them; ``networks``
-    one row a network, of a study of backbones."""
+    and ``costs`` one row a network, of a study of backbones."""
 
     path: Path
     facts: dict
     figures: pd.DataFrame
     differences: pd.DataFrame
     networks: pd.DataFrame | None = None
+    costs: pd.DataFrame | None = None
 
     @property
     def title(self) -> str:

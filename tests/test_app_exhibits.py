@@ -166,11 +166,17 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
         (folder / f"{old}.csv").unlink()
     networks = pd.DataFrame({
         "network": ["her2-resnet50", "resnet50", "huge"], "name": ["her2_resnet50", "resnet50", "timm:huge"],
-        "init": "none", "runs": [2, 2, 0], "asked": 2, "state": ["finished", "finished", "failed"],
-        "reason": ["", "", "MemoryError: too large"], "parameters": [25e6, 23e6, None], "flops": [3e9, 2e9, None],
-        "latency_ratio": [1.2, 1.0, None],
+        "init": ["none", "package:some", "none"], "frozen": ["", "linear", ""], "px": [64, 112, 64],
+        "epochs": [6, None, 6], "runs": [2, 2, 0], "asked": 2, "state": ["finished", "finished", "failed"],
+        "reason": ["", "", "MemoryError: too large"], "train_seconds": [5400.0, None, None],
     })  # fmt: skip
     networks.to_csv(folder / "networks.csv", index=False)
+    costs = pd.DataFrame({
+        "network": networks["network"], "parameters": [25e6, 23e6, None], "flops": [3e9, 2e9, None],
+        "memory_bytes": [2**28, 2**27, None], "latency_ratio": [1.2, 1.0, None], "throughput_ratio": [0.8, 1.0, None],
+        "processor": "a processor", "reason": ["", "", "too large"],
+    })  # fmt: skip
+    costs.to_csv(folder / "costs.csv", index=False)
     facts = json.loads((folder / "study.json").read_text())
     facts |= {"kind": "backbones", "study": {**facts["study"], "reference": "her2-resnet50"}, "warnings": ["a warning"]}
     (folder / "study.json").write_text(json.dumps(facts))
@@ -180,6 +186,13 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     assert list(shown["network"]) == ["resnet50", "her2-resnet50"]
     assert list(shown["so (Holm)"]) == ["higher", "reference"]
     assert shown["less her2-resnet50"].iloc[0] == "+30.0% [+20.0%, +40.0%]"
+    assert list(shown["started from"]) == ["package:some", "random weights"]
+    assert list(shown["trained"]) == ["last layer (linear)", "whole"]
+    cost = next(d.value for d in at.dataframe if "memory" in d.value)
+    assert list(cost["memory"]) == ["256 MiB", "128 MiB"]
+    assert "6 epochs each, 1.5 hours of training in all; 1 with frozen features; 64 and 112 px" in said(
+        at.main.markdown
+    )
     lost = next(d.value for d in at.dataframe if "reason" in d.value)
     assert list(lost["reason"]) == ["MemoryError: too large"]
     assert "a warning" in said(at.main.warning)

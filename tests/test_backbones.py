@@ -16,7 +16,14 @@ from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import seed_figures
 from her2core.networks.registry import build_network
 from her2core.runs.folder import open_run
-from her2core.study.backbones import BackboneConfig, backbone_jobs, finished_runs, load_study, save_backbones
+from her2core.study.backbones import (
+    BackboneConfig,
+    backbone_jobs,
+    finished_runs,
+    load_study,
+    save_backbones,
+    save_costs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +64,50 @@ def test_a_network_that_fails_is_a_row_with_its_reason(study):
     networks = pd.read_csv(out / "networks.csv").set_index("network")
     assert list(networks["state"]) == ["finished", "failed", "finished"]
     assert "Did you mean" in networks.loc["unknown", "reason"]
-    assert networks.loc["small", "parameters"] > 500_000
-    assert networks.loc["small", "latency_ratio"] > 0
-    assert pd.isna(networks.loc["unknown", "flops"])
+    assert networks.loc["small", "train_seconds"] > 0
+    assert networks.loc["small", "epochs"] == 1
     assert json.loads((out / "study.json").read_text())["kind"] == "backbones"
+
+
+def test_costs_are_measured_once_in_one_go(study, monkeypatch, capsys):
+    plan, out = study
+    costs = pd.read_csv(out / "costs.csv").set_index("network")
+    assert costs.loc["small", "parameters"] > 500_000
+    assert costs.loc["small", "memory_bytes"] > 4 * costs.loc["small", "parameters"]
+    assert costs["latency_ratio"].dropna().gt(0).all()
+    assert costs["throughput_ratio"].dropna().gt(1).all()
+    assert "Did you mean" in costs.loc["unknown", "reason"]
+    assert pd.isna(costs.loc["unknown", "flops"])
+    before = (out / "costs.csv").read_bytes()
+    command = ["study", "backbones", "--config", str(out.parent / "study.yaml"), "--out", str(out), "--quiet"]
+    cli.main([*command, "--table"], standalone_mode=False)
+    assert (out / "costs.csv").read_bytes() == before
+    cli.main([*command, "--table", "--costs"], standalone_mode=False)
+    assert (out / "costs.csv").read_bytes() != before, "measured anew, at another time"
+    with pytest.raises(StudyError, match="a finished run"):
+        save_costs(plan, out / "nothing")
+
+
+def test_the_runs_are_listed_for_a_cluster(study, capsys):
+    _, out = study
+    cli.main(["study", "backbones", "--config", str(out.parent / "study.yaml"), "--list"], standalone_mode=False)
+    assert capsys.readouterr().out.split() == ["small-seed0", "unknown-seed0", "other-seed0"]
+
+
+def test_frozen_features_stand_beside_whole_trainings(plan, tmp_path):
+    plan = {**plan, "networks": [
+        {"label": "small", "name": "timm:mobilenetv3_small_050", "rates": {"lr": 0.0001}},
+        {"label": "frozen", "name": "timm:mobilenetv3_small_050", "frozen": {"head": "knn"}},
+    ], "run": {**plan["run"], "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")}}}  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan))
+    out = tmp_path / "out"
+    command = ["study", "backbones", "--config", str(tmp_path / "study.yaml"), "--out", str(out), "--quiet"]
+    assert cli.main(command, standalone_mode=False) == 0
+    networks = pd.read_csv(out / "networks.csv").set_index("network")
+    assert networks.loc["frozen", "frozen"] == "knn"
+    assert pd.isna(networks.loc["frozen", "epochs"])
+    assert networks.loc["small", "lr"] == 0.0001
+    assert set(pd.read_csv(out / "differences.csv")["group"]) == {"frozen"}
 
 
 def test_only_what_is_to_be_served_keeps_its_weights(study):
@@ -115,6 +162,16 @@ def test_one_run_alone_for_a_cluster(study, capsys):
         ({"networks": [{"label": "a", "name": "resnet50"}]}, "networks"),
         ({"networks": [{"label": "a b", "name": "resnet50"}, {"label": "b", "name": "resnet50"}]}, "label"),
         ({"run": {"name": "tiny", "manifest": "x", "seed": 1}}, "without seed"),
+        ({"run": {"name": "tiny", "manifest": "x", "frozen": {}}}, "without seed"),
+        (
+            {
+                "networks": [
+                    {"label": "small", "name": "resnet50", "rates": {"epochs": 9}},
+                    {"label": "b", "name": "resnet50"},
+                ]
+            },
+            "the budget is the same",
+        ),
     ],
 )
 def test_a_broken_study_file_is_refused_before_anything_is_trained(plan, change, said, tmp_path):

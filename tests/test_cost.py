@@ -67,6 +67,22 @@ def test_time_is_measured_and_a_larger_network_takes_longer_than_a_plain_resnet5
         assert json.loads(json.dumps(cost, allow_nan=False)) == cost
 
 
+def test_memory_is_what_torchs_own_profiler_counts():
+    from torch.profiler import ProfilerActivity, profile
+
+    network = build_network("timm:mobilenetv3_small_050", 3).eval().to(memory_format=torch.channels_last)
+    batch = torch.rand(16, 3, 64, 64).to(memory_format=torch.channels_last)
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        network(batch)
+    changes = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for change in sorted(changes, key=lambda e: e.start_ns()):
+        held += change.nbytes()
+        peak = max(peak, held)
+    state = sum(v.numel() * v.element_size() for v in network.state_dict().values())
+    assert network_cost(network, 64, rounds=2)["memory_bytes"] == pytest.approx(state + peak, rel=0.05)
+
+
 def test_the_network_is_left_as_it_was():
     network = build_network("timm:mobilenetv3_small_050", 2).train().half()
     before = copy.deepcopy(network.state_dict())

@@ -103,6 +103,16 @@ def test_training_curves_are_the_rows_of_history_csv():
     history_figure(history.head(0)).to_json()
 
 
+def test_what_was_tried_on_frozen_features_is_drawn_by_setting():
+    history = pd.DataFrame({"tried": [0.01, 1.0], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.9],
+                            "val_balanced_accuracy": [0.4, 0.6]})  # fmt: skip
+    figure = history_figure(history)
+    assert [list(trace.x) for trace in figure.data] == [[0.01, 1.0]] * 3
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.title.text == "setting tried"
+    assert history_words(history).endswith("0.01: 40.0%, 1: 60.0%.")
+
+
 def test_composition_bars_are_the_counts_in_the_order_of_the_table():
     figure = composition_figure(COMPOSITION, CLASSES)
     assert figure.layout.barmode == "stack"

@@ -14,7 +14,7 @@ from her2core.errors import ConfigError, StudyError
 from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import seed_figures
 from her2core.runs.folder import list_runs, open_run
-from her2core.study.jobs import Job, finished, run_jobs
+from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, run_jobs
 from her2core.study.leakage import LeakageConfig, leakage_figures, leakage_jobs, load_study, save_leakage
 from her2core.training.config import make_config
 
@@ -118,11 +118,40 @@ def test_a_failing_job_is_recorded_and_the_next_one_runs(plan, tmp_path, monkeyp
     assert "Did you mean" in failures["broken"]
     assert "allocate memory" in failures["hungry"]
     assert finished(jobs[2], tmp_path) is not None
-    assert json.loads((tmp_path / ".training" / "failures.json").read_text()) == failures
+    assert failed_jobs(tmp_path) == failures
     assert any(line.startswith("broken: failed.") for line in said)
     assert list((tmp_path / "good").glob("*.safetensors")) == []
     with pytest.raises(ConfigError, match="jobs out of"):
         run_jobs(jobs, tmp_path, only=["nothing"])
+
+
+def test_a_job_that_was_killed_is_told_and_comes_last(plan, tmp_path, monkeypatch):
+    """Killed from outside, as for want of memory, a process tells nothing: what it left behind does."""
+    jobs = [Job(name, "a", 0, make_config({**plan["run"], "name": name})) for name in ("huge", "second", "third")]
+
+    class Killed(BaseException):
+        pass
+
+    begun = []
+
+    def killed(config, root, progress):
+        begun.append(config.name)
+        raise Killed
+
+    monkeypatch.setattr("her2core.study.jobs.train", killed)
+    with pytest.raises(Killed):
+        run_jobs(jobs, tmp_path)
+    assert failed_jobs(tmp_path) == {"huge": UNDER_WAY}
+
+    def failing(config, root, progress):
+        begun.append(config.name)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("her2core.study.jobs.train", failing)
+    run_jobs(jobs, tmp_path, only=["third"])
+    assert set(failed_jobs(tmp_path)) == {"huge", "third"}, "another process keeps what the first one left"
+    assert set(run_jobs(jobs, tmp_path)) == {"huge", "second", "third"}
+    assert begun == ["huge", "third", "second", "huge", "third"]
 
 
 def test_an_unfinished_study_has_no_figures(plan, tmp_path):

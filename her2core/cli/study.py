@@ -60,26 +60,40 @@ def leakage(config: Path, out: Path, only, table_only: bool, quiet: bool, as_jso
 
 @study.command()
 @_options("configs/study/backbones-demo.yaml", "runs/backbones")
+@click.option("--costs", is_flag=True, help="Measure the networks' costs anew, in one go; else once, at the end.")
+@click.option("--list", "list_only", is_flag=True, help="Only list the runs, one a line, for the jobs of a cluster.")
 @as_json
-def backbones(config: Path, out: Path, only, table_only: bool, quiet: bool, as_json: bool) -> int:
+def backbones(
+    config: Path, out: Path, only, table_only: bool, quiet: bool, costs: bool, list_only: bool, as_json: bool
+) -> int:
     """Several networks with the same data, split and budget; exit 1 when one of them failed."""
-    from her2core.study.backbones import backbone_jobs, load_study, save_backbones
+    from her2core.study.backbones import COSTS, backbone_jobs, load_study, save_backbones, save_costs
 
     plan = load_study(config)
+    if list_only:
+        names = [job.name for job in backbone_jobs(plan)]
+        answer(as_json, names, "\n".join(names))
+        return 0
     failures = {} if table_only else _run(backbone_jobs(plan), out, only, quiet)
     if only:
         done = [name for name in only if name not in failures]
         lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]
         answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
         return 1 if failures else 0
+    if costs or not (table_only or (out / COSTS).is_file()):
+        save_costs(plan, out, tell=_say)
     _tell(as_json, out, save_backbones(plan, out), failures)
     return 1 if failures else 0
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _run(jobs, out: Path, only, quiet: bool) -> dict[str, str]:
     from her2core.study.jobs import run_jobs
 
-    return run_jobs(jobs, out, only=only, tell=lambda line: click.echo(line, err=True), progress=not quiet)
+    return run_jobs(jobs, out, only=only, tell=_say, progress=not quiet)
 
 
 def _tell(wants_json: bool, out: Path, found: SeedFigures, failures: dict[str, str]) -> None:

@@ -3,8 +3,8 @@
 FLOPs as torch.utils.flop_counter counts them: a multiply and an add are two, in convolutions, matrix products and
 attention; what is done to each number by itself (normalisation, activation, pooling) is not counted. Time depends on
 the machine and on who else uses it, so a plain ResNet50 is timed in turns with the network, and the ratio is the figure
-to show. Memory is that of tensors as torch.distributed._tools.mem_tracker follows them, parameters and buffers included;
-what a kernel takes for itself, the program and its libraries come on top.
+to show. Memory is that of tensors as torch.distributed._tools.mem_tracker follows them, parameters and buffers
+included; what a kernel takes for itself, the program and its libraries come on top.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ class Her2ResNet50(nn.Module):
     order : ``"se_dsc"`` (ours) or ``"dsc_se"``.
     se_reduction, dsc_channels, dropout : widths, see the module's text.
     output_stride : 32 (torchvision's) or 16.
-    zero_init : start each residual block as the identity (Goyal et al. 2017, arXiv 1706.02677, section 5.1). From random
-        weights this decides whether a few epochs teach anything; it is undone by weights to start from.
+    zero_init : start each residual block as the identity (Goyal et al. 2017, arXiv 1706.02677, section 5.1). From
+        random weights this decides whether a few epochs teach anything; weights to start from undo it.
     """
 
     def __init__(

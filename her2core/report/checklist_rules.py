@@ -156,9 +156,9 @@ def building(r: RunReport) -> Verdict:
 def selection(r: RunReport) -> Verdict:
     train = r.config.get("train")
     monitor = train.get("monitor") if isinstance(train, dict) else None
-    if not monitor or "best_epoch" not in r.run.info:
+    if not monitor or not {"best_epoch", "chosen"} & set(r.run.info):
         return absent("which epoch was kept, and why, is not recorded")
-    return met(f"the epoch with the best {monitor} on validation", "model")
+    return met(f"the {'setting' if 'chosen' in r.run.info else 'epoch'} with the best {monitor} on validation", "model")
 
 
 def imbalance(r: RunReport) -> Verdict:

@@ -134,7 +134,7 @@ def model(r: RunReport) -> Section:
          + (", to the reference of the card" if card["stain"]["reference"] else "")),
         ("Output", f"softmax of the scores / {card['temperature']:.4f} (temperature, fitted on validation)"),
         ("Decision", str(card.get("decision", _NOT_STATED))),
-        ("Best epoch", f"{info.get('best_epoch', NONE)} of {info.get('epochs_trained', NONE)} trained"),
+        ("Kept", r.run.kept or _NOT_STATED),
         ("Weights (SHA-256)", card["weights_sha256"] if r.run.has_weights else "released without weights"),
         ("Seed", str(info.get("seed", _NOT_STATED))),
         ("Command", str(info.get("command", _NOT_STATED))),

@@ -74,6 +74,17 @@ class Run:
         """False where the run was released for review only (``her2 runs export --without-weights``)."""
         return self.info.get("weights_released") is not False
 
+    @property
+    def kept(self) -> str:
+        """What validation chose, in words; empty where the run does not say."""
+        if "chosen" in self.info:
+            named = {"linear": "a linear layer, inverse penalty", "knn": "nearest neighbours,"}
+            how = named.get(self.info.get("frozen"), "setting")
+            return f"Frozen features and {how} {self.info['chosen']:g} out of {len(self.info.get('tried', ()))} tried"
+        if "best_epoch" in self.info:
+            return f"Best epoch {self.info['best_epoch'] + 1} of {self.info.get('epochs_trained', 'unknown')}"
+        return ""
+
     @cached_property
     def predictions(self) -> pd.DataFrame:
         return read_table(self.path / "predictions.parquet")[0]

@@ -6,8 +6,8 @@ unknown name, too little memory) is a row with its reason, and the others go on.
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
+from her2core.study.costs import measure_costs
 from her2core.study.files import read_study
-from her2core.study.jobs import FAILURES, TRAINING, Job, finished, refuse_other_data
+from her2core.study.jobs import Job, failed_jobs, finished, refuse_other_data
 from her2core.training.config import make_config
 
 JUDGED = ("patch", "patient")
-#: Costs of a run that stand in the summary; measured when the run was finished.
-COSTS = ("parameters", "flops", "latency_ratio", "latency_ms", "throughput_per_s", "px")
+COSTS = "costs.csv"
 
 
 #: What a network may have of its own in ``train``: how fast it learns. Epochs, augmentation, stopping are the study's.
@@ -108,8 +108,26 @@ def finished_runs(study: BackboneConfig, root: str | os.PathLike) -> dict[str, l
     return runs
 
 
+def save_costs(
+    study: BackboneConfig, root: str | os.PathLike, *, tell: Callable[[str], None] = lambda line: None
+) -> None:
+    """Measure every network's cost on this machine, in one go, and write costs.csv into ``root``.
+
+    Raises StudyError while no run is finished, as for ``finished_runs``.
+    """
+    runs, first = finished_runs(study, root), {}
+    classes = next((len(run.classes) for of in runs.values() for run in of), None)
+    if classes is None:
+        raise StudyError(expected="a finished run", got="none", where=str(root), fix="Run: her2 study backbones.")
+    for job in backbone_jobs(study):
+        held = runs[job.group][0].card["network"].get("last_layer") if runs[job.group] else None
+        first.setdefault(job.group, (job.config, held))
+    table = measure_costs(first, classes=classes, tell=tell)
+    write_via_temporary(Path(root) / COSTS, lambda t: table.to_csv(t, index=False))
+
+
 def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigures:
-    """Write backbones.csv, differences.csv, networks.csv (cost, state, reason) and study.json (last) into ``root``.
+    """Write backbones.csv, differences.csv, networks.csv (budget, state, reason) and study.json (last) into ``root``.
 
     Networks without a finished run have a row in networks.csv alone. Raises StudyError while the reference has none,
     or for runs that must not stand in one table.
@@ -145,17 +163,21 @@ def _test_part(run: Run) -> Predictions:
 
 
 def _networks(study: BackboneConfig, root: Path, runs: dict[str, list[Run]]) -> pd.DataFrame:
-    """One row a network: how many of its runs are finished, why one failed, and its cost."""
-    told = root / TRAINING / FAILURES
-    failures = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
-    asked: dict[str, list[str]] = {}
+    """One row a network: how it was trained, how many of its runs are finished, what they took, why one failed."""
+    failures, asked = failed_jobs(root), {}
     for job in backbone_jobs(study):
-        asked.setdefault(job.group, []).append(job.name)
+        asked.setdefault(job.group, []).append(job)
     rows = []
     for n in study.networks:
-        reason = next((failures[name] for name in asked[n.label] if name in failures), "")
-        done, cost = len(runs[n.label]), (runs[n.label][0].cost or {}) if runs[n.label] else {}
+        config = asked[n.label][0].config
+        reason = next((failures[job.name] for job in asked[n.label] if job.name in failures), "")
+        done = len(runs[n.label])
         state = "finished" if done == len(asked[n.label]) else "failed" if reason else "unfinished"
-        rows.append({"network": n.label, "name": n.name, "init": n.init, "runs": done, "asked": len(asked[n.label]),
-                     "state": state, "reason": reason, **{c: cost.get(c) for c in COSTS}})  # fmt: skip
+        trained = [run.history["seconds"].sum() for run in runs[n.label] if "seconds" in run.history]
+        rows.append({
+            "network": n.label, "name": n.name, "init": n.init, "frozen": config.frozen.head if config.frozen else "",
+            "px": config.input.px, "epochs": None if config.frozen else config.train.epochs, "lr": config.train.lr,
+            "runs": done, "asked": len(asked[n.label]), "state": state, "reason": reason,
+            "train_seconds": round(sum(trained), 1) if trained else None,
+        })  # fmt: skip
     return pd.DataFrame(rows)

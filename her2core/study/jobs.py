@@ -1,7 +1,7 @@
 """How do many trainings become one study? Jobs with a configuration each in; one finished run folder a job out.
 
     <root>/<job>/           a finished run, under the job's name
-    <root>/.training/       drafts, and failures.json: jobs that failed, with the reason; they are tried again
+    <root>/.training/       drafts, and failed/<job>.txt with the reason of a job that failed; it is tried again
 
 The runs are made one after another in this process. Killed at any moment, the same call goes on: finished jobs are not
 trained again, and the one under way resumes. On a cluster, the same jobs can run apart (``only``), as each has a folder
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from her2core.data.files import write_json
+from her2core.data.files import write_text
 from her2core.data.manifest import read_manifest
 from her2core.errors import ConfigError, Her2Error, StudyError
 from her2core.runs.export import export_run
@@ -26,7 +26,9 @@ from her2core.training.callbacks import Stopped
 from her2core.training.config import RunConfig
 from her2core.training.fit import train
 
-TRAINING, FAILURES = ".training", "failures.json"
+TRAINING, FAILED = ".training", "failed"
+#: Told of a job while it is trained, so that it stays told of one whose process was killed from outside.
+UNDER_WAY = "under way, or its process was ended while it was: stopped, or killed, perhaps for want of memory"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def run_jobs(
     """Train what is not trained yet, in this order; failures by job name, empty when all went well.
 
     A job that fails (a network that cannot be built, too little memory, weights that are not there) is recorded with
-    its reason and the next one is begun. ``only`` names the jobs to look at; ``tell`` is called with a line before and
+    its reason and the next one is begun. One whose process was killed is tried again after the others, so that it
+    cannot keep them from being trained. ``only`` names the jobs to look at; ``tell`` is called with a line before and
     after each. Raises ConfigError for a job that does not exist, StudyError for a folder that holds another job's run,
     and ``training.callbacks.Stopped`` when somebody asked the training under way to stop.
     """
@@ -62,27 +65,32 @@ def run_jobs(
                           fix="Correct the names.")  # fmt: skip
     failures: dict[str, str] = {}
     asked = [job for job in jobs if not only or job.name in only]
+    asked.sort(key=lambda job: (root / TRAINING / FAILED / f"{job.name}.txt").exists())
     for number, job in enumerate(asked):
+        told = root / TRAINING / FAILED / f"{job.name}.txt"
         if finished(job, root) is not None:
+            told.unlink(missing_ok=True)
             continue
         tell(f"{job.name}: {number + 1} of {len(asked)}")
+        write_text(told, UNDER_WAY)
         try:
             _train(job, root, progress=progress)
-        except Stopped:
-            raise
-        except StudyError:
+            told.unlink(missing_ok=True)
+        except (Stopped, StudyError):
+            told.unlink(missing_ok=True)
             raise
         except (Her2Error, RuntimeError, MemoryError, ValueError, TypeError, OSError) as failed:
             failures[job.name] = f"{type(failed).__name__}: {failed}".splitlines()[0][:400] or type(failed).__name__
+            write_text(told, failures[job.name])
             tell(f"{job.name}: failed. {failures[job.name]}")
         gc.collect()  # the next network may need the memory of this one
-    told = root / TRAINING / FAILURES
-    if failures:
-        told.parent.mkdir(parents=True, exist_ok=True)
-        write_json(told, failures)
-    else:
-        told.unlink(missing_ok=True)
     return failures
+
+
+def failed_jobs(root: str | os.PathLike) -> dict[str, str]:
+    """Job name -> why it failed when it was tried last, or UNDER_WAY; of jobs not finished since, by any process."""
+    told = sorted((Path(root) / TRAINING / FAILED).glob("*.txt"))
+    return {path.stem: path.read_text(encoding="utf-8") for path in told}
 
 
 def finished(job: Job, root: str | os.PathLike) -> Run | None:

@@ -1,0 +1,53 @@
+"""What does each network of a study cost? Networks in; one table, measured one after another in this process, out.
+
+Each is timed in turns with a plain ResNet50 at the same size, so that the ratios stand on one footing whatever else the
+machine does (networks.cost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from her2core.errors import Her2Error
+from her2core.networks.cost import network_cost
+from her2core.networks.heads import with_last_layer
+from her2core.networks.registry import build_network
+from her2core.runs.provenance import provenance
+from her2core.training.config import RunConfig
+
+COLUMNS = ("parameters", "flops", "memory_bytes", "latency_ms", "latency_ratio", "latency_ratio_low",
+           "latency_ratio_high", "throughput_per_s", "throughput_ratio", "px", "threads")  # fmt: skip
+
+
+def measure_costs(
+    networks: Mapping[str, tuple[RunConfig, dict[str, Any] | None]],
+    *,
+    classes: int,
+    rounds: int = 30,
+    tell: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """One row a network: ``network`` (its label), COLUMNS, ``reason`` where it could not be built, and the machine.
+
+    ``networks``: label -> how it is trained, and what its card says of a last layer that is not its own. Latency and
+    throughput ratios are to a plain ResNet50 (torchvision's); ``latency_ratio_low`` and ``_high`` are quartiles over
+    the ``rounds``.
+    """
+    here = provenance()
+    machine = {"processor": here["hardware"]["processor"], "torch": here["packages"]["torch"],
+               "measured": here["created"]}  # fmt: skip
+    rows = []
+    for label, (config, last_layer) in networks.items():
+        tell(f"{label}: measuring what it costs")
+        try:
+            network = build_network(config.network.name, classes, **config.network.options)
+            cost = network_cost(with_last_layer(network, last_layer, classes), config.input.px, rounds=rounds)
+        except (Her2Error, RuntimeError, MemoryError, ValueError) as failed:
+            cost, reason = {}, str(failed).splitlines()[0][:400]
+        else:
+            cost["latency_ratio_low"], cost["latency_ratio_high"] = cost["latency_ratio_quartiles"]
+            reason = ""
+        rows.append({"network": label, **{c: cost.get(c) for c in COLUMNS}, "reason": reason, **machine})
+    return pd.DataFrame(rows)
