@@ -32,8 +32,8 @@ from her2core.data.patches import PatchReader
 from her2core.data.prepare import UNUSABLE, Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.familiarity import Familiarity, describe, fit_familiarity, learn, read_familiarity
-from her2core.networks.registry import build_network
-from her2core.networks.weights import load_into, read_weights
+from her2core.networks.from_card import network_of
+from her2core.runs.folder import WEIGHTS
 from her2core.stain.macenko import StainReference
 
 HOME = Path(__file__).resolve().parents[1]
@@ -55,8 +55,7 @@ class Released:
             tuple(map(tuple, reference["vectors"])), tuple(reference["max_concentration"]), reference["white"]
         )
         self.prepare = Prepare(card["input"]["px"], stain)
-        self.network = build_network(card["network"]["name"], len(run.classes), **card["network"]["options"]).eval()
-        load_into(self.network, read_weights(run.path / "model.safetensors"), where=name)
+        self.network = network_of(card, run.path / WEIGHTS)
         manifest = read_manifest(HOME / MANIFESTS[name])
         self.parts = {p: manifest.subset(run.splits.loc[run.splits["split"] == p, "patch_id"]) for p in
                       ("train", "val", "test")}  # fmt: skip

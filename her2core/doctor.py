@@ -77,8 +77,13 @@ def _device() -> Check:
         return Check("device", "FAIL", f"torch does not import: {broken}", "pip install -r requirements.txt")
     if torch.cuda.is_available():
         return Check("device", "PASS", f"{torch.cuda.device_count()} GPU: {torch.cuda.get_device_name(0)}")
-    return Check("device", "WARN", f"CPU only, {torch.get_num_threads()} threads",
-                 "Predictions are fine; train at 64 to 128 px, or use a machine with a GPU.")  # fmt: skip
+    from her2core.training.hardware import native_bfloat16
+
+    slow = "" if native_bfloat16() else ", no bfloat16 units"
+    fix = "Predictions are fine; train at 64 to 128 px, or use a machine with a GPU."
+    if slow:
+        fix += " Train with --set hardware.precision=32-true: bf16-mixed is some twenty times slower here."
+    return Check("device", "WARN", f"CPU only, {torch.get_num_threads()} threads{slow}", fix)
 
 
 def _memory() -> Check:

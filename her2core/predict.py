@@ -25,7 +25,7 @@ from her2core.familiarity import FILE as FAMILIARITY
 from her2core.familiarity import Familiarity, describe, read_familiarity
 from her2core.maps.cam import ClassMap, class_map
 from her2core.networks.from_card import network_of
-from her2core.runs.folder import Run, open_run
+from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.stain.macenko import StainReference
 
 ImageLike = np.ndarray | bytes | str | os.PathLike
@@ -287,7 +287,7 @@ def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Pred
     if not run.has_weights:
         raise RunError(expected="a run with its weights", got="one released for review only", where=run.name,
                        fix="Train it again from its config.yaml, or choose another run.")  # fmt: skip
-    network = network_of(run)
+    network = network_of(card, run.path / WEIGHTS)
     known = card.get("familiarity")
     familiarity = read_familiarity(run.path / FAMILIARITY, sha256=known["sha256"]) if known else None
     return Predictor(run, network, familiarity=familiarity, device=device)

@@ -117,7 +117,8 @@ def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None 
     reference = card["stain"]["reference"]
     stain = None if reference is None else StainReference.from_dict(reference)
     prepare = Prepare(card["input"]["px"], stain)
-    card = write_companions(run.path, card, network=network_of(run), manifest=data, split=run.splits, prepare=prepare)
+    network = network_of(card, run.path / WEIGHTS)
+    card = write_companions(run.path, card, network=network, manifest=data, split=run.splits, prepare=prepare)
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)
 

@@ -41,8 +41,9 @@ from her2core.stain.macenko import StainReference
 from her2core.training.callbacks import BEST, LAST, Keep, Stopped, Watch
 from her2core.training.card import model_card
 from her2core.training.companions import write_companions
-from her2core.training.config import HardwareConfig, RunConfig
+from her2core.training.config import RunConfig
 from her2core.training.frozen import fit_last_layer
+from her2core.training.hardware import devices, precision, strategy
 from her2core.training.module import PatchClassifier
 
 
@@ -235,10 +236,10 @@ def _training(
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator=hardware.accelerator,
-        devices=_devices(hardware),
+        devices=devices(hardware),
         num_nodes=hardware.nodes,
-        strategy=_strategy(config),
-        precision=_precision(hardware),
+        strategy=strategy(config),
+        precision=precision(hardware),
         callbacks=[stop, keep, watch, *([TQDMProgressBar()] if progress else [])],
         logger=False,
         enable_model_summary=False,
@@ -264,25 +265,6 @@ def _training(
     counts = np.bincount(datasets["train"].targets, minlength=classes).tolist()
     module = PatchClassifier(network, settings, class_counts=counts, steps_per_epoch=len(loaders[0]), seed=config.seed)
     return trainer, module, keep, loaders
-
-
-def _devices(hardware: HardwareConfig) -> int | str:
-    on_gpu = hardware.accelerator == "gpu" or (hardware.accelerator == "auto" and torch.cuda.is_available())
-    return hardware.devices if hardware.devices != "auto" or on_gpu else 1
-
-
-def _strategy(config: RunConfig) -> str:
-    # A trunk that is frozen at first leaves parameters without gradient, which plain DDP refuses.
-    frozen_ddp = config.hardware.strategy == "ddp" and config.train.freeze_epochs > 0
-    return "ddp_find_unused_parameters_true" if frozen_ddp else config.hardware.strategy
-
-
-def _precision(hardware: HardwareConfig) -> str:
-    if hardware.precision != "auto":
-        return hardware.precision
-    if hardware.accelerator == "cpu" or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
 @torch.inference_mode()

@@ -1,0 +1,44 @@
+"""What does Lightning run on, and in which precision? A configuration and this machine in; Lightning's words out."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from her2core.training.config import HardwareConfig, RunConfig
+
+LOG = logging.getLogger("her2core")
+SLOW = (
+    "this processor has no bfloat16 units, so that bf16-mixed is some twenty times slower here than 32-bit: "
+    "set hardware.precision to 32-true (--set hardware.precision=32-true; the result may differ by rounding)"
+)
+
+
+def devices(hardware: HardwareConfig) -> int | str:
+    on_gpu = hardware.accelerator == "gpu" or (hardware.accelerator == "auto" and torch.cuda.is_available())
+    return hardware.devices if hardware.devices != "auto" or on_gpu else 1
+
+
+def strategy(config: RunConfig) -> str:
+    # A trunk that is frozen at first leaves parameters without gradient, which plain DDP refuses.
+    frozen_ddp = config.hardware.strategy == "ddp" and config.train.freeze_epochs > 0
+    return "ddp_find_unused_parameters_true" if frozen_ddp else config.hardware.strategy
+
+
+def precision(hardware: HardwareConfig) -> str:
+    """The configuration's, with ``auto`` decided; what is asked for by name is done, and told where it is slow."""
+    on_cpu = hardware.accelerator == "cpu" or not torch.cuda.is_available()
+    if hardware.precision == "bf16-mixed" and on_cpu and not native_bfloat16():
+        LOG.warning(SLOW)
+    if hardware.precision != "auto":
+        return hardware.precision
+    if on_cpu:
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; elsewhere it is emulated."""
+    can = torch.cpu.get_capabilities()
+    return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
