@@ -101,6 +101,42 @@ def leakage() -> str:
     return "\n".join(lines)
 
 
+#: The studies of networks, in the order in which the README shows them.
+STUDIES = ("backbones-demo", "backbones-tissue12", "backbones-her2st")
+
+
+def backbones() -> str:
+    """Markdown tables, one a study of networks: figures over seeds, paired differences, and what each network costs."""
+    return "\n\n".join(_study(HOME / "models" / "study" / name) for name in STUDIES)
+
+
+def _study(folder: Path) -> str:
+    facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    figures, gaps = pd.read_csv(folder / "backbones.csv"), pd.read_csv(folder / "differences.csv")
+    networks, costs = (pd.read_csv(folder / f"{n}.csv").set_index("network") for n in ("networks", "costs"))
+    units = [u for u in ("patch", "patient") if u in set(figures["unit"])]
+    reference = facts["study"]["reference"]
+    lines = [
+        f"**[{folder.name}](models/study/{folder.name})**: {facts['study']['title']}",
+        "",
+        f"| network | from | seeds | {' | '.join(f'balanced accuracy by {u}' for u in units)} | mean AUROC by patch "
+        f"| less {reference}, balanced accuracy by patch | latency | memory |",
+        "|---" * (7 + len(units)) + "|",
+    ]
+    for name in dict.fromkeys(figures["group"]):
+        own, how = figures[figures["group"] == name].set_index(["unit", "metric"]), networks.loc[name]
+        gap = gaps[(gaps["group"] == name) & (gaps["unit"] == "patch") & (gaps["metric"] == "balanced_accuracy")]
+        told = "" if gap.empty else (f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
+                                     f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}")  # fmt: skip
+        start = "random weights" if how["init"] == "none" else how["init"]
+        start += f", frozen ({how['frozen']})" if isinstance(how["frozen"], str) and how["frozen"] else ""
+        cells = [_cell(own.loc[(u, "balanced_accuracy")]) for u in units] + [_cell(own.loc[("patch", "macro_auroc")])]
+        cost = costs.loc[name]
+        lines.append(f"| {name} | {start}, {how['px']} px | {how['runs']} | {' | '.join(cells)} | {told} | "
+                     f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |")  # fmt: skip
+    return "\n".join(lines)
+
+
 #: Metrics whose coverage stands in the README by themselves; of the others the README says how many are outside.
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "quadratic_kappa", "brier")
 #: Disturbances under which a copy should be found.
@@ -154,7 +190,7 @@ def evidence() -> str:
 
 
 #: Name of a block in the README -> what stands in it.
-BLOCKS = {"figures": table, "leakage": leakage, "evidence": evidence, "dashboard": dashboard}
+BLOCKS = {"figures": table, "leakage": leakage, "backbones": backbones, "evidence": evidence, "dashboard": dashboard}
 
 
 def block(name: str) -> tuple[str, str, str]:

@@ -20,7 +20,7 @@ from her2core.networks.heads import FLOOR, NearestNeighbours, last_layer, replac
 from her2core.networks.registry import build_network, feature_map
 from her2core.runs.folder import open_run
 from her2core.training.callbacks import Stopped
-from her2core.training.config import make_config
+from her2core.training.config import TRIED, make_config
 from her2core.training.frozen import fit_last_layer
 
 SCALING = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -245,6 +245,12 @@ def test_training_again_computes_no_vector(frozen_run, tmp_path, monkeypatch):
     assert not calls
     pd.testing.assert_frame_equal(again.predictions, run.predictions)
     assert open_run(again.path).card["network"] == run.card["network"]
+
+
+def test_what_is_tried_by_default_is_part_of_the_configuration():
+    settings = config("knn").frozen
+    assert settings.tried == TRIED["knn"]
+    assert settings == config("knn", tried=TRIED["knn"]).frozen
 
 
 def test_frozen_is_part_of_what_is_hashed_only_where_it_is_set():

@@ -73,7 +73,7 @@ class TrainConfig(_Section):
 
 
 #: What is tried on frozen features where the configuration names nothing: inverse penalties, numbers of neighbours.
-TRIED = {"linear": (1e-4, 1e-3, 1e-2, 1e-1, 1.0), "knn": (1.0, 5.0, 10.0, 20.0, 50.0, 100.0)}
+TRIED = {"linear": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "knn": (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)}
 
 
 class FrozenConfig(_Section):
@@ -82,6 +82,14 @@ class FrozenConfig(_Section):
 
     head: Literal["linear", "knn"] = Field("linear", description="logistic regression, or the nearest neighbours' vote")
     tried: tuple[float, ...] = Field((), description="inverse penalties, or numbers of neighbours; TRIED where empty")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """What is tried by default stands in the configuration, and so in its hash."""
+        if isinstance(given, dict) and not given.get("tried"):
+            return {**given, "tried": TRIED.get(given.get("head", "linear"), ())}
+        return given
 
     @model_validator(mode="after")
     def _positive(self) -> FrozenConfig:

@@ -20,7 +20,7 @@ from torch import nn
 
 from her2core.errors import NetworkError
 from her2core.networks.heads import NearestNeighbours, last_layer, replace_last_layer
-from her2core.training.config import TRIED, RunConfig
+from her2core.training.config import RunConfig
 
 _ITERATIONS = 2000
 
@@ -49,11 +49,11 @@ def fit_last_layer(
         raise NetworkError(expected=f"training patches of all {classes} classes", got=f"of {held}", where="training",
                            fix="Add data, or split with another seed.")  # fmt: skip
     last_layer(network)
-    tried = config.frozen.tried or TRIED[config.frozen.head]
     fit = _linear if config.frozen.head == "linear" else _neighbours
-    layers = [fit(train, train_labels, value, classes, config) for value in dict.fromkeys(tried)]
+    tried = list(dict.fromkeys(config.frozen.tried))
+    layers = [fit(train, train_labels, value, classes, config) for value in tried]
     rows = []
-    for value, layer in zip(dict.fromkeys(tried), layers, strict=True):
+    for value, layer in zip(tried, layers, strict=True):
         trained, judged = _judge(layer, train, train_labels), _judge(layer, val, val_labels)
         rows.append({"tried": value, "train_loss": trained[0], "train_accuracy": trained[1], "val_loss": judged[0],
                      "val_accuracy": judged[1], "val_balanced_accuracy": judged[2]})  # fmt: skip
