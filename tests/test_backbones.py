@@ -19,6 +19,7 @@ from her2core.runs.folder import open_run
 from her2core.study.backbones import (
     BackboneConfig,
     backbone_jobs,
+    costs_are_due,
     finished_runs,
     load_study,
     save_backbones,
@@ -78,12 +79,18 @@ def test_costs_are_measured_once_in_one_go(study, monkeypatch, capsys):
     assert costs["throughput_ratio"].dropna().gt(1).all()
     assert "Did you mean" in costs.loc["unknown", "reason"]
     assert pd.isna(costs.loc["unknown", "flops"])
+    assert not costs_are_due(plan, out)
     before = (out / "costs.csv").read_bytes()
     command = ["study", "backbones", "--config", str(out.parent / "study.yaml"), "--out", str(out), "--quiet"]
     cli.main([*command, "--table"], standalone_mode=False)
     assert (out / "costs.csv").read_bytes() == before
     cli.main([*command, "--table", "--costs"], standalone_mode=False)
     assert (out / "costs.csv").read_bytes() != before, "measured anew, at another time"
+    held = pd.read_csv(out / "costs.csv")
+    held[held["network"] != "other"].to_csv(out / "costs.csv", index=False)
+    assert costs_are_due(plan, out), "of a network that joined later nothing is known"
+    cli.main([*command, "--table"], standalone_mode=False)
+    assert not costs_are_due(plan, out)
     with pytest.raises(StudyError, match="a finished run"):
         save_costs(plan, out / "nothing")
 
@@ -163,6 +170,19 @@ def test_one_run_alone_for_a_cluster(study, capsys):
         ({"networks": [{"label": "a b", "name": "resnet50"}, {"label": "b", "name": "resnet50"}]}, "label"),
         ({"run": {"name": "tiny", "manifest": "x", "seed": 1}}, "without seed"),
         ({"run": {"name": "tiny", "manifest": "x", "frozen": {}}}, "without seed"),
+        ({"seeds": [0, 0]}, "seeds must differ"),
+        ({"run": {"name": "tiny", "manifest": "x", "input": None}}, "run.input must hold"),
+        ({"run": {"name": "tiny", "manifest": "x", "train": [1]}}, "run.train must hold"),
+        ({"run": {"name": "tiny", "manifest": "x", "input": {"std": [0, 0, 0]}}}, "std"),
+        (
+            {
+                "networks": [
+                    {"label": "small", "name": "resnet50", "options": {"classes": 3}},
+                    {"label": "b", "name": "resnet50"},
+                ]
+            },
+            "options must not hold classes",
+        ),
         (
             {
                 "networks": [

@@ -56,7 +56,11 @@ def test_embeddings_are_those_of_the_hubs_weights(hub, pool):
     network = build_network("hub:stand-in/small", 3, pool=pool, **OPTIONS).eval()
     x = torch.rand(2, 3, 64, 64)
     assert not torch.allclose(network.features(x), hub.forward_features(x)), "before its weights it is random"
-    assert start_from(network, "hub") == {"init": "hub", "source": "stand-in/small"}
+    with pytest.raises(WeightsError, match="a foundation model by name only"):
+        start_from(network, "none")
+    told = start_from(network, "hub")
+    assert told["source"] == "stand-in/small"
+    assert len(told["sha256"]) == 64
     network.eval()
     tokens = hub.forward_features(x)
     torch.testing.assert_close(network.features(x), tokens)
@@ -74,7 +78,7 @@ def test_a_linear_probe_on_it_is_a_whole_run(hub, tiny_manifest, tmp_path):
         "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")},
     })  # fmt: skip
     run = train(config, root=tmp_path / "runs", progress=False)
-    assert run.info["start"] == {"init": "hub", "source": "stand-in/small"}
+    assert run.info["start"]["source"] == "stand-in/small"
     predictor = load_predictor(run)
     released = predictor.network.state_dict()["model.patch_embed.proj.weight"]
     torch.testing.assert_close(released, hub.state_dict()["patch_embed.proj.weight"].half().float())

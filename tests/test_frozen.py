@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -18,15 +19,18 @@ from her2core.features.extract import frozen_features
 from her2core.features.store import FeatureStore, patch_keys
 from her2core.networks.heads import FLOOR, NearestNeighbours, last_layer, replace_last_layer, with_last_layer
 from her2core.networks.registry import build_network, feature_map
+from her2core.networks.weights import read_weights, save_weights
 from her2core.runs.folder import open_run
 from her2core.training.callbacks import Stopped
 from her2core.training.config import TRIED, make_config
 from her2core.training.frozen import fit_last_layer
 
-SCALING = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+SCALING = {"built": "small", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+#: A small network whose embeddings differ from patch to patch with random weights, too.
+SMALL = "timm:convnext_atto"
 
 
-def small(name: str = "timm:lcnet_050", classes: int = 3, seed: int = 0):
+def small(name: str = SMALL, classes: int = 3, seed: int = 0):
     torch.manual_seed(seed)
     return build_network(name, classes)
 
@@ -96,6 +100,7 @@ def test_validation_alone_chooses(blobs):
     tried = [1e-6, 1e-2, 1.0]
     fit = fit_last_layer(Ends(8, 3), config("linear", tried=tried, train={"monitor": "val_loss"}), **blobs, classes=3)
     assert list(fit.history["tried"]) == tried
+    pd.testing.assert_series_equal(fit.history["tried"], pd.Series(tried, name="tried"))
     assert fit.best == fit.history["val_loss"].idxmin() != 0
     with pytest.raises(NetworkError, match="all 4 classes"):
         fit_last_layer(Ends(8, 4), config("linear"), **blobs, classes=4)
@@ -128,10 +133,44 @@ def test_every_kind_of_network_has_the_seam(name, options):
 
 
 def test_a_last_layer_of_another_version_is_refused():
-    with pytest.raises(NetworkError, match="kind knn"):
-        with_last_layer(small(), {"kind": "forest"}, 3)
+    whole = NearestNeighbours(2, 320, 3).options()
+    for change in ({"kind": "forest"}, {"neighbours": 0}, {"neighbours": "x"}, {"neighbours": True}, {"temperature": 0},
+                   {"temperature": float("nan")}, {"temperature": "hot"}, {"references": -1}, {"channels": 10**12},
+                   {"more": 1}):  # fmt: skip
+        with pytest.raises(NetworkError, match="kind knn"):
+            with_last_layer(small(), {**whole, **change}, 3)
+    for other in ("knn", [whole], {}):
+        with pytest.raises(NetworkError, match="kind knn"):
+            with_last_layer(small(), other, 3)
     with pytest.raises(NetworkError, match="ends in one linear layer"):
-        last_layer(with_last_layer(small(), NearestNeighbours(2, 1280, 3).options(), 3))
+        last_layer(with_last_layer(small(), NearestNeighbours(2, 320, 3).options(), 3))
+
+
+def test_a_network_that_changes_its_embedding_before_the_last_layer_is_refused(tmp_path):
+    """EfficientViT normalises in between: what is found on its embedding would be served on something else."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 224, 224, 3), np.uint8)
+    network = small("timm:efficientvit_m0")
+    for module in network.get_submodule("model.head").modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.fill_(3.0)
+    with pytest.raises(NetworkError, match="takes its embedding as it is"):
+        frozen_features(network, images, **SCALING, cache=tmp_path)
+
+
+def test_the_scale_of_features_does_not_matter(blobs, tmp_path):
+    """Weights for tiny features are beyond float16, in which all but the last layer is released."""
+    tiny = {**blobs, "train": blobs["train"] * np.float32(1e-9), "val": blobs["val"] * np.float32(1e-9)}
+    network = Ends(8, 3)
+    fit = fit_last_layer(network, config("linear"), **tiny, classes=3)
+    assert not torch.isfinite(network.classifier.weight.half()).all()
+    save_weights(network, tmp_path / "w.safetensors")
+    released = read_weights(tmp_path / "w.safetensors")
+    assert torch.equal(released["classifier.weight"], network.classifier.weight)
+    usual = fit_last_layer(Ends(8, 3), config("linear"), **blobs, classes=3)
+    np.testing.assert_allclose(fit.history["val_loss"], usual.history["val_loss"], rtol=1e-3)
+    nothing = {**blobs, "train": blobs["train"] * np.float32(np.inf)}
+    with pytest.raises(NetworkError, match="finite numbers"):
+        fit_last_layer(Ends(8, 3), config("linear"), **nothing, classes=3)
 
 
 @pytest.fixture
@@ -151,13 +190,14 @@ def test_what_was_computed_once_is_not_computed_again(patches, tmp_path, monkeyp
     network = small()
     seen = counted(network, monkeypatch)
     again = frozen_features(network, np.concatenate([patches[4:], patches[4:6]]), **SCALING, cache=tmp_path, batch=4)
-    assert seen == [3], "three patches are new; the others, and the double ones, are known"
+    assert seen == [2, 3], "two to try the seam; three patches are new; the others, and the double ones, are known"
     np.testing.assert_array_equal(again[:2], first[4:6])
     np.testing.assert_array_equal(again[5:], first[4:6])
     with torch.no_grad():
         x = torch.from_numpy(patches[:6]).float().permute(0, 3, 1, 2) / 255 * 2 - 1
         expected = small().eval().model.forward_head(small().eval().model.forward_features(x), pre_logits=True)
-    np.testing.assert_allclose(first, expected.numpy(), atol=1e-4)
+    assert expected.std(dim=0).max() > 0.01
+    np.testing.assert_allclose(first, expected.numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_anything_that_changes_a_vector_changes_its_key(patches, tmp_path, monkeypatch):
@@ -173,19 +213,20 @@ def test_anything_that_changes_a_vector_changes_its_key(patches, tmp_path, monke
     torch.nn.init.ones_(last_layer(other_end).weight)
     assert not computes(other_end), "the last layer plays no part"
     more_classes = small()
-    replace_last_layer(more_classes, torch.nn.Linear(1280, 7))
+    replace_last_layer(more_classes, torch.nn.Linear(320, 7))
     assert not computes(more_classes)
     assert computes(small(seed=1)), "other weights"
+    assert computes(small(), built="a pooling that no module's text tells"), "another way with the same weights"
     assert computes(small(), mean=(0.4, 0.5, 0.5)), "another scaling"
     assert computes(small(), images=patches ^ 1), "other pixels"
     finer = small()
     first = next(m for m in finer.modules() if isinstance(m, torch.nn.Conv2d))
     first.stride = (1, 1)
-    assert computes(finer), "another way with the same weights"
+    assert computes(finer), "another stride with the same weights"
 
 
 def test_a_stopped_extraction_goes_on(patches, tmp_path, monkeypatch):
-    monkeypatch.setattr("her2core.features.extract._KEEP_EVERY", 2)
+    monkeypatch.setattr("her2core.features.extract._KEEP_EVERY", 0.0)
 
     def stop(done: int, of: int) -> None:
         if done >= 4:
@@ -196,14 +237,22 @@ def test_a_stopped_extraction_goes_on(patches, tmp_path, monkeypatch):
     network = small()
     seen = counted(network, monkeypatch)
     frozen_features(network, patches, **SCALING, cache=tmp_path, batch=9)
-    assert seen == [5]
+    assert seen == [2, 5], "two to try the seam; five were not kept yet"
 
 
-@pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "short keys", "not finite", "other numbers"])
 def test_a_damaged_file_is_made_anew(patches, tmp_path, damage):
     whole = frozen_features(small(), patches, **SCALING, cache=tmp_path)
     (file,) = tmp_path.glob("*.safetensors")
-    file.write_bytes(file.read_bytes()[:-9] if damage is None else damage)
+    held = load_file(file)
+    if damage in ("empty", "text", "cut"):
+        file.write_bytes({"empty": b"", "text": b"not safetensors", "cut": file.read_bytes()[:-9]}[damage])
+    elif damage == "short keys":
+        save_file({**held, "keys": held["keys"][:, :15].copy()}, file)
+    elif damage == "not finite":
+        save_file({**held, "vectors": held["vectors"] * np.float32(np.nan)}, file)
+    else:
+        save_file({**held, "vectors": held["vectors"].astype(np.float64)}, file)
     np.testing.assert_array_equal(frozen_features(small(), patches, **SCALING, cache=tmp_path), whole)
     assert len(FeatureStore(tmp_path, file.stem).read()) == len(patches)
     assert len({k.tobytes() for k in patch_keys(patches)}) == len(patches)
@@ -213,8 +262,9 @@ def test_a_damaged_file_is_made_anew(patches, tmp_path, damage):
 def frozen_run(request, tiny_manifest, tmp_path_factory):
     root = tmp_path_factory.mktemp("frozen")
     content = {
-        "name": "tiny", "manifest": str(tiny_manifest), "input": {"px": 64}, "network": {"name": "timm:lcnet_050"},
-        "frozen": {"head": request.param}, "hardware": {"accelerator": "cpu", "features": str(root / "features")},
+        "name": "tiny", "manifest": str(tiny_manifest), "input": {"px": 64}, "network": {"name": SMALL},
+        "frozen": {"head": request.param, "tried": [1, 5]},
+        "hardware": {"accelerator": "cpu", "features": str(root / "features")},
     }  # fmt: skip
     return train(make_config(content), root=root / "runs", progress=False), content
 
@@ -231,6 +281,7 @@ def test_a_frozen_run_is_whole_and_served_as_it_was_judged(frozen_run, tiny_mani
     rows = run.predictions[run.predictions["split"] == "test"].head(3)
     scores = rows.filter(regex="^logit_").to_numpy() / run.card["temperature"]
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.01, "answers that are all alike would test nothing"
     answers = predictor.predict([reader(p) for p in rows["patch_id"]])
     np.testing.assert_allclose([a.probabilities for a in answers], expected, atol=1e-4)
     map_ = predictor.explain(reader(rows["patch_id"].iloc[0]))
@@ -240,7 +291,7 @@ def test_a_frozen_run_is_whole_and_served_as_it_was_judged(frozen_run, tiny_mani
 def test_training_again_computes_no_vector(frozen_run, tmp_path, monkeypatch):
     run, content = frozen_run
     calls = []
-    monkeypatch.setattr(FeatureStore, "add", lambda *a: calls.append(a))
+    monkeypatch.setattr(FeatureStore, "write", lambda *a: calls.append(a))
     again = train(make_config(content), root=tmp_path, progress=False)
     assert not calls
     pd.testing.assert_frame_equal(again.predictions, run.predictions)
@@ -264,7 +315,19 @@ def test_frozen_is_part_of_what_is_hashed_only_where_it_is_set():
 
 
 @pytest.mark.parametrize(
-    "frozen", [{"head": "forest"}, {"tried": [-1]}, {"tried": [0]}, {"head": "knn", "tried": [2.5]}, {"k": 3}]
+    "frozen",
+    [
+        {"head": "forest"},
+        {"head": ["linear"]},
+        {"tried": [-1]},
+        {"tried": [0]},
+        {"tried": 0},
+        {"tried": [float("nan")]},
+        {"tried": [float("inf")]},
+        {"head": "knn", "tried": [2.5]},
+        {"k": 3},
+        "linear",
+    ],
 )
 def test_a_broken_setting_is_refused(frozen):
     with pytest.raises(ConfigError, match="frozen"):

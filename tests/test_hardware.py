@@ -7,6 +7,7 @@ import logging
 import pytest
 import torch
 
+from her2core.errors import ConfigError
 from her2core.training import hardware
 from her2core.training.config import HardwareConfig, make_config
 
@@ -30,6 +31,19 @@ def test_what_is_asked_for_is_done_and_told_where_it_is_slow(monkeypatch, caplog
     monkeypatch.setattr(hardware, "native_bfloat16", lambda: True)
     assert hardware.precision(HardwareConfig(accelerator="cpu", precision="bf16-mixed")) == "bf16-mixed"
     assert not caplog.records
+
+
+def test_an_older_torch_is_asked_in_its_way(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert hardware.native_bfloat16() is True
+
+
+def test_a_gpu_that_is_asked_for_is_not_replaced_in_silence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert hardware.one_device(HardwareConfig()) == torch.device("cpu")
+    with pytest.raises(ConfigError, match="a GPU"):
+        hardware.one_device(HardwareConfig(accelerator="gpu"))
 
 
 def test_devices_and_strategy():

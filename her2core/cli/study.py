@@ -60,14 +60,14 @@ def leakage(config: Path, out: Path, only, table_only: bool, quiet: bool, as_jso
 
 @study.command()
 @_options("configs/study/backbones-demo.yaml", "runs/backbones")
-@click.option("--costs", is_flag=True, help="Measure the networks' costs anew, in one go; else once, at the end.")
+@click.option("--costs", is_flag=True, help="Measure the networks' costs anew, in one go; else when it is due.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the runs, one a line, for the jobs of a cluster.")
 @as_json
 def backbones(
     config: Path, out: Path, only, table_only: bool, quiet: bool, costs: bool, list_only: bool, as_json: bool
 ) -> int:
     """Several networks with the same data, split and budget; exit 1 when one of them failed."""
-    from her2core.study.backbones import COSTS, backbone_jobs, load_study, save_backbones, save_costs
+    from her2core.study.backbones import backbone_jobs, costs_are_due, load_study, save_backbones, save_costs
 
     plan = load_study(config)
     if list_only:
@@ -80,7 +80,7 @@ def backbones(
         lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]
         answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
         return 1 if failures else 0
-    if costs or not (table_only or (out / COSTS).is_file()):
+    if costs or costs_are_due(plan, out):
         save_costs(plan, out, tell=_say)
     _tell(as_json, out, save_backbones(plan, out), failures)
     return 1 if failures else 0

@@ -136,7 +136,8 @@ def _difference(figure: _Figure, reference: _Figure, level: float) -> dict:
 def _stated(differences: pd.DataFrame) -> pd.DataFrame:
     """p corrected over the groups of each metric, and what it says."""
     if differences.empty:
-        return differences
+        return pd.DataFrame(columns=["unit", "group", "reference", "metric", "difference", "low", "high", "p", "p_holm",
+                                     "statement"])  # fmt: skip
     differences["p_holm"] = differences.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy(np.float64)))
     differences["statement"] = [
         "cannot be compared: no interval" if np.isnan(row.p_holm)

@@ -39,15 +39,13 @@ class FeatureStore:
             keys, vectors = held["keys"], held["vectors"]
         except (OSError, SafetensorError, KeyError):
             return {}
-        if keys.dtype != np.uint8 or keys.ndim != 2 or vectors.ndim != 2 or len(keys) != len(vectors):
+        whole = keys.dtype == np.uint8 and keys.shape == (len(vectors), 32)
+        if not (whole and vectors.dtype == np.float32 and vectors.ndim == 2 and np.isfinite(vectors).all()):
             return {}
         return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
 
-    def add(self, new: dict[bytes, np.ndarray]) -> None:
-        """Keep these too. Two processes that add at once may lose one's addition, never the file."""
-        held = self.read()
-        width = len(next(iter(new.values())))
-        held = {k: v for k, v in held.items() if len(v) == width} | new
-        keys = np.frombuffer(b"".join(held), np.uint8).reshape(len(held), -1)
-        content = {"keys": keys.copy(), "vectors": np.stack(list(held.values())).astype(np.float32)}
+    def write(self, vectors: dict[bytes, np.ndarray]) -> None:
+        """Keep these. Of two processes that write at once one may lose what the other computed, never the file."""
+        keys = np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), 32)
+        content = {"keys": keys.copy(), "vectors": np.stack(list(vectors.values())).astype(np.float32)}
         write_via_temporary(self.path, lambda t: save_file(content, t))

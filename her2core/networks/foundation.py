@@ -8,6 +8,7 @@ fetched it stays in the hub's cache, and with HF_HUB_OFFLINE=1 only that is read
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ class FoundationNetwork(nn.Module):
 
     Parameters
     ----------
-    hub_id : ``<owner>/<model>``.
+    hub_id : ``<owner>/<model>``, or ``<owner>/<model>@<revision>``.
     classes : number of outputs.
     pool : a key of POOLS, as the model's authors recommend.
     options : passed to timm; a layer's class is given by its name in timm.layers (``mlp_layer: SwiGLUPacked``).
@@ -42,22 +43,34 @@ class FoundationNetwork(nn.Module):
                                fix="Correct it.")  # fmt: skip
         self.hub_id, self.pool, self._options = hub_id, pool, _resolved(options)
         self.model = self._create(pretrained=False)
-        if not hasattr(self.model, "num_prefix_tokens"):
+        if not (hasattr(self.model, "num_prefix_tokens") and hasattr(self.model, "fc_norm")):
             raise NetworkError(expected="a vision transformer", got=type(self.model).__name__,
                                where=f"network hub:{hub_id}", fix="Take a model of tokens.")  # fmt: skip
+        if pool != "mean" and not isinstance(self.model.fc_norm, nn.Identity):
+            raise NetworkError(expected="pool mean: this model normalises after pooling", got=repr(pool),
+                               where="network.options.pool", fix="Set it to mean.")  # fmt: skip
         width = self.model.num_features * (2 if pool == "class_mean" else 1)
         self.classifier = nn.Linear(width, classes)
 
-    def load_pretrained(self) -> None:
-        """Fill it with the hub's weights. Raises WeightsError where they cannot be had."""
+    def load_pretrained(self) -> dict[str, str]:
+        """Fill it with the hub's weights, and tell which: hub id, and SHA-256 (hex) of the tensors.
+
+        Raises WeightsError where they cannot be had.
+        """
         self.model = self._create(pretrained=True)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return {"source": self.hub_id, "sha256": digest.hexdigest()}
 
     def features(self, x: Tensor) -> Tensor:
         return self.model.forward_features(x)
 
     def embed(self, features: Tensor) -> Tensor:
         """Float (N, tokens, C) -> (N, C), or (N, 2 C) where class token and mean stand side by side."""
-        return POOLS[self.pool](features, self.model.num_prefix_tokens)
+        pooled = POOLS[self.pool](features, self.model.num_prefix_tokens)
+        return self.model.fc_norm(pooled) if self.pool == "mean" else pooled
 
     def head(self, features: Tensor) -> Tensor:
         return self.classifier(self.embed(features))

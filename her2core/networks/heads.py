@@ -6,6 +6,7 @@ found from its inputs (training.frozen). Either stays one network: it is saved, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from her2core.errors import NetworkError
 
 #: The least score of a class, as a share: a class without a neighbour is improbable, not impossible. Our choice.
 FLOOR = 1e-3
+#: What a card tells of a nearest-neighbour layer, and what no honest one exceeds.
+_SIZES, _LARGEST = ("references", "channels", "neighbours"), 10**8
 
 
 class NearestNeighbours(nn.Module):
@@ -88,13 +91,20 @@ def with_last_layer(network: nn.Module, options: dict[str, Any] | None, classes:
     """
     if options is None:
         return network
-    rest = {k: v for k, v in options.items() if k != "kind"}
-    try:
-        if options["kind"] != "knn":
-            raise KeyError(options["kind"])
-        layer = NearestNeighbours(rest.pop("references"), rest.pop("channels"), classes, **rest)
-    except (KeyError, TypeError, RuntimeError) as unknown:
-        raise NetworkError(expected="a last layer of kind knn with its sizes", got=str(unknown), where="model card",
-                           fix="Update her2core, or take the run again from its source.") from None  # fmt: skip
+    if not _is_knn(options):
+        raise NetworkError(
+            expected="a last layer of kind knn with its sizes", got=str(options)[:200], where="model card",
+            fix="Update her2core, or take the run again from its source.",
+        )  # fmt: skip
+    layer = NearestNeighbours(options["references"], options["channels"], classes, neighbours=options["neighbours"],
+                              temperature=options["temperature"])  # fmt: skip
     replace_last_layer(network, layer)
     return network
+
+
+def _is_knn(options: Any) -> bool:
+    if not isinstance(options, dict) or set(options) != {"kind", *_SIZES, "temperature"} or options["kind"] != "knn":
+        return False
+    whole = all(type(options[name]) is int and 0 < options[name] < _LARGEST for name in _SIZES)
+    temperature = options["temperature"]
+    return whole and type(temperature) in (int, float) and 0 < temperature < math.inf

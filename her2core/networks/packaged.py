@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from her2core.data.files import sha256_file
-from her2core.errors import WeightsError
+from her2core.errors import ConfigError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,19 @@ PACKAGED = {
 }
 
 
-def packaged_weights(name: str, network: nn.Module) -> dict[str, Tensor]:
-    """The package's tensors under ``network``'s names.
+def packaged_weights(weights: str, network: nn.Module, *, name: str) -> dict[str, Tensor]:
+    """The tensors of ``weights``, a key of PACKAGED, under the names of ``network``, which was built by ``name``.
 
-    Raises WeightsError for a name that is not in PACKAGED, a package that is not installed, a file that is not the one
-    that was checked, or a network of other shapes (its last layer may differ).
+    Raises WeightsError for a key that is not there, a package that is not installed, a file that is not the one
+    that was checked, another network, or options that change its shapes (the last layer may differ).
     """
-    where = f"network.init = package:{name}"
-    if name not in PACKAGED:
-        raise WeightsError(expected=f"one of {', '.join(PACKAGED)}", got=repr(name), where=where, fix="Correct it.")
-    known = PACKAGED[name]
+    where = f"network.init = package:{weights}"
+    if weights not in PACKAGED:
+        raise WeightsError(expected=f"one of {', '.join(PACKAGED)}", got=repr(weights), where=where, fix="Correct it.")
+    known = PACKAGED[weights]
+    if name != known.network:  # others have tensors of the same shapes and use them in another way
+        raise WeightsError(expected=f"the network {known.network}", got=name, where=where,
+                           fix=f"Set network.name to {known.network}.")  # fmt: skip
     path = _file(known, where)
     if (actual := sha256_file(path)) != known.sha256:
         raise WeightsError(expected=f"the file that was checked (sha256 {known.sha256[:12]}...)",
@@ -70,8 +73,16 @@ def packaged_weights(name: str, network: nn.Module) -> dict[str, Tensor]:
     fits = len(own) == len(theirs) and all(own[n].shape == v.shape for n, v in pairs if not n.startswith(last))
     if not fits:
         raise WeightsError(expected=f"the network {known.network}", got="one of other tensors", where=where,
-                           fix=f"Set network.name to {known.network}.")  # fmt: skip
+                           fix="Remove network.options.")  # fmt: skip
     return dict(pairs)
+
+
+def refuse_other_scaling(init: str, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raises ConfigError where ``init`` names packaged weights that were trained on pixels scaled in another way."""
+    known = PACKAGED.get(init.removeprefix("package:"))
+    if init.startswith("package:") and known and (tuple(mean), tuple(std)) != (known.mean, known.std):
+        raise ConfigError(expected=f"input.mean {list(known.mean)} and input.std {list(known.std)}, as for {init}",
+                          got=f"{list(mean)} and {list(std)}", where="input", fix="Set both as expected.")  # fmt: skip
 
 
 def _file(known: Packaged, where: str) -> Path:

@@ -117,10 +117,10 @@ def _build_timm(name: str, classes: int, options: dict) -> nn.Module:
         raise _unknown(_TIMM + name, [_TIMM + n for n in timm.list_models()])
     try:
         return TimmNetwork(name, classes, **options)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as refused:
+    except Exception as refused:  # timm's own checks raise of many kinds
         raise NetworkError(
             expected=f"options that timm's {name} takes",
-            got=str(refused).splitlines()[0],
+            got=(str(refused).splitlines() or [type(refused).__name__])[0][:200],
             where=f"network timm:{name}",
             fix="Remove or correct network.options.",
         ) from None
@@ -137,6 +137,14 @@ def output_grid(network: nn.Module, px: int) -> tuple[int, int]:
     """Rows and columns of the feature map for a ``px`` x ``px`` patch."""
     was_training = network.training
     network.eval()
-    grid = feature_map(network, network.features(torch.zeros(1, 3, px, px)))
+    try:
+        grid = feature_map(network, network.features(torch.zeros(1, 3, px, px)))
+    except (AssertionError, RuntimeError) as refused:
+        raise NetworkError(
+            expected="a network that takes patches of this size",
+            got=(str(refused).splitlines() or [type(refused).__name__])[0][:200],
+            where=f"input.px = {px}",
+            fix="Change input.px, or give the network its size (options: {img_size: ...}).",
+        ) from None
     network.train(was_training)
     return int(grid.shape[2]), int(grid.shape[3])

@@ -21,11 +21,16 @@ PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
 def save_weights(network: nn.Module, path: Path, *, half: bool = True) -> str:
-    """Write the network's state as safetensors, floats in float16 when ``half``; returns the file's SHA-256 (hex)."""
-    state = {}
+    """Write the network's state as safetensors; returns the file's SHA-256 (hex).
+
+    Floats are float16 when ``half``, but for a linear last layer: it is small, and where features hardly vary its
+    weights leave float16's range.
+    """
+    state, last = {}, getattr(network, "last_layer", None)
     for name, value in network.state_dict().items():
         value = value.detach().cpu().contiguous()
-        state[name] = value.half() if half and value.is_floating_point() else value
+        small = name in (f"{last}.weight", f"{last}.bias")
+        state[name] = value.half() if half and value.is_floating_point() and not small else value
     write_via_temporary(path, lambda t: save_file(state, t))
     return sha256_file(path)
 
@@ -89,23 +94,26 @@ def load_into(network: nn.Module, state: dict[str, Tensor], *, where: str) -> No
     network.load_state_dict(state)
 
 
-def start_from(network: nn.Module, init: str) -> dict[str, Any]:
+def start_from(network: nn.Module, init: str, *, name: str = "") -> dict[str, Any]:
     """Give a fresh network its first weights; returns what was done, for run.json.
 
     ``init`` is ``none``, ``imagenet`` (downloaded once), ``hub`` (of a ``hub:`` network), ``package:<name>`` (a key of
     packaged.PACKAGED), ``file:<path.safetensors>`` or ``run:<run folder>``. The last two fill every tensor of the same
     name and shape, so that a network with other classes starts from the same trunk; the classifier is always fresh.
+    ``name`` is what the network was built by; packaged weights fit one name alone.
     """
     kind, _, value = init.partition(":")
+    if isinstance(network, FoundationNetwork) and init == "none":
+        raise WeightsError(expected="weights to start from", got="none: a foundation model by name only",
+                           where="network.init", fix="Set it to hub, or to file:<path> or run:<folder>.")  # fmt: skip
     if init == "none":
         return {"init": "none"}
     if init == "imagenet" and not isinstance(network, FoundationNetwork):
         return _start_from_imagenet(network)
     if init == "hub" and isinstance(network, FoundationNetwork):
-        network.load_pretrained()
-        return {"init": "hub", "source": network.hub_id}
+        return {"init": "hub", **network.load_pretrained()}
     if kind == "package":
-        return {"init": init, **_fill(network, packaged_weights(value, network), where=init)}
+        return {"init": init, **_fill(network, packaged_weights(value, network, name=name), where=init)}
     if kind in ("file", "run") and value:
         path = Path(value) / "model.safetensors" if kind == "run" else Path(value)
         sha256 = None

@@ -6,13 +6,14 @@ unknown name, too little memory) is a row with its reason, and the others go on.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from her2core.data.files import write_json, write_via_temporary
 from her2core.errors import ConfigError, EvaluationError, StudyError
@@ -22,10 +23,9 @@ from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.costs import measure_costs
 from her2core.study.files import read_study
-from her2core.study.jobs import Job, failed_jobs, finished, refuse_other_data
-from her2core.training.config import make_config
+from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, refuse_other_data
+from her2core.training.config import RunConfig, make_config
 
-JUDGED = ("patch", "patient")
 COSTS = "costs.csv"
 
 
@@ -43,7 +43,7 @@ class NetworkEntry(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the network")
     init: str = Field("none", description="as NetworkConfig.init")
     seeds: tuple[int, ...] = Field((), description="its own seeds; the study's where empty")
-    input: dict[str, Any] = Field(default_factory=dict, description="mean and std that its weights expect")
+    input: dict[str, Any] = Field(default_factory=dict, description="mean, std that its weights expect; px")
     rates: dict[str, float] = Field(default_factory=dict, description="RATES of its own; the study's where unnamed")
     frozen: dict[str, Any] | None = Field(None, description="find only its last layer, as RunConfig.frozen has it")
     weights: bool = Field(False, description="keep the weights of its first seed, for serving")
@@ -59,6 +59,16 @@ class BackboneConfig(BaseModel):
     networks: tuple[NetworkEntry, ...] = Field(..., min_length=2)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and augmentation")
     reference: str = Field(..., description="label of the network that the others are held against")
+
+    @model_validator(mode="after")
+    def _plain(self) -> BackboneConfig:
+        for seeds in (self.seeds, *(n.seeds for n in self.networks)):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"seeds must differ: {list(seeds)}")
+        for section in ("input", "train"):
+            if not isinstance(self.run.get(section, {}), dict):
+                raise ValueError(f"run.{section} must hold fields and values")
+        return self
 
 
 def load_study(path: str | os.PathLike) -> BackboneConfig:
@@ -108,6 +118,21 @@ def finished_runs(study: BackboneConfig, root: str | os.PathLike) -> dict[str, l
     return runs
 
 
+def costs_are_due(study: BackboneConfig, root: str | os.PathLike) -> bool:
+    """Whether costs.csv is missing or tells of other networks than the study's finished runs are."""
+    path = Path(root) / COSTS
+    if not path.is_file():
+        return True
+    held = pd.read_csv(path, keep_default_na=False)
+    if not {"network", "last_layer"} <= set(held):
+        return True
+    wanted = {
+        label: json.dumps(layer, sort_keys=True) if layer else ""
+        for label, (_, layer) in _measured(study, root).items()
+    }
+    return dict(zip(held["network"], held["last_layer"], strict=True)) != wanted
+
+
 def save_costs(
     study: BackboneConfig, root: str | os.PathLike, *, tell: Callable[[str], None] = lambda line: None
 ) -> None:
@@ -115,14 +140,10 @@ def save_costs(
 
     Raises StudyError while no run is finished, as for ``finished_runs``.
     """
-    runs, first = finished_runs(study, root), {}
-    classes = next((len(run.classes) for of in runs.values() for run in of), None)
+    classes = next((len(run.classes) for of in finished_runs(study, root).values() for run in of), None)
     if classes is None:
         raise StudyError(expected="a finished run", got="none", where=str(root), fix="Run: her2 study backbones.")
-    for job in backbone_jobs(study):
-        held = runs[job.group][0].card["network"].get("last_layer") if runs[job.group] else None
-        first.setdefault(job.group, (job.config, held))
-    table = measure_costs(first, classes=classes, tell=tell)
+    table = measure_costs(_measured(study, root), classes=classes, tell=tell)
     write_via_temporary(Path(root) / COSTS, lambda t: table.to_csv(t, index=False))
 
 
@@ -158,6 +179,15 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigure
     return figures
 
 
+def _measured(study: BackboneConfig, root: str | os.PathLike) -> dict[str, tuple[RunConfig, dict[str, Any] | None]]:
+    """Label -> how its first job is trained, and what its run's card says of a last layer that is not its own."""
+    runs, first = finished_runs(study, root), {}
+    for job in backbone_jobs(study):
+        held = runs[job.group][0].card["network"].get("last_layer") if runs[job.group] else None
+        first.setdefault(job.group, (job.config, held))
+    return first
+
+
 def _test_part(run: Run) -> Predictions:
     return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"]).part("test")
 
@@ -172,7 +202,8 @@ def _networks(study: BackboneConfig, root: Path, runs: dict[str, list[Run]]) -> 
         config = asked[n.label][0].config
         reason = next((failures[job.name] for job in asked[n.label] if job.name in failures), "")
         done = len(runs[n.label])
-        state = "finished" if done == len(asked[n.label]) else "failed" if reason else "unfinished"
+        whole, under_way = done == len(asked[n.label]), reason == UNDER_WAY
+        state = "finished" if whole else "failed" if reason and not under_way else "unfinished"
         trained = [run.history["seconds"].sum() for run in runs[n.label] if "seconds" in run.history]
         rows.append({
             "network": n.label, "name": n.name, "init": n.init, "frozen": config.frozen.head if config.frozen else "",

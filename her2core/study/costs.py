@@ -6,16 +6,17 @@ machine does (networks.cost).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from her2core.errors import Her2Error
 from her2core.networks.cost import network_cost
 from her2core.networks.heads import with_last_layer
 from her2core.networks.registry import build_network
 from her2core.runs.provenance import provenance
+from her2core.study.jobs import reason_of
 from her2core.training.config import RunConfig
 
 COLUMNS = ("parameters", "flops", "memory_bytes", "latency_ms", "latency_ratio", "latency_ratio_low",
@@ -29,7 +30,8 @@ def measure_costs(
     rounds: int = 30,
     tell: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """One row a network: ``network`` (its label), COLUMNS, ``reason`` where it could not be built, and the machine.
+    """One row a network: ``network`` (its label), ``last_layer`` (as JSON), COLUMNS, ``reason`` where it could not be
+    built, and the machine.
 
     ``networks``: label -> how it is trained, and what its card says of a last layer that is not its own. Latency and
     throughput ratios are to a plain ResNet50 (torchvision's); ``latency_ratio_low`` and ``_high`` are quartiles over
@@ -44,10 +46,13 @@ def measure_costs(
         try:
             network = build_network(config.network.name, classes, **config.network.options)
             cost = network_cost(with_last_layer(network, last_layer, classes), config.input.px, rounds=rounds)
-        except (Her2Error, RuntimeError, MemoryError, ValueError) as failed:
-            cost, reason = {}, str(failed).splitlines()[0][:400]
+        except Exception as failed:  # as with trainings: the others go on
+            cost, reason = {}, reason_of(failed)
         else:
             cost["latency_ratio_low"], cost["latency_ratio_high"] = cost["latency_ratio_quartiles"]
             reason = ""
-        rows.append({"network": label, **{c: cost.get(c) for c in COLUMNS}, "reason": reason, **machine})
+        held = json.dumps(last_layer, sort_keys=True) if last_layer else ""
+        rows.append(
+            {"network": label, "last_layer": held, **{c: cost.get(c) for c in COLUMNS}, "reason": reason, **machine}
+        )
     return pd.DataFrame(rows)

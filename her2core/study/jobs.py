@@ -19,12 +19,13 @@ from pathlib import Path
 
 from her2core.data.files import write_text
 from her2core.data.manifest import read_manifest
-from her2core.errors import ConfigError, Her2Error, StudyError
+from her2core.errors import ConfigError, StudyError
 from her2core.runs.export import export_run
 from her2core.runs.folder import Run, open_run
 from her2core.training.callbacks import Stopped
 from her2core.training.config import RunConfig
 from her2core.training.fit import train
+from her2core.training.hardware import first_process, several_devices
 
 TRAINING, FAILED = ".training", "failed"
 #: Told of a job while it is trained, so that it stays told of one whose process was killed from outside.
@@ -71,20 +72,29 @@ def run_jobs(
         if finished(job, root) is not None:
             told.unlink(missing_ok=True)
             continue
+        if len(asked) > 1 and several_devices(job.config.hardware):
+            raise StudyError(expected="one run a command, where it is trained on several devices", got=f"{len(asked)}",
+                             where=job.name, fix="Name it: --only; or set hardware.devices to 1.")  # fmt: skip
         tell(f"{job.name}: {number + 1} of {len(asked)}")
-        write_text(told, UNDER_WAY)
+        if first_process():
+            write_text(told, UNDER_WAY)
         try:
             _train(job, root, progress=progress)
             told.unlink(missing_ok=True)
         except (Stopped, StudyError):
             told.unlink(missing_ok=True)
             raise
-        except (Her2Error, RuntimeError, MemoryError, ValueError, TypeError, OSError) as failed:
-            failures[job.name] = f"{type(failed).__name__}: {failed}".splitlines()[0][:400] or type(failed).__name__
+        except Exception as failed:  # whatever a network that somebody named does: the others go on
+            failures[job.name] = reason_of(failed)
             write_text(told, failures[job.name])
             tell(f"{job.name}: failed. {failures[job.name]}")
         gc.collect()  # the next network may need the memory of this one
     return failures
+
+
+def reason_of(failed: BaseException) -> str:
+    """One line of at most 400 characters."""
+    return f"{type(failed).__name__}: {failed}".splitlines()[0][:400]
 
 
 def failed_jobs(root: str | os.PathLike) -> dict[str, str]:
@@ -102,6 +112,9 @@ def finished(job: Job, root: str | os.PathLike) -> Run | None:
     if not path.exists():
         return None
     run = open_run(path)
+    if job.weights and not run.has_weights:
+        raise StudyError(expected="a run with its weights", got="one that was kept for review only", where=str(path),
+                         fix="Delete it to have it trained again, or take `weights` back.")  # fmt: skip
     if run.info.get("config_hash") != job.config.content_hash():
         raise StudyError(expected="the run of this job's configuration", got="that of another one", where=str(path),
                          fix="Name another folder for the changed study, or put the configuration back.")  # fmt: skip

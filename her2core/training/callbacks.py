@@ -116,7 +116,7 @@ class Watch(pl.Callback):
         """``done`` of the part's ``patches`` are prepared. Raises Stopped when that is asked for."""
         if not self.first:  # a helper joins the others first: it is stopped after their first batch together
             return
-        if done == 1:
+        if done <= 1:
             self._since = time.monotonic()
         if os.path.exists(self._request):
             self._stop()

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from her2core.data.splits import Unit
 from her2core.errors import ConfigError
@@ -38,12 +47,22 @@ class StainConfig(_Section):
 class InputConfig(_Section):
     px: int = Field(112, ge=32, le=1024, description="side of the network's input in pixels")
     mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="subtracted from RGB in 0..1")
-    std: tuple[float, float, float] = Field((0.229, 0.224, 0.225), description="divided by, after the mean")
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        (0.229, 0.224, 0.225), description="divided by, after the mean"
+    )
 
 
 class NetworkConfig(_Section):
     name: str = Field("her2_resnet50", description="a name of networks.registry, or timm:<name>")
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the network, e.g. dropout: 0.5")
+
+    @field_validator("options")
+    @classmethod
+    def _own(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if taken := {"classes", "name", "hub_id"} & set(options):
+            raise ValueError(f"network.options must not hold {', '.join(sorted(taken))}: the data or the name says it")
+        return options
+
     init: str = Field("none", description="none, imagenet, hub, package:<name>, file:<path.safetensors>, run:<folder>")
 
 
@@ -81,14 +100,17 @@ class FrozenConfig(_Section):
     monitor count."""
 
     head: Literal["linear", "knn"] = Field("linear", description="logistic regression, or the nearest neighbours' vote")
-    tried: tuple[float, ...] = Field((), description="inverse penalties, or numbers of neighbours; TRIED where empty")
+    tried: tuple[FiniteFloat, ...] = Field(
+        (), description="inverse penalties, or numbers of neighbours; TRIED where empty"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:
         """What is tried by default stands in the configuration, and so in its hash."""
-        if isinstance(given, dict) and not given.get("tried"):
-            return {**given, "tried": TRIED.get(given.get("head", "linear"), ())}
+        if isinstance(given, dict) and given.get("tried") in (None, (), []):
+            head = given.get("head", "linear")
+            return {**given, "tried": TRIED[head] if isinstance(head, str) and head in TRIED else ()}
         return given
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ configuration -> manifest -> split -> prepared patches -> network -> Lightning -
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from her2core.errors import ConfigError, ManifestError, NetworkError
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.features.extract import frozen_features
+from her2core.networks.packaged import refuse_other_scaling
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import Run, RunDraft
@@ -43,7 +45,7 @@ from her2core.training.card import model_card
 from her2core.training.companions import write_companions
 from her2core.training.config import RunConfig
 from her2core.training.frozen import fit_last_layer
-from her2core.training.hardware import devices, precision, strategy
+from her2core.training.hardware import devices, first_process, one_device, precision, strategy
 from her2core.training.module import PatchClassifier
 
 
@@ -71,15 +73,18 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 2. The network and its first weights, before anything is written or waited for.
     pl.seed_everything(config.seed, verbose=False)
     network = build_network(config.network.name, len(manifest.classes), **config.network.options)
-    start = start_from(network, config.network.init)
+    refuse_other_scaling(config.network.init, config.input.mean, config.input.std)
+    start = start_from(network, config.network.init, name=config.network.name)
     grid = output_grid(network, config.input.px)
 
     # 3. The draft: its name follows from configuration and data, so that the same command finds it again.
     content = hashlib.sha256((config.content_hash() + manifest.content_hash()).encode()).hexdigest()
     network_name = config.network.name.replace(":", "-").replace("/", "-")
     draft = RunDraft(Path(root), f"{network_name}_{config.name}_{content[:8]}")
+    if config.frozen and not first_process():
+        return None  # a last layer is found by one process
     resume = _claim(draft, fresh)
-    if _is_first_process():
+    if first_process():
         draft.write_config(config.to_yaml())
         draft.write_splits(split)
         draft.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
@@ -87,7 +92,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 4. The patches, prepared once: same crop, size and stain as they will have when the model serves.
     stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
     prepare = Prepare(config.input.px, stain)
-    watch = Watch(draft, epochs=config.train.epochs, first=_is_first_process())
+    watch = Watch(draft, epochs=config.train.epochs, first=first_process())
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
     datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}
 
@@ -168,8 +173,9 @@ def _fit_whole(config, draft, network, datasets, watch, *, classes: int, resume:
 
 def _fit_last(config, draft, network, datasets, watch, *, classes: int, resume: bool, progress: bool) -> Fitted:
     """The last layer on frozen features, on one device; vectors that are known are not computed again."""
-    device = torch.device("cuda" if config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-    scaling = {"mean": config.input.mean, "std": config.input.std}
+    device = one_device(config.hardware)
+    built = json.dumps([config.network.name, config.network.options], sort_keys=True)
+    scaling = {"built": built, "mean": config.input.mean, "std": config.input.std}
     vectors = {
         name: frozen_features(network, _images(datasets[name]), **scaling, cache=config.hardware.features,
                               device=device, progress=watch.extracting)
@@ -202,15 +208,9 @@ def _refuse_broken(manifest: Manifest) -> None:
 
 def _claim(draft: RunDraft, fresh: bool) -> bool:
     """The first process claims the draft; the others of the same run only look whether there is a checkpoint."""
-    if _is_first_process():
+    if first_process():
         return draft.open(fresh=fresh)
     return (draft.checkpoints / LAST).is_file()
-
-
-def _is_first_process() -> bool:
-    from pytorch_lightning.utilities import rank_zero_only
-
-    return getattr(rank_zero_only, "rank", 0) in (0, None)
 
 
 def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, watch: Watch, *, training: bool) -> PatchDataset:

@@ -43,11 +43,14 @@ def fit_last_layer(
     """Find the last layer, put it into ``network``, and tell what was tried.
 
     ``train`` and ``val`` float32 (N, C) features, their labels int64 (N,). Raises NetworkError where a class has no
-    training patch or the network does not end in a linear layer.
+    training patch, a feature is no finite number, or the network does not end in a linear layer.
     """
     if (held := len(np.unique(train_labels))) < classes:
         raise NetworkError(expected=f"training patches of all {classes} classes", got=f"of {held}", where="training",
                            fix="Add data, or split with another seed.")  # fmt: skip
+    if not (np.isfinite(train).all() and np.isfinite(val).all()):
+        raise NetworkError(expected="features that are finite numbers", got="others", where="frozen features",
+                           fix="Look at the network's first weights, and at input.mean and std.")  # fmt: skip
     last_layer(network)
     fit = _linear if config.frozen.head == "linear" else _neighbours
     tried = list(dict.fromkeys(config.frozen.tried))
@@ -67,7 +70,9 @@ def fit_last_layer(
 
 def _linear(x: np.ndarray, labels: np.ndarray, inverse_penalty: float, classes: int, config: RunConfig) -> nn.Linear:
     """Logistic regression on features scaled to deviation 1; the scaling is folded into weights and bias."""
-    centre, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-6
+    centre, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    alive = spread[spread > 0]
+    spread = spread + (1e-6 * np.median(alive) if len(alive) else 1.0)  # a feature that never varies has no weight
     balanced = "balanced" if config.train.class_weights == "balanced" else None
     model = LogisticRegression(C=float(inverse_penalty), max_iter=_ITERATIONS, class_weight=balanced,
                                random_state=config.seed)  # fmt: skip

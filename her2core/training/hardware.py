@@ -6,11 +6,12 @@ import logging
 
 import torch
 
+from her2core.errors import ConfigError
 from her2core.training.config import HardwareConfig, RunConfig
 
 LOG = logging.getLogger("her2core")
 SLOW = (
-    "this processor has no bfloat16 units, so that bf16-mixed is some twenty times slower here than 32-bit: "
+    "this processor has no bfloat16 units and emulates bf16-mixed, which is slower than 32-bit by far: "
     "set hardware.precision to 32-true (--set hardware.precision=32-true; the result may differ by rounding)"
 )
 
@@ -18,6 +19,28 @@ SLOW = (
 def devices(hardware: HardwareConfig) -> int | str:
     on_gpu = hardware.accelerator == "gpu" or (hardware.accelerator == "auto" and torch.cuda.is_available())
     return hardware.devices if hardware.devices != "auto" or on_gpu else 1
+
+
+def several_devices(hardware: HardwareConfig) -> bool:
+    """Whether Lightning starts this command again, once for each further device."""
+    asked = devices(hardware)
+    return hardware.nodes > 1 or (torch.cuda.device_count() if asked == "auto" else asked) > 1
+
+
+def first_process() -> bool:
+    """False in the processes that were started for further devices of the same run."""
+    from pytorch_lightning.utilities import rank_zero_only
+
+    return getattr(rank_zero_only, "rank", 0) in (0, None)
+
+
+def one_device(hardware: HardwareConfig) -> torch.device:
+    """Where a single process computes. Raises ConfigError for a GPU that is asked for and not there."""
+    there = torch.cuda.is_available()
+    if hardware.accelerator == "gpu" and not there:
+        raise ConfigError(expected="a GPU", got="none that torch can use", where="hardware.accelerator",
+                          fix="Set it to auto or cpu.")  # fmt: skip
+    return torch.device("cuda" if there and hardware.accelerator != "cpu" else "cpu")
 
 
 def strategy(config: RunConfig) -> str:
@@ -40,5 +63,7 @@ def precision(hardware: HardwareConfig) -> str:
 
 def native_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 itself; elsewhere it is emulated."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
+        return torch.cpu._is_avx512_bf16_supported()
     can = torch.cpu.get_capabilities()
     return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
