@@ -83,6 +83,12 @@ def test_memory_is_what_torchs_own_profiler_counts():
     assert network_cost(network, 64, rounds=2)["memory_bytes"] == pytest.approx(state + peak, rel=0.05)
 
 
+def test_a_network_that_is_served_can_be_measured():
+    network = build_network("timm:mobilenetv3_small_050", 2).eval().requires_grad_(False)
+    assert network_cost(network, 32, rounds=2)["memory_bytes"] > 0
+    assert not any(p.requires_grad for p in network.parameters())
+
+
 def test_the_network_is_left_as_it_was():
     network = build_network("timm:mobilenetv3_small_050", 2).train().half()
     before = copy.deepcopy(network.state_dict())

@@ -88,7 +88,8 @@ def network_cost(network: nn.Module, px: int, *, rounds: int = 30) -> dict[str, 
 
 
 def _ready(network: nn.Module) -> nn.Module:
-    return network.float().cpu().eval().to(memory_format=torch.channels_last)
+    # The memory tracker hangs hooks on parameters' gradients, which those of a served network do not ask for.
+    return network.float().cpu().eval().to(memory_format=torch.channels_last).requires_grad_()
 
 
 def _quartiles(values: list[float]) -> list[float]:
