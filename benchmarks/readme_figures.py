@@ -132,7 +132,8 @@ def _study(folder: Path) -> str:
         start += f", frozen ({how['frozen']})" if isinstance(how["frozen"], str) and how["frozen"] else ""
         cells = [_cell(own.loc[(u, "balanced_accuracy")]) for u in units] + [_cell(own.loc[("patch", "macro_auroc")])]
         cost = costs.loc[name]
-        lines.append(f"| {name} | {start}, {how['px']} px | {how['runs']} of {how['asked']} | {' | '.join(cells)} | {told} | "
+        seeds = f"{how['runs']} of {how['asked']}"
+        lines.append(f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {told} | "
                      f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |")  # fmt: skip
     return "\n".join(lines)
 
