@@ -19,6 +19,10 @@ def show_study(study: Study, unit: str) -> None:
     facts, units = study.facts, list(dict.fromkeys(study.figures["unit"]))
     st.subheader(plain(facts["study"]["title"]))
     st.markdown(f"One data set and one split for every network. {budget(study)}")
+    if facts["data"].get("facts", {}).get("synthetic"):
+        st.info("The patches of this study are synthetic: drawn by a program, not tissue.")
+    if not facts["scheme"].get("is_her2"):
+        st.info(f"The classes of this study are not a HER2 status: {plain(facts['scheme']['meaning'])}.")
     for warning in facts.get("warnings", []):
         st.warning(sentence(warning), icon=":material/warning:")
     if unit not in units:
@@ -41,8 +45,11 @@ def show_study(study: Study, unit: str) -> None:
                "memory is that of tensors, 16 patches at once.")  # fmt: skip
     lost = study.networks[study.networks["state"] != "finished"]
     if len(lost):
-        st.dataframe(lost[["network", "state", "runs", "asked", "reason"]], hide_index=True, width="stretch",
-                     alt="Networks of the study without all their runs, and why")  # fmt: skip
+        st.caption(f"The study is not finished: of {len(lost)} networks there are not all runs yet, or they failed.")
+        shown = lost[["network", "state", "runs", "asked", "reason"]].fillna({"reason": ""})
+        st.dataframe(
+            shown, hide_index=True, width="stretch", alt="Networks of the study without all their runs, and why"
+        )
     for name, table in (("figures", study.figures), ("differences", study.differences), ("costs", study.costs)):
         download_table(f"{name.capitalize()} of the study (CSV)", table, f"{study.path.name}-{name}")
 

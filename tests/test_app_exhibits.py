@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from app_steps import PAGES, errors, figure, numbers, said, visit
 
 from dashboard.parts import interval, plain_interval
@@ -179,6 +180,7 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     costs.to_csv(folder / "costs.csv", index=False)
     facts = json.loads((folder / "study.json").read_text())
     facts |= {"kind": "backbones", "study": {**facts["study"], "reference": "her2-resnet50"}, "warnings": ["a warning"]}
+    facts["scheme"] = {**facts["scheme"], "is_her2": True}
     (folder / "study.json").write_text(json.dumps(facts))
     at = visit("backbones", unit="patch")
     assert errors(at) == []
@@ -194,6 +196,12 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     lost = next(d.value for d in at.dataframe if "reason" in d.value)
     assert list(lost["reason"]) == ["MemoryError: too large"]
     assert "a warning" in said(at.main.warning)
+    assert "The patches of this study are synthetic" in said(at.main.info)
+    assert "not a HER2 status" not in said(at.main.info)
+    facts["scheme"] = {**facts["scheme"], "is_her2": False, "meaning": "levels of mRNA"}
+    (folder / "study.json").write_text(json.dumps(facts))
+    st.cache_data.clear()
+    assert "not a HER2 status: levels of mRNA" in said(visit("backbones", unit="patch").main.info)
     at = visit("backbones", unit="slide")
     assert errors(at) == []
     assert "Not given by slide; shown by patch" in said(at.main.caption)
