@@ -113,7 +113,8 @@ def test_weights_round_trip_in_half_precision(tmp_path):
     state = read_weights(tmp_path / "w.safetensors", sha256=sha256)
     assert (tmp_path / "w.safetensors").stat().st_size < 2.2 * parameter_count(network)
     for name, value in network.state_dict().items():
-        expected = value.half().float() if value.is_floating_point() else value
+        last = name.startswith("model.fc.")  # it is small and may leave float16's range, so it stays as it is
+        expected = value.half().float() if value.is_floating_point() and not last else value
         torch.testing.assert_close(state[name], expected)
     load_into(build_network("timm:resnet18", 3), state, where="test")
 
