@@ -22,8 +22,20 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: Page name -> its address below the server.
-NAMES = ("batch", "performance", "errors", "calibration", "decisions", "subgroups", "predictions", "backbones",
-         "leakage", "dataset", "training", "about")  # fmt: skip
+NAMES = (
+    "batch",
+    "performance",
+    "errors",
+    "calibration",
+    "decisions",
+    "subgroups",
+    "predictions",
+    "backbones",
+    "leakage",
+    "dataset",
+    "training",
+    "about",
+)
 PAGES = {"patch": ""} | {name: name for name in NAMES}
 
 
@@ -33,12 +45,26 @@ def dashboard(*, cwd: Path = ROOT, **environment: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port",
-               str(port), "--server.fileWatcherType", "none"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        "--server.headless",
+        "true",
+        "--server.port",
+        str(port),
+        "--server.fileWatcherType",
+        "none",
+    ]
     server = subprocess.Popen(
-        command, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, stdout=subprocess.DEVNULL,
+        command,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         for _ in range(240):
             try:

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.browser import ARGUMENTS, CHROMIUM, dashboard
 from benchmarks.dashboard_speed import server_memory
 from her2core import load_predictor
-from her2core.data.images import encode_png, resize_rgb
 from her2core.data.prepare import centre_square
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.images import encode_png, resize_rgb
 from her2core.maps.overlay import overlay
 from her2core.plots.probabilities import probability_words
 
@@ -48,9 +48,14 @@ def serial_answers(count: int = 8) -> list[dict]:
         image = render_patch(spec, i).image
         answer, maps = model.predict_and_explain(image)
         whole = resize_rgb(centre_square(image), SHOWN)
-        answers.append({"png": encode_png(image), "words": probability_words(answer.classes, answer.probabilities),
-                        "label": answer.label,
-                        "overlays": {c: overlay(whole, maps[c], opacity=OPACITY) for c in answer.classes}})  # fmt: skip
+        answers.append(
+            {
+                "png": encode_png(image),
+                "words": probability_words(answer.classes, answer.probabilities),
+                "label": answer.label,
+                "overlays": {c: overlay(whole, maps[c], opacity=OPACITY) for c in answer.classes},
+            }
+        )
     return answers
 
 
@@ -103,8 +108,10 @@ async def main(sessions: int, seconds: float) -> None:
     answers = serial_answers()
     apart = min(
         float(np.abs(a["overlays"][c].astype(np.float32) - b["overlays"][c]).mean())
-        for i, a in enumerate(answers) for b in answers[:i] for c in a["overlays"]
-    )  # fmt: skip
+        for i, a in enumerate(answers)
+        for b in answers[:i]
+        for c in a["overlays"]
+    )
     load = os.getloadavg()[0]
     with dashboard() as address:
         async with async_playwright() as playwright:
@@ -124,15 +131,21 @@ async def main(sessions: int, seconds: float) -> None:
         await asyncio.sleep(20)  # Streamlit lets go of closed sessions
         end = server_memory()
     result = {
-        "sessions": sessions, "seconds": seconds, "answers": sum(t["answers"] for t in told),
-        "maps": sum(t["maps"] for t in told), "wrong": sum(t["wrong"] for t in told),
+        "sessions": sessions,
+        "seconds": seconds,
+        "answers": sum(t["answers"] for t in told),
+        "maps": sum(t["maps"] for t in told),
+        "wrong": sum(t["wrong"] for t in told),
         "fewest_answers_of_a_session": min(t["answers"] for t in told),
         "complaints": [c for t in told for c in t["complaints"]],
-        "least_difference_of_two_patches_overlays": round(apart, 2), "called_the_same_below": SAME,
+        "least_difference_of_two_patches_overlays": round(apart, 2),
+        "called_the_same_below": SAME,
         "memory_MiB": {"every_5_s": memory, "after_all_left": end},
-        "load_before": round(load, 2), "cores": os.cpu_count(), "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_before": round(load, 2),
+        "cores": os.cpu_count(),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": f"python benchmarks/dashboard_sessions.py {sessions} {seconds:.0f}",
-    }  # fmt: skip
+    }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({k: v for k, v in result.items() if k != "memory_MiB"}), memory[::4], end)
 

@@ -26,8 +26,8 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.browser import ARGUMENTS, CHROMIUM, dashboard, open_page, ready, upload
-from her2core.data.images import encode_png
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.images import encode_png
 
 RESULTS = Path(__file__).parent / "results" / "dashboard_speed.json"
 #: Every page of the evidence and what must stand on it before it counts as there.
@@ -95,10 +95,16 @@ def million(page, address: str, *, network: bool, rows: int = 1_000_000) -> dict
     probs = rng.dirichlet((1, 1, 1), rows)
     labels = np.array(["negative", "equivocal", "positive"])[(probs + 0.5 * rng.random((rows, 3))).argmax(axis=1)]
     number = np.arange(rows)
-    table = pd.DataFrame({"patch_id": number.astype(str), "label": labels, "slide_id": (number // 50).astype(str),
-                          "patient_id": (number // 500).astype(str)})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "patch_id": number.astype(str),
+            "label": labels,
+            "slide_id": (number // 50).astype(str),
+            "patient_id": (number // 500).astype(str),
+        }
+    )
     for i, name in enumerate(("negative", "equivocal", "positive")):
-        table[f"prob_{name}"] = probs[:, i]
+        table[f"probability_{name}"] = probs[:, i]
     if network:  # and torch, which alone takes 700 MB
         open_page(page, address, "patch")
     before = server_memory()
@@ -115,9 +121,15 @@ def million(page, address: str, *, network: bool, rows: int = 1_000_000) -> dict
         page.get_by_role("heading", name="Performance", exact=True).wait_for(timeout=300_000)
         page.locator(EVIDENCE["Performance"]).wait_for(timeout=300_000)
         first = time.perf_counter() - began
-    return {"rows": rows, "file_MiB": round(size, 1), "first_s": round(first, 2), "pages": visits(page, times=5),
-            "memory_before_MiB": before, "memory_after_MiB": server_memory(),
-            "memory_peak_MiB": server_memory("VmHWM")}  # fmt: skip
+    return {
+        "rows": rows,
+        "file_MiB": round(size, 1),
+        "first_s": round(first, 2),
+        "pages": visits(page, times=5),
+        "memory_before_MiB": before,
+        "memory_after_MiB": server_memory(),
+        "memory_peak_MiB": server_memory("VmHWM"),
+    }
 
 
 def summary(seconds: list[float]) -> dict:
@@ -140,9 +152,13 @@ def main(which: list[str]) -> None:
                     result = visits(page)
                 else:
                     result = million(page, address, network=name.endswith("with-network"))
-                found[name] = {"result": result, "load_before": round(load, 2), "cores": os.cpu_count(),
-                               "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                               "command": f"python benchmarks/dashboard_speed.py {name}"}  # fmt: skip
+                found[name] = {
+                    "result": result,
+                    "load_before": round(load, 2),
+                    "cores": os.cpu_count(),
+                    "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "command": f"python benchmarks/dashboard_speed.py {name}",
+                }
                 page.close()
             RESULTS.write_text(json.dumps(found, indent=2) + "\n")
             print(name, json.dumps(found[name]))

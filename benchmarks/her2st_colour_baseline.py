@@ -18,9 +18,9 @@ from colour_features import colour_features
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from her2core.data.files import write_json
 from her2core.data.manifest import read_manifest
 from her2core.data.patches import PatchReader
+from her2core.io.files import write_json
 from her2core.stain.macenko import StainNormalizer
 
 SEEDS = range(5)

@@ -27,10 +27,10 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from her2core.data.files import write_json
 from her2core.evidence import intervals, ordinal, reliability
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.predictions import Predictions, id_table
+from her2core.io.files import write_json
 
 CLASSES, SHARES = ("negative", "equivocal", "positive"), (0.5, 0.3, 0.2)
 SIZES, COHORTS, POPULATION = (30, 60, 100, 200), 500, 200_000
@@ -49,9 +49,11 @@ def cohort(patients: int, seed: int | list[int]) -> Predictions:
     slide = np.repeat(np.arange(len(of_slide)), 1 + rng.poisson(rng.gamma(2.0, 2.0, len(of_slide))))
     patient = of_slide[slide]
     scores = (
-        0.9 * rng.normal(size=(patients, 3))[patient] + 0.4 * rng.normal(size=(len(of_slide), 3))[slide]
-        + rng.normal(size=(len(slide), 3)) + 1.6 * np.eye(3)[label[patient]]
-    )  # fmt: skip
+        0.9 * rng.normal(size=(patients, 3))[patient]
+        + 0.4 * rng.normal(size=(len(of_slide), 3))[slide]
+        + rng.normal(size=(len(slide), 3))
+        + 1.6 * np.eye(3)[label[patient]]
+    )
     odds = np.exp(scores)
     ids = {"patient_id": pd.Series(patient).astype("str"), "slide_id": pd.Series(slide).astype("str")}
     probs = odds / odds.sum(axis=1, keepdims=True)
@@ -62,12 +64,14 @@ def tables(p: Predictions, resamples: int, *, slopes: bool = True) -> pd.DataFra
     """Every metric: value, low and high, by metric and class."""
     kept = reliability._recalibration_rows if slopes else lambda *_: []
     options = {"resamples": resamples, "level": LEVEL}
-    with mock.patch.object(reliability, "SLOPE_RESAMPLES", SLOPE_RESAMPLES), \
-            mock.patch.object(reliability, "_recalibration_rows", kept):  # fmt: skip
+    with (
+        mock.patch.object(reliability, "SLOPE_RESAMPLES", SLOPE_RESAMPLES),
+        mock.patch.object(reliability, "_recalibration_rows", kept),
+    ):
         calibration = reliability.calibration_table(p, **options)
     calibration = calibration[calibration["metric"].isin(CALIBRATION)]
     found = pd.concat([intervals.metric_table(p, **options), ordinal.ordinal_table(p, **options), calibration])
-    return found.set_index(["metric", "class"])[["value", "low", "high"]]
+    return found.set_index(["metric", "class"])[["value", "lower_95", "upper_95"]]
 
 
 @contextmanager
@@ -81,8 +85,11 @@ def plain_percentiles():
             found[metric, name] = np.quantile(draws[usable], [(1 - level) / 2, (1 + level) / 2])
         return row(metric, name, value, draws, level, left, **options)
 
-    with mock.patch.object(intervals, "interval_row", also), mock.patch.object(ordinal, "interval_row", also), \
-            mock.patch.object(reliability, "interval_row", also):  # fmt: skip
+    with (
+        mock.patch.object(intervals, "interval_row", also),
+        mock.patch.object(ordinal, "interval_row", also),
+        mock.patch.object(reliability, "interval_row", also),
+    ):
         yield found
 
 
@@ -103,23 +110,28 @@ def coverage(patients: int, cohorts: int, truth: dict[str, pd.Series]) -> list[d
                 ours = tables(p, RESAMPLES)
             naive = tables(unknown_patients(p), NAIVE_RESAMPLES, slopes=False) if unit == "patch" else None
             for key, row in ours.iterrows():
-                bounds[unit, *key, "ours"].append((row["low"], row["high"]))
+                bounds[unit, *key, "ours"].append((row["lower_95"], row["upper_95"]))
                 bounds[unit, *key, "percentile"].append(plain.get(key, (np.nan, np.nan)))
                 if naive is not None and key in naive.index:
-                    bounds[unit, *key, "naive"].append(tuple(naive.loc[key, ["low", "high"]]))
+                    bounds[unit, *key, "naive"].append(tuple(naive.loc[key, ["lower_95", "upper_95"]]))
     rows: dict[tuple, dict] = {}
     for (unit, metric, name, method), held in bounds.items():
         low, high = np.array(held, float).T
         true, known = truth[unit][metric, name], np.isfinite(low)
         inside = (low <= true + 1e-9) & (true - 1e-9 <= high)
-        row = rows.setdefault((unit, metric, name), {"patients": patients, "unit": unit, "metric": metric,
-                              "class": name, "truth": round(float(true), 4)})  # fmt: skip
+        row = rows.setdefault(
+            (unit, metric, name),
+            {"patients": patients, "unit": unit, "metric": metric, "class": name, "truth": round(float(true), 4)},
+        )
         share = float(inside[known].mean())
         error = float(np.sqrt(share * (1 - share) / known.sum()))
-        row[method] = {"coverage": round(share, 4), "error": round(error, 4),
-                       "too_high": round(float((low > true + 1e-9)[known].mean()), 4),
-                       "width": round(float((high - low)[known].mean()), 4),
-                       "without_interval": int((~known).sum())}  # fmt: skip
+        row[method] = {
+            "coverage": round(share, 4),
+            "error": round(error, 4),
+            "too_high": round(float((low > true + 1e-9)[known].mean()), 4),
+            "width": round(float((high - low)[known].mean()), 4),
+            "without_interval": int((~known).sum()),
+        }
     return list(rows.values())
 
 
@@ -129,15 +141,21 @@ def summary(rows: list[dict]) -> dict:
     for patients in SIZES:
         for unit in ("patch", "patient"):
             for method in ("ours", "percentile", "naive"):
-                shares = [r[method]["coverage"] for r in rows
-                          if (r["patients"], r["unit"]) == (patients, unit) and method in r]  # fmt: skip
+                shares = [
+                    r[method]["coverage"]
+                    for r in rows
+                    if (r["patients"], r["unit"]) == (patients, unit) and method in r
+                ]
                 if shares:
                     found.setdefault(str(patients), {}).setdefault(unit, {})[method] = {
-                        "metrics": len(shares), "median": round(float(np.median(shares)), 3), "lowest": min(shares),
-                        "highest": max(shares), "below": sum(s < ACCEPTED[0] for s in shares),
+                        "metrics": len(shares),
+                        "median": round(float(np.median(shares)), 3),
+                        "lowest": min(shares),
+                        "highest": max(shares),
+                        "below": sum(s < ACCEPTED[0] for s in shares),
                         "within": sum(ACCEPTED[0] <= s <= ACCEPTED[1] for s in shares),
                         "above": sum(s > ACCEPTED[1] for s in shares),
-                    }  # fmt: skip
+                    }
     return found
 
 
@@ -152,19 +170,31 @@ def main(cohorts: int) -> None:
         seconds[str(patients)] = round(time.process_time() - start)
         result = {
             "command": f"OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py {cohorts}",
-            "cohorts_of_each_size": cohorts, "nominal": LEVEL, "accepted": list(ACCEPTED),
-            "resamples": {"ours": RESAMPLES, "percentile": RESAMPLES, "naive": NAIVE_RESAMPLES,
-                          "slopes and intercepts": SLOPE_RESAMPLES},
-            "truth_from_patients": POPULATION, "class_shares": dict(zip(CLASSES, SHARES, strict=True)),
-            "cpu_seconds": seconds, "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+            "cohorts_of_each_size": cohorts,
+            "nominal": LEVEL,
+            "accepted": list(ACCEPTED),
+            "resamples": {
+                "ours": RESAMPLES,
+                "percentile": RESAMPLES,
+                "naive": NAIVE_RESAMPLES,
+                "slopes and intercepts": SLOPE_RESAMPLES,
+            },
+            "truth_from_patients": POPULATION,
+            "class_shares": dict(zip(CLASSES, SHARES, strict=True)),
+            "cpu_seconds": seconds,
+            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
             "estimand": "the metric on all patches (or patients' mean probabilities) of a population of patients; a "
-                        "patient weighs as many patches as it has",
-            "methods": {"ours": "the tables' interval: expanded percentile, exact or reflected",
-                        "percentile": "plain percentiles of the same draws of patients",
-                        "naive": "the tables' interval with patients unknown: draws single patches"},
-            "error": "Monte-Carlo standard error", "too_high": "share of intervals that lie above the truth",
-            "summary": summary(rows), "rows": rows,
-        }  # fmt: skip
+            "patient weighs as many patches as it has",
+            "methods": {
+                "ours": "the tables' interval: expanded percentile, exact or reflected",
+                "percentile": "plain percentiles of the same draws of patients",
+                "naive": "the tables' interval with patients unknown: draws single patches",
+            },
+            "error": "Monte-Carlo standard error",
+            "too_high": "share of intervals that lie above the truth",
+            "summary": summary(rows),
+            "rows": rows,
+        }
         write_json(Path(__file__).parent / "results" / "interval_coverage.json", result)
         print(patients, seconds[str(patients)], json.dumps(result["summary"][str(patients)]), flush=True)
 

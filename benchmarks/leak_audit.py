@@ -27,10 +27,10 @@ from benchmarks.planted_faults import ALONG, OF_CONTENTS, PLANTED, cropped, enco
 from her2core.data.checks.contents import read_contents
 from her2core.data.checks.duplicates import SPARSE, near_pairs
 from her2core.data.checks.fingerprint import detailed_share, thumbnail
-from her2core.data.files import write_json
-from her2core.data.images import read_image
 from her2core.data.importers import import_dataset
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.io.files import write_json
+from her2core.io.images import read_image
 from her2core.stain.macenko import StainNormalizer
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

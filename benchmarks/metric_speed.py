@@ -21,7 +21,6 @@ import pandas as pd
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from her2core.data.files import write_json
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.conformal import fit_prediction_sets
 from her2core.evidence.decisions import decision_curve
@@ -30,6 +29,7 @@ from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
 from her2core.evidence.resampling import draws
+from her2core.io.files import write_json
 
 PATCHES, PATIENTS, RESAMPLES, ROUNDS = 100_000, 500, 2000, 2
 CLASSES = ("negative", "equivocal", "positive")
@@ -70,8 +70,10 @@ def measured(call: Callable[[], object]) -> dict[str, float]:
     for _ in range(ROUNDS):
         wall, cpu = time.perf_counter(), time.process_time()
         call()
-        best = {"seconds": min(best["seconds"], time.perf_counter() - wall),
-                "cpu": min(best["cpu"], time.process_time() - cpu)}  # fmt: skip
+        best = {
+            "seconds": min(best["seconds"], time.perf_counter() - wall),
+            "cpu": min(best["cpu"], time.process_time() - cpu),
+        }
     return best
 
 
@@ -98,15 +100,22 @@ def main() -> None:
     whole = steps["the whole set of metrics"]
     result = {
         "command": "OMP_NUM_THREADS=2 python benchmarks/metric_speed.py",
-        "patches": PATCHES, "patients": PATIENTS, "classes": len(CLASSES), "resamples": RESAMPLES, "best_of": ROUNDS,
-        "whole_set": list(METRICS), "allowed_seconds": ALLOWED_SECONDS,
+        "patches": PATCHES,
+        "patients": PATIENTS,
+        "classes": len(CLASSES),
+        "resamples": RESAMPLES,
+        "best_of": ROUNDS,
+        "whole_set": list(METRICS),
+        "allowed_seconds": ALLOWED_SECONDS,
         "within_allowed": {k: bool(whole[k] < ALLOWED_SECONDS) for k in ("seconds", "cpu")},
         "reference": "scikit-learn's metrics once, times the resamples",
-        "reference_once": _rounded(once), "reference_seconds": _rounded(reference),
+        "reference_once": _rounded(once),
+        "reference_seconds": _rounded(reference),
         "steps": {name: _rounded(step) for name, step in steps.items()},
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"), "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "cores": os.cpu_count(),
         "load_of_the_machine": round(os.getloadavg()[0], 1),
-    }  # fmt: skip
+    }
     write_json(Path(__file__).parent / "results" / "metric_speed.json", result)
     print(json.dumps(result, indent=2))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from her2core.data.files import write_json
+from her2core.io.files import write_json
 
 ROWS, PATIENTS, SLIDES = 1_000_000, 2_000, 20_000
 CLASSES = ("negative", "equivocal", "positive")
@@ -39,7 +39,7 @@ def make(path: Path) -> None:
     frame = pd.DataFrame({name: pd.Series(values).astype("str").radd(name[0]) for name, values in ids.items()})
     frame["label"] = np.array(CLASSES)[label]
     for i, name in enumerate(CLASSES):
-        frame[f"prob_{name}"] = probs[:, i]
+        frame[f"probability_{name}"] = probs[:, i]
     frame.to_csv(path, index=False, float_format="%.8f")
     frame.to_parquet(path.with_suffix(".parquet"))
 
@@ -48,7 +48,7 @@ def measure(path: Path, suffix: str) -> dict:
     from her2core.evidence.curves import average_precision, pr_points, roc_points
     from her2core.evidence.evaluation import evaluate
     from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
-    from her2core.evidence.mistakes import cell, mistakes
+    from her2core.evidence.misclassified import cell, mistakes
     from her2core.evidence.thresholds import operating_point
 
     steps: dict[str, dict[str, float]] = {}
@@ -57,8 +57,11 @@ def measure(path: Path, suffix: str) -> dict:
         wall, cpu = time.perf_counter(), time.process_time()
         result = call()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        steps[name] = {"seconds": round(time.perf_counter() - wall, 3), "cpu": round(time.process_time() - cpu, 3),
-                       "peak_mb_so_far": round(peak)}  # fmt: skip
+        steps[name] = {
+            "seconds": round(time.perf_counter() - wall, 3),
+            "cpu": round(time.process_time() - cpu, 3),
+            "peak_mb_so_far": round(peak),
+        }
         return result
 
     path = path.with_suffix(suffix)
@@ -73,8 +76,12 @@ def measure(path: Path, suffix: str) -> dict:
     timed("operating_point, slider moved", lambda: operating_point(predictions, of="positive", threshold=0.6))
     wrong = timed("mistakes", lambda: mistakes(predictions))
     timed("cell", lambda: cell(predictions, true="negative", predicted="positive"))
-    return {"file_mb": round(path.stat().st_size / 1e6, 1), "mistakes": len(wrong), "steps": steps,
-            "peak_rss_mb": max(s["peak_mb_so_far"] for s in steps.values())}  # fmt: skip
+    return {
+        "file_mb": round(path.stat().st_size / 1e6, 1),
+        "mistakes": len(wrong),
+        "steps": steps,
+        "peak_rss_mb": max(s["peak_mb_so_far"] for s in steps.values()),
+    }
 
 
 def main() -> None:
@@ -89,10 +96,15 @@ def main() -> None:
             found[suffix[1:]] = json.loads(out.stdout)
     result = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/million_rows.py",
-        "rows": ROWS, "patients": PATIENTS, "slides": SLIDES, "classes": len(CLASSES),
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"), "cores": os.cpu_count(),
-        "load_of_the_machine": round(os.getloadavg()[0], 1), **found,
-    }  # fmt: skip
+        "rows": ROWS,
+        "patients": PATIENTS,
+        "slides": SLIDES,
+        "classes": len(CLASSES),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "cores": os.cpu_count(),
+        "load_of_the_machine": round(os.getloadavg()[0], 1),
+        **found,
+    }
     write_json(Path(__file__).parent / "results" / "million_rows.json", result)
     print(json.dumps(result, indent=2))
 

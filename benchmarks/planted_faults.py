@@ -113,12 +113,21 @@ def _rows(rng: np.random.Generator, *, small: bool, tiled: bool) -> pd.DataFrame
                     slide_id = f"{name}-{slide}"
                     rows.append(
                         {
-                            "patch_id": f"{slide_id}-{tile}", "path": "tile.png", "patient_id": name,
-                            "slide_id": slide_id, "site": f"site{at[patient]}", "scanner": f"scanner{by[patient]}",
-                            "mpp": 0.5, "her2_ihc": ihc, "ish": "unknown", "label": label, "source": "planted",
-                            "x": 256.0 * (tile % 3), "y": 256.0 * (tile // 3),
+                            "patch_id": f"{slide_id}-{tile}",
+                            "path": "tile.png",
+                            "patient_id": name,
+                            "slide_id": slide_id,
+                            "site": f"site{at[patient]}",
+                            "scanner": f"scanner{by[patient]}",
+                            "mpp": 0.5,
+                            "her2_ihc": ihc,
+                            "ish": "unknown",
+                            "label": label,
+                            "source": "planted",
+                            "x": 256.0 * (tile % 3),
+                            "y": 256.0 * (tile // 3),
                         }
-                    )  # fmt: skip
+                    )
     frame = pd.DataFrame(rows).astype({"her2_ihc": object, "label": object, "path": object, "patch_id": object})
     if tiled:
         frame["path"] = "slides/" + frame["slide_id"] + ".png"

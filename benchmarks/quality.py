@@ -26,10 +26,10 @@ from scipy.ndimage import gaussian_filter
 from skimage import data as pictures
 
 from her2core.data import quality
-from her2core.data.files import write_json
-from her2core.data.images import read_image, resize_rgb
 from her2core.data.quality import FLAGS, measure, quality_flags
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.io.files import write_json
+from her2core.io.images import read_image, resize_rgb
 
 PX = 112
 SECTIONS = {"C2": "5714_HE_BT_C2", "C3": "5714_HE_BT_D1", "C4": "5714_HE_BT_D2", "C5": "5714_HE_BT_E1"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from her2core.data.files import write_text
+from her2core.io.files import write_text
 from her2core.plots.seeds import SPLITS
 from her2core.runs.folder import Run, open_run
 
@@ -25,8 +25,10 @@ COLUMNS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 def table() -> str:
     """Two Markdown tables: each run by unit, and each class of the runs with three classes."""
     runs = [open_run(HOME / "models" / name) for name in RUNS]
-    lines = ["| run | split | unit (n) | accuracy | balanced accuracy | macro F1 | mean AUROC | intervals resample |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| run | split | unit (n) | accuracy | balanced accuracy | macro F1 | mean AUROC | intervals resample |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for run in runs:
         for unit, rows in _metrics(run).groupby("unit", sort=False):
             cells = [_cell(rows[rows["metric"] == m].iloc[0]) for m in COLUMNS]
@@ -48,7 +50,7 @@ def dashboard() -> str:
     """A Markdown table: what was measured of the dashboard, what was asked of it, and the results file."""
     speed, sessions, familiar, quality = (
         json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("dashboard_speed", "dashboard_sessions", "familiarity", "quality")
+        for name in ("dashboard_speed", "dashboard_sessions", "ood", "quality")
     )
     upload, visits, million, loaded = (
         speed[name]["result"] for name in ("upload", "pages", "million", "million-with-network")
@@ -60,23 +62,46 @@ def dashboard() -> str:
         return " / ".join(f"{page['median_s']:.2f}" for page in pages.values()) + " s"
 
     rows = [
-        (f"upload of a 224-px patch to prediction and map on screen, median of {upload['times']}",
-         f"{upload['median_s']:.2f} s", "1.5 s", "dashboard_speed"),
+        (
+            f"upload of a 224-px patch to prediction and map on screen, median of {upload['times']}",
+            f"{upload['median_s']:.2f} s",
+            "1.5 s",
+            "dashboard_speed",
+        ),
         (f"{' / '.join(visits)} after the first visit, medians", medians(visits), "1.0 s", "dashboard_speed"),
         (f"the same with {million['rows']:,} predictions", medians(million["pages"]), "3 s", "dashboard_speed"),
-        ("the server's memory with these at its highest, without / with a network loaded",
-         f"{million['memory_peak_MiB']:,.0f} / {loaded['memory_peak_MiB']:,.0f} MiB", "1.5 GB", "dashboard_speed"),
-        (f"computing all figures of these {million['rows']:,}, once", f"{million['first_s']:.1f} s", "",
-         "dashboard_speed"),
-        (f"{sessions['sessions']} sessions for {sessions['seconds']:.0f} s: answers and maps, and wrong ones",
-         f"{sessions['answers'] + sessions['maps']}, {sessions['wrong']} wrong", "0 wrong", "dashboard_sessions"),
-        ("flagged as unlike the training data by `demo`: real H&E tiles / fields / IHC",
-         " / ".join(f"{flagged[k]:.1f}" for k in ("tissue tiles", "BreCaHAD windows", "IHC windows")) + " %",
-         "95 % each", "familiarity"),
-        ("the same of fresh synthetic patches", f"{flagged['fresh synthetic']:.1f} %", "at most 2 %", "familiarity"),
-        ("false alarms on real H&E: blurred / ink / not H&E",
-         " / ".join(f"{100 * false[k]:.1f}" for k in ("blurred", "ink", "not_he")) + " %", "", "quality"),
-    ]  # fmt: skip
+        (
+            "the server's memory with these at its highest, without / with a network loaded",
+            f"{million['memory_peak_MiB']:,.0f} / {loaded['memory_peak_MiB']:,.0f} MiB",
+            "1.5 GB",
+            "dashboard_speed",
+        ),
+        (
+            f"computing all figures of these {million['rows']:,}, once",
+            f"{million['first_s']:.1f} s",
+            "",
+            "dashboard_speed",
+        ),
+        (
+            f"{sessions['sessions']} sessions for {sessions['seconds']:.0f} s: answers and maps, and wrong ones",
+            f"{sessions['answers'] + sessions['maps']}, {sessions['wrong']} wrong",
+            "0 wrong",
+            "dashboard_sessions",
+        ),
+        (
+            "flagged as unlike the training data by `demo`: real H&E tiles / fields / IHC",
+            " / ".join(f"{flagged[k]:.1f}" for k in ("tissue tiles", "BreCaHAD windows", "IHC windows")) + " %",
+            "95 % each",
+            "ood",
+        ),
+        ("the same of fresh synthetic patches", f"{flagged['fresh synthetic']:.1f} %", "at most 2 %", "ood"),
+        (
+            "false alarms on real H&E: blurred / ink / not H&E",
+            " / ".join(f"{100 * false[k]:.1f}" for k in ("blurred", "ink", "not_he")) + " %",
+            "",
+            "quality",
+        ),
+    ]
     lines = ["| what | measured | asked | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -86,18 +111,28 @@ def leakage() -> str:
     """A Markdown table: the same network under each way to split, by patch and by patient, and the gap."""
     folder = HOME / "models" / "study" / "leakage"
     figures, gaps = pd.read_csv(folder / "leakage.csv"), pd.read_csv(folder / "gaps.csv")
-    lines = ["| split | accuracy by patch | its seeds | accuracy by patient | less the split by patient, by patch |",
-             "|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| split | accuracy by patch | its seeds | accuracy by patient | less the split by patient, by patch |",
+        "|---|---|---|---|---|",
+    ]
     for group in dict.fromkeys(figures["group"]):
         by_patch, by_patient = (
             figures[(figures["unit"] == unit) & (figures["group"] == group) & (figures["metric"] == "accuracy")].iloc[0]
             for unit in ("patch", "patient")
         )
         gap = gaps[(gaps["unit"] == "patch") & (gaps["group"] == group) & (gaps["metric"] == "accuracy")]
-        told = "" if gap.empty else (f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
-                                     f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}")  # fmt: skip
-        lines.append(f"| {SPLITS[group]} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
-                     f"{_cell(by_patient)} | {told} |")  # fmt: skip
+        told = (
+            ""
+            if gap.empty
+            else (
+                f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
+                f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
+            )
+        )
+        lines.append(
+            f"| {SPLITS[group]} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
+            f"{_cell(by_patient)} | {told} |"
+        )
     return "\n".join(lines)
 
 
@@ -126,24 +161,42 @@ def _study(folder: Path) -> str:
     for name in dict.fromkeys(figures["group"]):
         own, how = figures[figures["group"] == name].set_index(["unit", "metric"]), networks.loc[name]
         gap = gaps[(gaps["group"] == name) & (gaps["unit"] == "patch") & (gaps["metric"] == "balanced_accuracy")]
-        told = "" if gap.empty else (f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
-                                     f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}")  # fmt: skip
+        told = (
+            ""
+            if gap.empty
+            else (
+                f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
+                f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
+            )
+        )
         start = "random weights" if how["init"] == "none" else how["init"]
         start += f", frozen ({how['frozen']})" if isinstance(how["frozen"], str) and how["frozen"] else ""
         cells = [_cell(own.loc[(u, "balanced_accuracy")]) for u in units] + [_cell(own.loc[("patch", "macro_auroc")])]
         cost = costs.loc[name]
         seeds = f"{how['runs']} of {how['asked']}"
-        lines.append(f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {told} | "
-                     f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |")  # fmt: skip
+        lines.append(
+            f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {told} | "
+            f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |"
+        )
     return "\n".join(lines)
 
 
 #: Metrics whose coverage stands in the README by themselves; of the others the README says how many are outside.
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "quadratic_kappa", "brier")
 #: Disturbances under which a copy should be found.
-COPIES = ("JPEG 90", "JPEG 75", "JPEG 50", "half the size", "1.5 times the size", "5 % cropped off each axis",
-          "10 % cropped off each axis", "one of the seven turns and flips", "stains by 15 %", "stains by 30 %",
-          "brightness 0.85")  # fmt: skip
+COPIES = (
+    "JPEG 90",
+    "JPEG 75",
+    "JPEG 50",
+    "half the size",
+    "1.5 times the size",
+    "5 % cropped off each axis",
+    "10 % cropped off each axis",
+    "one of the seven turns and flips",
+    "stains by 15 %",
+    "stains by 30 %",
+    "brightness 0.85",
+)
 HARDER = ("15 % cropped off each axis", "Macenko-normalised", "turned, 10 % off, stains by 30 %, JPEG 50")
 
 
@@ -158,33 +211,69 @@ def evidence() -> str:
     alarms = cohorts["clean_with_alarm"] + cohorts["clean_with_images_with_alarm"]
     false = sum(c["others_of_one_group"] + c["others_of_two_groups"] for c in tiles["changes"].values())
     rows = [
-        ("planted faults found; clean cohorts with an alarm",
-         f"{cohorts['found']} of {cohorts['planted']}; {alarms} of {clean}", "all; none", "leak_audit"),
-        (f"near-duplicates found of {tiles['disturbed']} real tiles, worst of JPEG 50 to 90, half and 1.5 times the "
-         "size, 5 and 10 % cropped, turned, stains by 15 and 30 %, darker",
-         f"{min(tiles['changes'][c]['found'] for c in COPIES):.1%}", "", "leak_audit"),
-        (f"the same of {'; '.join(HARDER)}",
-         " / ".join(f"{tiles['changes'][c]['found']:.1%}" for c in HARDER), "", "leak_audit"),
+        (
+            "planted faults found; clean cohorts with an alarm",
+            f"{cohorts['found']} of {cohorts['planted']}; {alarms} of {clean}",
+            "all; none",
+            "leak_audit",
+        ),
+        (
+            f"near-duplicates found of {tiles['disturbed']} real tiles, worst of JPEG 50 to 90, half and 1.5 times the "
+            "size, 5 and 10 % cropped, turned, stains by 15 and 30 %, darker",
+            f"{min(tiles['changes'][c]['found'] for c in COPIES):.1%}",
+            "",
+            "leak_audit",
+        ),
+        (
+            f"the same of {'; '.join(HARDER)}",
+            " / ".join(f"{tiles['changes'][c]['found']:.1%}" for c in HARDER),
+            "",
+            "leak_audit",
+        ),
         (f"false pairs among {tiles['other_pairs_compared']:,} others of real tiles", f"{false}", "", "leak_audit"),
-    ]  # fmt: skip
+    ]
     sizes = list(coverage["summary"])
     for name in ("ours", "naive"):
-        told = [r[name]["coverage"] for r in coverage["rows"] if r["metric"] in HEADLINES and r["class"] == ""
-                and r["unit"] == "patch" and r[name].get("coverage") is not None]  # fmt: skip
-        rows.append((
-            f"coverage of {'our' if name == 'ours' else 'naive patch-level'} 95 % intervals over "
-            f"{coverage['cohorts_of_each_size']} cohorts of {', '.join(sizes)} patients each: accuracy, balanced "
-            "accuracy, macro F1, mean AUROC, kappa, Brier, by patch", f"{min(told):.1%} to {max(told):.1%}",
-            "92.5 to 97.5 %" if name == "ours" else "", "interval_coverage",
-        ))  # fmt: skip
-    within = [(coverage["summary"][s]["patch"]["ours"]["within"], coverage["summary"][s]["patch"]["ours"]["metrics"])
-              for s in sizes]  # fmt: skip
-    rows.append((f"figures within 92.5 to 97.5 %, all classes, by patch: {', '.join(sizes)} patients",
-                 ", ".join(f"{a} of {b}" for a, b in within), "", "interval_coverage"))  # fmt: skip
+        told = [
+            r[name]["coverage"]
+            for r in coverage["rows"]
+            if r["metric"] in HEADLINES
+            and r["class"] == ""
+            and r["unit"] == "patch"
+            and r[name].get("coverage") is not None
+        ]
+        rows.append(
+            (
+                f"coverage of {'our' if name == 'ours' else 'naive patch-level'} 95 % intervals over "
+                f"{coverage['cohorts_of_each_size']} cohorts of {', '.join(sizes)} patients each: accuracy, balanced "
+                "accuracy, macro F1, mean AUROC, kappa, Brier, by patch",
+                f"{min(told):.1%} to {max(told):.1%}",
+                "92.5 to 97.5 %" if name == "ours" else "",
+                "interval_coverage",
+            )
+        )
+    within = [
+        (coverage["summary"][s]["patch"]["ours"]["within"], coverage["summary"][s]["patch"]["ours"]["metrics"])
+        for s in sizes
+    ]
+    rows.append(
+        (
+            f"figures within 92.5 to 97.5 %, all classes, by patch: {', '.join(sizes)} patients",
+            ", ".join(f"{a} of {b}" for a, b in within),
+            "",
+            "interval_coverage",
+        )
+    )
     whole = speed["steps"]["the whole set of metrics"]
-    rows.append((f"whole set of metrics, {speed['resamples']:,} resamples of {speed['patches']:,} patches from "
-                 f"{speed['patients']} patients", f"{whole['seconds']:.1f} s ({whole['cpu']:.1f} s of CPU)", "10 s",
-                 "metric_speed"))  # fmt: skip
+    rows.append(
+        (
+            f"whole set of metrics, {speed['resamples']:,} resamples of {speed['patches']:,} patches from "
+            f"{speed['patients']} patients",
+            f"{whole['seconds']:.1f} s ({whole['cpu']:.1f} s of CPU)",
+            "10 s",
+            "metric_speed",
+        )
+    )
     lines = ["| what | measured | asked | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -205,7 +294,7 @@ def _metrics(run: Run) -> pd.DataFrame:
 
 
 def _cell(row: pd.Series) -> str:
-    bounds = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["low"] == row["low"] else " (no interval)"
+    bounds = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["lower_95"] == row["lower_95"] else " (no interval)"
     return f"{row['value']:.3f}{bounds}"
 
 

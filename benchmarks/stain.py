@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torchstain
 
-from her2core.data.files import write_json
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.files import write_json
 from her2core.stain.macenko import StainNormalizer
 
 

@@ -19,8 +19,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
 from her2core import import_dataset
-from her2core.data.files import write_json
 from her2core.data.patches import PatchReader
+from her2core.io.files import write_json
 
 
 def main() -> None:

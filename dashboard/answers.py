@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dashboard.words import plain, sentence
-from her2core.predict import Prediction
+from her2core.inference.predictor import Prediction
 
 #: Column of the distance to the training data in units of its threshold: above 1 the patch is flagged.
 DISTANCE = "distance to training data"
@@ -40,7 +40,7 @@ def answer_table(answers: Sequence[Prediction]) -> pd.DataFrame:
                 "class": "not read" if a.error else a.label if a.usable else "not judged",
                 "prediction set": "" if a.error or a.prediction_set is None else ", ".join(a.prediction_set) or "none",
                 **dict(zip(a.classes, a.probabilities or [float("nan")] * len(a.classes), strict=True)),
-                DISTANCE: a.strangeness,
+                DISTANCE: a.ood_score,
                 "notes": a.error or "; ".join(a.notes),
             }
             for a in answers

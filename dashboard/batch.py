@@ -10,9 +10,9 @@ import pandas as pd
 
 from dashboard.answers import DISTANCE, answer_table
 from dashboard.uploads import Upload
-from her2core.data.images import encode_png, resize_rgb
 from her2core.data.prepare import centre_square
-from her2core.predict import Predictor
+from her2core.inference.predictor import Predictor
+from her2core.io.images import encode_png, resize_rgb
 
 #: Patches through the network in one step; cancel is looked at between steps.
 STEP = 16

@@ -35,9 +35,12 @@ def choose() -> None:
             if asked and asked not in options:
                 st.session_state["run_not_here"] = True
             chosen = st.selectbox(
-                "Run in use", options, key="run", bind="query-params",
+                "Run in use",
+                options,
+                key="run",
+                bind="query-params",
                 help="Finished runs below models/ and runs/, and predictions that you brought along.",
-            )  # fmt: skip
+            )
             if st.session_state.pop("run_not_here", False):
                 st.warning(f"The run asked for is not here; showing {plain(chosen)}.")
         else:
@@ -70,8 +73,10 @@ def opened_run(title: str, load: Callable[[Run], T]) -> tuple[Run, T]:
     in_use = st.session_state.get("in_use")
     if isinstance(in_use, Review):
         heading(title, None, in_use.title)
-        st.info("This page needs a trained network, and you are looking at a file of predictions. "
-                "Choose a run in the sidebar.")  # fmt: skip
+        st.info(
+            "This page needs a trained network, and you are looking at a file of predictions. "
+            "Choose a run in the sidebar."
+        )
         st.stop()
     if in_use is None:
         heading(title, None)

@@ -40,8 +40,12 @@ def choose_columns(frame: pd.DataFrame, guess: ColumnMap, *, key: str) -> Column
         "site": one("Site", guess.site, middle),
         "split": one("Part of the split (only test rows are judged)", guess.split, right),
     }
-    scores = st.multiselect("Probability of each class, in the order of the classes", names,
-                            default=list(guess.scores.values()), key=f"{key}-scores")  # fmt: skip
+    scores = st.multiselect(
+        "Probability of each class, in the order of the classes",
+        names,
+        default=list(guess.scores.values()),
+        key=f"{key}-scores",
+    )
     guessed_class = {column: name for name, column in guess.scores.items()}
     called: dict[str, str] = {}
     places = st.columns(max(len(scores) + (len(scores) == 1), 1))
@@ -55,8 +59,12 @@ def choose_columns(frame: pd.DataFrame, guess: ColumnMap, *, key: str) -> Column
         rest = (
             places[1].text_input("The other class (gets one minus this)", guess.rest or "", key=f"{key}-rest").strip()
         )
-    kind = st.segmented_control("These columns hold", ["auto", "probabilities", "logits"], default="auto",
-                                required=True, key=f"{key}-kind") or "auto"  # fmt: skip
+    kind = (
+        st.segmented_control(
+            "These columns hold", ["auto", "probabilities", "logits"], default="auto", required=True, key=f"{key}-kind"
+        )
+        or "auto"
+    )
     columns = ColumnMap(scores=called, rest=rest or None, **ids)
     columns = replace(columns, labels=_spellings(frame, columns, key))
     problem = "" if len(called) == len(scores) else "Two of the columns have the same class. Give each its own name."
@@ -78,8 +86,9 @@ def _spellings(frame: pd.DataFrame, columns: ColumnMap, key: str) -> dict[str, s
         return spelt
     st.caption("These true labels are no class of the columns above. Choose what each means, or correct the classes.")
     for where, value in zip(st.columns(len(others)), others, strict=True):
-        meant = where.selectbox(f"{plain(value)} means", classes, index=None, key=f"{key}-means-{value}",
-                                placeholder="no class")  # fmt: skip
+        meant = where.selectbox(
+            f"{plain(value)} means", classes, index=None, key=f"{key}-means-{value}", placeholder="no class"
+        )
         if meant is not None:
             spelt[value] = meant
     return spelt

@@ -41,8 +41,12 @@ def comparison(runs: list[Run], unit: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         metrics = tables(run)["metrics"]
         at_unit = metrics[metrics["unit"] == unit]
         cost = run.cost or {}
-        numbers = {"parameters": cost.get("parameters", run.info.get("parameters")), "flops": cost.get("flops"),
-                   "latency_ratio": cost.get("latency_ratio"), "latency_ms": cost.get("latency_ms")}  # fmt: skip
+        numbers = {
+            "parameters": cost.get("parameters", run.info.get("parameters")),
+            "flops": cost.get("flops"),
+            "latency_ratio": cost.get("latency_ratio"),
+            "latency_ms": cost.get("latency_ms"),
+        }
         row, text = {"run": run.name, "network": run.card["network"]["name"]}, {}
         for metric, name in HEADLINE.items():
             found = at_unit[at_unit["metric"] == metric]
@@ -50,8 +54,11 @@ def comparison(runs: list[Run], unit: str) -> tuple[pd.DataFrame, pd.DataFrame]:
                 text[name] = "not assessed"
                 continue
             text[name] = interval(found.iloc[0])
-            row |= {metric: found["value"].iloc[0], f"{metric}_low": found["low"].iloc[0],
-                    f"{metric}_high": found["high"].iloc[0]}  # fmt: skip
+            row |= {
+                metric: found["value"].iloc[0],
+                f"{metric}_low": found["lower_95"].iloc[0],
+                f"{metric}_high": found["upper_95"].iloc[0],
+            }
         for name in run.classes:
             found = at_unit[(at_unit["metric"] == "recall") & (at_unit["class"] == name)]
             if not found.empty:

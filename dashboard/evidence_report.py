@@ -26,7 +26,15 @@ def evidence_report(review: Review) -> None:
         "TRIPOD+AI and CLAIM 2024 as met or not reported, in one file."
     )
     with st.container(horizontal=True):
-        download("Report (HTML)", lambda: report_of(review).html(), name=f"{review.name}-report-research-use-only.html",
-                 mime="text/html")  # fmt: skip
-        download("Report (PDF)", lambda: report_of(review).pdf(), name=f"{review.name}-report-research-use-only.pdf",
-                 mime="application/pdf")  # fmt: skip
+        download(
+            "Report (HTML)",
+            lambda: report_of(review).html(),
+            name=f"{review.name}-report-research-use-only.html",
+            mime="text/html",
+        )
+        download(
+            "Report (PDF)",
+            lambda: report_of(review).pdf(),
+            name=f"{review.name}-report-research-use-only.pdf",
+            mime="application/pdf",
+        )

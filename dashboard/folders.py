@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import HOME
-from her2core.data.images import SUFFIXES
+from her2core.io.images import SUFFIXES
 
 #: At most so many folders are offered.
 MAX_OFFERED = 200

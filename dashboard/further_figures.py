@@ -31,14 +31,22 @@ def further_figures(review: Review, unit: str, metrics: pd.DataFrame) -> None:
             return
         metrics = remember(("further", review.key, unit), lambda: ordinal_table(review.at(unit)))
     whole = metrics[metrics["class"] == ""].set_index("metric")
-    st.dataframe([{name: plain_interval(whole.loc[metric]) for metric, name in WHOLE.items()}], hide_index=True,
-                 width="stretch", alt=f"Further figures by {unit}")  # fmt: skip
+    st.dataframe(
+        [{name: plain_interval(whole.loc[metric]) for metric, name in WHOLE.items()}],
+        hide_index=True,
+        width="stretch",
+        alt=f"Further figures by {unit}",
+    )
     by_class = metrics[metrics["metric"].isin(BY_CLASS)].set_index(["metric", "class"])
     st.dataframe(
-        [{"class": c} | {name: interval(by_class.loc[(metric, c)]) for metric, name in BY_CLASS.items()}
-         for c in review.classes],
-        hide_index=True, width="stretch", alt=f"Average precision and NPV of each class by {unit}",
-    )  # fmt: skip
+        [
+            {"class": c} | {name: interval(by_class.loc[(metric, c)]) for metric, name in BY_CLASS.items()}
+            for c in review.classes
+        ],
+        hide_index=True,
+        width="stretch",
+        alt=f"Average precision and NPV of each class by {unit}",
+    )
     for metric in WHOLE:
         note = whole.loc[metric, "note"]
         if isinstance(note, str) and ("not given" in note or "cannot" in note):

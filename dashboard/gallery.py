@@ -12,9 +12,9 @@ from dashboard.review import Review
 from dashboard.state import remember
 from dashboard.uploads import Upload
 from dashboard.words import NAME, plain, sentence
-from her2core.data.images import resize_rgb
 from her2core.data.prepare import centre_square
 from her2core.errors import Her2Error
+from her2core.io.images import resize_rgb
 from her2core.runs.pictures import is_synthetic
 
 #: Pictures shown at a time, and in a row.
@@ -23,13 +23,19 @@ SIDE = 256
 
 
 def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
-    """Rows of evidence.mistakes, most confident first: their table, and the pictures of patches where at hand."""
+    """Rows of evidence.misclassified, most confident first: their table, and the pictures of patches where at hand."""
     if rows.empty:
         st.info("There is none.")
         return
     numbers = {c: st.column_config.NumberColumn(format="%.3f") for c in rows if c.startswith("p_")}
-    st.dataframe(rows.head(1000), hide_index=True, width="stretch", height=240, alt="The rows, most confident first",
-                 column_config=numbers)  # fmt: skip
+    st.dataframe(
+        rows.head(1000),
+        hide_index=True,
+        width="stretch",
+        height=240,
+        alt="The rows, most confident first",
+        column_config=numbers,
+    )
     if len(rows) > 1000:
         st.caption(f"The first 1,000 of {len(rows):,}; the download has all.")
     download_table("These rows (CSV)", rows, f"{review.name}-{unit}-{key}")
@@ -78,5 +84,9 @@ def _tile(review: Review, row, read, key: str) -> None:
         plain(f"{row.patch_id}: true {row.true}, taken for {row.predicted} with {row.p_predicted:.1%}", 3 * NAME)
     )
     if review.run.has_weights:
-        st.page_link(PAGES / "analyse/patch.py", label="Open on the patch page", icon=":material/open_in_new:",
-                     query_params={"run": st.session_state["run"], "patch": row.patch_id})  # fmt: skip
+        st.page_link(
+            PAGES / "analyse/patch.py",
+            label="Open on the patch page",
+            icon=":material/open_in_new:",
+            query_params={"run": st.session_state["run"], "patch": row.patch_id},
+        )

@@ -11,21 +11,32 @@ import streamlit as st
 from dashboard import HOME
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import Her2Error, RunError
-from her2core.evidence.dossier import MISSING, Exhibit
-from her2core.evidence.dossier import TABLES as EXHIBITS
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.result_tables import MISSING, ResultTable
+from her2core.evidence.result_tables import TABLES as EXHIBITS
 from her2core.runs.folder import STUDY, Run, list_runs, open_run
 from her2core.runs.pictures import Pictures, pictures_of
 
 if TYPE_CHECKING:
-    from her2core.predict import Predictor
+    from her2core.inference.predictor import Predictor
 
 ROOTS = (HOME / "models", HOME / "models" / "study", HOME / "runs")
 #: The run a newcomer sees first.
 FIRST = "demo"
 #: What the performance page reads of each table of the evaluation.
 TABLES = {
-    "metrics": {"unit", "metric", "class", "value", "low", "high", "resampled", "clusters", "n", "note"},
+    "metrics": {
+        "unit",
+        "metric",
+        "class",
+        "value",
+        "lower_95",
+        "upper_95",
+        "resampling_unit",
+        "n_clusters",
+        "n",
+        "note",
+    },
     "confusion": {"unit", "true", "predicted", "count", "share_of_true"},
     "units": {"unit", "assessed", "reason", "rule", "rule_reason"},
 }
@@ -51,7 +62,9 @@ def run_names() -> tuple[dict[str, str], list[str]]:
 @st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
 def predictor(path: str, weights_sha256: str) -> Predictor:
     """The model of a run, shared by all sessions; a run whose weights change gets another place in the cache."""
-    from her2core.predict import load_predictor  # torch takes 700 MB, and reviewing results needs none of it
+    from her2core.inference.predictor import (
+        load_predictor,  # torch takes 700 MB, and reviewing results needs none of it
+    )
 
     return load_predictor(path)
 
@@ -73,23 +86,31 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
         path = run.path / "evaluation" / f"{name}.csv"
         found[name] = evaluation_table(str(run.path), name, path.stat().st_mtime if path.is_file() else 0.0)
         if not columns <= set(found[name]) or found[name].empty:
-            raise RunError(expected=f"rows with {', '.join(sorted(columns))}", got="another table", where=str(path),
-                           fix="Take the run again from its source.")  # fmt: skip
+            raise RunError(
+                f"rows with {', '.join(sorted(columns))}",
+                got="another table",
+                where=str(path),
+                fix="Take the run again from its source.",
+            )
     found["metrics"]["class"] = found["metrics"]["class"].astype(object).fillna("")
     return found
 
 
-def run_exhibit(run: Run, name: str) -> Exhibit:
-    """A table of ``evidence.dossier`` that the run keeps. Raises RunError where it has none, or not of this program."""
+def run_exhibit(run: Run, name: str) -> ResultTable:
+    """One result table stored with the run. Raises RunError where it is missing or has other columns."""
     found = {}
     for table, columns in ((name, EXHIBITS[name]), ("missing", MISSING)):
         path = run.path / "evaluation" / f"{table}.csv"
         found[table] = evaluation_table(str(run.path), table, path.stat().st_mtime if path.is_file() else 0.0)
         if not set(columns) <= set(found[table]):
-            raise RunError(expected=f"a table with {', '.join(columns)}", got="another one", where=str(path),
-                           fix=f"Run: her2 evaluate --save {run.path}")  # fmt: skip
+            raise RunError(
+                f"a table with {', '.join(columns)}",
+                got="another one",
+                where=str(path),
+                fix=f"Run: her2 evaluate --save {run.path}",
+            )
     frame, missing = found[name], found["missing"]
-    return Exhibit(
+    return ResultTable(
         name, frame.assign(**{"class": frame["class"].astype(object).fillna("")}), missing[missing["table"] == name]
     )
 
@@ -145,8 +166,10 @@ def samples(path: str, per_class: int = 2) -> list[tuple[str, np.ndarray, str]]:
         plan = plan[plan["patch_id"].isin(held_out)]
     # One patch a patient, so that the samples differ as patients do.
     chosen = plan.groupby("patient_id").head(1).groupby("label", sort=False).head(per_class)
-    return [(f"synthetic {row.label} {row.patient_id}", render_patch(spec, int(i)).image, row.label)
-            for i, row in zip(chosen.index, chosen.itertuples(), strict=True)]  # fmt: skip
+    return [
+        (f"synthetic {row.label} {row.patient_id}", render_patch(spec, int(i)).image, row.label)
+        for i, row in zip(chosen.index, chosen.itertuples(), strict=True)
+    ]
 
 
 def try_open(path: str) -> tuple[Run | None, str]:

@@ -11,12 +11,12 @@ import streamlit as st
 
 from dashboard.state import remember
 from dashboard.uploads import Upload
-from her2core.data.images import resize_rgb
 from her2core.data.prepare import centre_square
+from her2core.inference.predictor import Prediction, Predictor
+from her2core.io.images import resize_rgb
 from her2core.maps.cam import ClassMap
 from her2core.maps.methods import METHODS
 from her2core.maps.overlay import overlay
-from her2core.predict import Prediction, Predictor
 
 #: Side of the pictures shown and saved, in pixels.
 SHOWN = 448
@@ -78,10 +78,12 @@ def map_controls(mapping: Mapping) -> MapChoice:
     answer = mapping.answer
     first, second, third = st.columns([3, 3, 4])
     # A key for each patch: another patch starts at its own predicted class.
-    target = first.selectbox("Map for class", answer.classes, index=answer.classes.index(answer.label),
-                             key=f"target-{mapping.key}")  # fmt: skip
-    method = second.selectbox("Method", list(METHODS), format_func=lambda m: METHODS[m].title, key="method",
-                              persist_state="session")  # fmt: skip
+    target = first.selectbox(
+        "Map for class", answer.classes, index=answer.classes.index(answer.label), key=f"target-{mapping.key}"
+    )
+    method = second.selectbox(
+        "Method", list(METHODS), format_func=lambda m: METHODS[m].title, key="method", persist_state="session"
+    )
     opacity = third.slider("Opacity", 0.0, 1.0, 0.55, 0.05, key="opacity", persist_state="session")
     side_by_side = st.toggle("All classes side by side", key="side_by_side", persist_state="session")
     st.caption(f"{METHODS[method].explanation} ({METHODS[method].reference})")

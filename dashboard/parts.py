@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.words import plain, sentence
-from her2core.data.spreadsheet import spreadsheet_safe
+from her2core.cli.text import NOTICE
+from her2core.io.spreadsheet import spreadsheet_safe
 from her2core.runs.folder import Run
 from her2core.runs.pictures import is_synthetic
-from her2core.wording import NOTICE
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
@@ -52,7 +52,7 @@ def value_and_bounds(row: pd.Series) -> tuple[str, str]:
     """The two texts apart, for a large figure with its interval below."""
     if math.isnan(row["value"]):
         return "-", "not computable"
-    if math.isnan(row["low"]):
+    if math.isnan(row["lower_95"]):
         return f"{row['value']:.1%}", "(no interval)"
     return f"{row['value']:.1%}", f"[{row['low']:.1%}, {row['high']:.1%}]"
 
@@ -61,7 +61,7 @@ def plain_interval(row: pd.Series) -> str:
     """The same for a figure that is no share of anything."""
     if math.isnan(row["value"]):
         return "not computable"
-    return f"{row['value']:.3f}" + ("" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]")
+    return f"{row['value']:.3f}" + ("" if math.isnan(row["lower_95"]) else f" [{row['low']:.3f}, {row['high']:.3f}]")
 
 
 def units_of(number: int, unit: str) -> str:
@@ -77,11 +77,21 @@ def download(label: str, make: Callable[[], bytes | str], *, name: str, mime: st
 def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool = False) -> None:
     """The table as CSV (or Parquet), with the research notice in every row; no cell can act as a formula."""
     if parquet:
-        download(label, lambda: _parquet(table.assign(notice=NOTICE)), name=f"{name}.parquet",
-                 mime="application/vnd.apache.parquet", key=f"{name}-parquet")  # fmt: skip
+        download(
+            label,
+            lambda: _parquet(table.assign(notice=NOTICE)),
+            name=f"{name}.parquet",
+            mime="application/vnd.apache.parquet",
+            key=f"{name}-parquet",
+        )
     else:
-        download(label, lambda: spreadsheet_safe(table.assign(notice=NOTICE)).to_csv(index=False), name=f"{name}.csv",
-                 mime="text/csv", key=f"{name}-csv")  # fmt: skip
+        download(
+            label,
+            lambda: spreadsheet_safe(table.assign(notice=NOTICE)).to_csv(index=False),
+            name=f"{name}.csv",
+            mime="text/csv",
+            key=f"{name}-csv",
+        )
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -28,9 +28,12 @@ def patches_in_view(run: Run) -> View:
     """Draw the uploader, say what was refused, and give what is in view."""
     st.file_uploader(
         f"H&E patches (PNG, JPEG, TIFF, BMP or WebP; up to {MAX_FILES})",
-        accept_multiple_files=True, key=_key(), on_change=_take, max_upload_size=MAX_BYTES // 2**20,
+        accept_multiple_files=True,
+        key=_key(),
+        on_change=_take,
+        max_upload_size=MAX_BYTES // 2**20,
         help="Patches stay in memory for this session and are never stored.",
-    )  # fmt: skip
+    )
     linked = st.query_params.get("patch")
     if linked and not st.session_state.get("taken"):
         return _linked(run, linked)
@@ -79,7 +82,9 @@ def _linked(run: Run, patch_id: str) -> View:
     except Her2Error as refused:
         st.error(sentence(refused))
         return View([], "none", synthetic=False)
-    st.caption(f"From the data of this run: {plain(patch_id)}"
-               + (", a synthetic patch, drawn by a program." if is_synthetic(run) else "."))  # fmt: skip
+    st.caption(
+        f"From the data of this run: {plain(patch_id)}"
+        + (", a synthetic patch, drawn by a program." if is_synthetic(run) else ".")
+    )
     st.button("Close this patch", on_click=lambda: st.query_params.pop("patch", None), icon=":material/close:")
     return View([Upload(patch_id, image)], ("linked", str(run.path), patch_id), synthetic=is_synthetic(run))

@@ -25,9 +25,13 @@ def case_of(run: Run, mapping: Mapping, choice: MapChoice | None, *, synthetic: 
             picture, words = mapping.picture(target, choice)
             pictures.append((words, f"{words}, laid over the patch", picture))
     return case_report(
-        answer, card=run.card, created=datetime.now().astimezone(), pictures=pictures,
-        method=METHODS[choice.method].title if choice else "none", synthetic=synthetic,
-    )  # fmt: skip
+        answer,
+        card=run.card,
+        created=datetime.now().astimezone(),
+        pictures=pictures,
+        method=METHODS[choice.method].title if choice else "none",
+        synthetic=synthetic,
+    )
 
 
 def report_downloads(report: CaseReport) -> None:

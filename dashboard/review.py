@@ -16,9 +16,9 @@ import streamlit as st
 from dashboard.loaders import run_exhibit, tables, test_part
 from dashboard.state import remember
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.dossier import Exhibit, dossier_of_predictions, exhibit
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import Predictions
+from her2core.evidence.result_tables import ResultTable, inputs_from_predictions, result_table
 from her2core.runs.folder import Run
 
 #: Files one session may hold at a time; the oldest is forgotten first.
@@ -57,14 +57,14 @@ class Review:
             return self.patches
         return remember(("unit", self.key, unit), lambda: aggregate(self.patches, unit, rule=self.rule(unit)))
 
-    def exhibit(self, name: str) -> Exhibit:
-        """One table of ``evidence.dossier``. Raises a Her2Error where a run has none, or a broken one."""
+    def result_table(self, name: str) -> ResultTable:
+        """One table of ``evidence.result_tables``. Raises a Her2Error where a run has none, or a broken one."""
         if self.run is not None:
             return run_exhibit(self.run, name)
-        return remember(("exhibit", self.key, name), lambda: exhibit(self._dossier(), name))
+        return remember(("result_table", self.key, name), lambda: result_table(self._inputs(), name))
 
-    def _dossier(self):
-        return remember(("dossier", self.key), lambda: dossier_of_predictions(self.whole))
+    def _inputs(self):
+        return remember(("inputs", self.key), lambda: inputs_from_predictions(self.whole))
 
     def rule(self, unit: str) -> str:
         """By which rule patches became a slide or patient."""
@@ -85,16 +85,34 @@ def review_of_run(run: Run) -> Review:
     """The evidence of a finished run. Raises a Her2Error when it was not evaluated or its tables are broken."""
     found = tables(run)
     patches, changed = test_part(run)
-    return Review(run.name, run.card["title"], (str(run.path), changed), patches, found["metrics"], found["confusion"],
-                  found["units"], run.warnings, run)  # fmt: skip
+    return Review(
+        run.name,
+        run.card["title"],
+        (str(run.path), changed),
+        patches,
+        found["metrics"],
+        found["confusion"],
+        found["units"],
+        run.warnings,
+        run,
+    )
 
 
 def bring(name: str, predictions: Predictions) -> Review:
     """Compute the evidence of a file's predictions, once, and offer it in the sidebar of this session."""
     found = evaluate(predictions)
     part = predictions.part("test")
-    review = Review(name, f"{name}, a file of predictions brought along", ("brought", name, id(part)), part,
-                    found.metrics, found.confusion, found.units, predictions.notes, whole=predictions)  # fmt: skip
+    review = Review(
+        name,
+        f"{name}, a file of predictions brought along",
+        ("brought", name, id(part)),
+        part,
+        found.metrics,
+        found.confusion,
+        found.units,
+        predictions.notes,
+        whole=predictions,
+    )
     held = brought_along()
     held.pop(name, None)
     while len(held) >= MAX_BROUGHT:

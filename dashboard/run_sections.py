@@ -18,15 +18,20 @@ def show_map_scores(run: Run) -> None:
     st.header("Are its maps to be believed?")
     st.caption(
         "Maps of the predicted class on test patches. Pointing, mass and overlap: against the tumour nuclei of the "
-        "synthetic truth. Deletion should be low; insertion and ROAD high. The likeness to the maps of random weights "
+        "synthetic truth. Deletion should be low; insertion and ROAD high. The rank correlation to the maps of random "
+        "weights "
         "should be near zero. The row chance is a map of noise: what does not beat it is worth nothing."
     )
-    told = [f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" if r.n else "not defined" for r in scores.itertuples()]
+    told = [
+        f"{r.value:.2f} [{r.lower_95:.2f}, {r.upper_95:.2f}]" if r.n else "not defined" for r in scores.itertuples()
+    ]
     wide = scores.assign(value=told).pivot(index="method", columns="measure", values="value")
     wide = wide.loc[list(dict.fromkeys(scores["method"]))]
     st.dataframe(wide, width="stretch", alt="Scores of the maps by method and measure, with intervals over patients")
-    st.caption(f"{units_of(int(scores['n'].max()), 'patch')} of {units_of(int(scores['clusters'].max()), 'patient')}; "
-               "made by her2 runs maps.")  # fmt: skip
+    st.caption(
+        f"{units_of(int(scores['n'].max()), 'patch')} of {units_of(int(scores['clusters'].max()), 'patient')}; "
+        "made by her2 runs maps."
+    )
     download_table("Map scores (CSV)", scores, f"{run.name}-maps")
 
 
@@ -37,8 +42,12 @@ def show_data_and_limits(run: Run) -> None:
         st.markdown(
             f"Split by **{data['split_unit'].replace('_', ' ')}**. Sources: {sentence(', '.join(data['sources']))}."
         )
-        st.dataframe([{"part": part, **n} for part, n in data["patches"].items()], hide_index=True, width="stretch",
-                     alt="Patches of each class by part of the split")  # fmt: skip
+        st.dataframe(
+            [{"part": part, **n} for part, n in data["patches"].items()],
+            hide_index=True,
+            width="stretch",
+            alt="Patches of each class by part of the split",
+        )
         facts = data.get("facts", {})
         st.markdown(
             f"Licence of the data: {sentence(facts.get('licence', 'not stated'))}. "

@@ -18,28 +18,64 @@ _FIGURES = {
     "group",
     "metric",
     "value",
-    "low",
-    "high",
+    "lower_95",
+    "upper_95",
     "lowest",
     "highest",
     "seeds",
-    "resampled",
-    "clusters",
+    "resampling_unit",
+    "n_clusters",
     "n",
 }
-_DIFFERENCES = {"unit", "group", "reference", "metric", "difference", "low", "high", "p_holm", "statement"}
+_DIFFERENCES = {
+    "unit",
+    "group",
+    "reference",
+    "metric",
+    "difference",
+    "lower_95",
+    "upper_95",
+    "p_value_holm",
+    "statement",
+}
 #: What is text; every other column holds numbers.
-_TEXT = {"unit", "group", "reference", "metric", "resampled", "statement", "network", "name", "init", "frozen", "state",
-         "reason", "processor"}  # fmt: skip
+_TEXT = {
+    "unit",
+    "group",
+    "reference",
+    "metric",
+    "resampling_unit",
+    "statement",
+    "network",
+    "name",
+    "init",
+    "frozen",
+    "state",
+    "reason",
+    "processor",
+}
 #: Kind of study -> its tables, figures and differences first, and what a page reads of each.
 KINDS = {
     "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
-    "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES,
-                  "networks": {"network", "name", "init", "frozen", "px", "epochs", "runs", "asked", "state", "reason",
-                               "train_seconds"},
-                  "costs": {"network", "parameters", "flops", "memory_bytes", "latency_ratio", "throughput_ratio",
-                            "processor"}},
-}  # fmt: skip
+    "backbones": {
+        "backbones": _FIGURES,
+        "differences": _DIFFERENCES,
+        "networks": {
+            "network",
+            "name",
+            "init",
+            "frozen",
+            "px",
+            "epochs",
+            "runs",
+            "asked",
+            "state",
+            "reason",
+            "train_seconds",
+        },
+        "costs": {"network", "parameters", "flops", "memory_bytes", "latency_ratio", "throughput_ratio", "processor"},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -82,8 +118,9 @@ def _read(folder: str, changed: float, kind: str) -> Study | None:
             return None
         frames = [pd.read_csv(path / f"{name}.csv") for name in tables]
         whole = all(columns <= set(frame) for frame, columns in zip(frames, tables.values(), strict=True))
-        numbers = all(_numeric(frame[sorted(columns - _TEXT)]) for frame, columns in
-                      zip(frames, tables.values(), strict=True))  # fmt: skip
+        numbers = all(
+            _numeric(frame[sorted(columns - _TEXT)]) for frame, columns in zip(frames, tables.values(), strict=True)
+        )
         known = all(set(frames[0]["group"]) <= set(frame["network"]) for frame in frames[2:])
         if not (
             whole
@@ -97,8 +134,12 @@ def _read(folder: str, changed: float, kind: str) -> Study | None:
             raise KeyError("columns")
         facts["data"].get("facts")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise StudyError(expected=f"study.json and {', '.join(tables)} of a study", got="something else",
-                         where=folder, fix=f"Make them anew: her2 study {kind} --table.") from None  # fmt: skip
+        raise StudyError(
+            f"study.json and {', '.join(tables)} of a study",
+            got="something else",
+            where=folder,
+            fix=f"Make them anew: her2 study {kind} --table.",
+        ) from None
     return Study(path, facts, *frames)
 
 

@@ -1,7 +1,7 @@
 """Which uploaded bytes may be looked at? Uploads in; pixels with a safe name, or one sentence each, out.
 
-Nothing is stored: bytes stay in memory, zips are unpacked there by her2core.data.archives, and pixels are decoded by
-her2core.data.images alone, which looks at the content and not at the name. Nothing here touches Streamlit, so that all
+Nothing is stored: bytes stay in memory, zips are unpacked there by her2core.io.archives, and pixels are decoded by
+her2core.io.images alone, which looks at the content and not at the name. Nothing here touches Streamlit, so that all
 of it may run in a thread of its own.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from her2core.data.archives import ArchiveLimits, read_archive, unique_name
-from her2core.data.images import SUFFIXES, read_image
 from her2core.errors import ImageError
+from her2core.io.archives import ArchiveLimits, read_archive, unique_name
+from her2core.io.images import SUFFIXES, read_image
 
 MAX_FILES = 32
 MAX_BYTES = 30 * 2**20  # as server.maxUploadSize in .streamlit/config.toml
@@ -35,8 +35,21 @@ MAX_FOLDER_FILES = 20_000
 # without the others they start nothing; inside quotes no shell acts on what is left.
 _ACTIVE = dict.fromkeys(map(ord, "<>`$[]*|~#;\"'{}^%?\\@"))
 # Letters and marks of no width or ink: a name made of them would look empty, or like another one.
-_UNSEEN = dict.fromkeys([0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0,
-                         *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])  # fmt: skip
+_UNSEEN = dict.fromkeys(
+    [
+        0x034F,
+        0x115F,
+        0x1160,
+        0x17B4,
+        0x17B5,
+        0x2800,
+        0x3164,
+        0xFFA0,
+        *range(0x180B, 0x1810),
+        *range(0xFE00, 0xFE10),
+        *range(0xE0100, 0xE01F0),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -87,16 +100,13 @@ def accept(files) -> list[Upload]:
 
 
 def accept_archive(
-    file,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    file, *, on_progress: Callable[[int, int], None] | None = None, cancelled: Callable[[], bool] | None = None
 ) -> Iterator[Upload]:
     """Decode the images of an uploaded zip (an object with ``name`` and ``getvalue``), one at a time, in its order.
 
     A bad entry gives its sentence and the rest go on. ``on_progress`` is called with (done, of) after each entry;
     ``cancelled`` is asked before each. Names keep their folders. Raises ImageError, with the first ``next``, when the
-    archive as a whole is refused (her2core.data.archives).
+    archive as a whole is refused (her2core.io.archives).
     """
     limits, seen = ArchiveLimits(entry=BATCH_BYTES), {}
     entries = read_archive(file.getvalue(), name=safe_name(file.name), limits=limits)
@@ -125,7 +135,7 @@ def accept_folder(
 ) -> Iterator[Upload]:
     """Decode the images below a folder of the server, folder by folder in the order of names.
 
-    Files are found by their suffix (her2core.data.images.SUFFIXES); hidden files and folders and links to folders are
+    Files are found by their suffix (her2core.io.images.SUFFIXES); hidden files and folders and links to folders are
     passed over. A file that cannot be read, or is a link that leads out of ``roots``, gives its sentence and the rest
     go on; after MAX_FOLDER_FILES a last sentence says that there are more. Raises ImageError, with the first ``next``,
     when ``folder`` is none or lies outside of ``roots`` once links are followed.
@@ -135,8 +145,12 @@ def accept_folder(
     if start is None or not start.is_dir() or not _below(start, allowed):
         # One sentence for all three: what lies elsewhere on this server is none of the visitor's business.
         got = "one outside of them, or none"
-        raise ImageError(expected="a folder below the allowed ones", got=got, where=safe_name(str(folder)),
-                         fix="Choose one from the list; HER2_FOLDERS says which are allowed.")  # fmt: skip
+        raise ImageError(
+            "a folder below the allowed ones",
+            got=got,
+            where=safe_name(str(folder)),
+            fix="Choose one from the list; HER2_FOLDERS says which are allowed.",
+        )
     paths = list(islice(_images_below(start), MAX_FOLDER_FILES + 1))
     for number, path in enumerate(paths):
         if cancelled and cancelled():

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {
-    "load_predictor": "her2core.predict",
-    "Predictor": "her2core.predict",
-    "Prediction": "her2core.predict",
+    "load_predictor": "her2core.inference.predictor",
+    "Predictor": "her2core.inference.predictor",
+    "Prediction": "her2core.inference.predictor",
     "explain": "her2core.maps.explain",
     "Manifest": "her2core.data.manifest",
     "import_dataset": "her2core.data.importers",
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from her2core.data.splits import split_manifest
     from her2core.evidence.compare import compare_runs
     from her2core.evidence.evaluation import evaluate
+    from her2core.inference.predictor import Prediction, Predictor, load_predictor
     from her2core.maps.explain import explain
-    from her2core.predict import Prediction, Predictor, load_predictor
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer
     from her2core.training.config import RunConfig

@@ -16,9 +16,25 @@ from her2core.errors import Her2Error
 MALICIOUS_LIGHTNING = ("2.6.2", "2.6.3")
 #: Distribution names as in requirements.txt, of what cannot be missing.
 NEEDED = (
-    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "timm", "safetensors", "grad-cam", "numpy", "scipy",
-    "scikit-learn", "pandas", "pyarrow", "pillow", "pydantic", "PyYAML", "click", "streamlit", "plotly",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "timm",
+    "safetensors",
+    "grad-cam",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "pydantic",
+    "PyYAML",
+    "click",
+    "streamlit",
+    "plotly",
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,12 @@ def _packages() -> Check:
 def _lightning() -> Check:
     version = _version("pytorch-lightning") or "missing"
     if version in MALICIOUS_LIGHTNING:
-        return Check("pytorch-lightning", "FAIL", f"{version}, a malicious release",
-                     "Uninstall it, change every secret this machine held, install 2.6.4 or newer.")  # fmt: skip
+        return Check(
+            "pytorch-lightning",
+            "FAIL",
+            f"{version}, a malicious release",
+            "Uninstall it, change every secret this machine held, install 2.6.4 or newer.",
+        )
     return Check("pytorch-lightning", "PASS", version)
 
 
@@ -111,7 +131,7 @@ def _writable(runs: Path) -> Check:
 
 
 def _models(models: Path) -> Check:
-    from her2core.data.files import sha256_file
+    from her2core.io.files import sha256_file
     from her2core.runs.folder import list_runs
 
     found, problems = list_runs(models)

@@ -1,35 +1,60 @@
-"""What can a user have caused? One exception family; each message says expected, got, where, what to do."""
+"""Exceptions for what a user can cause, in one family with one message format."""
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 
 class Her2Error(Exception):
-    """Anything a user can cause and a user can mend.
+    """Base class of every error that a user can cause and correct.
 
     Parameters
     ----------
-    expected : what would have been right, one clause without a full stop.
-    got : what was found instead.
-    where : the file, row, field or argument concerned; left out when there is none.
-    fix : what to do about it.
+    expected : str
+        What would have been right: a noun phrase without a full stop.
+    got : str
+        What was found instead: a noun phrase.
+    fix : str
+        What to do about it: one sentence or two.
+    where : str or path, optional
+        The file, row, field or argument concerned.
 
-    The string form is one sentence or two, fit to show to a person as it is. The four parts stay available as
-    attributes, so that ``her2 ... --json`` can hand them over apart.
+    Notes
+    -----
+    ``str(error)`` reads ``Expected <expected>, but got <got> (<where>). <fix>`` and is what the command line and the
+    API show. ``sentence`` says the same in words for a page. The four parts stay available as attributes, so that
+    ``her2 ... --json`` can hand them over separately.
+
+    Examples
+    --------
+    >>> error = Her2Error("one of 'gradcam', 'layercam'", got="'x'", where="argument `method`", fix="Choose one.")
+    >>> print(error)
+    Expected one of 'gradcam', 'layercam', but got 'x' (argument `method`). Choose one.
+    >>> print(error.sentence)
+    In argument `method`, there is 'x' where one of 'gradcam', 'layercam' is needed. Choose one.
     """
 
-    def __init__(self, *, expected: str, got: str, fix: str, where: str | None = None) -> None:
-        self.expected, self.got, self.where, self.fix = expected, got, where, fix
-        place = f"{where}: " if where else ""
-        super().__init__(f"{place}expected {expected}, got {got}. {fix}")
+    def __init__(self, expected: str, *, got: str, fix: str, where: str | os.PathLike[str] | None = None) -> None:
+        self.expected, self.got, self.fix = expected, got, fix
+        self.where = None if where is None else str(where)
+        place = f" ({self.where})" if self.where else ""
+        super().__init__(f"Expected {expected}, but got {got}{place}. {fix}".rstrip())
 
-    def __reduce__(self):
+    @property
+    def sentence(self) -> str:
+        """The message for a person who reads a page."""
+        place = f"In {self.where}, there is" if self.where else "There is"
+        return f"{place} {self.got} where {self.expected} is needed. {self.fix}".rstrip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
         parts = {"expected": self.expected, "got": self.got, "fix": self.fix, "where": self.where}
         return _rebuild, (type(self), parts)
 
 
-def _rebuild(kind: type[Her2Error], parts: dict) -> Her2Error:
-    """Let the exception cross a process boundary: keyword-only arguments do not pickle by themselves."""
-    return kind(**parts)
+def _rebuild(kind: type[Her2Error], parts: dict[str, str]) -> Her2Error:
+    """Rebuild the exception in another process: keyword-only arguments do not pickle by themselves."""
+    return kind(**parts)  # type: ignore[arg-type]
 
 
 class ImageError(Her2Error):
@@ -37,7 +62,11 @@ class ImageError(Her2Error):
 
 
 class ManifestError(Her2Error):
-    """A manifest that breaks its schema, or a file that it names and that is not there."""
+    """A manifest that breaks its schema, or a file that it names and that does not exist."""
+
+
+class TableError(Her2Error):
+    """A file that is not a readable table, or a table whose cells cannot be interpreted."""
 
 
 class SplitError(Her2Error):
@@ -53,11 +82,11 @@ class NetworkError(Her2Error):
 
 
 class WeightsError(Her2Error):
-    """Weights that are missing, pickled, tampered with, or made for another network."""
+    """Weights that are missing, pickled, altered, or made for another network."""
 
 
 class RunError(Her2Error):
-    """A run folder that is foreign, unfinished, newer than this program, or broken."""
+    """A run folder that is foreign, unfinished, newer than this program, or damaged."""
 
 
 class StudyError(Her2Error):
@@ -65,4 +94,4 @@ class StudyError(Her2Error):
 
 
 class EvaluationError(Her2Error):
-    """Predictions from which the number asked for cannot be computed."""
+    """Predictions from which the requested figure cannot be computed."""

@@ -73,7 +73,7 @@ def get_scheme(name: str) -> LabelScheme:
         return SCHEMES[name]
     except KeyError:
         raise ManifestError(
-            expected=f"a label scheme out of {', '.join(SCHEMES)}",
+            f"a label scheme out of {', '.join(SCHEMES)}",
             got=repr(name),
             where="label scheme",
             fix="Use one of these, or declare your own classes in the manifest.",
@@ -84,7 +84,7 @@ def declared_scheme(name: str, classes: tuple[str, ...], meaning: str, *, is_her
     """A scheme that a manifest brings itself: any classes, in the order given."""
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise ManifestError(
-            expected="at least two different class names",
+            "at least two different class names",
             got=f"{list(classes)}",
             where=f"label scheme {name!r}",
             fix="Name each class once.",

@@ -59,5 +59,12 @@ def hard(kind: str) -> Predictions:
     return read_predictions(frame, classes=CLASSES)
 
 
-HARD = ("one class", "all wrong", "constant scores", "ties", "a patient with two labels", "a single patient",
-        "unknown patients")  # fmt: skip
+HARD = (
+    "one class",
+    "all wrong",
+    "constant scores",
+    "ties",
+    "a patient with two labels",
+    "a single patient",
+    "unknown patients",
+)

@@ -44,7 +44,7 @@ from hostile_parts import (
     zlib_zeros,
 )
 
-from her2core.data.images import encode_png
+from her2core.io.images import encode_png
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Case:
 def bad_images() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """name -> (file name, bytes when called, what the sentence says)."""
     rows = zlib.compress(b"".join(b"\0" + bytes(24) for _ in range(8)))
-    damaged, kind = "whole.*damaged", "expected a PNG, JPEG, TIFF, BMP or WebP image, got "
+    damaged, kind = "whole.*damaged", "Expected a PNG, JPEG, TIFF, BMP or WebP image, but got "
     return {
         "empty": ("empty.png", lambda: b"", "an empty file"),
         "one byte": ("byte.png", lambda: b"\x89", kind),
@@ -118,7 +118,7 @@ def bad_images() -> dict[str, tuple[str, Callable[[], bytes], str]]:
         "jpeg and zip": ("jar.jpg", lambda: encode("JPEG") + zip_of(Member("a.txt", SCRIPT)), ""),
         "png with script": ("xss.png", png_with_script, ""),
         "jpeg with html": ("page2.jpg", lambda: encode("JPEG", comment=HTML), ""),
-    }  # fmt: skip
+    }
 
 
 NAMES = {
@@ -142,12 +142,12 @@ NAMES = {
 def bad_zips() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """Refused as a whole: name -> (file name, bytes when called, what the sentence says)."""
     two = [Member("a.png", GOOD[0]), Member("b.png", GOOD[1])]
-    whole, damaged = zip_of(*two), "expected a zip that is whole, got a damaged one"
+    whole, damaged = zip_of(*two), "Expected a zip that is whole, but got a damaged one"
     end = len(whole) - 22
     return {
         "empty file": ("a.zip", lambda: b"", "an empty file"),
-        "text as zip": ("notes.zip", lambda: b"these are notes", "expected a zip archive"),
-        "picture as zip": ("a.zip", lambda: GOOD[0], "expected a zip archive"),
+        "text as zip": ("notes.zip", lambda: b"these are notes", "Expected a zip archive"),
+        "picture as zip": ("a.zip", lambda: GOOD[0], "Expected a zip archive"),
         "rar": ("a.rar", lambda: b"Rar!\x1a\7\1\0" + bytes(64), "a RAR archive"),
         "7z": ("a.7z", lambda: b"7z\xbc\xaf\x27\x1c" + bytes(64), "a 7z archive"),
         "gzip as zip": ("a.gz", lambda: b"\x1f\x8b\x08" + bytes(64), "a gzip archive"),
@@ -162,28 +162,37 @@ def bad_zips() -> dict[str, tuple[str, Callable[[], bytes], str]]:
         "only tables": ("t.zip", lambda: zip_of(Member("a.csv", b"1"), Member(".DS_Store", b"1")), "2 entries, among"),
         "a part of several": ("a.z01", lambda: b"PK\7\x08" + whole[: len(whole) // 2], "a part of one"),
         "the last of several": ("a.zip", lambda: zip_of(*two, disk=3), "a part of one"),
-        "2,001 entries": ("many.zip", lambda: many(2_001), "at most 2,000 entries, got 2,001"),
-        "10,000 entries": ("many.zip", lambda: many(10_000), "at most 2,000 entries, got 10,000"),
+        "2,001 entries": ("many.zip", lambda: many(2_001), "at most 2,000 entries, but got 2,001"),
+        "10,000 entries": ("many.zip", lambda: many(10_000), "at most 2,000 entries, but got 10,000"),
         "10,000 said to be 1": ("many.zip", lambda: many(10_000, count=1), "its own count disagree"),
         "1 said to be 2": ("few.zip", lambda: zip_of(two[0], count=2), "breaks off"),
-        "10 GB bomb": ("bomb.zip", lambda: zip_of(Member("a.png", packed=zeros(10_240), size=10_240 * MIB, crc=1)),
-                       "at most 1,073,741,824 bytes when unpacked, got 10,737,418,240"),
-        "2,000 of 1 MiB": ("bomb.zip", lambda: zip_of(*[
-            Member(f"{i}.png", packed=b"\3\0", size=MIB, crc=1) for i in range(2_000)]), "when unpacked"),
+        "10 GB bomb": (
+            "bomb.zip",
+            lambda: zip_of(Member("a.png", packed=zeros(10_240), size=10_240 * MIB, crc=1)),
+            "at most 1,073,741,824 bytes when unpacked, but got 10,737,418,240",
+        ),
+        "2,000 of 1 MiB": (
+            "bomb.zip",
+            lambda: zip_of(*[Member(f"{i}.png", packed=b"\3\0", size=MIB, crc=1) for i in range(2_000)]),
+            "when unpacked",
+        ),
         "the same entry twice": ("same.zip", lambda: zip_of(*two, offsets={1: 0}), "overlap"),
         "a better zip bomb": ("zbsm.zip", overlapping, "overlap"),
         "table shifted": ("shift.zip", lambda: whole[: end + 16] + b"\1" + whole[end + 17 :], damaged),
         "table of noise": ("noise.zip", lambda: whole.replace(b"PK\1\2", b"PK\7\7"), damaged),
-        "zip64 without its record": ("z64.zip", lambda: whole[:end] + b"PK\6\7" + bytes(12) + b"\1\0\0\0" + whole[end:],
-                                     damaged),
+        "zip64 without its record": (
+            "z64.zip",
+            lambda: whole[:end] + b"PK\6\7" + bytes(12) + b"\1\0\0\0" + whole[end:],
+            damaged,
+        ),
         "a second end in the comment": ("two.zip", lambda: zip_of(*two, comment=whole[end:] + b"."), ""),
-    }  # fmt: skip
+    }
 
 
 def bad_entries() -> dict[str, tuple[tuple[Member, ...], str]]:
     """Refused alone, between two good patches: name -> (entries, what the one sentence says)."""
-    good, plain = GOOD[0], "expected a plain file name, got one "
-    damaged, inside = "expected a file that is whole, got a damaged one", "inside the zip"
+    good, plain = GOOD[0], "Expected a plain file name, but got one "
+    damaged, inside = "Expected a file that is whole, but got a damaged one", "inside the zip"
     secret = Member("secret.png", good, flags=0x801, packed=zipcrypto(good, b"her2"))
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = deflate.compress(good) + deflate.flush()
@@ -233,10 +242,18 @@ def bad_entries() -> dict[str, tuple[tuple[Member, ...], str]]:
         "10,000 letters": ((Member("x" * 10_000 + ".png", good),), f"{plain}of 10,004 characters"),
         "empty entry": ((Member("empty.png"),), "an empty file"),
         "empty but said to be full": ((Member("e2.png", packed=b"\3\0", size=90),), f"{damaged} .it is cut short"),
-        "tables beside": ((Member("a.csv", b"1,2"), Member("b.csv", b"1"), Member("n/notes.txt", SCRIPT),
-                           Member("__MACOSX/._a.png", b"1"), Member("Thumbs.db", b"1"), Member(".DS_Store", b"1")),
-                          r"left out 3 not images .2 csv, 1 txt. and 3 of the system\.$"),
-    }  # fmt: skip
+        "tables beside": (
+            (
+                Member("a.csv", b"1,2"),
+                Member("b.csv", b"1"),
+                Member("n/notes.txt", SCRIPT),
+                Member("__MACOSX/._a.png", b"1"),
+                Member("Thumbs.db", b"1"),
+                Member(".DS_Store", b"1"),
+            ),
+            r"left out 3 not images .2 csv, 1 txt. and 3 of the system\.$",
+        ),
+    }
 
 
 def between(*members: Member) -> bytes:
@@ -253,8 +270,21 @@ def _cases() -> dict[str, Case]:
         cases[f"zip: {name}"] = Case(file, build, "zip", says, whole=bool(says))
     for name, (members, says) in bad_entries().items():
         cases[f"entry: {name}"] = Case("patches.zip", lambda m=members: between(*m), "zip", says)
-    for name in ("svg with script", "html with script", "pdf", "gif and javascript", "pickle", "text", "heic",
-                 "cut png", "corrupt zlib", "huge png", "pixel bomb", "animated png", "multi-page tiff"):  # fmt: skip
+    for name in (
+        "svg with script",
+        "html with script",
+        "pdf",
+        "gif and javascript",
+        "pickle",
+        "text",
+        "heic",
+        "cut png",
+        "corrupt zlib",
+        "huge png",
+        "pixel bomb",
+        "animated png",
+        "multi-page tiff",
+    ):
         file, build, says = images[name]
         cases[f"entry: {name}"] = Case(
             "patches.zip", lambda f=file, b=build: between(Member(f"in/{f}", b(), method=0)), "zip", says

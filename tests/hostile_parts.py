@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from her2core.data.images import encode_png
+from her2core.io.images import encode_png
 
 MIB = 2**20
 PIXELS = np.random.default_rng(5).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -50,8 +50,17 @@ def png(width: int, height: int, packed: bytes, *extra: bytes) -> bytes:
 
 def tiff(width: int, height: int, pixels: bytes, **changes: tuple) -> bytes:
     """A little-endian grey TIFF of one strip; ``changes`` are tag=(type, value), like t258=(3, 16)."""
-    tags = {256: (4, width), 257: (4, height), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 8), 277: (3, 1),
-            278: (4, height), 279: (4, len(pixels))}  # fmt: skip
+    tags = {
+        256: (4, width),
+        257: (4, height),
+        258: (3, 8),
+        259: (3, 1),
+        262: (3, 1),
+        273: (4, 8),
+        277: (3, 1),
+        278: (4, height),
+        279: (4, len(pixels)),
+    }
     tags |= {int(key[1:]): value for key, value in changes.items()}
     lines = [struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in sorted(tags.items())]
     return (
@@ -127,8 +136,14 @@ class Member:
         return self.name if isinstance(self.name, bytes) else self.name.encode("utf-8", "surrogatepass")
 
 
-def zip_of(*members: Member, front: bytes = b"", comment: bytes = b"", count: int | None = None, disk: int = 0,
-           offsets: dict[int, int] | None = None) -> bytes:  # fmt: skip
+def zip_of(
+    *members: Member,
+    front: bytes = b"",
+    comment: bytes = b"",
+    count: int | None = None,
+    disk: int = 0,
+    offsets: dict[int, int] | None = None,
+) -> bytes:
     """A zip of exactly these members. ``count`` and ``disk`` are what its end says, ``offsets`` send a line of the
     table of contents to another place."""
     out, table = bytearray(front), bytearray()
@@ -205,8 +220,9 @@ def overlapping() -> bytes:
     )
     quoted = b"\0" + struct.pack("<HH", len(second), len(second) ^ 0xFFFF) + second
     first = Member("a", packed=quoted + packed, size=len(second) + MIB, crc=zlib.crc32(second + bytes(MIB)), flags=0)
-    return zip_of(first, Member("b", packed=packed, size=MIB, crc=zlib.crc32(bytes(MIB)), flags=0),
-                  offsets={1: 30 + 1 + 5})  # fmt: skip
+    return zip_of(
+        first, Member("b", packed=packed, size=MIB, crc=zlib.crc32(bytes(MIB)), flags=0), offsets={1: 30 + 1 + 5}
+    )
 
 
 def many(entries: int, **said) -> bytes:

@@ -22,8 +22,8 @@ def good(**changes) -> pd.DataFrame:
         "patch_id": [f"p{i}" for i in range(ROWS)],
         "patient_id": [f"P{i % 12}" for i in range(ROWS)],
         "label": np.where(rng.uniform(size=ROWS) < positive, "positive", "negative"),
-        "prob_negative": (1 - positive).round(4),
-        "prob_positive": positive,
+        "probability_negative": (1 - positive).round(4),
+        "probability_positive": positive,
     }
     return pd.DataFrame({k: v for k, v in (columns | changes).items() if v is not None})
 
@@ -91,32 +91,45 @@ CASES = {
     "20,000 columns": Case("a.csv", csv(pd.DataFrame({f"c{i}": [1] for i in range(20_000)})), "at most 2,000 columns"),
     "a cell of 200,000 letters": Case("a.csv", csv(with_first("patch_id", "x" * 200_000)), "a table of short cells"),
     "nested cells": Case(
-        "a.parquet", parquet(pd.DataFrame({"label": ["a", "b"], "prob_a": [[1], [2]], "prob_b": [[1], [2]]})), "nested"
+        "a.parquet",
+        parquet(pd.DataFrame({"label": ["a", "b"], "probability_a": [[1], [2]], "probability_b": [[1], [2]]})),
+        "nested",
     ),
     # columns that are missing or wrong
     "no header": Case("a.csv", good().to_csv(index=False, header=False).encode(), "a probability column for each"),
     "no true label": Case("a.csv", csv(good(label=None)), "a column for the label"),
-    "no probabilities": Case("a.csv", csv(good(prob_negative=None, prob_positive=None)), "a probability column for"),
-    "one probability": Case("a.csv", csv(good(prob_negative=None)), noted="negative got what is left to one"),
+    "no probabilities": Case(
+        "a.csv", csv(good(probability_negative=None, probability_positive=None)), "a probability column for"
+    ),
+    "one probability": Case("a.csv", csv(good(probability_negative=None)), noted="negative got what is left to one"),
     "one probability of three classes": Case(
-        "a.csv", csv(good(prob_negative=None).assign(label=["positive", "negative", "other"] * (ROWS // 3))),
+        "a.csv",
+        csv(good(probability_negative=None).assign(label=["positive", "negative", "other"] * (ROWS // 3))),
         "a probability column for each",
     ),
     "one score above one": Case(
-        "a.csv", csv(good(prob_negative=None).assign(prob_positive=7.0)), "expected probabilities from 0 to 1"
+        "a.csv",
+        csv(good(probability_negative=None).assign(probability_positive=7.0)),
+        "Expected probabilities from 0 to 1",
     ),
     "dates as probabilities": Case(
-        "a.parquet", parquet(good(prob_positive=pd.date_range("2020", "2021", ROWS))), "a probability column for each"
+        "a.parquet",
+        parquet(good(probability_positive=pd.date_range("2020", "2021", ROWS))),
+        "a probability column for each",
     ),
     # cells that are wrong
-    "a word as probability": Case("a.csv", csv(with_first("prob_positive", "high")), "a finite number in every row"),
-    "a complex number": Case("a.csv", csv(with_first("prob_positive", "1+2j")), "a finite number in every row"),
-    "NaN": Case("a.csv", csv(with_first("prob_positive", "nan")), "an empty cell (NaN)"),
-    "an empty cell": Case("a.csv", csv(with_first("prob_positive", "")), "an empty cell (NaN)"),
-    "an infinity": Case("a.csv", csv(with_first("prob_positive", "inf")), "got an infinity"),
-    "a huge number": Case("a.csv", csv(with_first("prob_positive", "1e308")), "probabilities that sum to one"),
-    "below zero": Case("a.csv", csv(with_first("prob_positive", -0.4)), "probabilities from 0 to 1"),
-    "sums of 1.8": Case("a.csv", csv(good(prob_positive=[0.9] * ROWS, prob_negative=[0.9] * ROWS)), "sum of 1.8"),
+    "a word as probability": Case(
+        "a.csv", csv(with_first("probability_positive", "high")), "a finite number in every row"
+    ),
+    "a complex number": Case("a.csv", csv(with_first("probability_positive", "1+2j")), "a finite number in every row"),
+    "NaN": Case("a.csv", csv(with_first("probability_positive", "nan")), "an empty cell (NaN)"),
+    "an empty cell": Case("a.csv", csv(with_first("probability_positive", "")), "an empty cell (NaN)"),
+    "an infinity": Case("a.csv", csv(with_first("probability_positive", "inf")), "got an infinity"),
+    "a huge number": Case("a.csv", csv(with_first("probability_positive", "1e308")), "probabilities that sum to one"),
+    "below zero": Case("a.csv", csv(with_first("probability_positive", -0.4)), "probabilities from 0 to 1"),
+    "sums of 1.8": Case(
+        "a.csv", csv(good(probability_positive=[0.9] * ROWS, probability_negative=[0.9] * ROWS)), "sum of 1.8"
+    ),
     "an unknown class": Case("a.csv", csv(with_first("label", "maybe")), "labels out of negative, positive"),
     "an empty label": Case("a.csv", csv(with_first("label", "")), "a true label in every row"),
     "numbers as labels": Case("a.csv", csv(good(label=[7] * ROWS)), "labels out of negative, positive"),
@@ -135,19 +148,27 @@ CASES = {
     "formulas": Case("a.csv", csv(with_first("patch_id", '=HYPERLINK("x";"y")'))),
     "a script as class": Case(
         "a.csv",
-        csv(good(label=[SCRIPT, "positive"] * HALF).rename(columns={"prob_negative": f"prob_{SCRIPT}"})),
+        csv(good(label=[SCRIPT, "positive"] * HALF).rename(columns={"probability_negative": f"probability_{SCRIPT}"})),
     ),
     "Markdown as class": Case(
         "a.csv",
-        csv(good(label=["**a** :smile: [b](x)", "positive"] * HALF).rename(
-            columns={"prob_negative": "prob_**a** :smile: [b](x)"})),
+        csv(
+            good(label=["**a** :smile: [b](x)", "positive"] * HALF).rename(
+                columns={"probability_negative": "probability_**a** :smile: [b](x)"}
+            )
+        ),
     ),
-    "constant scores": Case("a.csv", csv(good(prob_positive=[0.5] * ROWS, prob_negative=[0.5] * ROWS))),
+    "constant scores": Case("a.csv", csv(good(probability_positive=[0.5] * ROWS, probability_negative=[0.5] * ROWS))),
     "all wrong": Case(
         "a.csv",
-        csv(good(label=["positive"] * HALF + ["negative"] * HALF, prob_positive=[0.0] * HALF + [1.0] * HALF,
-                 prob_negative=[1.0] * HALF + [0.0] * HALF)),
+        csv(
+            good(
+                label=["positive"] * HALF + ["negative"] * HALF,
+                probability_positive=[0.0] * HALF + [1.0] * HALF,
+                probability_negative=[1.0] * HALF + [0.0] * HALF,
+            )
+        ),
     ),
     "one patient": Case("a.csv", csv(good(patient_id=["P"] * ROWS)), noted="only 1 patient"),
     "no patient": Case("a.csv", csv(good(patient_id=None)), noted="patients unknown"),
-}  # fmt: skip
+}

@@ -83,9 +83,9 @@ def test_intervals_are_those_of_resampled_patients(ties):
         return {**dict(enumerate(np.interp(answered, range(len(rows) + 1), errors) / answered)), "area": risk.mean()}
 
     bounds = by_rows(p, figures, resamples=50, seed=3)
-    np.testing.assert_allclose(curve[["low", "high"]], [bounds[i] for i in range(4)])
-    assert (area["low"], area["high"]) == pytest.approx(bounds["area"])
-    assert set(curve["resampled"]) == {"patient"}
+    np.testing.assert_allclose(curve[["lower_95", "upper_95"]], [bounds[i] for i in range(4)])
+    assert (area["lower_95"], area["upper_95"]) == pytest.approx(bounds["area"])
+    assert set(curve["resampling_unit"]) == {"patient"}
     assert set(curve["note"]) == {""}
 
 
@@ -114,7 +114,7 @@ def test_fewer_resamples_of_a_large_table_are_said(monkeypatch):
 
 def test_what_cannot_be_walked_is_refused():
     p = predictions()
-    with pytest.raises(EvaluationError, match="at least one step, got 0"):
+    with pytest.raises(EvaluationError, match="at least one step, but got 0"):
         risk_coverage(p, steps=0)
     with pytest.raises(EvaluationError, match="at least one prediction"):
         risk_coverage(p.where(np.zeros(240, bool)))
@@ -182,8 +182,8 @@ def test_its_intervals_are_those_of_resampled_patients():
         }
 
     for key, bounds in by_rows(p, figures, resamples=60, seed=3).items():
-        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds), key
-    assert set(table["resampled"]) == {"patient"}
+        assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds), key
+    assert set(table["resampling_unit"]) == {"patient"}
     assert set(table["coverage_asked"]) == {0.8}
     assert table.loc["positive"]["n"].tolist() == [int((p.labels == 2).sum())] * len(OUTCOMES)
 
@@ -214,10 +214,10 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
         share = figures(np.arange(len(p)))[name]
         assert row["value"] == pytest.approx(share)
         of_class = p.frame["patient_id"][p.labels == i].nunique()
-        assert (row["low"], row["high"]) == pytest.approx(
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx(
             exact(int(share), of_class) if share in (0, 1) else bounds[name]
         )
-        assert (row["resampled"], row["clusters"]) == ("patient", 24)
+        assert (row["resampling_unit"], row["n_clusters"]) == ("patient", 24)
         assert row["n"] == (p.labels == i).sum()
 
 
@@ -239,12 +239,12 @@ def test_extreme_predictions_give_a_stated_result(case):
     }[case]()
     for table in (risk_coverage(p, resamples=40), referral_table(p, SETS, resamples=40)):
         assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
-        assert (table["low"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+        assert (table["lower_95"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
 
 
 def test_sets_of_other_classes_are_refused():
     other = PredictionSets(0.9, CLASSES[::-1], (0.5, 0.2, 0.3), (50, 50, 50))
-    with pytest.raises(EvaluationError, match="referral: expected sets of the classes negative, equivocal, positive"):
+    with pytest.raises(EvaluationError, match="Expected sets of the classes negative, equivocal, positive"):
         referral_table(predictions(), other)
     with pytest.raises(EvaluationError, match="at least one prediction"):
         referral_table(predictions().where(np.zeros(240, bool)), SETS)
@@ -257,7 +257,7 @@ def test_the_risk_figure_and_its_words_show_the_table():
     table = risk_coverage(predictions(), resamples=20)
     curve, area = split(table)
     low, high, line = risk_coverage_figure(table).data
-    for trace, column in ((low, "low"), (high, "high"), (line, "value")):
+    for trace, column in ((low, "lower_95"), (high, "upper_95"), (line, "value")):
         np.testing.assert_array_equal(trace.y, curve[column])
         np.testing.assert_array_equal(trace.x, curve["coverage"])
     words = risk_coverage_words(table)

@@ -16,9 +16,9 @@ from dashboard import folders
 from dashboard.batch import batch_steps, batch_table, filtered
 from dashboard.jobs import Job
 from dashboard.uploads import Upload
-from her2core.data.images import encode_png
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError
+from her2core.io.images import encode_png
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=96, seed=11)
 LONG = 60
@@ -81,9 +81,11 @@ def test_a_cancelled_job_keeps_what_it_has():
 
 @pytest.mark.parametrize(
     ("broken", "said"),
-    [(EvaluationError(expected="a", got="b", where="c", fix="Do d."), "c: expected a, got b. Do d."),
-     (ZeroDivisionError("secret"), "This is a fault of her2core, not yours: ZeroDivisionError.")],
-)  # fmt: skip
+    [
+        (EvaluationError("a", got="b", where="c", fix="Do d."), "Expected a, but got b. Do d."),
+        (ZeroDivisionError("secret"), "This is a fault of her2core, not yours: ZeroDivisionError."),
+    ],
+)
 def test_a_job_that_breaks_says_one_sentence_and_keeps_its_results(broken, said):
     def steps(cancelled):
         yield ["kept"], 1, None
@@ -116,8 +118,7 @@ def test_a_job_whose_session_ended_is_asked_to_stop():
 
 
 def test_rows_are_the_predictors_answers_and_refused_files_stay_in_their_place(tiny_predictor, images):
-    uploads = [Upload("a.png", images[0]), Upload("bad.png", None, "bad.png: expected an image."),
-               Upload("b.png", images[1])]  # fmt: skip
+    uploads = [Upload("a.png", images[0]), Upload("bad.png", None, "Expected an image."), Upload("b.png", images[1])]
 
     def incoming(*, cancelled, on_progress):
         on_progress(3, 3)
@@ -133,7 +134,7 @@ def test_rows_are_the_predictors_answers_and_refused_files_stay_in_their_place(t
         table.loc[[0, 2], list(tiny_predictor.classes)].astype(float), [a.probabilities for a in answers], atol=1e-5
     )
     assert table["thumbnail"].iloc[0].startswith("data:image/png;base64,")
-    assert table["notes"].iloc[1] == "bad.png: expected an image."
+    assert table["notes"].iloc[1] == "Expected an image."
 
 
 def test_filters_keep_what_they_name():
@@ -176,7 +177,7 @@ def test_a_bad_zip_is_one_sentence(demo):
     next(b for b in at.main.button if b.label == "Judge these patches").click().run()
     finished(at)
     (sentence,) = errors(at)
-    assert sentence.startswith("bad.zip: expected ")
+    assert sentence.startswith("Expected ")
     assert not at.dataframe
 
 

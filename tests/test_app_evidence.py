@@ -12,7 +12,7 @@ from app_steps import edit_json, errors, evaluate_again, figure, numbers, rename
 from dashboard.parts import interval
 from her2core.cli import cli
 from her2core.data.splits import PATCH_RANDOM_WARNING
-from her2core.evidence.mistakes import cell, mistakes
+from her2core.evidence.misclassified import cell, mistakes
 from her2core.evidence.predictions import read_predictions
 
 
@@ -25,7 +25,7 @@ def test_figures_are_those_of_the_runs_tables(demo, tiny_run):
     for shown, name in zip(at.metric[:4], ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"), strict=True):
         row = metrics.loc[name].iloc[0]
         assert shown.value == f"{row['value']:.1%}"
-        bounds = "(no interval)" if np.isnan(row["low"]) else f"[{row['low']:.1%}, {row['high']:.1%}]"
+        bounds = "(no interval)" if np.isnan(row["lower_95"]) else f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
         assert bounds in captions
     assert f"Test part: {int(metrics['n'].iloc[0])} patients." in said(at.main.caption)
     assert said(at.main.warning).startswith("Intervals: ")
@@ -100,7 +100,7 @@ def test_a_unit_that_cannot_be_assessed_says_why(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
     assert at.get("button_group")[0].options == ["patch", "slide"]
-    assert "No figures by patient. patient level: expected a patient id in every row" in said(at.main.caption)
+    assert "Expected a patient id in every row" in said(at.main.caption)
     assert "patients unknown; resamples slides, which are not independent" in said(at.main.warning)
 
 
@@ -243,8 +243,18 @@ def test_a_hostile_address_harms_no_page(demo, page, query):
 
 def test_scores_of_the_maps_stand_on_the_page_where_they_were_measured(demo):
     assert "Are its maps to be believed?" not in [h.value for h in visit("performance").header]
-    table = pd.DataFrame({"method": ["gradcam", "chance"], "measure": "overlap", "value": [0.5, 0.25],
-                          "low": [0.4, 0.2], "high": [0.6, 0.3], "n": 12, "clusters": 12, "note": ""})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "method": ["gradcam", "chance"],
+            "measure": "overlap",
+            "value": [0.5, 0.25],
+            "lower_95": [0.4, 0.2],
+            "upper_95": [0.6, 0.3],
+            "n": 12,
+            "n_clusters": 12,
+            "note": "",
+        }
+    )
     table.to_csv(demo / "evaluation" / "maps.csv", index=False)
     at = visit("performance")
     assert errors(at) == []

@@ -27,8 +27,8 @@ from app_steps import (
 
 from dashboard import loaders
 from dashboard.uploads import MAX_FILES, MAX_PIXELS, accept, safe_name
-from her2core.data.images import encode_png
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.images import encode_png
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -94,8 +94,11 @@ def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
     np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
     assert not at.dataframe
     assert [b.label for b in at.get("download_button")] == [
-        "Overlay (PNG)", "Case report (HTML)", "Case report (PDF)", "Table (CSV)",
-    ]  # fmt: skip
+        "Overlay (PNG)",
+        "Case report (HTML)",
+        "Case report (PDF)",
+        "Table (CSV)",
+    ]
 
 
 def test_fewer_uploads_than_before_leave_no_choice_in_the_air(demo, patches):
@@ -123,7 +126,7 @@ def test_nothing_to_judge_is_said_and_no_class_is_given(demo, patches):
     at = upload(
         visit(), ("blank.png", encode_png(np.full((96, 96, 3), 255, np.uint8))), ("a.png", encode_png(patches[0]))
     )
-    assert errors(at) == ["This patch holds nothing to judge, so no class is given."]
+    assert errors(at) == ["This patch holds nothing to predict_proba, so no class is given."]
     assert len(at.warning) == 1
     assert not at.main.header
     assert not at.get("plotly_chart")
@@ -227,7 +230,7 @@ def test_bad_uploads_get_a_sentence_each_and_the_rest_go_on(demo, patches):
     found = errors(at)
     assert len(found) == len(bad)
     for sentence, name in zip(found, bad, strict=True):
-        assert sentence.startswith(f"{name}: expected ")
+        assert sentence.startswith("Expected ")
         assert BAD.get(name, (b"", "got"))[1] in sentence
         assert "Traceback" not in sentence
         assert "<" not in sentence
@@ -289,7 +292,7 @@ def test_names_from_outside_are_made_harmless_and_stay_recognisable(given, shown
     assert safe_name(given) == shown
     (refused,) = accept([Sent(given, b"")])
     assert refused.name == shown
-    assert refused.error.startswith(f"{shown}: expected ")
+    assert refused.error.startswith("Expected ")
 
 
 def test_long_names_are_shortened_in_the_middle():

@@ -53,11 +53,11 @@ def test_without_a_run_the_page_says_what_to_do(models, page):
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("model.card.json", "{", "expected valid JSON"),
-        ("model.card.json", "[]", "expected a JSON object"),
+        ("model.card.json", "{", "Expected valid JSON"),
+        ("model.card.json", "[]", "Expected a JSON object"),
         ("model.card.json", "{}", "no field 'title'"),
         ("run.json", '{"schema_version": 99}', "Update her2core to read it."),
-        ("run.json", '{"version": "3"}', "expected a her2core run"),
+        ("run.json", '{"version": "3"}', "Expected a her2core run"),
     ],
 )
 def test_a_broken_run_is_named_in_a_sentence_and_nothing_falls(demo, page, file, content, sentence):
@@ -99,7 +99,7 @@ def test_a_run_that_went_away_since_it_was_listed(demo):
     shutil.rmtree(demo)
     at.run()
     (sentence,) = errors(at)
-    assert sentence.endswith("expected a run folder, got no such folder. her2 runs list shows them.")
+    assert sentence.endswith("Expected a run folder, but got no such folder. her2 runs list shows them.")
     assert "There is no run yet." in at.main.info[0].value
 
 
@@ -149,10 +149,10 @@ def test_sessions_keep_their_own_run_and_page(demo, models, tiny_run):
 
 
 def test_intervals_as_text():
-    row = pd.Series({"value": 0.5, "low": 0.25, "high": 0.75})
+    row = pd.Series({"value": 0.5, "lower_95": 0.25, "upper_95": 0.75})
     assert interval(row) == "50.0% [25.0%, 75.0%]"
-    assert interval(pd.Series({"value": 0.5, "low": np.nan, "high": np.nan})) == "50.0% (no interval)"
-    nothing = pd.Series({"value": np.nan, "low": np.nan, "high": np.nan})
+    assert interval(pd.Series({"value": 0.5, "lower_95": np.nan, "upper_95": np.nan})) == "50.0% (no interval)"
+    nothing = pd.Series({"value": np.nan, "lower_95": np.nan, "upper_95": np.nan})
     assert interval(nothing) == "not computable"
     assert value_and_bounds(nothing) == ("-", "not computable")
 

@@ -32,8 +32,9 @@ def another(run, target, change=lambda frame: frame):
 def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
     """The same patches, other answers."""
     logits = [c for c in frame if c.startswith("logit_")]
-    return frame.assign(**dict(zip(logits, np.random.default_rng(0).permuted(frame[logits].to_numpy(), axis=0).T,
-                                   strict=True)))  # fmt: skip
+    return frame.assign(
+        **dict(zip(logits, np.random.default_rng(0).permuted(frame[logits].to_numpy(), axis=0).T, strict=True))
+    )
 
 
 # Backbones
@@ -85,7 +86,7 @@ def test_more_than_two_runs_are_corrected_for_their_number(demo, models, tiny_ru
     assert errors(at) == []
     table = at.dataframe[2].value
     assert set(table["run"]) == {"second", "third"}
-    assert (table["p_holm"] >= table["p"]).all()
+    assert (table["p_value_holm"] >= table["p_value"]).all()
     assert "Holm 1979" in said(at.main.caption)
 
 
@@ -134,8 +135,9 @@ def test_every_finding_of_the_checks_is_told(demo, tiny_run):
     assert "found nothing" in said(visit("dataset").main.success)
 
 
-@pytest.mark.parametrize(("page", "file"), [("dataset", "dataset.parquet"), ("dataset", "checks.json"),
-                                             ("training", "history.csv")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "file"), [("dataset", "dataset.parquet"), ("dataset", "checks.json"), ("training", "history.csv")]
+)
 def test_a_run_that_lacks_a_companion_says_so(demo, page, file):
     (demo / file).unlink()
     (sentence,) = errors(visit(page))
@@ -168,8 +170,15 @@ def draft(tmp_path):
     """A training of two epochs so far, claimed by a process that lives."""
     work = tmp_path / "runs" / ".work" / "resnet50_t_0123456789abcdef"
     work.mkdir(parents=True)
-    progress = {"phase": "training", "epoch": 2, "epochs": 8, "step": 5, "steps": 10, "loss": 0.5,
-                "patches_per_second": 12.5}  # fmt: skip
+    progress = {
+        "phase": "training",
+        "epoch": 2,
+        "epochs": 8,
+        "step": 5,
+        "steps": 10,
+        "loss": 0.5,
+        "patches_per_second": 12.5,
+    }
     (work / "progress.json").write_text(json.dumps(progress))
     (work / "history.csv").write_text("epoch,train_loss,val_loss,val_balanced_accuracy\n0,1.0,1.1,0.4\n1,0.8,0.9,0.6\n")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:

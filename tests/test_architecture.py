@@ -88,7 +88,7 @@ def test_the_reader_of_imports_sees_what_it_should(tmp_path):
     assert _imports(source, inside=False) == {"a.b", "typing", "typing.TYPE_CHECKING", "e"}
     assert _within("torch.nn", "torch")
     assert not _within("torchvision", "torch")
-    assert {"her2core.runs.folder", "her2core.data.files", "pandas"} <= _reached("her2core.runs.export")
+    assert {"her2core.runs.folder", "her2core.io.files", "pandas"} <= _reached("her2core.runs.export")
 
 
 def test_the_core_knows_no_page():
@@ -111,7 +111,7 @@ def test_dashboard_knows_no_page():
 def test_reviewing_results_needs_no_network(package):
     members = _members(package)
     assert members
-    assert not _breaches(members, *TORCH, "her2core.networks", "her2core.training", "her2core.predict")
+    assert not _breaches(members, *TORCH, "her2core.networks", "her2core.training", "her2core.inference.predictor")
     for path in members:
         reached = _reached(_name(path))
         assert not [r for r in reached if _within(r, *TORCH)], f"importing {_name(path)} brings in torch"
@@ -120,14 +120,14 @@ def test_reviewing_results_needs_no_network(package):
 def test_data_knows_no_network():
     members = _members("her2core.data", "her2core.stain")
     assert not _breaches(
-        members, "her2core.networks", "her2core.training", "her2core.predict", "her2core.maps", EVIDENCE
+        members, "her2core.networks", "her2core.training", "her2core.inference.predictor", "her2core.maps", EVIDENCE
     )
     users = {p.relative_to(ROOT).as_posix() for p in members if any(_within(i, *TORCH) for i in _imports(p))}
     assert users == {"her2core/data/dataset.py"}
 
 
 def test_networks_know_no_data_and_no_training():
-    forbidden = ("her2core.training", "her2core.predict", "her2core.runs", EVIDENCE, "her2core.plots")
+    forbidden = ("her2core.training", "her2core.inference.predictor", "her2core.runs", EVIDENCE, "her2core.plots")
     assert not _breaches(_members("her2core.networks"), *forbidden, "her2core.data.manifest", "her2core.data.dataset")
 
 

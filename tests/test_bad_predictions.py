@@ -82,14 +82,14 @@ def say_all(table: pd.DataFrame) -> None:
     """A value or the reason why not; bounds or the reason why not, and the value between them."""
     assert len(table)
     assert (table["value"].notna() | (table["note"] != "")).all(), table[table["value"].isna()]
-    assert (table["low"].notna() == table["high"].notna()).all()
-    without = table["low"].isna()
+    assert (table["lower_95"].notna() == table["upper_95"].notna()).all()
+    without = table["lower_95"].isna()
     assert (table["note"][without] != "").all(), table[without]
     bounded = table[~without]
-    assert np.isfinite(bounded[["value", "low", "high"]]).all(axis=None)
-    assert (bounded["low"] <= bounded["high"]).all()
-    same = (bounded["high"] - bounded["low"] < 1e-12) & (bounded.get("strategy") != "none")
-    if "interval" in table:
+    assert np.isfinite(bounded[["value", "lower_95", "upper_95"]]).all(axis=None)
+    assert (bounded["lower_95"] <= bounded["upper_95"]).all()
+    same = (bounded["upper_95"] - bounded["lower_95"] < 1e-12) & (bounded.get("strategy") != "none")
+    if "interval_method" in table:
         said = "the same in every resample|reflected|all or none"
         assert (bounded["note"][same].str.contains(said)).all(), bounded[same]
 
@@ -111,14 +111,14 @@ def test_nothing_to_judge_is_refused(name):
 def test_a_probability_that_is_no_number_never_becomes_a_prediction(bad):
     probs = predictions().probs.copy()
     probs[4, 1] = bad
-    with pytest.raises(EvaluationError, match="predictions, row 5: expected a finite number for every class, got"):
+    with pytest.raises(EvaluationError, match="Expected a finite number for every class, got"):
         with_probs(predictions(), probs)
 
 
 def test_labels_and_probabilities_that_do_not_fit_are_refused():
     p = predictions()
     for labels in (p.labels - 1, p.labels + 1):
-        with pytest.raises(EvaluationError, match="expected labels from 0 to 2, got"):
+        with pytest.raises(EvaluationError, match="Expected labels from 0 to 2, got"):
             replace(p, labels=labels)
     with pytest.raises(EvaluationError, match="60 rows of 3 probabilities"):
         with_probs(p, p.probs[:59])
@@ -140,27 +140,36 @@ def test_all_or_none_right_has_the_exact_bound_of_as_many_patients(case, share):
     p = CASES[case](predictions())
     metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
     for metric, of, patients in (
-        ("accuracy", "", 12), ("balanced_accuracy", "", 4), ("macro_f1", "", 4), ("recall", "positive", 4),
-        ("specificity", "positive", 8) if share else ("f1", "positive", 4), ("precision", "positive", 4),
+        ("accuracy", "", 12),
+        ("balanced_accuracy", "", 4),
+        ("macro_f1", "", 4),
+        ("recall", "positive", 4),
+        ("specificity", "positive", 8) if share else ("f1", "positive", 4),
+        ("precision", "positive", 4),
         ("auroc", "positive", 4) if share else ("recall", "negative", 4),
-    ):  # fmt: skip
+    ):
         found = row(metrics, metric, of)
         bound = 0.025 ** (1 / patients)
         expected = (1.0, bound, 1.0) if share else (0.0, 0.0, 1 - bound)
-        assert (found["value"], found["low"], found["high"]) == pytest.approx(expected), metric
-        assert found["interval"] == "exact"
+        assert (found["value"], found["lower_95"], found["upper_95"]) == pytest.approx(expected), metric
+        assert found["interval_method"] == "exact"
     if share:
         assert row(ordinal, "quadratic_kappa")["value"] == row(ordinal, "matthews")["value"] == 1
-        assert row(ordinal, "npv", "positive")["low"] == pytest.approx(0.025 ** (1 / 8))
+        assert row(ordinal, "npv", "positive")["lower_95"] == pytest.approx(0.025 ** (1 / 8))
 
 
 def test_one_class_has_recall_but_nothing_to_tell_it_from():
     p = CASES["one class"](predictions())
     metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
     assert np.isfinite(row(metrics, "recall", "positive")["value"])
-    for found in (row(metrics, "auroc", "positive"), row(metrics, "macro_auroc"), row(metrics, "recall", "negative"),
-                  row(metrics, "specificity", "positive"), row(ordinal, "average_precision", "positive"),
-                  row(ordinal, "macro_average_precision")):  # fmt: skip
+    for found in (
+        row(metrics, "auroc", "positive"),
+        row(metrics, "macro_auroc"),
+        row(metrics, "recall", "negative"),
+        row(metrics, "specificity", "positive"),
+        row(ordinal, "average_precision", "positive"),
+        row(ordinal, "macro_average_precision"),
+    ):
         assert np.isnan(found["value"])
         assert "cannot be computed" in found["note"]
 
@@ -194,7 +203,7 @@ def test_an_evaluation_states_every_unit(case):
     if case == "a patient with two labels":
         units = found.units.set_index("unit")
         assert units["assessed"].to_dict() == {"patch": True, "slide": False, "patient": False}
-        assert "expected one label a patient, got 1 with several, the first: 0" in units.loc["patient", "reason"]
+        assert "Expected one label a patient, but got 1 with several, the first: 0" in units.loc["patient", "reason"]
         assert set(found.metrics["unit"]) == {"patch"}
         with pytest.raises(EvaluationError, match="one label a patient"):
             aggregate(CASES[case](predictions()), "patient")
@@ -207,7 +216,7 @@ def run(name: str, p: Predictions, **columns) -> Run:
     """A run that was never trained: of it, only what a comparison reads."""
     frame = p.frame.assign(label=np.array(CLASSES)[p.labels])
     for i, c in enumerate(CLASSES):
-        frame[f"prob_{c}"] = p.probs[:, i]
+        frame[f"probability_{c}"] = p.probs[:, i]
     made = Run(Path(name), {}, {"classes": list(CLASSES), "temperature": 1.0})
     made.__dict__["predictions"] = frame.assign(**columns)
     return made
@@ -224,9 +233,9 @@ def test_a_comparison_states_every_metric(case, unit):
         return
     found = compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
     table = found.table
-    known = table["low"].notna()
+    known = table["lower_95"].notna()
     assert (table["statement"] == "cannot be compared: no interval").to_numpy().tolist() == (~known).tolist()
-    assert table["p"].notna().equals(known)
+    assert table["p_value"].notna().equals(known)
     if case in ("a single patient", "two patients", "a single row"):
         assert found.note.startswith("only")
     if case == "constant":
@@ -235,11 +244,11 @@ def test_a_comparison_states_every_metric(case, unit):
 
 def test_runs_with_scores_that_are_no_number_are_not_compared():
     p = predictions()
-    broken = run("broken", p, prob_negative=np.where(np.arange(60) == 3, np.nan, p.probs[:, 0]))
+    broken = run("broken", p, probability_negative=np.where(np.arange(60) == 3, np.nan, p.probs[:, 0]))
     for pair in ((run("a", p), broken), (broken, run("a", p))):
-        with pytest.raises(EvaluationError, match="row 4: expected a finite number for every class"):
+        with pytest.raises(EvaluationError, match="Expected a finite number for every class"):
             compare_runs(*pair, resamples=40)
-    with pytest.raises(EvaluationError, match="row 4: expected a finite number"):
+    with pytest.raises(EvaluationError, match="Expected a finite number"):
         compare_many(run("a", p), [broken], resamples=40)
 
 

@@ -20,15 +20,15 @@ import pytest
 from PIL import Image
 
 from her2core import load_predictor
+from her2core.cli.text import NOTICE
 from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError, ImageError
-from her2core.predict import Prediction
+from her2core.inference.predictor import Prediction
 from her2core.report.case import CaseReport, case_report, clean, percent
 from her2core.report.case_html import render_html
 from her2core.report.case_pdf import render_pdf
 from her2core.report.lettering import drawable, visual
-from her2core.wording import NOTICE
 
 pypdf = pytest.importorskip("pypdf", reason="pypdf (requirements-test.txt) is not installed")
 
@@ -47,12 +47,25 @@ def report(classes=THREE, probabilities=(0.02, 0.18, 0.8), **changes) -> CaseRep
     pictures = [("Patch", "The patch", patch(1)), ("Stain normalised", "What the network saw", patch(2))]
     pictures += [(f"Grad-CAM for {c}, 7 x 7 cells", f"Map for {c}", patch(3)) for c in classes]
     plain = CaseReport(
-        name="sample 3.png", created=MOMENT, model_id="demo@b06ce632cc47", run_title="Synthetic demo cohort",
-        label=classes[int(np.argmax(probabilities))], classes=classes, probabilities=probabilities,
-        prediction_set=classes[-2:], coverage=0.9, notes=("The patch is not square.",), limits=("A limit.",),
-        synthetic=False, method="Grad-CAM", pictures=tuple(pictures), temperature=1.0817, input_px=112, mpp=0.25,
+        name="sample 3.png",
+        created=MOMENT,
+        model_id="demo@b06ce632cc47",
+        run_title="Synthetic demo cohort",
+        label=classes[int(np.argmax(probabilities))],
+        classes=classes,
+        probabilities=probabilities,
+        prediction_set=classes[-2:],
+        coverage=0.9,
+        notes=("The patch is not square.",),
+        limits=("A limit.",),
+        synthetic=False,
+        method="Grad-CAM",
+        pictures=tuple(pictures),
+        temperature=1.0817,
+        input_px=112,
+        mpp=0.25,
         software={"her2core": "0.1.0"},
-    )  # fmt: skip
+    )
     return replace(plain, **changes)
 
 
@@ -113,8 +126,16 @@ def both(case: CaseReport) -> tuple[str, str]:
 
 
 def test_numbers_are_the_predictions():
-    answer = Prediction("a.png", THREE, (0.0213, 0.1787, 0.8), ("cropped",), {}, "run@0123",
-                        prediction_set=("equivocal", "positive"), coverage=0.95)  # fmt: skip
+    answer = Prediction(
+        "a.png",
+        THREE,
+        (0.0213, 0.1787, 0.8),
+        ("cropped",),
+        {},
+        "run@0123",
+        prediction_set=("equivocal", "positive"),
+        coverage=0.95,
+    )
     scheme = {"is_her2": False, "meaning": "folders"}
     card = {"title": "T", "limits": ["its limit"], "scheme": scheme, "temperature": 1.5, "input": {"px": 112}}
     case = case_report(answer, card=card, created=MOMENT, pictures=[], method="Grad-CAM", synthetic=False, software={})
@@ -141,9 +162,19 @@ def test_both_say_the_same():
             "at least 90 % of patches of each class keep their class in the set, on patches exchangeable with the "
         )
         assert meaning + "validation patches" in text
-        for words in ("sample 3.png", "The patch is not square.", "A limit.", "2026-03-04 10:22 UTC",
-                      "demo@b06ce632cc47", "112 x 112 px", "0.25 (patch", "1.082",
-                      "Grad-CAM for equivocal, 7 x 7", "her2core 0.1.0", "Synthetic patch: drawn"):  # fmt: skip
+        for words in (
+            "sample 3.png",
+            "The patch is not square.",
+            "A limit.",
+            "2026-03-04 10:22 UTC",
+            "demo@b06ce632cc47",
+            "112 x 112 px",
+            "0.25 (patch",
+            "1.082",
+            "Grad-CAM for equivocal, 7 x 7",
+            "her2core 0.1.0",
+            "Synthetic patch: drawn",
+        ):
             assert words in text
         assert "diagnosis" not in text.lower()
     for text in both(report(mpp=None)):
@@ -173,8 +204,14 @@ def test_real_answers_of_a_released_run():
     model = load_predictor(ROOT / "models" / "demo")
     for image, name in ((patch(5, 128), "tissue"), (np.full((128, 128, 3), 255, np.uint8), "white")):
         answer = model.predict([image], names=[name])[0]
-        case = case_report(answer, card=model.run.card, created=MOMENT, pictures=[("Patch", "It", answer.raw)],
-                           method="Grad-CAM", synthetic=True)  # fmt: skip
+        case = case_report(
+            answer,
+            card=model.run.card,
+            created=MOMENT,
+            pictures=[("Patch", "It", answer.raw)],
+            method="Grad-CAM",
+            synthetic=True,
+        )
         assert case.software["her2core"]
         for text in both(case):
             assert model.run.card["limits"][0] in text
@@ -212,10 +249,23 @@ def test_the_document_is_self_contained_and_runs_nothing():
             np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>.png", '"><script>alert(1)</script>', "{{ 7*7 }}{% raw %}", "</style></title>",
-           "&lt;b&gt;&#x3c;", "\u202egnp.exe\u2066", "\U0001f9ec\U0001f600 \u6a19\u672c.png", "a\nb\r\n\tc\0\x1b[31m",
-           "\ud800\udfff\ue000", "x" * 300 + ".png", "\u05e2\u05d1\u05e8\u05d9\u05ea 12.png", "Z" + "\u0351" * 90,
-           "", "<para><b>", "javascript:alert(1)"]  # fmt: skip
+HOSTILE = [
+    "<img src=x onerror=alert(1)>.png",
+    '"><script>alert(1)</script>',
+    "{{ 7*7 }}{% raw %}",
+    "</style></title>",
+    "&lt;b&gt;&#x3c;",
+    "\u202egnp.exe\u2066",
+    "\U0001f9ec\U0001f600 \u6a19\u672c.png",
+    "a\nb\r\n\tc\0\x1b[31m",
+    "\ud800\udfff\ue000",
+    "x" * 300 + ".png",
+    "\u05e2\u05d1\u05e8\u05d9\u05ea 12.png",
+    "Z" + "\u0351" * 90,
+    "",
+    "<para><b>",
+    "javascript:alert(1)",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
@@ -259,16 +309,25 @@ WORDS = "Lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod t
 FULL = {
     "usual": report(),
     "twelve classes": report(
-        TWELVE, (0.02,) * 11 + (0.78,), notes=tuple(f"note {i} {WORDS[:120]}" for i in range(6)),
+        TWELVE,
+        (0.02,) * 11 + (0.78,),
+        notes=tuple(f"note {i} {WORDS[:120]}" for i in range(6)),
         limits=tuple(f"limit {i} {WORDS[:200]}" for i in range(5)),
     ),
     "long words": report(
-        tuple(f"{'W' * 60}{i}" for i in range(20)), (0.05,) * 20, notes=("W" * 400,) * 20, limits=("W" * 400,) * 20,
-        name="W" * 300, run_title="W" * 300, model_id="W" * 300, method="W" * 300, synthetic=True,
+        tuple(f"{'W' * 60}{i}" for i in range(20)),
+        (0.05,) * 20,
+        notes=("W" * 400,) * 20,
+        limits=("W" * 400,) * 20,
+        name="W" * 300,
+        run_title="W" * 300,
+        model_id="W" * 300,
+        method="W" * 300,
+        synthetic=True,
         software={f"{'W' * 40}{i}": "W" * 40 for i in range(20)},
     ),
     "long sentences": report(notes=(WORDS,) * 20, limits=(WORDS,) * 20, name=WORDS, run_title=WORDS, synthetic=True),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("which", FULL)
@@ -338,8 +397,11 @@ def test_pdf_metadata():
     assert found.metadata.creation_date == MOMENT
     assert found.trailer["/Root"]["/Lang"] == "en"
     (page,) = found.pages
-    assert {str(f.get_object()["/BaseFont"]).split("+")[1] for f in page["/Resources"]["/Font"].values()
-            if "DejaVu" in str(f.get_object()["/BaseFont"])} == {"DejaVuSans", "DejaVuSans-Bold"}  # fmt: skip
+    assert {
+        str(f.get_object()["/BaseFont"]).split("+")[1]
+        for f in page["/Resources"]["/Font"].values()
+        if "DejaVu" in str(f.get_object()["/BaseFont"])
+    } == {"DejaVuSans", "DejaVuSans-Bold"}
 
 
 def test_percentages_never_claim_more_than_they_know():
@@ -350,8 +412,8 @@ def test_percentages_never_claim_more_than_they_know():
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"label": None}, EvaluationError, "expected a reason"),
-        ({"label": "other"}, EvaluationError, "expected a class out of negative"),
+        ({"label": None}, EvaluationError, "Expected a reason"),
+        ({"label": "other"}, EvaluationError, "Expected a class out of negative"),
         ({"probabilities": (0.5, 0.5)}, EvaluationError, "got 2 for 3 classes"),
         ({"probabilities": (0.5, 0.5, float("nan"))}, EvaluationError, "probabilities from 0 to 1"),
         ({"prediction_set": ("other",)}, EvaluationError, "a set of known classes"),

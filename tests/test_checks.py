@@ -59,7 +59,7 @@ def only(findings: list[Finding], code: str) -> Finding:
     assert found.expected
     assert found.got
     assert found.fix.endswith(".")
-    assert str(found) == f"{code} ({found.severity}): expected {found.expected}, got {found.got}. {found.fix}"
+    assert str(found) == f"Expected {found.expected}, but got {found.got}. {found.fix}"
     assert found.as_dict()["code"] == code
     return found
 

@@ -36,11 +36,19 @@ def cohort(root, rng, patches: int = 1, draw=None) -> Manifest:
                 Image.fromarray((draw or (lambda *_: texture(rng)))(label, patient)).save(root / name)
                 rows.append(
                     {
-                        "patch_id": name, "path": name, "patient_id": f"{label}-{patient}",
-                        "slide_id": f"{label}-{patient}", "site": "one", "scanner": "one", "mpp": 0.5,
-                        "her2_ihc": IHC[label][0], "ish": "unknown", "label": label, "source": "made",
+                        "patch_id": name,
+                        "path": name,
+                        "patient_id": f"{label}-{patient}",
+                        "slide_id": f"{label}-{patient}",
+                        "site": "one",
+                        "scanner": "one",
+                        "mpp": 0.5,
+                        "her2_ihc": IHC[label][0],
+                        "ish": "unknown",
+                        "label": label,
+                        "source": "made",
                     }
-                )  # fmt: skip
+                )
     return Manifest(pd.DataFrame(rows), SCHEMES["paper3"], root)
 
 

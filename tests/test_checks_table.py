@@ -24,13 +24,23 @@ def cohort(root: Path, patients: int = 24, patches: int = 2, **columns) -> Manif
     (root / "tile.png").touch()
     rows = [
         {
-            "patch_id": f"{label}-{patient}-{patch}", "path": "tile.png", "patient_id": f"{label}-{patient}",
-            "slide_id": f"{label}-{patient}", "site": "one", "scanner": "one", "mpp": 0.5, "her2_ihc": IHC[label],
-            "ish": "unknown", "label": label, "source": "made",
+            "patch_id": f"{label}-{patient}-{patch}",
+            "path": "tile.png",
+            "patient_id": f"{label}-{patient}",
+            "slide_id": f"{label}-{patient}",
+            "site": "one",
+            "scanner": "one",
+            "mpp": 0.5,
+            "her2_ihc": IHC[label],
+            "ish": "unknown",
+            "label": label,
+            "source": "made",
             **{name: make(label, patient, patch) for name, make in columns.items()},
         }
-        for label in CLASSES for patient in range(patients) for patch in range(patches)
-    ]  # fmt: skip
+        for label in CLASSES
+        for patient in range(patients)
+        for patch in range(patches)
+    ]
     return Manifest(pd.DataFrame(rows), SCHEMES["paper3"], root)
 
 
@@ -161,9 +171,15 @@ def tiled(root: Path, x, *, path=lambda *_: "slide.png") -> Manifest:
     """Six tiles of 100 px a patient, beside each other as ``x`` (patch) says, each patient on an image of his own."""
     (root / "slide.png").touch()
     return cohort(
-        root, 12, 6, path=path, x=lambda _, __, patch: float(x(patch)), y=lambda label, patient, _: 1000.0 *
-        (CLASSES.index(label) * 12 + patient), width=lambda *_: 100.0, height=lambda *_: 100.0,
-    )  # fmt: skip
+        root,
+        12,
+        6,
+        path=path,
+        x=lambda _, __, patch: float(x(patch)),
+        y=lambda label, patient, _: 1000.0 * (CLASSES.index(label) * 12 + patient),
+        width=lambda *_: 100.0,
+        height=lambda *_: 100.0,
+    )
 
 
 def halves(manifest: Manifest) -> pd.DataFrame:

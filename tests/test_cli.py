@@ -18,9 +18,9 @@ import yaml
 from PIL import Image
 
 from her2core.cli import cli, main
-from her2core.data.images import read_image
 from her2core.data.manifest import read_manifest
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.images import read_image
 from her2core.runs.folder import open_run
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
@@ -145,8 +145,11 @@ assert "torch" not in sys.modules, "listing loads torch"
 def test_module_and_installed_command_are_the_same(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "her2core", "runs", "show", "nowhere", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1
     assert strict_json(done.stdout)["where"] == "nowhere"
     assert "Traceback" not in done.stderr
@@ -173,7 +176,7 @@ def test_a_user_error_exits_1_in_one_sentence_on_stderr(her2):
     code, out, err = her2("runs", "show", "nowhere")
     assert code == 1
     assert out == ""
-    assert err == "her2: nowhere: expected a run folder, got no such folder. her2 runs list shows them.\n"
+    assert err == "Expected a run folder, but got no such folder. her2 runs list shows them.\n"
 
 
 def test_stopping_exits_1(her2, monkeypatch):
@@ -202,13 +205,13 @@ def test_stopping_exits_1(her2, monkeypatch):
         (("data", "split", "none.parquet", "--out", "s.parquet"), "no such file"),
         (("data", "split", "none.parquet", "--out", "s.csv"), "ending in .parquet"),
         (("evaluate", "none.csv"), "no such file"),
-        (("evaluate", "none.csv", "--save"), "expected a run folder"),
-        (("compare", "none", "none"), "expected a run folder"),
-        (("predict", "none", __file__), "expected a run folder"),
-        (("predict", "none", "."), "expected at least one image"),
-        (("explain", "none", "a.png", "--out", "map.png"), "expected a run folder"),
+        (("evaluate", "none.csv", "--save"), "Expected a run folder"),
+        (("compare", "none", "none"), "Expected a run folder"),
+        (("predict", "none", __file__), "Expected a run folder"),
+        (("predict", "none", "."), "Expected at least one image"),
+        (("explain", "none", "a.png", "--out", "map.png"), "Expected a run folder"),
         (("explain", "none", "a.png", "--out", "map.jpg"), "ending in .png"),
-        (("runs", "export", "none", "--to", "copy"), "expected a run folder"),
+        (("runs", "export", "none", "--to", "copy"), "Expected a run folder"),
         (("train", "none.yaml"), "no such file"),
     ],
     ids=lambda v: " ".join(v).replace(__file__, "FILE") if isinstance(v, tuple) else "",
@@ -265,7 +268,9 @@ def test_import_table_with_a_mapping(her2, tmp_path):
         "data", "import", "table", tmp_path / "mine.csv", "--out", "n.csv", "--map", "label=HER", "--json"
     )
     assert code == 1
-    assert "expected a column 'HER' to use as label, got columns file, case, HER2 score" in strict_json(out)["error"]
+    assert (
+        "Expected a column 'HER' to use as label, but got columns file, case, HER2 score" in strict_json(out)["error"]
+    )
     assert not Path("n.csv").exists()
 
 
@@ -303,7 +308,7 @@ def test_import_her2st(her2, tmp_path):
     (tmp_path / "st" / "ST-spotfiles" / "C5_selection.tsv").unlink()
     code, out, _ = her2("data", "import", "her2st", tmp_path / "st", "--out", "n.parquet", "--json", *words)
     assert code == 1
-    assert "section C5: expected one image and one spot file" in strict_json(out)["error"]
+    assert "Expected one image and one spot file" in strict_json(out)["error"]
     assert not Path("n.parquet").exists()
 
 
@@ -325,9 +330,7 @@ def test_demo_check_and_split_go_together(her2):
 
     code, out, _ = her2("data", "split", found["path"], "--out", "patient.parquet", "--json")
     assert code == 0
-    assert strict_json(out) == {
-        "path": "patient.parquet", "patches": {"train": 6, "val": 6, "test": 6}, "warnings": [],
-    }  # fmt: skip
+    assert strict_json(out) == {"path": "patient.parquet", "patches": {"train": 6, "val": 6, "test": 6}, "warnings": []}
     code, out, _ = her2("data", "check", found["path"], "--split", "patient.parquet", "--contents", "--json")
     assert code == 0
     assert "patient-leak" not in {f["code"] for f in strict_json(out)}
@@ -341,7 +344,7 @@ def test_demo_check_and_split_go_together(her2):
     assert leak["rows"]
     assert leak["count"] >= len(leak["rows"])
     _, out, _ = her2("data", "check", found["path"], "--split", "random.parquet")
-    assert "patient-leak (warning): expected each patient in one part of the split" in out
+    assert "Expected each patient in one part of the split" in out
     assert f"  rows:  {leak['count']}: {leak['rows'][0]}, " in out
 
     code, out, err = her2("data", "check", found["path"], "--contents", "--half-width", 0.1)
@@ -351,15 +354,15 @@ def test_demo_check_and_split_go_together(her2):
     assert "patches read" in err
     code, out, _ = her2("data", "check", found["path"], "--half-width", 3, "--json")
     assert code == 1
-    assert "expected a half-width from 0.005 to 0.5" in strict_json(out)["error"]
+    assert "Expected a half-width from 0.005 to 0.5" in strict_json(out)["error"]
 
     code, out, _ = her2("data", "split", found["path"], "--unit", "patients", "--out", "x.parquet", "--json")
     assert code == 1
-    assert "expected a unit out of patient, slide, site" in strict_json(out)["error"]
+    assert "Expected a unit out of patient, slide, site" in strict_json(out)["error"]
     assert not Path("x.parquet").exists()
     code, out, _ = her2("data", "check", found["path"], "--split", found["path"], "--json")
     assert code == 1
-    assert "expected columns patch_id and split" in strict_json(out)["error"]
+    assert "Expected columns patch_id and split" in strict_json(out)["error"]
 
 
 def without_a_file(manifest_path: Path, target: Path) -> Path:
@@ -390,14 +393,14 @@ def test_a_missing_file_is_an_error_of_check_and_refused_by_train(her2, tiny_man
     [
         ("network.nam=resnet50", "network.nam"),
         ("train.epocs=3", "an unknown field 'train.epocs'"),
-        ("train.epochs=0", "train.epochs: input should be greater than or equal to 1, got 0"),
+        ("train.epochs=0", "train.epochs: input should be greater than or equal to 1, but got 0"),
         ("train.epochs=[", "close its brackets"),
         ("train", "Put an equals sign between."),
         ("name=Not A Name", "name:"),
-        ("name.x=1", "expected a section 'name', got a value"),
+        ("name.x=1", "Expected a section 'name', but got a value"),
         ("split.unit=hospital", "split.unit"),
         ("split.fractions=[0.5,0.5,0.5]", "three positive fractions that sum to 1"),
-        ("manifest=none.parquet", "none.parquet: expected a CSV or Parquet file, got no such file"),
+        ("manifest=none.parquet", "Expected a CSV or Parquet file, but got no such file"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_its_field_before_anything_is_written(her2, config, override, said):
@@ -474,9 +477,14 @@ def foreign(path: Path, **changes) -> Path:
     rng = np.random.default_rng(4)
     probs = rng.dirichlet([1, 1], 40)
     frame = pd.DataFrame(
-        {"case": range(40), "patient_id": [f"p{i // 4}" for i in range(40)],
-         "prob_0": probs[:, 0], "prob_1": probs[:, 1], "label": [str(i // 4 % 2) for i in range(40)]}
-    ).assign(**changes)  # fmt: skip
+        {
+            "case": range(40),
+            "patient_id": [f"p{i // 4}" for i in range(40)],
+            "probability_0": probs[:, 0],
+            "probability_1": probs[:, 1],
+            "label": [str(i // 4 % 2) for i in range(40)],
+        }
+    ).assign(**changes)
     frame.to_csv(path, index=False)
     return path
 
@@ -487,7 +495,7 @@ def test_evaluate_any_tools_table(her2, tmp_path):
     assert code == 0, err
     found = strict_json(out)
     frame = pd.read_csv(table, dtype={"label": str})
-    expected = (np.where(frame["prob_1"] > frame["prob_0"], "1", "0") == frame["label"]).mean()
+    expected = (np.where(frame["probability_1"] > frame["probability_0"], "1", "0") == frame["label"]).mean()
     accuracy = next(r for r in found["metrics"] if r["metric"] == "accuracy" and r["unit"] == "patch")
     assert accuracy["value"] == pytest.approx(expected)
     assert accuracy["resampled"] == "patient"
@@ -501,9 +509,9 @@ def test_evaluate_any_tools_table(her2, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"label": "maybe"}, "expected labels out of 0, 1"),
-        ({"prob_1": 0.9}, "sum to one"),
-        ({"prob_1": "high"}, "a probability column for each"),
+        ({"label": "maybe"}, "Expected labels out of 0, 1"),
+        ({"probability_1": 0.9}, "sum to one"),
+        ({"probability_1": "high"}, "a probability column for each"),
         ({"split": "train"}, "predictions of the test part"),
         ({"patch_id": "same"}, "each patch once"),
     ],
@@ -580,8 +588,8 @@ def test_predict_names_what_it_cannot_read_and_goes_on(her2, tiny_run, tiny_pred
     assert list(table["name"]) == [a["name"] for a in answers]
     assert set(table["notice"]) == {"Research use only."}
     assert table["error"].notna().tolist() == [False, True, False, True, True]
-    np.testing.assert_allclose(table.loc[0, [f"prob_{c}" for c in tiny_run.classes]].astype(float).sum(), 1)
-    assert table.loc[[1, 3, 4], [f"prob_{c}" for c in tiny_run.classes]].isna().all(axis=None)
+    np.testing.assert_allclose(table.loc[0, [f"probability_{c}" for c in tiny_run.classes]].astype(float).sum(), 1)
+    assert table.loc[[1, 3, 4], [f"probability_{c}" for c in tiny_run.classes]].isna().all(axis=None)
 
 
 def test_predict_says_it_in_words_and_exits_0_when_all_is_well(her2, tiny_run, mixed, tmp_path):
@@ -595,7 +603,7 @@ def test_predict_says_it_in_words_and_exits_0_when_all_is_well(her2, tiny_run, m
     assert notice == "Research use only."
 
 
-def test_predict_with_a_field_of_view_unlike_training_is_flagged(her2, tiny_run, mixed):
+def test_predict_with_a_field_of_view_out_of_distribution_is_flagged(her2, tiny_run, mixed):
     for mpp, flagged in ((64 * 0.7 / 128, False), (4.0, True)):
         _, out, _ = her2("predict", tiny_run.path, mixed / "a.png", "--mpp", mpp, "--json")
         assert ("field_of_view" in strict_json(out)[0]["flags"]) is flagged
@@ -605,7 +613,7 @@ def test_an_empty_folder_is_said_and_not_answered_with_nothing(her2, tiny_run, t
     (tmp_path / "empty").mkdir()
     code, out, _ = her2("predict", tiny_run.path, tmp_path / "empty", "--out", "answers.csv", "--json")
     assert code == 1
-    assert "expected at least one image, got none" in strict_json(out)["error"]
+    assert "Expected at least one image, but got none" in strict_json(out)["error"]
     assert not Path("answers.csv").exists()
 
 
@@ -630,7 +638,7 @@ def test_explain_writes_a_picture(her2, tiny_run, tiny_predictor, mixed):
     ("image", "target", "said"),
     [
         ("notes.png", "positive", "notes.png"),
-        ("a.png", "maybe", "expected a class out of negative, equivocal, positive"),
+        ("a.png", "maybe", "Expected a class out of negative, equivocal, positive"),
     ],
 )
 def test_explain_refuses_and_writes_nothing(her2, tiny_run, mixed, image, target, said):
@@ -658,7 +666,7 @@ def test_list_names_the_runs_and_what_is_none(her2, tiny_run, tmp_path):
     assert found["runs"] == [{"path": str(roots / "good"), "title": tiny_run.card["title"]}]
     problems = "\n".join(found["problems"])
     assert len(found["problems"]) == 4
-    for said in ("got schema 99", "status 'training'", "expected valid JSON", "expected a run folder with run.json"):
+    for said in ("got schema 99", "status 'training'", "Expected valid JSON", "Expected a run folder with run.json"):
         assert said in problems
     _, out, _ = her2("runs", "list", "--in", roots)
     assert out.count("not a run: ") == 4
@@ -685,7 +693,7 @@ def test_export_copies_whole_and_never_overwrites(her2, tiny_run):
     before = sorted(Path("models").rglob("*"))
     code, out, _ = her2("runs", "export", tiny_run.path, "--to", "models/demo", "--json")
     assert code == 1
-    assert "expected a folder that does not exist yet" in strict_json(out)["error"]
+    assert "Expected a folder that does not exist yet" in strict_json(out)["error"]
     assert sorted(Path("models").rglob("*")) == before
 
 
@@ -705,7 +713,7 @@ def test_export_into_the_run_itself_is_refused(her2, tiny_run, tmp_path):
     before = sorted(copy.rglob("*"))
     code, out, _ = her2("runs", "export", copy, "--to", copy / "deep" / "er", "--json")
     assert code == 1
-    assert "expected a folder outside the run" in strict_json(out)["error"]
+    assert "Expected a folder outside the run" in strict_json(out)["error"]
     assert sorted(copy.rglob("*")) == before
 
 
@@ -733,9 +741,11 @@ def test_doctor_says_what_there_is_and_what_to_do(her2, tiny_run):
     assert {c["status"] for c in checks.values()} <= {"PASS", "WARN"}
     assert checks["packages"]["status"] == "PASS"
     assert checks["released runs"] == {
-        "name": "released runs", "status": "WARN", "found": "none in models",
+        "name": "released runs",
+        "status": "WARN",
+        "found": "none in models",
         "fix": "Start her2 in the repository's folder.",
-    }  # fmt: skip
+    }
     copy_of(tiny_run, Path("models/demo"))
     _, out, _ = her2("doctor")
     assert "PASS  released runs: demo; weights match their cards" in out

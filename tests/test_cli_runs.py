@@ -58,11 +58,11 @@ def test_a_run_without_weights_holds_all_the_rest_and_says_so(tiny_run, light):
 def test_a_run_without_weights_is_reviewed_but_answers_nothing(her2, light):
     assert her2("evaluate", light, "--resamples", 100, "--json")[0] == 0
     assert her2("runs", "show", light, "--json")[0] == 0
-    with pytest.raises(RunError, match=r"light: expected a run with its weights, got one released for review only\. "):
+    with pytest.raises(RunError, match=r"Expected a run with its weights, but got one released for review only\. "):
         load_predictor(light)
     code, out, err = her2("predict", light, __file__, "--json")
     assert code == 1
-    assert "expected a run with its weights" in json.loads(out)["error"]
+    assert "Expected a run with its weights" in json.loads(out)["error"]
     assert "Traceback" not in err
     code, out, _ = her2("runs", "complete", light, "--json")
     assert code == 1
@@ -116,9 +116,9 @@ def test_complete(her2, tiny_run, tiny_manifest, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("complete", "none"), "expected a run folder"),
+        (("complete", "none"), "Expected a run folder"),
         (("complete",), "Missing argument 'RUN'"),
-        (("export", "none", "--to", "x", "--without-weights"), "expected a run folder"),
+        (("export", "none", "--to", "x", "--without-weights"), "Expected a run folder"),
     ],
 )
 def test_what_a_user_gets_wrong_exits_1(her2, words, said):

@@ -112,7 +112,7 @@ def test_a_card_holds_the_sets_whatever_the_order_of_its_fields():
 def test_another_field_of_that_name_is_refused(change):
     probs, labels = draw(60, seed=1)
     held = fit_prediction_sets(probs, labels=labels, classes=CLASSES).as_dict() | change
-    with pytest.raises(EvaluationError, match="prediction_sets of the model card: expected .* her2 runs complete"):
+    with pytest.raises(EvaluationError, match="Expected .* her2 runs complete"):
         PredictionSets.from_card(held, run_classes=CLASSES)
 
 
@@ -125,11 +125,11 @@ def test_an_impossible_coverage_is_refused(coverage):
 
 def test_what_does_not_fit_together_is_refused():
     probs, labels = draw(60, seed=1)
-    with pytest.raises(EvaluationError, match=r"60 labels, got shape \(59,\)"):
+    with pytest.raises(EvaluationError, match=r"60 labels, but got shape \(59,\)"):
         fit_prediction_sets(probs, labels=labels[1:], classes=CLASSES)
-    with pytest.raises(EvaluationError, match=r"probabilities of 2 classes, got shape \(60, 3\)"):
+    with pytest.raises(EvaluationError, match=r"probabilities of 2 classes, but got shape \(60, 3\)"):
         fit_prediction_sets(probs, labels=labels, classes=CLASSES[:2])
-    with pytest.raises(EvaluationError, match=r"probabilities of 3 classes, got shape \(3,\)"):
+    with pytest.raises(EvaluationError, match=r"probabilities of 3 classes, but got shape \(3,\)"):
         fit_prediction_sets(probs, labels=labels, classes=CLASSES).sets(probs[0])
 
 
@@ -139,9 +139,9 @@ def test_the_table_says_how_often_and_how_large():
         {
             "patch_id": list("abcd"),
             "label": ["negative", "negative", "equivocal", "equivocal"],
-            "prob_negative": [0.9, 0.2, 0.5, 0.1],
-            "prob_equivocal": [0.1, 0.8, 0.4, 0.9],
-            "prob_positive": [0.0, 0.0, 0.1, 0.0],
+            "probability_negative": [0.9, 0.2, 0.5, 0.1],
+            "probability_equivocal": [0.1, 0.8, 0.4, 0.9],
+            "probability_positive": [0.0, 0.0, 0.1, 0.0],
         }
     )
     table = coverage_table(sets, read_predictions(frame, classes=CLASSES)).set_index("class")
@@ -159,7 +159,14 @@ def test_the_table_says_how_often_and_how_large():
 
 def test_sets_that_hold_one_class_or_none_are_counted():
     sets = PredictionSets(0.9, CLASSES, (0.5, 0.2, 0.3), (50, 50, 50))
-    frame = pd.DataFrame({"patch_id": ["a", "b"], "label": "negative", "prob_negative": [0.9, 0.4],
-                          "prob_equivocal": [0.1, 0.3], "prob_positive": [0.0, 0.3]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "patch_id": ["a", "b"],
+            "label": "negative",
+            "probability_negative": [0.9, 0.4],
+            "probability_equivocal": [0.1, 0.3],
+            "probability_positive": [0.0, 0.3],
+        }
+    )
     last = coverage_table(sets, read_predictions(frame, classes=CLASSES)).iloc[-1]
     assert (last["single"], last["empty"], last["mean_size"]) == (0.5, 0.5, 0.5)

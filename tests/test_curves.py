@@ -9,14 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from her2core.evidence.curves import (
-    AREA_TOLERANCE,
-    MAX_POINTS,
-    average_precision,
-    curve_reasons,
-    pr_points,
-    roc_points,
-)
+from her2core.evidence.curves import AREA_TOLERANCE, MAX_POINTS, average_precision, curve_reasons, pr_points, roc_points
 from her2core.evidence.predictions import Predictions, id_table
 
 CLASSES = ("negative", "equivocal", "positive")

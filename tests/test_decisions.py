@@ -95,9 +95,9 @@ def test_intervals_are_those_of_resampled_patients_and_of_the_difference_in_the_
         return {"network": network, "all": everyone, "network minus all": network - everyone}
 
     for strategy, expected in by_rows(p, figures, resamples=60, seed=3).items():
-        assert tuple(table.loc[(strategy, 0.4), ["low", "high"]]) == pytest.approx(expected), strategy
-    assert tuple(table.loc[("none", 0.1), ["value", "low", "high"]]) == (0, 0, 0)
-    assert set(table["resampled"]) == {"patient"}
+        assert tuple(table.loc[(strategy, 0.4), ["lower_95", "upper_95"]]) == pytest.approx(expected), strategy
+    assert tuple(table.loc[("none", 0.1), ["value", "lower_95", "upper_95"]]) == (0, 0, 0)
+    assert set(table["resampling_unit"]) == {"patient"}
     assert set(table["note"]) == {""}
 
 
@@ -113,7 +113,7 @@ def test_extreme_predictions_give_a_stated_result(case):
         "patients unknown": lambda: predictions(known=False),
     }[case]()
     table = decision_curve(p, resamples=40)
-    assert table[["value", "low", "high"]].notna().all(axis=None)
+    assert table[["value", "lower_95", "upper_95"]].notna().all(axis=None)
     network = of_strategy(table, "network")
     if case == "no case":
         assert table["note"].str.contains("no patch is truly positive").all()
@@ -130,8 +130,8 @@ def test_extreme_predictions_give_a_stated_result(case):
 
 def test_what_has_no_curve_is_refused():
     p = predictions()
-    with pytest.raises(EvaluationError, match="a class out of negative, equivocal, positive, got 'low'"):
-        decision_curve(p, of="low")
+    with pytest.raises(EvaluationError, match="a class out of negative, equivocal, positive, but got 'low'"):
+        decision_curve(p, of="lower_95")
     for bad in ([0, 0.5], [1.0], [float("nan")], []):
         with pytest.raises(EvaluationError, match="thresholds above 0 and below 1"):
             decision_curve(p, thresholds=bad)
@@ -148,8 +148,8 @@ def test_the_figure_and_its_words_show_the_table():
         np.testing.assert_array_equal(lines[name].y, of_strategy(table, strategy))
         np.testing.assert_array_equal(lines[name].x, THRESHOLDS)
     low, high = decision_figure(table).data[:2]
-    np.testing.assert_array_equal(low.y, of_strategy(table, "network", "low"))
-    np.testing.assert_array_equal(high.y, of_strategy(table, "network", "high"))
+    np.testing.assert_array_equal(low.y, of_strategy(table, "network", "lower_95"))
+    np.testing.assert_array_equal(high.y, of_strategy(table, "network", "upper_95"))
     words = decision_words(table)
     assert f"{of_strategy(table, 'network')[0.2]:.3f} at 20%" in words
     assert "calling positive" in words

@@ -18,16 +18,22 @@ import pandas as pd
 import pytest
 import yaml
 
-from her2core.data.files import write_json
 from her2core.errors import RunError
+from her2core.io.files import write_json
 from her2core.runs import drafts, folder
 from her2core.runs.drafts import list_drafts, request_stop
 from her2core.runs.folder import PROGRESS, STOP, RunDraft, list_runs
 
 FACTS = {
-    "phase": "training", "epoch": 1, "epochs": 3, "step": 4, "steps": 9, "loss": 0.5, "patches_per_second": 31.5,
+    "phase": "training",
+    "epoch": 1,
+    "epochs": 3,
+    "step": 4,
+    "steps": 9,
+    "loss": 0.5,
+    "patches_per_second": 31.5,
     "started": "2026-01-01T00:00:00+00:00",
-}  # fmt: skip
+}
 HISTORY = {"epoch": [0, 1], "train_loss": [1.5, 1.0], "val_loss": [1.5, 1.25], "val_balanced_accuracy": [0.5, 0.75]}
 
 
@@ -110,7 +116,7 @@ def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest
     assert stopped["event"] == "stopped"
     assert 1 <= stopped["epoch"] < 4
     assert rest.progress["step"] == stopped["step"] <= rest.progress["steps"]
-    assert said.startswith(f"her2: {rest.path}: expected a training of up to 4 epochs, got one stopped on request in ")
+    assert said.startswith("Expected a training of up to 4 epochs, but got one stopped on request in ")
     assert said.strip().endswith(f"The same command resumes from epoch {stopped['epoch'] + 1}.")
     assert "Traceback" not in said
     assert not rest.running
@@ -127,8 +133,11 @@ def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest
     resumed = train(settings, root=root, progress=False)
     unbroken = train(settings, root=tmp_path / "unbroken", progress=False)
     assert [e["event"] for e in events(resumed.path) if e["event"] != "epoch"] == [
-        "started", "stopped", "resumed", "finished",
-    ]  # fmt: skip
+        "started",
+        "stopped",
+        "resumed",
+        "finished",
+    ]
     assert resumed.card["weights_sha256"] == unbroken.card["weights_sha256"]
     drop = ["seconds"]
     pd.testing.assert_frame_equal(resumed.history.drop(columns=drop), unbroken.history.drop(columns=drop))
@@ -166,13 +175,13 @@ def opened(tmp_path):
 
 
 def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(opened, monkeypatch):
-    from her2core.training.callbacks import Watch
+    from her2core.training.callbacks import ProgressCallback
 
     written = []
     monkeypatch.setattr(RunDraft, "write_progress", lambda self, facts: written.append(dict(facts)))
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("her2core.training.callbacks.time.monotonic", lambda: clock.now)
-    watch = Watch(opened, epochs=2, first=True)
+    watch = ProgressCallback(opened, epochs=2, first=True)
     trainer = SimpleNamespace(world_size=1, current_epoch=0, num_training_batches=100)
     watch.on_train_epoch_start(trainer, None)
     for i in range(100):
@@ -189,9 +198,9 @@ def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(o
 
 
 def test_a_stop_is_heard_while_patches_are_prepared_by_the_first_process_alone(opened):
-    from her2core.training.callbacks import Stopped, Watch
+    from her2core.training.callbacks import ProgressCallback, Stopped
 
-    watch, helper = (Watch(opened, epochs=2, first=first) for first in (True, False))
+    watch, helper = (ProgressCallback(opened, epochs=2, first=first) for first in (True, False))
     watch.preparing(10, 10)
     assert json.loads((opened.path / PROGRESS).read_text())["step"] == 10
     before = (opened.path / PROGRESS).stat().st_mtime_ns
@@ -209,13 +218,13 @@ def test_a_stop_is_heard_while_patches_are_prepared_by_the_first_process_alone(o
 
 
 def test_a_report_that_cannot_be_written_ends_no_training(opened, monkeypatch):
-    from her2core.training.callbacks import Watch
+    from her2core.training.callbacks import ProgressCallback
 
     def full(self, facts):
         raise OSError("disk full")
 
     monkeypatch.setattr(RunDraft, "write_progress", full)
-    Watch(opened, epochs=2, first=True).preparing(3, 3)
+    ProgressCallback(opened, epochs=2, first=True).preparing(3, 3)
 
 
 # the list, without a network
@@ -320,10 +329,22 @@ def test_links_are_not_followed(tmp_path, sleeper):
 @pytest.mark.parametrize("name", ["claim.json", "config.yaml", "history.csv", "events.jsonl", PROGRESS])
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\xfe\x00\n", b"[" * 100_000 + b"\n", b'{"pid": 1e999, "a": "\n', b"!!bool x\n", b"\0" * 50 + b"\n",
-     b'[1]\n', b"epoch\nmany\n", b'"unclosed\n', b"a: &a [*a]\n", b"9" * 5000 + b"\n", b"x" * 4_000_001 + b"\n"],
+    [
+        b"",
+        b"\xff\xfe\x00\n",
+        b"[" * 100_000 + b"\n",
+        b'{"pid": 1e999, "a": "\n',
+        b"!!bool x\n",
+        b"\0" * 50 + b"\n",
+        b"[1]\n",
+        b"epoch\nmany\n",
+        b'"unclosed\n',
+        b"a: &a [*a]\n",
+        b"9" * 5000 + b"\n",
+        b"x" * 4_000_001 + b"\n",
+    ],
     ids=range(12),
-)  # fmt: skip
+)
 def test_a_broken_file_is_a_sentence(tmp_path, sleeper, name, content):
     path = claimed(tmp_path, sleeper)
     (path / name).write_bytes(content)
@@ -333,13 +354,23 @@ def test_a_broken_file_is_a_sentence(tmp_path, sleeper, name, content):
     assert draft.running == (name != "claim.json")
 
 
-@pytest.mark.parametrize("change", [{"epoch": "1"}, {"steps": None}, {"step": -1}, {"epochs": 10**400}, {"phase": 3},
-                                    {"loss": "low"}, {"patches_per_second": []}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": "1"},
+        {"steps": None},
+        {"step": -1},
+        {"epochs": 10**400},
+        {"phase": 3},
+        {"loss": "low"},
+        {"patches_per_second": []},
+    ],
+)
 def test_progress_of_another_kind_is_not_handed_on(tmp_path, sleeper, change):
     write_json(claimed(tmp_path, sleeper) / PROGRESS, FACTS | change)
     (draft,) = list_drafts(tmp_path)
     assert draft.progress is None
-    assert draft.problem.startswith(f"{PROGRESS}: expected ")
+    assert draft.problem.startswith("Expected ")
 
 
 @pytest.mark.parametrize("change", [{"epoch": [0.0, None]}, {"val_loss": ["low", "high"]}, {"train_loss": None}])
@@ -348,7 +379,7 @@ def test_a_history_of_another_kind_is_not_handed_on(tmp_path, sleeper, change):
     pd.DataFrame(columns).to_csv(claimed(tmp_path, sleeper) / "history.csv", index=False)
     (draft,) = list_drafts(tmp_path)
     assert draft.history.empty
-    assert draft.problem.startswith("history.csv: expected a table of numbers with the columns epoch, ")
+    assert draft.problem.startswith("Expected a table of numbers with the columns epoch, ")
 
 
 def test_a_foreign_folder_and_odd_files_are_said(tmp_path, sleeper):

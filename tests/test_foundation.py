@@ -23,8 +23,16 @@ from her2core.training.config import make_config
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "study" / "foundation.yaml"
 #: A small transformer of the same kind as Virchow2: registers beside the class token, gated layers.
-SHAPE = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2, "reg_tokens": 4,
-         "global_pool": "token", "init_values": 1e-5}  # fmt: skip
+SHAPE = {
+    "img_size": 64,
+    "patch_size": 16,
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "reg_tokens": 4,
+    "global_pool": "token",
+    "init_values": 1e-5,
+}
 OPTIONS = {"mlp_layer": "SwiGLUPacked", "act_layer": "silu"}
 
 
@@ -42,9 +50,18 @@ def hub(tmp_path, monkeypatch):
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("0123456789abcdef")
     save_file(model.state_dict(), snapshot / "model.safetensors")
-    described = {"architecture": "vit_tiny_patch16_224", "num_classes": 0, "num_features": 32, "model_args": SHAPE,
-                 "pretrained_cfg": {"input_size": [3, 64, 64], "num_classes": 0, "classifier": "head",
-                                    "first_conv": "patch_embed.proj"}}  # fmt: skip
+    described = {
+        "architecture": "vit_tiny_patch16_224",
+        "num_classes": 0,
+        "num_features": 32,
+        "model_args": SHAPE,
+        "pretrained_cfg": {
+            "input_size": [3, 64, 64],
+            "num_classes": 0,
+            "classifier": "head",
+            "first_conv": "patch_embed.proj",
+        },
+    }
     (snapshot / "config.json").write_text(json.dumps(described))
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -72,11 +89,16 @@ def test_embeddings_are_those_of_the_hubs_weights(hub, pool):
 
 
 def test_a_linear_probe_on_it_is_a_whole_run(hub, tiny_manifest, tmp_path):
-    config = make_config({
-        "name": "tiny", "manifest": str(tiny_manifest), "input": {"px": 64}, "frozen": {"head": "linear"},
-        "network": {"name": "hub:stand-in/small", "options": {"pool": "class_mean", **OPTIONS}, "init": "hub"},
-        "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")},
-    })  # fmt: skip
+    config = make_config(
+        {
+            "name": "tiny",
+            "manifest": str(tiny_manifest),
+            "input": {"px": 64},
+            "frozen": {"head": "linear"},
+            "network": {"name": "hub:stand-in/small", "options": {"pool": "class_mean", **OPTIONS}, "init": "hub"},
+            "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")},
+        }
+    )
     run = train(config, root=tmp_path / "runs", progress=False)
     assert run.info["start"]["source"] == "stand-in/small"
     predictor = load_predictor(run)
@@ -118,8 +140,12 @@ def test_the_released_study_names_them_frozen_and_for_review():
 def test_that_study_runs_on_stand_ins(hub, tiny_manifest, tmp_path):
     """The released list, each hub id and its size replaced; what cannot be had is told and the others go on."""
     plan = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    plan["run"] |= {"name": "tiny", "manifest": str(tiny_manifest), "split": {"unit": "patient", "seed": 3},
-                    "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")}}  # fmt: skip
+    plan["run"] |= {
+        "name": "tiny",
+        "manifest": str(tiny_manifest),
+        "split": {"unit": "patient", "seed": 3},
+        "hardware": {"accelerator": "cpu", "features": str(tmp_path / "features")},
+    }
     plan["run"]["input"] = {"px": 64}
     for entry in plan["networks"]:
         if entry["name"].startswith("hub:"):

@@ -73,8 +73,9 @@ def test_the_linear_layer_is_logistic_regression(blobs, classes):
     ours = torch.softmax(network.classifier(torch.from_numpy(data["val"])), dim=1).detach().numpy()
     np.testing.assert_allclose(ours, oracle.predict_proba(scaler.transform(data["val"])), atol=1e-3)
     assert fit.layer is None
-    assert fit.history["val_accuracy"][0] == pytest.approx(oracle.score(scaler.transform(data["val"]),
-                                                                        data["val_labels"]))  # fmt: skip
+    assert fit.history["val_accuracy"][0] == pytest.approx(
+        oracle.score(scaler.transform(data["val"]), data["val_labels"])
+    )
 
 
 def test_neighbours_vote_as_scikit_learns_do(blobs):
@@ -134,9 +135,18 @@ def test_every_kind_of_network_has_the_seam(name, options):
 
 def test_a_last_layer_of_another_version_is_refused():
     whole = NearestNeighbours(2, 320, 3).options()
-    for change in ({"kind": "forest"}, {"neighbours": 0}, {"neighbours": "x"}, {"neighbours": True}, {"temperature": 0},
-                   {"temperature": float("nan")}, {"temperature": "hot"}, {"references": -1}, {"channels": 10**12},
-                   {"more": 1}):  # fmt: skip
+    for change in (
+        {"kind": "forest"},
+        {"neighbours": 0},
+        {"neighbours": "x"},
+        {"neighbours": True},
+        {"temperature": 0},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+        {"references": -1},
+        {"channels": 10**12},
+        {"more": 1},
+    ):
         with pytest.raises(NetworkError, match="kind knn"):
             with_last_layer(small(), {**whole, **change}, 3)
     for other in ("knn", [whole], {}):
@@ -262,10 +272,13 @@ def test_a_damaged_file_is_made_anew(patches, tmp_path, damage):
 def frozen_run(request, tiny_manifest, tmp_path_factory):
     root = tmp_path_factory.mktemp("frozen")
     content = {
-        "name": "tiny", "manifest": str(tiny_manifest), "input": {"px": 64}, "network": {"name": SMALL},
+        "name": "tiny",
+        "manifest": str(tiny_manifest),
+        "input": {"px": 64},
+        "network": {"name": SMALL},
         "frozen": {"head": request.param, "tried": [1, 5]},
         "hardware": {"accelerator": "cpu", "features": str(root / "features")},
-    }  # fmt: skip
+    }
     return train(make_config(content), root=root / "runs", progress=False), content
 
 

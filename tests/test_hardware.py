@@ -12,8 +12,15 @@ from her2core.training import hardware
 from her2core.training.config import HardwareConfig, make_config
 
 
-@pytest.mark.parametrize(("can", "native"), [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True),
-                                             ({"avx512_bf16": False, "avx2": True}, False), ({}, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("can", "native"),
+    [
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": False, "avx2": True}, False),
+        ({}, False),
+    ],
+)
 def test_bfloat16_is_native_where_the_processor_says_so(monkeypatch, can, native):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
     assert hardware.native_bfloat16() is native

@@ -1,4 +1,4 @@
-"""Does her2core.data.images read every allowed image by its stated rules, and refuse all else in one sentence?"""
+"""Does her2core.io.images read every allowed image by its stated rules, and refuse all else in one sentence?"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
-from her2core.data.images import SUFFIXES, encode_png, image_size, read_image, resize_rgb
 from her2core.errors import ImageError
+from her2core.io.images import SUFFIXES, encode_png, image_size, read_image, resize_rgb
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real images are not at {DATA}")
@@ -52,8 +52,17 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: b
 
 def tiff(width: int, height: int, pixels: bytes, **changes: tuple) -> bytes:
     """A little-endian greyscale TIFF of one strip; ``changes`` are tag=(type, value), like t258=(3, 12)."""
-    tags = {256: (4, width), 257: (4, height), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 8), 277: (3, 1),
-            278: (4, height), 279: (4, len(pixels))}  # fmt: skip
+    tags = {
+        256: (4, width),
+        257: (4, height),
+        258: (3, 8),
+        259: (3, 1),
+        262: (3, 1),
+        273: (4, 8),
+        277: (3, 1),
+        278: (4, height),
+        279: (4, len(pixels)),
+    }
     tags |= {int(key[1:]): value for key, value in changes.items()}
     entries = [struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in sorted(tags.items())]
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
@@ -174,8 +183,11 @@ def test_adobe_cmyk_jpeg_is_not_inverted():
 def test_16_bit_grey_is_divided_by_257():
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     wanted = np.rint(values / 257).astype(np.uint8)
-    for data in (encode(Image.fromarray(values), "PNG"), encode(Image.fromarray(values), "TIFF"),
-                 encode(Image.fromarray(values), "TIFF", compression="tiff_lzw")):  # fmt: skip
+    for data in (
+        encode(Image.fromarray(values), "PNG"),
+        encode(Image.fromarray(values), "TIFF"),
+        encode(Image.fromarray(values), "TIFF", compression="tiff_lzw"),
+    ):
         assert np.array_equal(read_image(data), np.repeat(wanted[..., None], 3, 2))
 
 
@@ -261,7 +273,7 @@ def test_icc_profile_is_ignored():
 
 
 def test_a_large_image_read_in_bands_equals_the_whole(monkeypatch):
-    monkeypatch.setattr("her2core.data.images._BAND_PIXELS", 130)
+    monkeypatch.setattr("her2core.io.images._BAND_PIXELS", 130)
     for mode in ("RGB", "RGBA", "P", "L"):
         made = PICTURE.convert(mode)
         assert np.array_equal(read_image(encode(made, "PNG")), np.asarray(made.convert("RGB")))
@@ -310,7 +322,7 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", denied)  # chmod does not stop root, as whom CI may run
-    assert "mine.png: expected a file that can be read" in refusal(path)
+    assert "Expected a file that can be read" in refusal(path)
 
 
 class Hostile(io.RawIOBase):
@@ -392,16 +404,16 @@ def test_a_giant_is_refused_from_its_header(kind, reader, monkeypatch):
         raise RuntimeError("asked for the memory")
 
     monkeypatch.setattr(Image.core, "new", decoded)
-    with pytest.raises(ImageError, match="at most 178,000,000 px, got 50,000 x 50,000 px"):
+    with pytest.raises(ImageError, match="at most 178,000,000 px, but got 50,000 x 50,000 px"):
         reader(giants()[kind])
 
 
 def test_limits_are_the_callers():
     data = encode_png(PIXELS)
-    assert "at most 959 px, got 40 x 24 px" in refusal(data, max_pixels=959)
+    assert "at most 959 px, but got 40 x 24 px" in refusal(data, max_pixels=959)
     assert "at least 25 px" in refusal(data, min_side=25)
     assert read_image(data, max_pixels=960, max_bytes=len(data), min_side=24).shape == PIXELS.shape
-    assert "at least 8 px on each side, got 7 x 90 px" in refusal(encode_png(np.zeros((90, 7, 3), np.uint8)))
+    assert "at least 8 px on each side, but got 7 x 90 px" in refusal(encode_png(np.zeros((90, 7, 3), np.uint8)))
     assert read_image(encode_png(np.zeros((8, 3000), np.uint8))).shape == (8, 3000, 3)
 
 
@@ -589,7 +601,7 @@ def test_eight_threads_equal_one():
 
 def test_importing_brings_no_heavy_library():
     code = (
-        "import sys, her2core.data.images; "
+        "import sys, her2core.io.images; "
         "print([m for m in ('torch', 'pandas', 'scipy', 'streamlit', 'cv2') if m in sys.modules])"
     )
     root = Path(__file__).resolve().parents[1]
@@ -655,5 +667,5 @@ def test_real_fields_and_tiles_decode():
 
 @needs_data
 def test_slides_are_refused():
-    assert "broken.svs: expected a PNG" in refusal(DATA / "slides" / "broken.svs")
+    assert "Expected a PNG" in refusal(DATA / "slides" / "broken.svs")
     assert "slide reader" in refusal(DATA / "slides" / "cmu-1-small-region.svs")

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from her2core.data.images import image_size
 from her2core.data.importers import IMPORTERS, import_dataset
 from her2core.data.manifest import UNKNOWN, read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.splits import split_manifest, split_warnings
 from her2core.errors import ConfigError, ImageError, ManifestError
+from her2core.io.images import image_size
 from her2core.labels import SCHEMES
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -31,7 +31,7 @@ def png(path: Path, side=8, colour=(200, 100, 150)) -> Path:
 
 def test_an_unknown_importer_offers_near_matches_or_the_general_ones(tmp_path):
     with pytest.raises(
-        ManifestError, match=r"an importer out of folder, table, her2st, demo, got 'her2ts'.*mean her2st\?"
+        ManifestError, match=r"an importer out of folder, table, her2st, demo, but got 'her2ts'.*mean her2st\?"
     ):
         import_dataset("her2ts", tmp_path)
     with pytest.raises(ManifestError, match="Bring any other data with 'table' or 'folder'"):
@@ -40,7 +40,7 @@ def test_an_unknown_importer_offers_near_matches_or_the_general_ones(tmp_path):
 
 @pytest.mark.parametrize("name", list(IMPORTERS))
 def test_an_option_that_an_importer_does_not_take_is_refused_by_name(tmp_path, name):
-    with pytest.raises(ConfigError, match=f"options that the importer {name} takes, got 'colour'"):
+    with pytest.raises(ConfigError, match=f"options that the importer {name} takes, but got 'colour'"):
         import_dataset(name, tmp_path, colour="pink")
 
 
@@ -58,8 +58,11 @@ def test_folders_are_classes_at_any_depth_and_in_any_allowed_kind(tmp_path):
     (root / "empty").mkdir()
     made = import_dataset("folder", root, mpp=0.25)
     assert dict(zip(made.frame["path"], made.frame["label"], strict=True)) == {
-        "b/1.png": "b", "b/deep/er/2.PNG": "b", "a c/3.jpg": "a c", "a c/4.webp": "a c",
-    }  # fmt: skip
+        "b/1.png": "b",
+        "b/deep/er/2.PNG": "b",
+        "a c/3.jpg": "a c",
+        "a c/4.webp": "a c",
+    }
     assert made.classes == ("a c", "b")
     assert set(made.frame["mpp"]) == {0.25}
     assert set(made.frame["source"]) == {"tiles"}
@@ -77,10 +80,10 @@ def test_folders_with_the_names_of_a_known_scheme_get_that_scheme(tmp_path):
 
 
 def test_too_few_class_folders_are_refused(tmp_path):
-    with pytest.raises(ManifestError, match=r"nowhere: expected at least two folders of images.*no such folder"):
+    with pytest.raises(ManifestError, match=r"Expected at least two folders of images.*no such folder"):
         import_dataset("folder", tmp_path / "nowhere")
     png(tmp_path / "only" / "1.png")
-    with pytest.raises(ManifestError, match=r"one a class, got 1\. Put each class's images"):
+    with pytest.raises(ManifestError, match=r"one a class, but got 1\. Put each class's images"):
         import_dataset("folder", tmp_path)
 
 
@@ -170,11 +173,11 @@ def test_a_parquet_table_and_windows_style_paths(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": {"label": "HER2"}}, r"t.csv: expected a column 'HER2' to use as label, got columns path, label"),
-        ({"columns": {"lable": "label"}}, r"column mapping: expected a manifest column out of .*'lable'"),
+        ({"columns": {"label": "HER2"}}, r"Expected a column 'HER2' to use as label, but got columns path, label"),
+        ({"columns": {"lable": "label"}}, r"Expected a manifest column out of .*'lable'"),
         ({"scheme": "paper9"}, "a label scheme out of"),
-        ({"scheme": "paper3"}, "t.csv, row 1: expected a label out of negative, equivocal, positive, got 'a'"),
-        ({"classes": ("a", "c")}, "t.csv, row 2: expected a label out of a, c, got 'b'"),
+        ({"scheme": "paper3"}, "Expected a label out of negative, equivocal, positive, but got 'a'"),
+        ({"classes": ("a", "c")}, "Expected a label out of a, c, but got 'b'"),
         ({"classes": ("a",)}, "at least two different class names"),
     ],
 )
@@ -186,12 +189,12 @@ def test_a_mapping_or_scheme_that_does_not_fit_is_refused(tmp_path, options, mes
 
 def test_an_equivocal_case_without_ish_has_no_binary_label(tmp_path):
     table = write_table(tmp_path / "t.csv", "path,her2_ihc,ish\n1.png,0,unknown\n2.png,2+,unknown\n")
-    with pytest.raises(ManifestError, match="row 2: expected a label out of negative, positive"):
+    with pytest.raises(ManifestError, match="Expected a label out of negative, positive"):
         import_dataset("table", table, scheme="binary")
 
 
 def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match=r"none\.csv: expected a CSV or Parquet file, got no such file"):
+    with pytest.raises(ManifestError, match=r"Expected a CSV or Parquet file, but got no such file"):
         import_dataset("table", tmp_path / "none.csv")
 
 
@@ -332,26 +335,18 @@ def other_gene(root):
     ("fault", "options", "message"),
     [
         (one_section, {}, "at least two sections in ST-cnts.*got 1"),
-        (
-            drop("ST-imgs/A/A2/A2.jpg"),
-            {},
-            "section A2: expected one image and one spot file.*got 0 images, spot file there",
-        ),
+        (drop("ST-imgs/A/A2/A2.jpg"), {}, "Expected one image and one spot file.*got 0 images, spot file there"),
         (drop("ST-spotfiles/A2_selection.tsv"), {}, "section A2: .*got 1 images, spot file missing"),
         (lambda root: png(root / "ST-imgs/B/A2/2.jpg"), {}, "section A2: .*got 2 images"),
-        (put("ST-spotfiles/A2_selection.tsv", b"x\ty\n1\t1\n"), {}, "A2_selection.tsv: expected columns .*got x, y"),
-        (put("ST-spotfiles/A2_selection.tsv", b""), {}, "A2_selection.tsv: expected a readable tsv table"),
-        (other_gene, {}, "A2.tsv.gz: expected a column ERBB2"),
-        (cut("ST-cnts/A2.tsv.gz", 60), {}, "A2.tsv.gz: expected a gzipped table of counts"),
-        (put("ST-cnts/A2.tsv.gz", b"plain text"), {}, "A2.tsv.gz: expected a gzipped table of counts"),
-        (put("ST-cnts/A2.tsv.gz", gzip.compress(b"")), {}, "A2.tsv.gz: expected a column ERBB2"),
-        (
-            put("ST-cnts/A2.tsv.gz", gzip.compress(b"\tERBB2\n1x1\tmany\n")),
-            {},
-            "A2.tsv.gz: expected a gzipped table.*many",
-        ),
-        (None, {"window_px": 400}, "section A1: expected spots at least 200 px inside the image, got none"),
-        (None, {"test_sections": ("A9",)}, "test sections out of A1, A2, A3, leaving some to train on, got A9"),
+        (put("ST-spotfiles/A2_selection.tsv", b"x\ty\n1\t1\n"), {}, "Expected columns .*got x, y"),
+        (put("ST-spotfiles/A2_selection.tsv", b""), {}, "Expected a readable tsv table"),
+        (other_gene, {}, "Expected a column ERBB2"),
+        (cut("ST-cnts/A2.tsv.gz", 60), {}, "Expected a gzipped table of counts"),
+        (put("ST-cnts/A2.tsv.gz", b"plain text"), {}, "Expected a gzipped table of counts"),
+        (put("ST-cnts/A2.tsv.gz", gzip.compress(b"")), {}, "Expected a column ERBB2"),
+        (put("ST-cnts/A2.tsv.gz", gzip.compress(b"\tERBB2\n1x1\tmany\n")), {}, "Expected a gzipped table.*many"),
+        (None, {"window_px": 400}, "Expected spots at least 200 px inside the image, but got none"),
+        (None, {"test_sections": ("A9",)}, "test sections out of A1, A2, A3, leaving some to train on, but got A9"),
         (None, {"test_sections": ("A1", "A2", "A3")}, "leaving some to train on"),
     ],
 )

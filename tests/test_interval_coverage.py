@@ -26,10 +26,16 @@ from her2core.evidence.resampling import MAX_LEFT_OUT, Clusters, clusters, left_
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "interval_coverage.json"
 COHORTS, NAIVE_COHORTS, PATIENTS, RESAMPLES = 1000, 250, 60, 400
 METRICS = (
-    ("accuracy", ""), ("balanced_accuracy", ""), ("macro_f1", ""), ("macro_auroc", ""), ("recall", "negative"),
-    ("recall", "positive"), ("specificity", "positive"), ("precision", "equivocal"),
+    ("accuracy", ""),
+    ("balanced_accuracy", ""),
+    ("macro_f1", ""),
+    ("macro_auroc", ""),
+    ("recall", "negative"),
+    ("recall", "positive"),
+    ("specificity", "positive"),
+    ("precision", "equivocal"),
     ("one_vs_rest_accuracy", "positive"),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def coverage() -> dict[str, dict]:
         for method, p in given.items():
             table = metric_table(p, resamples=RESAMPLES).set_index(["metric", "class"])
             for m in METRICS:
-                low, high = table.loc[m, "low"], table.loc[m, "high"]
+                low, high = table.loc[m, "lower_95"], table.loc[m, "upper_95"]
                 if np.isfinite(low):
                     inside[method][m].append(low <= truth[m] <= high)
     return {method: {m: float(np.mean(held)) for m, held in of.items()} for method, of in inside.items()}
@@ -95,8 +101,8 @@ def test_of_a_mean_the_interval_is_nearly_student_s():
         draws = x[rng.integers(0, n, (40_000, n))].mean(axis=1)
         row = interval_row("mean", "", x.mean(), draws, 0.95, (x.sum() - x) / (n - 1))
         half = t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)
-        assert row["high"] - row["low"] == pytest.approx(2 * half, rel=0.12)
-        assert (row["low"], row["high"]) == pytest.approx(expanded(x.mean(), draws, (x.sum() - x) / (n - 1)))
+        assert row["upper_95"] - row["lower_95"] == pytest.approx(2 * half, rel=0.12)
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx(expanded(x.mean(), draws, (x.sum() - x) / (n - 1)))
 
 
 def test_patients_who_carry_a_figure_are_counted():
@@ -133,33 +139,35 @@ def test_bundles_of_patients_left_out_tell_as_much_as_each_alone(monkeypatch):
     bundled = metric_table(p, resamples=400)
     monkeypatch.setattr("her2core.evidence.resampling.MAX_LEFT_OUT", 500)
     alone = metric_table(p, resamples=400)
-    width = alone["high"] - alone["low"]
-    assert ((bundled[["low", "high"]] - alone[["low", "high"]]).abs().max(axis=1) < 0.05 * width).all()
-    assert ((bundled["high"] - bundled["low"]) / width).median() == pytest.approx(1, abs=0.02)
+    width = alone["upper_95"] - alone["lower_95"]
+    assert (
+        (bundled[["lower_95", "upper_95"]] - alone[["lower_95", "upper_95"]]).abs().max(axis=1) < 0.05 * width
+    ).all()
+    assert ((bundled["upper_95"] - bundled["lower_95"]) / width).median() == pytest.approx(1, abs=0.02)
 
 
 def test_a_row_says_how_its_interval_was_made():
     rng = np.random.default_rng(0)
     draws, left = rng.normal(0.7, 0.1, 400), 0.7 + 0.01 * rng.normal(size=20)
     plain, wide = interval_row("m", "", 0.7, draws, 0.95), interval_row("m", "", 0.7, draws, 0.95, left, share_of=20)
-    assert (plain["interval"], wide["interval"]) == (PLAIN, EXPANDED)
-    assert (plain["low"], plain["high"]) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-    assert wide["low"] < plain["low"] < plain["high"] < wide["high"]
+    assert (plain["interval_method"], wide["interval_method"]) == (PLAIN, EXPANDED)
+    assert (plain["lower_95"], plain["upper_95"]) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    assert wide["lower_95"] < plain["lower_95"] < plain["upper_95"] < wide["upper_95"]
     for value in (0, 1):
         row = interval_row("m", "", value, np.full(400, value), 0.95, np.full(20, value), share_of=20)
-        assert (row["low"], row["high"]) == pytest.approx(exact(value, 20))
-        assert row["interval"] == EXACT
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx(exact(value, 20))
+        assert row["interval_method"] == EXACT
         theirs = binomtest(20 * value, 20).proportion_ci(0.95, method="exact")
-        assert (row["low"], row["high"]) == pytest.approx((theirs.low, theirs.high))
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx((theirs.lower_95, theirs.upper_95))
         same = interval_row("m", "", value, np.full(400, value), 0.95, np.full(20, value))
-        assert same["low"] == same["high"] == value
+        assert same["lower_95"] == same["upper_95"] == value
         assert same["note"] == "the same in every resample: none shows how far off it may be"
     few = interval_row("m", "", 0.7, draws, 0.95, left[:4])
     assert few["note"] == "carried by few (about 4): the interval may be too narrow"
     assert wide["note"] == plain["note"] == ""
     missing = interval_row("m", "", 0.7, np.where(np.arange(400) < 100, np.nan, draws), 0.95, left)
-    assert missing["interval"] == ""
-    assert np.isnan(missing["low"])
+    assert missing["interval_method"] == ""
+    assert np.isnan(missing["lower_95"])
 
 
 def test_patients_of_the_simulation_are_clusters():

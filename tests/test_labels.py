@@ -80,17 +80,23 @@ KINDS = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_says_expected_got_where_and_fix_and_crosses_processes(kind):
-    raised = kind(expected="a cat", got="a dog", where="row 3", fix="Fetch a cat.")
-    assert str(raised) == "row 3: expected a cat, got a dog. Fetch a cat."
+    raised = kind("a cat", got="a dog", where="row 3", fix="Fetch a cat.")
+    assert str(raised) == "Expected a cat, but got a dog. Fetch a cat."
     back = pickle.loads(pickle.dumps(raised))
     assert type(back) is kind
     assert str(back) == str(raised)
     assert (back.expected, back.got, back.where, back.fix) == ("a cat", "a dog", "row 3", "Fetch a cat.")
-    assert str(kind(expected="a cat", got="a dog", fix="Fetch a cat.")) == "expected a cat, got a dog. Fetch a cat."
+    assert str(kind("a cat", got="a dog", fix="Fetch a cat.")) == "Expected a cat, but got a dog. Fetch a cat."
 
 
 def test_the_family_has_a_member_for_each_room():
     assert {k.__name__ for k in KINDS} >= {
-        "ImageError", "ManifestError", "SplitError", "ConfigError", "NetworkError", "WeightsError", "RunError",
+        "ImageError",
+        "ManifestError",
+        "SplitError",
+        "ConfigError",
+        "NetworkError",
+        "WeightsError",
+        "RunError",
         "EvaluationError",
-    }  # fmt: skip
+    }

@@ -331,7 +331,7 @@ def test_a_single_cell_works_or_is_refused(method):
 def test_refusals_are_sentences():
     network = _network()
     features = _features(network, _input())
-    with pytest.raises(NetworkError, match="gradcam, gradcam_plusplus, .*ablationcam, got 'scorecam'"):
+    with pytest.raises(NetworkError, match="gradcam, gradcam_plusplus, .*ablationcam, but got 'scorecam'"):
         class_map(network, features, 0, name="c", method="scorecam")
     network.train()
     with pytest.raises(NetworkError, match="evaluation mode"):

@@ -21,12 +21,7 @@ from torchmetrics.functional.classification import (
 
 from her2core.errors import EvaluationError, Her2Error
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.calibration import (
-    TEMPERATURE_RANGE,
-    expected_calibration_error,
-    fit_temperature,
-    probabilities,
-)
+from her2core.evidence.calibration import TEMPERATURE_RANGE, expected_calibration_error, fit_temperature, probabilities
 from her2core.evidence.evaluation import TABLES, UNITS, evaluate, evaluate_folder
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
@@ -61,7 +56,7 @@ def predictions(n=240, patients=24, *, seed=0, strength=1.5, patient_effect=0.0,
     return read_predictions(frame.assign(**columns), classes=CLASSES)
 
 
-def as_frame(p: Predictions, kind="prob_") -> pd.DataFrame:
+def as_frame(p: Predictions, kind="probability_") -> pd.DataFrame:
     return p.frame.assign(
         label=np.array(p.classes)[p.labels], **{kind + c: p.probs[:, i] for i, c in enumerate(p.classes)}
     )
@@ -243,10 +238,10 @@ def test_every_interval_is_that_of_metrics_recomputed_on_resampled_patients(ties
     p = predictions(patient_effect=1.0, ties=ties)
     table = metric_table(p, resamples=60, seed=3).set_index(["metric", "class"])
     for key, bounds in by_rows(p, theirs_on(p), resamples=60, seed=3).items():
-        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds), key
-    assert set(table["interval"]) == {"expanded percentile"}
-    assert set(table["resampled"]) == {"patient"}
-    assert set(table["clusters"]) == {24}
+        assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds), key
+    assert set(table["interval_method"]) == {"expanded percentile"}
+    assert set(table["resampling_unit"]) == {"patient"}
+    assert set(table["n_clusters"]) == {24}
     assert set(table["n"]) == {240}
     assert all(note == "" or note.startswith("carried by few (about ") for note in table["note"])
 
@@ -258,8 +253,8 @@ def test_the_table_holds_every_metric_once_and_the_plain_estimate_inside():
     keys = list(zip(table["metric"], table["class"], strict=True))
     assert set(keys) == expected
     assert len(keys) == len(expected)
-    assert (table["low"] <= table["value"]).all()
-    assert (table["value"] <= table["high"]).all()
+    assert (table["lower_95"] <= table["value"]).all()
+    assert (table["value"] <= table["upper_95"]).all()
     macro = table.loc[table["metric"] == "macro_auroc", "value"].item()
     assert macro == pytest.approx(sk.roc_auc_score(p.labels, p.probs, multi_class="ovr"))
     assert not set(metric_table(p, resamples=20, aurocs=False)["metric"]) & {"auroc", "macro_auroc"}
@@ -268,12 +263,12 @@ def test_the_table_holds_every_metric_once_and_the_plain_estimate_inside():
 def test_a_wider_level_gives_a_wider_interval():
     p = predictions(strength=0.7)
     narrow, wide = (metric_table(p, resamples=300, level=level, aurocs=False) for level in (0.8, 0.99))
-    assert ((wide["high"] - wide["low"]) > (narrow["high"] - narrow["low"])).all()
+    assert ((wide["upper_95"] - wide["lower_95"]) > (narrow["upper_95"] - narrow["lower_95"])).all()
 
 
 def width(p: Predictions, metric: str) -> float:
     table = metric_table(p, resamples=400).set_index(["metric", "class"])
-    return float(table.loc[(metric, ""), "high"] - table.loc[(metric, ""), "low"])
+    return float(table.loc[(metric, ""), "upper_95"] - table.loc[(metric, ""), "lower_95"])
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_auroc"])
@@ -290,26 +285,26 @@ def test_patients_are_resampled_not_patches(metric):
 def test_unknown_and_too_few_patients_are_said_and_patches_resampled():
     nameless = metric_table(predictions(patient_id="unknown"), resamples=50)
     assert nameless["note"].str.startswith("patients unknown; resamples patches").all()
-    assert set(nameless["resampled"]) == {"patch"}
-    assert set(nameless["clusters"]) == {240}
-    half = predictions(patient_id=["unknown"] + ["p"] * 239)
-    assert set(metric_table(half, resamples=20)["resampled"]) == {"patch"}
+    assert set(nameless["resampling_unit"]) == {"patch"}
+    assert set(nameless["n_clusters"]) == {240}
+    half = predictions(patient_id=["unknown"] + ["p_value"] * 239)
+    assert set(metric_table(half, resamples=20)["resampling_unit"]) == {"patch"}
     four = metric_table(predictions(patients=MIN_CLUSTERS - 1), resamples=50)
     assert four["note"].str.startswith("only 4 patients; resamples patches, which are not independent").all()
-    one = metric_table(predictions(patient_id="p"), resamples=50)
+    one = metric_table(predictions(patient_id="p_value"), resamples=50)
     assert one["note"].str.startswith("only 1 patient; ").all()
     five = metric_table(predictions(patients=MIN_CLUSTERS), resamples=50)
-    assert set(five["resampled"]) == {"patient"}
-    assert set(five["clusters"]) == {5}
+    assert set(five["resampling_unit"]) == {"patient"}
+    assert set(five["n_clusters"]) == {5}
 
 
 def test_a_class_without_a_case_has_no_value_no_bounds_and_a_note():
     p = predictions()
     table = metric_table(p.where(p.labels != 1), resamples=100).set_index(["metric", "class"])
     missing = table.loc[[("recall", "equivocal"), ("f1", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")]]
-    assert missing[["value", "low", "high"]].isna().all(axis=None)
+    assert missing[["value", "lower_95", "upper_95"]].isna().all(axis=None)
     assert missing["note"].str.contains("cannot be computed").all()
-    assert table.loc[("accuracy", ""), ["value", "low", "high"]].notna().all()
+    assert table.loc[("accuracy", ""), ["value", "lower_95", "upper_95"]].notna().all()
     assert table.loc[("recall", "negative"), "note"] == ""
 
 
@@ -319,9 +314,9 @@ def test_a_class_that_most_resamples_miss_has_a_value_but_no_bounds():
     table = metric_table(rare, resamples=200).set_index(["metric", "class"])
     for key in (("recall", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")):
         assert np.isfinite(table.loc[key, "value"]), key
-        assert table.loc[key, ["low", "high"]].isna().all(), key
+        assert table.loc[key, ["lower_95", "upper_95"]].isna().all(), key
         assert table.loc[key, "note"] == "no interval: too few cases of a class", key
-    assert np.isfinite(table.loc[("recall", "negative"), "low"])
+    assert np.isfinite(table.loc[("recall", "negative"), "lower_95"])
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -334,7 +329,7 @@ def test_more_clusters_than_the_pair_table_holds_are_bundled_whole(monkeypatch, 
     monkeypatch.setattr("her2core.evidence.intervals._MAX_GROUPS", 40)
     bundled = metric_table(p, resamples=400).set_index(["metric", "class"]).loc[("macro_auroc", "")]
     assert bundled["value"] == pytest.approx(exact["value"])
-    assert bundled["high"] - bundled["low"] == pytest.approx(exact["high"] - exact["low"], rel=0.35)
+    assert bundled["upper_95"] - bundled["lower_95"] == pytest.approx(exact["upper_95"] - exact["lower_95"], rel=0.35)
 
 
 # calibration
@@ -386,7 +381,7 @@ def test_a_temperature_that_runs_away_stops_at_its_bound():
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.array([[0, np.nan, 1]]), np.array([[0, np.inf, 1.0]])])
 def test_a_temperature_needs_finite_scores(bad):
-    with pytest.raises(EvaluationError, match=r"temperature scaling: expected finite scores.*diverge"):
+    with pytest.raises(EvaluationError, match=r"Expected finite scores.*diverge"):
         fit_temperature(bad, labels=np.zeros(len(bad), int))
 
 
@@ -422,9 +417,9 @@ def test_logits_and_probabilities_are_both_read():
     assert set(p.frame["split"]) == {"test"}
     assert set(p.frame["patient_id"]) == {"unknown"}
     assert not p.patients_known
-    given_probs = plain(logit_a=None, logit_b=None, prob_a=[0.9, 0.2, 0.5], prob_b=[0.1, 0.8, 0.5])
+    given_probs = plain(logit_a=None, logit_b=None, probability_a=[0.9, 0.2, 0.5], probability_b=[0.1, 0.8, 0.5])
     q = read_predictions(given_probs, temperature=7.0)
-    np.testing.assert_array_equal(q.probs, given_probs[["prob_a", "prob_b"]])
+    np.testing.assert_array_equal(q.probs, given_probs[["probability_a", "probability_b"]])
 
 
 def test_the_order_of_classes_is_the_caller_s():
@@ -452,24 +447,24 @@ def test_rows_are_chosen_by_mask_by_part_and_by_position():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"label": None}, {}, r"columns label and logit_<class> or prob_<class>.*Rename"),
-        ({"logit_b": None}, {}, "at least two classes, got columns patch_id, label, logit_a"),
+        ({"label": None}, {}, r"columns label and logit_<class> or probability_<class>.*Rename"),
+        ({"logit_b": None}, {}, "at least two classes, but got columns patch_id, label, logit_a"),
         ({}, {"classes": ("a", "c")}, "columns label and logit_<class>"),
-        ({"logit_a": [1, np.nan, 2]}, {}, r"predictions, row 2: expected a finite number for every class, got 1 rows"),
-        ({"logit_a": [1, 2, np.inf]}, {}, "row 3: expected a finite number"),
-        ({"logit_a": ["1", "2", "high"]}, {}, "row 3: expected a finite number"),
-        ({"label": ["a", "c", "c"]}, {}, r"row 2: expected a label out of a, b, got 2 rows"),
-        ({"label": ["a", "b", None]}, {}, "row 3: expected a label out of a, b"),
-        ({"patch_id": ["q1", "q2", "q1"]}, {}, "row 1: expected each patch once, got 2 rows"),
+        ({"logit_a": [1, np.nan, 2]}, {}, r"Expected a finite number for every class, but got 1 rows"),
+        ({"logit_a": [1, 2, np.inf]}, {}, "Expected a finite number"),
+        ({"logit_a": ["1", "2", "upper_95"]}, {}, "Expected a finite number"),
+        ({"label": ["a", "c", "c"]}, {}, r"Expected a label out of a, b, but got 2 rows"),
+        ({"label": ["a", "b", None]}, {}, "Expected a label out of a, b"),
+        ({"patch_id": ["q1", "q2", "q1"]}, {}, "Expected each patch once, but got 2 rows"),
         (
-            {"logit_a": None, "logit_b": None, "prob_a": [0.9, 0.2, 0.5], "prob_b": [0.1, 0.2, 0.5]},
+            {"logit_a": None, "logit_b": None, "probability_a": [0.9, 0.2, 0.5], "probability_b": [0.1, 0.2, 0.5]},
             {},
-            "row 2: expected probabilities from 0 to 1 that sum to one",
+            "Expected probabilities from 0 to 1 that sum to one",
         ),
         (
-            {"logit_a": None, "logit_b": None, "prob_a": [1.2, 0.2, 0.5], "prob_b": [-0.2, 0.8, 0.5]},
+            {"logit_a": None, "logit_b": None, "probability_a": [1.2, 0.2, 0.5], "probability_b": [-0.2, 0.8, 0.5]},
             {},
-            "row 1: expected probabilities from 0 to 1",
+            "Expected probabilities from 0 to 1",
         ),
     ],
 )
@@ -522,17 +517,13 @@ def test_a_patient_on_both_sides_of_the_split_is_one_row_a_side():
 
 
 def test_aggregation_is_refused_for_unknown_ids_and_for_several_labels():
-    with pytest.raises(
-        EvaluationError, match="patient level: expected a patient id in every row, got 240 rows without"
-    ):
+    with pytest.raises(EvaluationError, match="Expected a patient id in every row, but got 240 rows without"):
         aggregate(predictions(patient_id="unknown"), "patient")
     p = predictions()
     labels = p.labels.copy()
     labels[0] = (labels[0] + 1) % 3
     mixed = Predictions(p.frame, p.probs, labels, p.classes)
-    with pytest.raises(
-        EvaluationError, match="slide level: expected one label a slide, got 1 with several, the first: p0s0"
-    ):
+    with pytest.raises(EvaluationError, match="Expected one label a slide, but got 1 with several, the first: p0s0"):
         aggregate(mixed, "slide")
 
 
@@ -624,8 +615,8 @@ def test_extreme_predictions_give_a_stated_result(case):
     if expected is not None:
         assert m.loc[("accuracy", ""), "value"] == pytest.approx(expected)
     if case == "constant":
-        assert m.loc[("macro_auroc", ""), ["value", "low", "high"]].tolist() == [0.5] * 3
-    bounded = m["low"].notna() & m["high"].notna()
+        assert m.loc[("macro_auroc", ""), ["value", "lower_95", "upper_95"]].tolist() == [0.5] * 3
+    bounded = m["lower_95"].notna() & m["upper_95"].notna()
     assert (bounded | (m["note"] != "")).all(), "a bound is missing and nothing says why"
 
 

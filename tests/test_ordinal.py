@@ -116,9 +116,9 @@ def test_every_row_is_scikit_learn_s_and_its_interval_that_of_resampled_patients
     bounds = by_rows(p, lambda r: theirs(p.labels[r], p.predicted[r], p.probs[r]), resamples=60, seed=3)
     for key, value in expected.items():
         assert table.loc[key, "value"] == pytest.approx(value), key
-        assert tuple(table.loc[key, ["low", "high"]]) == pytest.approx(bounds[key]), key
-    assert set(table["resampled"]) == {"patient"}
-    assert set(table["clusters"]) == {24}
+        assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds[key]), key
+    assert set(table["resampling_unit"]) == {"patient"}
+    assert set(table["n_clusters"]) == {24}
 
 
 def test_the_columns_are_those_of_the_metric_table_so_that_both_can_be_joined():
@@ -158,7 +158,7 @@ def test_extreme_predictions_give_a_stated_result(case):
         p = Predictions(p.frame, np.eye(3)[p.labels], p.labels, p.classes)
     table = ordinal_table(p, resamples=40)
     assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
-    assert (table["low"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+    assert (table["lower_95"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
     figures = table.set_index(["metric", "class"])["value"]
     if case == "all right":
         assert figures["quadratic_kappa", ""] == figures["matthews", ""] == 1
@@ -175,7 +175,7 @@ def test_more_clusters_than_the_weights_hold_are_bundled_whole(monkeypatch):
     bundled = ordinal_table(p, resamples=400).set_index(["metric", "class"])
     for key in (("negative_log_likelihood", ""), ("average_precision", "positive")):
         assert bundled.loc[key, "value"] == exact.loc[key, "value"]
-        widths = [float(t.loc[key, "high"] - t.loc[key, "low"]) for t in (bundled, exact)]
+        widths = [float(t.loc[key, "upper_95"] - t.loc[key, "lower_95"]) for t in (bundled, exact)]
         assert widths[0] == pytest.approx(widths[1], rel=0.3)
 
 
@@ -187,5 +187,5 @@ def test_fewer_resamples_of_a_large_table_are_said(monkeypatch):
 
 
 def test_no_rows_are_refused():
-    with pytest.raises(EvaluationError, match="scores: expected at least one prediction, got none"):
+    with pytest.raises(EvaluationError, match="Expected at least one prediction, but got none"):
         ordinal_table(predictions().where(np.zeros(240, bool)))

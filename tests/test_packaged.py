@@ -30,8 +30,9 @@ def test_it_sees_what_imagenet_taught_it():
     network = lite0(1000)
     network.load_state_dict(packaged_weights("efficientnet-lite0", network, name=LITE0.network))
     cat = chelsea()[20:292, 90:362]
-    image = torch.nn.functional.interpolate(to_tensor(cat, LITE0.mean, LITE0.std)[None], size=(224, 224),
-                                            mode="bilinear", antialias=True)  # fmt: skip
+    image = torch.nn.functional.interpolate(
+        to_tensor(cat, LITE0.mean, LITE0.std)[None], size=(224, 224), mode="bilinear", antialias=True
+    )
     with torch.no_grad():
         best = network.eval()(image).softmax(1)[0].topk(3)
     assert 281 <= int(best.indices[0]) <= 285
@@ -61,8 +62,7 @@ def test_a_changed_file_and_another_network_are_refused(monkeypatch, tmp_path):
         with pytest.raises(WeightsError, match="the network timm:tf_efficientnet_lite0"):
             start_from(build_network(other, 3), "package:efficientnet-lite0", name=other)
     with pytest.raises(WeightsError, match=r"Remove network\.options"):
-        start_from(build_network(LITE0.network, 3, in_chans=1), "package:efficientnet-lite0",
-                   name=LITE0.network)  # fmt: skip
+        start_from(build_network(LITE0.network, 3, in_chans=1), "package:efficientnet-lite0", name=LITE0.network)
     with pytest.raises(ConfigError, match=r"input\.mean \[0\.5"):
         refuse_other_scaling("package:efficientnet-lite0", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     refuse_other_scaling("package:efficientnet-lite0", LITE0.mean, LITE0.std)

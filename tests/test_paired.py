@@ -92,9 +92,9 @@ def test_a_few_patches_do_not_show_that_a_network_is_better(tiny_run, other):
     found = compare_runs(bad, good)
     row = found.table.set_index("metric").loc["accuracy"]
     assert row["statement"] == NO_DIFFERENCE
-    assert row["p"] > 0.05
+    assert row["p_value"] > 0.05
     assert row["difference"] > 0.3
-    assert row["low"] <= 0
+    assert row["lower_95"] <= 0
 
 
 def test_the_p_value_is_below_5_percent_where_the_interval_leaves_zero_out():
@@ -143,11 +143,11 @@ def right(frame: pd.DataFrame, classes, strength: float) -> np.ndarray:
 def test_a_network_against_itself_shows_no_difference(tiny_run):
     for unit in ("patch", "slide", "patient"):
         found = compare_runs(tiny_run, tiny_run, unit=unit)
-        known = found.table["low"].notna()
+        known = found.table["lower_95"].notna()
         assert known.any()
         assert (found.table.loc[known, "difference"].abs() < 1e-12).all()
         assert (found.table.loc[known, "statement"] == NO_DIFFERENCE).all()
-        assert (found.table.loc[known, "p"] == 1).all()
+        assert (found.table.loc[known, "p_value"] == 1).all()
 
 
 def test_values_are_those_of_each_run_alone_and_the_better_is_named(tiny_run, other):
@@ -163,10 +163,10 @@ def test_values_are_those_of_each_run_alone_and_the_better_is_named(tiny_run, ot
         for key in table.index:
             assert table.loc[key, column] == pytest.approx(metrics[key], abs=1e-6, nan_ok=True)
     assert table.loc[("accuracy", ""), "statement"] == "good is better"
-    assert table.loc[("accuracy", ""), "p"] < 0.05
+    assert table.loc[("accuracy", ""), "p_value"] < 0.05
     turned = compare_runs(good, bad).table.set_index(["metric", "class"])
     pd.testing.assert_series_equal(turned["difference"], -table["difference"])
-    np.testing.assert_allclose(turned["low"], -table["high"], equal_nan=True)
+    np.testing.assert_allclose(turned["lower_95"], -table["upper_95"], equal_nan=True)
 
 
 def test_exact_tests_stand_where_rows_are_patients_and_only_there(tiny_run, other):
@@ -176,8 +176,8 @@ def test_exact_tests_stand_where_rows_are_patients_and_only_there(tiny_run, othe
     found = compare_runs(a, b, unit="patient").table
     assert found.set_index("metric").loc["accuracy", "exact_test"] == "McNemar"
     assert set(found.query("metric == 'auroc'")["exact_test"]) == {"DeLong"}
-    assert found["exact_p"].dropna().between(0, 1).all()
-    assert len(found["exact_p"].dropna()) >= 2
+    assert found["exact_p_value"].dropna().between(0, 1).all()
+    assert len(found["exact_p_value"].dropna()) >= 2
 
 
 def test_several_runs_are_corrected_and_a_small_difference_is_no_difference(tiny_run, other):
@@ -198,7 +198,7 @@ def test_several_runs_are_corrected_and_a_small_difference_is_no_difference(tiny
     table = compare_many(good, [near, bad]).set_index("run")
     assert table.loc["near", "statement"] == NO_DIFFERENCE
     assert table.loc["bad", "statement"] == "good is better"
-    np.testing.assert_allclose(table["p_holm"], multipletests(table["p"], method="holm")[1])
+    np.testing.assert_allclose(table["p_value_holm"], multipletests(table["p_value"], method="holm")[1])
     with pytest.raises(EvaluationError, match="a metric out of accuracy"):
         compare_many(good, [bad], metric="charm")
 

@@ -26,7 +26,7 @@ def confusion_table(counts=COUNTS, classes=CLASSES, order=None) -> pd.DataFrame:
 
 
 def metric_rows(values, lows, highs, classes=CLASSES) -> pd.DataFrame:
-    return pd.DataFrame({"class": classes, "value": values, "low": lows, "high": highs})
+    return pd.DataFrame({"class": classes, "value": values, "lower_95": lows, "upper_95": highs})
 
 
 def test_classes_keep_their_colour_by_place():
@@ -71,8 +71,8 @@ def test_per_class_points_and_bars_are_the_rows():
     assert [trace.y[0] for trace in figure.data] == list(CLASSES)
     for trace, row in zip(figure.data, rows.itertuples(), strict=True):
         assert tuple(trace.x) == (row.value,)
-        assert row.value + trace.error_x.array[0] == pytest.approx(row.high)
-        assert row.value - trace.error_x.arrayminus[0] == pytest.approx(row.low)
+        assert row.value + trace.error_x.array[0] == pytest.approx(row.upper_95)
+        assert row.value - trace.error_x.arrayminus[0] == pytest.approx(row.lower_95)
         assert trace.marker.color == class_colours(CLASSES)[trace.y[0]]
     assert list(figure.layout.yaxis.categoryarray) == list(CLASSES)
 

@@ -11,6 +11,7 @@ import pytest
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.predictions import Predictions, id_table
+from her2core.plots.accuracy_cost import trade_figure, trade_words
 from her2core.plots.colours import class_colours
 from her2core.plots.composition import composition_figure, composition_words
 from her2core.plots.confusion import confusion_words
@@ -18,7 +19,6 @@ from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
 from her2core.plots.history import history_figure, history_words
 from her2core.plots.per_class import per_class_words
 from her2core.plots.probabilities import probability_words
-from her2core.plots.trade import trade_figure, trade_words
 
 CLASSES = ("negative", "equivocal", "positive")
 DEMO = Path(__file__).resolve().parents[1] / "models" / "demo" / "history.csv"
@@ -33,21 +33,28 @@ def predictions() -> Predictions:
 
 
 COMPOSITION = pd.DataFrame(
-    [(g, c, n) for g, row in {"train": (30, 5, 1200), "val": (4, 11, 5), "test": (0, 7, 3)}.items()
-     for c, n in zip(CLASSES, row, strict=True)],
+    [
+        (g, c, n)
+        for g, row in {"train": (30, 5, 1200), "val": (4, 11, 5), "test": (0, 7, 3)}.items()
+        for c, n in zip(CLASSES, row, strict=True)
+    ],
     columns=["group", "class", "count"],
-)  # fmt: skip
+)
 RUNS = pd.DataFrame(
     {
-        "run": ["large", "small"], "accuracy": [0.9, 0.8],
-        "accuracy_low": [0.85, np.nan], "accuracy_high": [0.95, np.nan],
-        "flops": [4.1e9, 3.2e8], "latency_ratio": [1.25, 0.5],
+        "run": ["large", "small"],
+        "accuracy": [0.9, 0.8],
+        "accuracy_low": [0.85, np.nan],
+        "accuracy_high": [0.95, np.nan],
+        "flops": [4.1e9, 3.2e8],
+        "latency_ratio": [1.25, 0.5],
     }
-)  # fmt: skip
+)
 
 
-@pytest.mark.parametrize(("curve", "make", "x", "y"), [("roc", roc_figure, "fpr", "tpr"),
-                                                         ("pr", pr_figure, "recall", "precision")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("curve", "make", "x", "y"), [("roc", roc_figure, "fpr", "tpr"), ("pr", pr_figure, "recall", "precision")]
+)
 def test_curves_are_the_points_in_class_order_with_colour_and_dash(predictions, curve, make, x, y):
     points = {"roc": roc_points, "pr": pr_points}[curve](predictions)
     figure = make(points, CLASSES)
@@ -68,7 +75,7 @@ def test_the_words_of_curves_give_each_class_its_figure(predictions):
     metrics = metric_table(predictions, resamples=50)
     words = roc_words(metrics, CLASSES)
     for row in metrics[metrics["metric"] == "auroc"].itertuples():
-        assert f"{row[3]} AUROC {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" in words
+        assert f"{row[3]} AUROC {row.value:.2f} [{row.lower_95:.2f}, {row.upper_95:.2f}]" in words
     points = pr_points(predictions)
     for name in CLASSES:
         first = points[points["class"] == name].iloc[0]
@@ -104,8 +111,9 @@ def test_training_curves_are_the_rows_of_history_csv():
 
 
 def test_what_was_tried_on_frozen_features_is_drawn_by_setting():
-    history = pd.DataFrame({"tried": [0.01, 1.0], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.9],
-                            "val_balanced_accuracy": [0.4, 0.6]})  # fmt: skip
+    history = pd.DataFrame(
+        {"tried": [0.01, 1.0], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.9], "val_balanced_accuracy": [0.4, 0.6]}
+    )
     figure = history_figure(history)
     assert [list(trace.x) for trace in figure.data] == [[0.01, 1.0]] * 3
     assert figure.layout.xaxis.type == "log"
@@ -147,9 +155,12 @@ def test_trade_points_are_the_runs_with_their_intervals():
 
 def confusion(counts) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"true": t, "predicted": p, "count": n, "share_of_true": n / sum(row) if sum(row) else np.nan}
-         for t, row in zip(CLASSES, counts, strict=True) for p, n in zip(CLASSES, row, strict=True)]
-    )  # fmt: skip
+        [
+            {"true": t, "predicted": p, "count": n, "share_of_true": n / sum(row) if sum(row) else np.nan}
+            for t, row in zip(CLASSES, counts, strict=True)
+            for p, n in zip(CLASSES, row, strict=True)
+        ]
+    )
 
 
 def test_words_of_the_confusion_matrix():
@@ -167,9 +178,14 @@ def test_words_of_the_confusion_matrix():
 
 def test_words_of_the_metrics_of_each_class():
     rows = pd.DataFrame(
-        {"metric": "recall", "class": CLASSES[::-1], "value": [0.9, np.nan, 0.5], "low": [0.8, np.nan, np.nan],
-         "high": [0.95, np.nan, np.nan]}
-    )  # fmt: skip
+        {
+            "metric": "recall",
+            "class": CLASSES[::-1],
+            "value": [0.9, np.nan, 0.5],
+            "lower_95": [0.8, np.nan, np.nan],
+            "upper_95": [0.95, np.nan, np.nan],
+        }
+    )
     assert per_class_words(rows, CLASSES) == (
         "Recall by class: negative 50.0% no interval, equivocal cannot be computed, positive 90.0% [80.0%, 95.0%]."
     )

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from her2core import explain, load_predictor
-from her2core.data.images import encode_png
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ImageError, NetworkError
+from her2core.io.images import encode_png
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -83,7 +83,7 @@ def test_a_whole_field_of_unknown_scale_is_flagged(tiny_predictor):
 
 def test_float_arrays_and_wrong_names_are_refused(tiny_predictor, patches):
     answer = tiny_predictor.predict([patches[0].astype(np.float32)])[0]
-    assert "expected uint8" in answer.error
+    assert "Expected uint8" in answer.error
     with pytest.raises(ImageError, match="expected 1 names"):
         tiny_predictor.predict(patches[:1], names=["a", "b"])
     with pytest.raises(NetworkError, match="negative, equivocal, positive"):
@@ -120,7 +120,8 @@ def test_eight_threads_two_hundred_mixed_calls_equal_serial(tiny_predictor, patc
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(call, numbers))
     assert len(answers) == 200
-    for kind, i, c, got in answers:
+    for kind, i, c, but got in
+    answers:
         expected = serial_probs[i] if kind == "p" else serial_maps[i, c]
         np.testing.assert_allclose(got, expected, atol=1e-5)
 

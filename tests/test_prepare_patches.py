@@ -15,12 +15,12 @@ from PIL import Image
 
 from her2core.data.augment import Augment
 from her2core.data.dataset import IMAGENET_MEAN, IMAGENET_STD, EpochSampler, PatchDataset, to_tensor
-from her2core.data.images import resize_rgb
 from her2core.data.manifest import build_manifest
 from her2core.data.patches import PatchReader, prepare_all, readable
 from her2core.data.prepare import FLAGS, UNUSABLE, Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ImageError, ManifestError
+from her2core.io.images import resize_rgb
 from her2core.stain.macenko import StainNormalizer, StainReference
 
 few = settings(max_examples=25, deadline=None)
@@ -124,7 +124,7 @@ def test_a_window_that_leaves_the_image_is_refused_with_both_sizes(folder):
     frame = frame.assign(x=[None, 0, None, 19])
     read = PatchReader(build_manifest(frame, root=manifest.root))
     with pytest.raises(
-        ManifestError, match=r"patch w2: expected a window inside the image \(50 x 40 px\), got 32 x 32 px at 19, 8"
+        ManifestError, match=r"Expected a window inside the image \(50 x 40 px\), but got 32 x 32 px at 19, 8"
     ):
         read("w2")
     assert read("w1").shape == (32, 32, 3)
@@ -181,7 +181,7 @@ def test_prepare_all_counts_every_broken_file_and_names_the_first(folder):
     (manifest.root / "one.png").write_text("not a picture")
     (manifest.root / "two.png").write_bytes(b"")
     with pytest.raises(
-        ManifestError, match=r"readable images, got 2 unreadable, the first: .*one\.png.*drop their rows"
+        ManifestError, match=r"readable images, but got 2 unreadable, the first: .*one\.png.*drop their rows"
     ):
         prepare_all(manifest, Prepare(24))
 

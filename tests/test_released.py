@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 
 from her2core import load_predictor, open_run
-from her2core.data.files import sha256_file
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
-from her2core.evidence.dossier import TABLES as DOSSIER
-from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_folder
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.predictions import read_predictions
+from her2core.evidence.result_tables import TABLES as DOSSIER
+from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
+from her2core.io.files import sha256_file
 from her2core.study import backbones
 from her2core.study.leakage import leakage_figures, load_study
 
@@ -53,10 +53,10 @@ def _assert_whole_evidence(run) -> None:
     found = evaluate_run(run, whole=True)
     for name in TABLES:
         _assert_saved(run, name, getattr(found, name))
-    exhibits = all_exhibits(dossier_of_folder(run.path, run.card))
-    for name, exhibit in exhibits.items():
-        _assert_saved(run, name, exhibit.frame)
-    _assert_saved(run, "missing", all_missing(exhibits))
+    result_tables = all_result_tables(inputs_from_folder(run.path, run.card))
+    for name, result_table in result_tables.items():
+        _assert_saved(run, name, result_table.frame)
+    _assert_saved(run, "missing", all_missing(result_tables))
 
 
 def test_every_figure_follows_from_the_predictions(run):

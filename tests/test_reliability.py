@@ -101,8 +101,8 @@ def test_the_top_class_s_rows_and_their_intervals_are_those_of_resampled_patient
     held = pd.Series(p.frame["patient_id"]).groupby(where).nunique()
     for b, row in enumerate(rows.itertuples()):
         expected = exact(int(row.value), held[b]) if row.value in (0, 1) else bounds[b]
-        assert (row.low, row.high) == pytest.approx(expected)
-    assert set(table["resampled"]) == {"patient"}
+        assert (row.lower_95, row.upper_95) == pytest.approx(expected)
+    assert set(table["resampling_unit"]) == {"patient"}
     assert all(note == "" or note.startswith(("carried by few", "all or none")) for note in table["note"])
 
 
@@ -148,9 +148,9 @@ def test_intervals_of_errors_cover_zero_where_probabilities_are_right_and_not_wh
             table = calibration_table(p, resamples=100)
             row, parts = value(table, "ece_equal_mass"), value(table, "brier_reliability", "positive")
             for found in (row, parts):
-                assert found["low"] <= found["value"] <= found["high"]
+                assert found["lower_95"] <= found["value"] <= found["upper_95"]
                 assert "reflected" in found["note"]
-            reaches[temperature] += row["low"] == 0
+            reaches[temperature] += row["lower_95"] == 0
     assert reaches[1.0] >= 27, "a plain or a merely reflected interval reaches 0 in about half of these"
     assert reaches[0.3] <= 3
 
@@ -201,7 +201,7 @@ def test_brier_s_interval_is_that_of_resampled_patients():
     def brier(at) -> dict:
         return {"": sk.brier_score_loss(p.labels[at], p.probs[at], labels=range(3), scale_by_half=False)}
 
-    assert (row["low"], row["high"]) == pytest.approx(by_rows(p, brier, resamples=60, seed=3)[""])
+    assert (row["lower_95"], row["upper_95"]) == pytest.approx(by_rows(p, brier, resamples=60, seed=3)[""])
 
 
 # recalibration
@@ -250,7 +250,7 @@ def test_intervals_of_the_slope_are_those_of_resampled_patients(monkeypatch, mos
     found = by_rows(p, lambda at: dict(zip(RECALIBRATION, theirs(x[at], y[at]), strict=True)), resamples=50, seed=3)
     for metric, bounds in found.items():
         row = value(table, metric, "positive")
-        assert (row["low"], row["high"]) == pytest.approx(bounds, abs=1e-6 if most == 1000 else 4e-3)
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx(bounds, abs=1e-6 if most == 1000 else 4e-3)
 
 
 def test_the_slope_tells_overconfidence_by_its_factor():
@@ -262,7 +262,7 @@ def test_the_slope_tells_overconfidence_by_its_factor():
     table = calibration_table(p, resamples=600)
     slope = value(table, "calibration_slope", "yes")
     assert slope["value"] == pytest.approx(1 / 3, abs=0.02)
-    assert slope["low"] < 1 / 3 < slope["high"]
+    assert slope["lower_95"] < 1 / 3 < slope["upper_95"]
     assert "interval from 500 resamples" in slope["note"]
 
 
@@ -331,7 +331,7 @@ def test_extreme_predictions_give_a_stated_result(case):
     }[case]()
     for table in (calibration_table(p, resamples=40), reliability_table(p, resamples=40)):
         assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
-        assert (table["low"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+        assert (table["lower_95"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
         assert not table.duplicated([c for c in ("metric", "class", "bin") if c in table]).any()
     if case == "all right":
         table = calibration_table(p, resamples=40)
@@ -358,7 +358,7 @@ def test_before_and_after_stand_in_one_table():
 def test_what_cannot_be_binned_is_refused():
     p = predictions()
     for table in (reliability_table, calibration_table):
-        with pytest.raises(EvaluationError, match="at least one bin, got 0"):
+        with pytest.raises(EvaluationError, match="at least one bin, but got 0"):
             table(p, bins=0)
         with pytest.raises(EvaluationError, match="at least one prediction"):
             table(p.where(np.zeros(240, bool)))
@@ -373,8 +373,8 @@ def test_the_figure_and_its_words_show_the_tables():
         rows = bins[bins["class"] == name]
         np.testing.assert_array_equal(trace.x, rows["mean_probability"])
         np.testing.assert_array_equal(trace.y, rows["value"])
-        np.testing.assert_allclose(trace.y + trace.error_y.array, rows["high"])
-        np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, rows["low"])
+        np.testing.assert_allclose(trace.y + trace.error_y.array, rows["upper_95"])
+        np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, rows["lower_95"])
     only = reliability_figure(bins[bins["class"] == "positive"], CLASSES)
     assert [trace.name for trace in only.data] == ["positive"]
     assert only.data[0].line.color == figure.data[3].line.color

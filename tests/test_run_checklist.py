@@ -135,9 +135,9 @@ def test_a_run_without_weights_data_or_checks_is_judged_by_the_rest(tiny_run, tm
 
 
 def test_subgroups_of_people_change_what_is_said(demo):
-    table = demo.exhibits["subgroups"]
+    table = demo.result_tables["subgroups"]
     people = table[table["by"] == "site"].assign(by="patient_sex", group="female")
-    with_people = replace(demo, exhibits={**demo.exhibits, "subgroups": pd.concat([table, people])})
+    with_people = replace(demo, result_tables={**demo.result_tables, "subgroups": pd.concat([table, people])})
     assert with_people.about_people == ("patient_sex",)
     row = next(r for r in fill(TRIPOD, with_people) if r.number == "23a")
     assert row.state == "met"

@@ -20,6 +20,7 @@ from cohorts import CLASSES, HARD, hard, read, table
 
 from her2core import open_run
 from her2core.cli import main
+from her2core.cli.text import NOTICE
 from her2core.errors import EvaluationError, Her2Error
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.foreign_source import predictions_of_table
@@ -32,7 +33,6 @@ from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.run_style import COLOURS, DARK, STATES, STYLE
 from her2core.report.run_tables import NONE, Notes, figure
 from her2core.report.sections import TITLES
-from her2core.wording import NOTICE
 
 pypdf = pytest.importorskip("pypdf", reason="pypdf (requirements-test.txt) is not installed")
 
@@ -130,7 +130,7 @@ def test_every_metric_of_the_run_stands_in_its_report(name):
     report = run_report(run)
     held = cells(document_of(report), "performance")
     for row in report.evaluation.metrics.itertuples():
-        told = figure(row.value, row.low, row.high)
+        told = figure(row.value, row.lower_95, row.upper_95)
         assert any(re.fullmatch(re.escape(told) + r"( \([a-z]+\))?", cell) for cell in held), row
 
 
@@ -142,11 +142,13 @@ def test_each_figure_is_where_its_row_and_column_say(demo):
     recall = next(g for g in grids if "by patient" in g.caption and "Recall (sensitivity)" in g.head)
     row = metrics.loc[("patient", "recall", "equivocal")]
     assert recall.rows[1][0] == "equivocal"
-    assert recall.rows[1][recall.head.index("Recall (sensitivity)")].startswith(figure(row.value, row.low, row.high))
+    assert recall.rows[1][recall.head.index("Recall (sensitivity)")].startswith(
+        figure(row.value, row.lower_95, row.upper_95)
+    )
     overall = grids[0]
     kappa = next(r for r in overall.rows if r[0].startswith("Quadratic kappa"))
     row = metrics.loc[("slide", "quadratic_kappa", "")]
-    assert kappa[overall.head.index("by slide")].startswith(figure(row.value, row.low, row.high))
+    assert kappa[overall.head.index("by slide")].startswith(figure(row.value, row.lower_95, row.upper_95))
     confusion = demo.evaluation.confusion.query("unit == 'patch' and true == 'equivocal' and predicted == 'negative'")
     matrix = next(g for g in grids if g.caption.startswith("Confusion matrix by patch"))
     assert matrix.rows[1][1] == f"{confusion['count'].iloc[0]} ({100 * confusion['share_of_true'].iloc[0]:.1f} %)"
@@ -184,8 +186,12 @@ def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
     document = document_of(report)
     assert any("Random patch split" in w for w in document.warnings)
     assert any("not a HER2 status" in w for w in document.warnings)
-    assert document.flags == ("Not a HER2 status", "Random patch split", "Patients not shown to be on one side",
-                              "Intervals draw single patches")  # fmt: skip
+    assert document.flags == (
+        "Not a HER2 status",
+        "Random patch split",
+        "Patients not shown to be on one side",
+        "Intervals draw single patches",
+    )
     text = Page(made(report).html().decode()).text
     assert text.index("Random patch split") < text.index("1. Summary")
     found = pages(made(report).pdf())
@@ -232,9 +238,21 @@ def test_equal_input_gives_equal_bytes(demo, html, pdf):
     assert made(again).pdf() == pdf
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "{{ 7*7 }}{% raw %}", "</style></title>",
-           "\u202egnp.exe\u2066", "\U0001f9ec \u6a19\u672c", "a\nb\r\t\0\x1b[31m", "\ue000", "x" * 500,
-           "\u05e2\u05d1\u05e8\u05d9\u05ea 12", "<para><b>", "=1+1", "Z" + "\u0351" * 90]  # fmt: skip
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    '"><script>alert(1)</script>',
+    "{{ 7*7 }}{% raw %}",
+    "</style></title>",
+    "\u202egnp.exe\u2066",
+    "\U0001f9ec \u6a19\u672c",
+    "a\nb\r\t\0\x1b[31m",
+    "\ue000",
+    "x" * 500,
+    "\u05e2\u05d1\u05e8\u05d9\u05ea 12",
+    "<para><b>",
+    "=1+1",
+    "Z" + "\u0351" * 90,
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
@@ -334,7 +352,7 @@ def test_a_table_is_reported_with_its_own_figures():
     text = Page(made(report).html().decode()).text
     assert "a table of predictions does not say what made it" in text
     row = expected.metrics.query("metric == 'accuracy' and unit == 'patient'").iloc[0]
-    assert figure(row["value"], row["low"], row["high"]) in text
+    assert figure(row["value"], row["lower_95"], row["upper_95"]) in text
 
 
 @pytest.mark.parametrize("kind", HARD)
@@ -367,8 +385,9 @@ def test_bytes_of_a_table_become_a_report_and_anything_else_a_sentence():
     assert report.classes == CLASSES
     assert report.units == ("patch", "slide", "patient")
     renamed = table().rename(columns={"label": "what_it_is", "patient_id": "who"})
-    report = report_of_table(renamed.to_csv(index=False).encode(), name="a.csv",
-                             columns={"label": "what_it_is", "patient_id": "who"})  # fmt: skip
+    report = report_of_table(
+        renamed.to_csv(index=False).encode(), name="a.csv", columns={"label": "what_it_is", "patient_id": "who"}
+    )
     assert "patient" in report.units
     for broken in (b"", b"PK\x03\x04", b"a,b\n1,2\n", table(label="other").to_csv(index=False).encode()):
         with pytest.raises(Her2Error):

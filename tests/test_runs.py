@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from her2core.data.files import write_json, write_parquet
 from her2core.errors import Her2Error, RunError
+from her2core.io.files import write_json, write_parquet
 from her2core.runs import folder
 from her2core.runs.folder import CARD_FIELDS, REQUIRED, SCHEMA_VERSION, RunDraft, list_runs, open_run
 
@@ -23,14 +23,18 @@ CLASSES = ["negative", "positive"]
 
 def card(**changes) -> dict:
     made = {
-        "title": "hand made", "limits": ["none of it is real"], "classes": CLASSES, "temperature": 1.5,
-        "weights_sha256": "0" * 64, "intended_use": "tests",
+        "title": "hand made",
+        "limits": ["none of it is real"],
+        "classes": CLASSES,
+        "temperature": 1.5,
+        "weights_sha256": "0" * 64,
+        "intended_use": "tests",
         "network": {"name": "her2_resnet50", "options": {}},
         "input": {"px": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "mpp": None},
         "stain": {"reference": None},
         "scheme": {"name": "binary", "meaning": "two classes", "is_her2": True},
         "data": {"split_unit": "patient", "sources": ["tests"], "patches": {}},
-    }  # fmt: skip
+    }
     return {k: v for k, v in (made | changes).items() if v is not None}
 
 
@@ -70,7 +74,7 @@ def test_a_finished_run_opens_with_its_tables(tmp_path):
 
 def test_a_table_of_the_evaluation_is_read_or_the_command_that_makes_it_is_named(tmp_path):
     opened = open_run(run(tmp_path))
-    with pytest.raises(RunError, match=r"evaluation/metrics.csv, got no such file. Run: her2 evaluate "):
+    with pytest.raises(RunError, match=r"evaluation/metrics.csv, but got no such file. Run: her2 evaluate "):
         opened.table("metrics")
     (opened.path / "evaluation").mkdir()
     (opened.path / "evaluation" / "metrics.csv").write_text(
@@ -94,19 +98,22 @@ def rewrite(name, **changes):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (shutil.rmtree, "expected a run folder, got no such folder.*her2 runs list"),
-        (lambda p: (p / "run.json").unlink(), "expected a run folder with run.json, got none in it.*her2 train"),
-        (overwrite("run.json", b"{"), "run.json: expected valid JSON"),
-        (overwrite("run.json", b"\xff\xfe\x00"), "run.json: expected valid JSON"),
-        (overwrite("run.json", b"[1]"), "run.json: expected a JSON object, got list"),
-        (overwrite("run.json", b'{"runs": 3}'), "run.json: expected a her2core run, got a run.json of something else"),
+        (shutil.rmtree, "Expected a run folder, but got no such folder.*her2 runs list"),
+        (lambda p: (p / "run.json").unlink(), "Expected a run folder with run.json, but got none in it.*her2 train"),
+        (overwrite("run.json", b"{"), "Expected valid JSON"),
+        (overwrite("run.json", b"\xff\xfe\x00"), "Expected valid JSON"),
+        (overwrite("run.json", b"[1]"), "Expected a JSON object, but got list"),
+        (overwrite("run.json", b'{"runs": 3}'), "Expected a her2core run, but got a run.json of something else"),
         (overwrite("run.json", b'{"schema_version": "1"}'), "a run.json of something else"),
-        (rewrite("run.json", schema_version=SCHEMA_VERSION + 1), "of schema 1 or older, got schema 2. Update her2core"),
-        (rewrite("run.json", status="training"), "a finished run, got status 'training'.*resumes"),
-        (rewrite("run.json", status="gone"), "a finished run, got status None"),
-        (overwrite("model.card.json", b"{'a': 1}"), "model.card.json: expected valid JSON"),
-        (overwrite("model.card.json", b'"card"'), "model.card.json: expected a JSON object, got str"),
-        (rewrite("model.card.json", classes=["one"]), r"card with all its fields, got classes \['one'\]"),
+        (
+            rewrite("run.json", schema_version=SCHEMA_VERSION + 1),
+            "of schema 1 or older, but got schema 2. Update her2core",
+        ),
+        (rewrite("run.json", status="training"), "a finished run, but got status 'training'.*resumes"),
+        (rewrite("run.json", status="gone"), "a finished run, but got status None"),
+        (overwrite("model.card.json", b"{'a': 1}"), "Expected valid JSON"),
+        (overwrite("model.card.json", b'"card"'), "Expected a JSON object, but got str"),
+        (rewrite("model.card.json", classes=["one"]), r"card with all its fields, but got classes \['one'\]"),
         (rewrite("model.card.json", classes=["one", "one"]), r"got classes \['one', 'one'\]"),
         (rewrite("model.card.json", classes=[0, 1]), r"got classes \[0, 1\]"),
         (rewrite("model.card.json", classes="ab"), "got classes 'ab'"),
@@ -149,7 +156,7 @@ def test_a_section_of_the_card_without_what_it_must_hold_is_named(tmp_path):
 def test_a_cut_table_is_refused_when_it_is_read(tmp_path):
     path = run(tmp_path)
     (path / "predictions.parquet").write_bytes((path / "predictions.parquet").read_bytes()[:50])
-    with pytest.raises(Her2Error, match=r"predictions\.parquet: expected a readable parquet table"):
+    with pytest.raises(Her2Error, match=r"Expected a readable parquet table"):
         _ = open_run(path).predictions
 
 
@@ -245,7 +252,7 @@ def test_a_draft_that_lacks_a_file_is_not_finished_and_loses_nothing(tmp_path, n
     fill(draft.path)
     (draft.checkpoints / "last.ckpt").write_bytes(b"x")
     (draft.path / name).unlink()
-    with pytest.raises(RunError, match=f"a whole run, got no {name}. Train it again"):
+    with pytest.raises(RunError, match=f"a whole run, but got no {name}. Train it again"):
         draft.finish({})
     assert (draft.checkpoints / "last.ckpt").is_file()
     assert list_runs(tmp_path) == ([], [])
@@ -286,7 +293,7 @@ def claim(root: Path, **changes) -> RunDraft:
 def test_a_draft_that_a_living_process_trains_is_refused(tmp_path, sleeper, fresh):
     draft = claim(tmp_path, pid=sleeper.pid, started=folder._process_start(sleeper.pid))
     with pytest.raises(
-        RunError, match=f"no other process trains, got process {sleeper.pid} at work on it.*Wait for it"
+        RunError, match=f"no other process trains, but got process {sleeper.pid} at work on it.*Wait for it"
     ):
         draft.open(fresh=fresh)
     assert (draft.checkpoints / "last.ckpt").is_file(), "a draft in use was thrown away"

@@ -39,7 +39,7 @@ def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
     each = [np.mean(p.predicted == p.labels) for p in runs]
     assert row["value"] == pytest.approx(np.mean(each))
     assert (row["lowest"], row["highest"]) == (pytest.approx(min(each)), pytest.approx(max(each)))
-    assert row["low"] < row["value"] < row["high"]
+    assert row["lower_95"] < row["value"] < row["upper_95"]
     assert set(table["metric"]) == set(METRICS)
 
 
@@ -62,28 +62,28 @@ def test_the_interval_is_that_of_a_loop_over_the_same_draws(unit):
     left = np.array([figure(weights) for weights in left_out(30)])
     tail = expanded_tail(0.95, effective_clusters(row["value"], left))
     drawn = [figure(weights) for weights in draws(30, 150, 0)]
-    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
+    assert (row["lower_95"], row["upper_95"]) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
 
 
 def test_a_difference_is_paired_and_said_plainly():
     same = [run(0), run(1)]
     found = seed_figures({"a": same, "b": same, "worse": [run(5, skill=0.2)]}, reference="a", resamples=300)
     equal = found.differences[found.differences["group"] == "b"]
-    assert (equal[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (equal[["difference", "lower_95", "upper_95"]] == 0).all(axis=None)
     assert set(equal["statement"]) == {"no difference can be shown"}
-    assert (found.differences["p_holm"] >= found.differences["p"]).all()
+    assert (found.differences["p_value_holm"] >= found.differences["p_value"]).all()
     worse = found.differences[found.differences["group"] == "worse"]
     assert set(worse["statement"]) == {"lower"}
-    assert (worse["high"] < 0).all()
+    assert (worse["upper_95"] < 0).all()
 
 
 def test_without_patients_single_rows_are_drawn_and_every_row_says_so():
     p = run(0)
     unknown = replace(p, frame=p.frame.assign(patient_id="unknown"))
     found = seed_figures({"a": [unknown], "b": [unknown]}, reference="a", resamples=200)
-    assert set(found.table["resampled"]) == {"patch"}
+    assert set(found.table["resampling_unit"]) == {"patch"}
     assert found.table["note"].str.contains("patients unknown; resamples single rows").all()
-    assert set(found.table["clusters"]) == {len(p)}
+    assert set(found.table["n_clusters"]) == {len(p)}
     one = replace(p, frame=p.frame.assign(patient_id="P1"))
     assert seed_figures({"a": [one]}, reference="a", resamples=200).table["note"].str.contains("only 1 patient;").all()
 
@@ -93,11 +93,26 @@ def test_without_patients_single_rows_are_drawn_and_every_row_says_so():
     [
         ({"a": []}, "at least one run"),
         ({"b": [run(0)]}, "at least one run"),
-        ({"a": [run(0)], "b": [read_predictions(pd.DataFrame(
-            {"patient_id": ["1", "2"], "label": ["x", "y"], "prob_x": [0.9, 0.1], "prob_y": [0.1, 0.9]}))]},
-         "same classes"),
+        (
+            {
+                "a": [run(0)],
+                "b": [
+                    read_predictions(
+                        pd.DataFrame(
+                            {
+                                "patient_id": ["1", "2"],
+                                "label": ["x", "y"],
+                                "probability_x": [0.9, 0.1],
+                                "probability_y": [0.1, 0.9],
+                            }
+                        )
+                    )
+                ],
+            },
+            "same classes",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_refused(groups, said):
     with pytest.raises(EvaluationError, match=said):
         seed_figures(groups, reference="a")

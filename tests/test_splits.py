@@ -98,9 +98,7 @@ def test_a_group_with_several_labels_stays_whole(seed):
     parts_of(manifest, split_manifest(manifest, "patient", seed=seed), "patient_id")
 
 
-@given(
-    shares=st.tuples(*[st.integers(1, 8)] * 3), groups=st.integers(3, 30), seed=st.integers(0, 99)
-)  # fmt: skip
+@given(shares=st.tuples(*[st.integers(1, 8)] * 3), groups=st.integers(3, 30), seed=st.integers(0, 99))
 @few
 def test_other_fractions_are_kept_too_and_no_part_is_empty(shares, groups, seed):
     fractions = tuple(s / sum(shares) for s in shares)
@@ -146,7 +144,7 @@ def test_bad_fractions_are_refused(fractions):
 
 
 def test_an_unknown_unit_is_refused_with_the_known_ones():
-    with pytest.raises(SplitError, match="patient, slide, site, patch_random, predefined, got 'tile'"):
+    with pytest.raises(SplitError, match="patient, slide, site, patch_random, predefined, but got 'tile'"):
         split_manifest(cohort(), "tile")
 
 
@@ -155,9 +153,7 @@ def test_a_unit_that_is_not_known_in_every_row_is_refused(unit, column):
     manifest = cohort()
     frame = manifest.frame.copy()
     frame.loc[[2, 5], column] = "unknown"
-    with pytest.raises(
-        SplitError, match=f"split by {unit}: expected a known {unit} in every row, got 2 rows"
-    ) as refused:
+    with pytest.raises(SplitError, match=f"Expected a known {unit} in every row, but got 2 rows") as refused:
         split_manifest(Manifest(frame, manifest.scheme, manifest.root), unit)
     assert "patch_random" in refused.value.fix
 
@@ -170,9 +166,7 @@ def test_fewer_than_three_groups_of_a_class_are_refused_by_class():
 
 def test_two_sites_cannot_fill_three_parts():
     manifest = cohort((4, 4), site=np.resize(["one", "two"], 32))
-    with pytest.raises(
-        SplitError, match="split by site: expected at least three sites of any class, one for each part, got 2"
-    ):
+    with pytest.raises(SplitError, match="Expected at least three sites of any class, one for each part, but got 2"):
         split_manifest(manifest, "site")
 
 
@@ -188,11 +182,11 @@ def test_a_predefined_split_is_taken_as_it_is():
 def test_a_predefined_split_is_refused_without_column_with_a_strange_word_or_an_empty_part():
     with pytest.raises(SplitError, match="a column 'split' in the manifest"):
         split_manifest(cohort(), "predefined")
-    with pytest.raises(SplitError, match=r"row 3: expected one of train, val, test, got 'Test'"):
+    with pytest.raises(SplitError, match=r"Expected one of train, val, test, but got 'Test'"):
         split_manifest(predefined(["train", "val", "Test", "test", "val", "train"]), "predefined")
     with pytest.raises(SplitError, match="got no val patch"):
         split_manifest(predefined(["train", "test", "test", "test", "test", "train"]), "predefined")
-    with pytest.raises(SplitError, match=r"every class among the training patches, got none of c1"):
+    with pytest.raises(SplitError, match=r"every class among the training patches, but got none of c1"):
         split_manifest(predefined(["train", "train", "val", "test", "val", "test"]), "predefined")
 
 
@@ -203,7 +197,7 @@ def test_verification_finds_a_group_in_two_parts_and_names_it():
     first = broken["split"].iloc[0]
     broken.loc[0, "split"] = next(p for p in PARTS if p != first)
     assert verify_split(manifest, split, "patient") is split
-    with pytest.raises(SplitError, match="each patient in one part only, got patient 'c0p0' in 2 parts"):
+    with pytest.raises(SplitError, match="each patient in one part only, but got patient 'c0p0' in 2 parts"):
         verify_split(manifest, broken, "patient")
     with pytest.raises(SplitError, match="slide 'c0p0s0' in 2 parts"):
         verify_split(manifest, broken, "slide")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from her2core.data.images import read_image
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ImageError
+from her2core.io.images import read_image
 from her2core.stain.macenko import FLAGS, StainNormalizer, StainReference
 
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -217,7 +217,7 @@ def test_a_reference_needs_an_image_with_two_stains():
     ids=["grey", "alpha", "float", "no pixels", "list"],
 )
 def test_what_is_not_a_uint8_rgb_image_is_refused(image):
-    with pytest.raises(ImageError, match=r"a uint8 \(H, W, 3\) RGB array with pixels, got .*read_image"):
+    with pytest.raises(ImageError, match=r"a uint8 \(H, W, 3\) RGB array with pixels, but got .*read_image"):
         NORMALIZER.apply(image)
     with pytest.raises(ImageError, match="stain: expected"):
         NORMALIZER.estimate(image)

@@ -55,7 +55,7 @@ def test_each_job_is_a_run_for_review_under_its_own_name(study):
         run = open_run(out / job.name)
         assert not run.has_weights
         assert not (run.path / "model.safetensors").exists()
-        assert "familiarity" not in run.card
+        assert "ood" not in run.card
         assert run.card["data"]["split_unit"] == job.group
     runs, problems = list_runs(out.parent)
     assert (runs, problems) == ([], [])  # a folder of runs and tables is no broken run
@@ -73,7 +73,7 @@ def test_the_tables_are_the_figures_of_the_runs(study):
     stored = pd.read_csv(out / "leakage.csv")
     by_patch = stored[stored["unit"] == "patch"].reset_index(drop=True)
     pd.testing.assert_frame_equal(by_patch[["group", "metric"]], expected[["group", "metric"]])
-    for column in ("value", "low", "high", "lowest", "highest"):
+    for column in ("value", "lower_95", "upper_95", "lowest", "highest"):
         assert by_patch[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-6, nan_ok=True)
     facts = json.loads((out / "study.json").read_text())
     assert facts["kind"] == "leakage"

@@ -13,7 +13,7 @@ from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.subgroups import FEW_PATIENTS, MAX_GROUPS, METRICS, subgroup_table
 
 CLASSES = ("negative", "equivocal", "positive")
-COUNTED = ["metric", "class", "value", "low", "high", "resampled", "clusters", "n"]
+COUNTED = ["metric", "class", "value", "lower_95", "upper_95", "resampling_unit", "n_clusters", "n"]
 
 
 def predictions(n=360, patients=36, *, site=None, known=True, **columns) -> Predictions:
@@ -39,7 +39,7 @@ def test_a_group_s_figures_are_those_of_its_rows_and_patients():
         expected = metric_table(alone, resamples=40, seed=3)
         expected = expected[expected["metric"].isin(METRICS)]
         pd.testing.assert_frame_equal(here[COUNTED].reset_index(drop=True), expected[COUNTED].reset_index(drop=True))
-        assert set(here["patients"]) == set(here["clusters"]) == {patients}
+        assert set(here["patients"]) == set(here["n_clusters"]) == {patients}
         assert set(here["n"]) == {10 * patients}
         assert set(here["note"]) == {""}
         figures = here.set_index(["metric", "class"])["value"]
@@ -94,9 +94,9 @@ def test_what_makes_no_groups_is_refused_with_the_way_out():
     p = predictions()
     with pytest.raises(EvaluationError, match=r"a column out of patch_id.*got 'scanner'.*add a column scanner"):
         subgroup_table(p, by="scanner")
-    with pytest.raises(EvaluationError, match="a site in at least one row, got unknown in all"):
+    with pytest.raises(EvaluationError, match="a site in at least one row, but got unknown in all"):
         subgroup_table(predictions(site="unknown"))
-    with pytest.raises(EvaluationError, match=f"at most {MAX_GROUPS} groups, got 360 different block"):
+    with pytest.raises(EvaluationError, match=f"at most {MAX_GROUPS} groups, but got 360 different block"):
         subgroup_table(predictions(block=np.arange(360)), by="block")
     with pytest.raises(EvaluationError, match="at least one prediction"):
         subgroup_table(p.where(np.zeros(360, bool)))

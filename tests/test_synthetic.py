@@ -179,11 +179,22 @@ def test_it_looks_stained():
 @pytest.mark.parametrize(
     "bad",
     [
-        {"patients": 5}, {"patients": 12.0}, {"patients": True}, {"patches_per_patient": 0}, {"px": 63}, {"px": 1025},
-        {"mpp": 0.0}, {"mpp": 2.1}, {"mpp": float("nan")}, {"mpp": "0.7"}, {"seed": -1}, {"patient_effect": -0.1},
-        {"class_effect": -1}, {"class_effect": float("inf")},
+        {"patients": 5},
+        {"patients": 12.0},
+        {"patients": True},
+        {"patches_per_patient": 0},
+        {"px": 63},
+        {"px": 1025},
+        {"mpp": 0.0},
+        {"mpp": 2.1},
+        {"mpp": float("nan")},
+        {"mpp": "0.7"},
+        {"seed": -1},
+        {"patient_effect": -0.1},
+        {"class_effect": -1},
+        {"class_effect": float("inf")},
     ],
-)  # fmt: skip
+)
 def test_bad_specs_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         CohortSpec(**bad)

@@ -36,13 +36,16 @@ def predictions(n=240, patients=24, *, seed=0, known=True) -> Predictions:
 def theirs(positive, called) -> dict[str, float]:
     tn, fp, fn, tp = sk.confusion_matrix(positive, called, labels=[False, True]).ravel()
     return {
-        "true_positives": tp, "false_positives": fp, "false_negatives": fn, "true_negatives": tn,
+        "true_positives": tp,
+        "false_positives": fp,
+        "false_negatives": fn,
+        "true_negatives": tn,
         "sensitivity": sk.recall_score(positive, called, zero_division=np.nan),
         "specificity": sk.recall_score(~positive, ~called, zero_division=np.nan),
         "ppv": sk.precision_score(positive, called, zero_division=np.nan),
         "npv": sk.precision_score(~positive, ~called, zero_division=np.nan),
         "share_called": np.mean(called),
-    }  # fmt: skip
+    }
 
 
 @given(seed=st.integers(0, 10**6), threshold=st.floats(0, 1), of=st.sampled_from(CLASSES))
@@ -75,12 +78,12 @@ def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
 
     for metric, bounds in by_rows(p, figures, resamples=200, seed=5).items():
         if metric in RATES:
-            assert tuple(found.loc[metric, ["low", "high"]]) == pytest.approx(bounds), metric
-            assert found.loc[metric, "interval"] == "expanded percentile"
+            assert tuple(found.loc[metric, ["lower_95", "upper_95"]]) == pytest.approx(bounds), metric
+            assert found.loc[metric, "interval_method"] == "expanded percentile"
         else:
-            assert found.loc[metric, "interval"] == "percentile"
-            assert found.loc[metric, "low"] <= found.loc[metric, "value"] <= found.loc[metric, "high"]
-    assert set(found["resampled"]) == {"patient"}
+            assert found.loc[metric, "interval_method"] == "percentile"
+            assert found.loc[metric, "lower_95"] <= found.loc[metric, "value"] <= found.loc[metric, "upper_95"]
+    assert set(found["resampling_unit"]) == {"patient"}
     assert set(found["note"]) == {""}
 
 
@@ -90,7 +93,7 @@ def test_unknown_patients_are_said_in_the_words_of_the_metric_table():
     note = metric_table(p, resamples=20, aurocs=False)["note"].iloc[0]
     assert "patients unknown" in note
     assert (found["note"] == note).all()
-    assert set(found["resampled"]) == {"patch"}
+    assert set(found["resampling_unit"]) == {"patch"}
 
 
 def test_a_rate_without_denominator_is_nan_with_the_reason():
@@ -98,7 +101,7 @@ def test_a_rate_without_denominator_is_nan_with_the_reason():
     assert np.isnan(found.loc["ppv", "value"])
     assert "cannot be computed" in found.loc["ppv", "note"]
     assert found.loc["sensitivity", "value"] == 0
-    assert tuple(found.loc["specificity", ["low", "high"]]) == pytest.approx(exact(1, 24))
+    assert tuple(found.loc["specificity", ["lower_95", "upper_95"]]) == pytest.approx(exact(1, 24))
 
 
 @given(seed=st.integers(0, 10**6), sensitivity=st.one_of(st.just(1.0), st.floats(0.01, 1)))
@@ -116,9 +119,9 @@ def test_the_threshold_is_the_highest_that_reaches_the_sensitivity(seed, sensiti
     ("call", "message"),
     [
         (lambda p: operating_point(p, of="Positive", threshold=0.5), "a class out of negative, equivocal, positive"),
-        (lambda p: operating_point(p, of="positive", threshold=float("nan")), "a number from 0 to 1, got NaN"),
+        (lambda p: operating_point(p, of="positive", threshold=float("nan")), "a number from 0 to 1, but got NaN"),
         (lambda p: operating_point(p.where(np.arange(0)), of="positive", threshold=0.5), "at least one prediction"),
-        (lambda p: threshold_for(p, of="positive", sensitivity=0), "a sensitivity above 0 and at most 1, got 0"),
+        (lambda p: threshold_for(p, of="positive", sensitivity=0), "a sensitivity above 0 and at most 1, but got 0"),
         (lambda p: threshold_for(p, of="positive", sensitivity=95), "Give a share, such as 0.95"),
         (lambda p: threshold_for(p.where(p.labels != 2), of="positive", sensitivity=0.9), "at least one patch that is"),
     ],

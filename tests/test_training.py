@@ -62,9 +62,13 @@ def test_one_step_equals_plain_torch():
 
     module = PatchClassifier(ours, settings, class_counts=[10, 20, 30], steps_per_epoch=1, seed=0)
     trainer = pl.Trainer(
-        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
         enable_model_summary=False,
-    )  # fmt: skip
+    )
     loader = torch.utils.data.DataLoader([(images[i], targets[i]) for i in range(4)], batch_size=4)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(many workers|validation_step).*")
@@ -88,10 +92,19 @@ def test_one_step_equals_plain_torch():
 def test_finished_run_is_whole(tiny_run):
     assert open_run(tiny_run.path).info["status"] == "finished"
     assert {p.name for p in tiny_run.path.iterdir()} == {
-        "run.json", "config.yaml", "splits.parquet", "history.csv", "events.jsonl", "model.safetensors",
-        "model.card.json", "predictions.parquet", "evaluation", "dataset.parquet", "checks.json",
-        "familiarity.safetensors",
-    }  # fmt: skip
+        "run.json",
+        "config.yaml",
+        "splits.parquet",
+        "history.csv",
+        "events.jsonl",
+        "model.safetensors",
+        "model.card.json",
+        "predictions.parquet",
+        "evaluation",
+        "dataset.parquet",
+        "checks.json",
+        "ood.safetensors",
+    }
     history = tiny_run.history
     assert history["epoch"].tolist() == [0, 1]
     for column in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy"):
@@ -192,7 +205,7 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     start = read_weights(tmp_path / "start.safetensors")
     seen = {}
 
-    class Watch(pl.Callback):
+    class ProgressCallback(pl.Callback):
         def on_train_epoch_end(self, trainer, module):
             state = module.network.state_dict()
             seen[trainer.current_epoch] = {
@@ -203,7 +216,7 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     original = pl.Trainer.__init__
 
     def with_watch(self, *args, callbacks=(), **kwargs):
-        original(self, *args, callbacks=[*callbacks, Watch()], **kwargs)
+        original(self, *args, callbacks=[*callbacks, ProgressCallback()], **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.Trainer, "__init__", with_watch)

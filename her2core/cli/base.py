@@ -29,9 +29,14 @@ def table_options(command):
     """What a command takes that reads any tool's table of predictions."""
     for option in (
         click.option("--classes", help="Of a table: its classes in their order, separated by commas."),
-        click.option("--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of a table: which column is the "
-                     "label, patch_id, patient_id, slide_id, site or split."),
-    ):  # fmt: skip
+        click.option(
+            "--column",
+            "columns",
+            multiple=True,
+            metavar="ROLE=NAME",
+            help="Of a table: which column is the label, patch_id, patient_id, slide_id, site or split.",
+        ),
+    ):
         command = option(command)
     return command
 
@@ -45,8 +50,12 @@ def read_table_of(source: Path, columns: tuple[str, ...], classes: str | None):
         return predictions_of_table(source.read_bytes(), name=source.name, columns=pairs(columns), classes=named)
     if columns or classes:
         got = "a folder" if source.is_dir() else "no such file"
-        raise ConfigError(expected="a table of predictions with --column or --classes", got=got, where=str(source),
-                          fix="Leave these options out.")  # fmt: skip
+        raise ConfigError(
+            "a table of predictions with --column or --classes",
+            got=got,
+            where=str(source),
+            fix="Leave these options out.",
+        )
     return None
 
 
@@ -59,11 +68,11 @@ def pairs(words, *, parse: bool = False) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise ConfigError(expected="NAME=VALUE", got=repr(word), where="options", fix="Put an equals sign between.")
+            raise ConfigError("NAME=VALUE", got=repr(word), where="options", fix="Put an equals sign between.")
         try:
             pairs[name] = yaml.safe_load(value) if parse else value
         except yaml.YAMLError:
             raise ConfigError(
-                expected="a YAML value", got=repr(value), where=name, fix="Quote it, or close its brackets."
+                "a YAML value", got=repr(value), where=name, fix="Quote it, or close its brackets."
             ) from None
     return pairs

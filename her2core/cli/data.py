@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import answer, as_json, cli, pairs, set_option
+from her2core.cli.text import manifest_facts, manifest_text
 from her2core.errors import ConfigError, SplitError
-from her2core.wording import manifest_facts, manifest_text
 
 
 @cli.group()
@@ -76,14 +76,18 @@ def demo(out: Path, as_json: bool, **spec) -> None:
 def check(manifest: Path, split_path: Path | None, contents: bool, half_width: float | None, as_json: bool) -> int:
     """Coded checks on a manifest; exit 1 when one is an error."""
     from her2core.data.checks import check_manifest, patients_for_half_width
-    from her2core.data.files import read_table
     from her2core.data.manifest import read_manifest
+    from her2core.io.files import read_table
 
     needed = None if half_width is None else patients_for_half_width(half_width)
     split = read_table(split_path)[0] if split_path else None
     if split is not None and not {"patch_id", "split"} <= set(split):
-        raise SplitError(expected="columns patch_id and split", got=", ".join(map(str, split)), where=str(split_path),
-                         fix="her2 data split writes such a table.")  # fmt: skip
+        raise SplitError(
+            "columns patch_id and split",
+            got=", ".join(map(str, split)),
+            where=str(split_path),
+            fix="her2 data split writes such a table.",
+        )
     table = read_manifest(manifest)
     with click.progressbar(length=len(table), label="patches read", file=sys.stderr, hidden=not contents) as bar:
         findings = check_manifest(
@@ -104,12 +108,12 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
 @as_json
 def split(manifest: Path, unit: str, seed: int, out: Path, as_json: bool) -> None:
     """Deal the patches out to train, val and test (60/20/20), by patient unless told otherwise."""
-    from her2core.data.files import write_parquet
     from her2core.data.manifest import read_manifest
     from her2core.data.splits import split_manifest, split_warnings
+    from her2core.io.files import write_parquet
 
     if out.suffix != ".parquet":
-        raise ConfigError(expected="a name ending in .parquet", got=out.name, where="--out", fix="Choose another name.")
+        raise ConfigError("a name ending in .parquet", got=out.name, where="--out", fix="Choose another name.")
     table = read_manifest(manifest)
     result = split_manifest(table, unit, seed=seed)
     write_parquet(out, result)

@@ -7,42 +7,55 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import answer, as_json, cli, read_table_of, table_options
+from her2core.cli.text import RESEARCH
 from her2core.errors import ConfigError
-from her2core.wording import RESEARCH
 
 
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The report to write (.html).")
 @click.option("--pdf", type=click.Path(path_type=Path), help="Also write it as PDF.")
-@click.option("--pictures", is_flag=True, help="Show the surest mistakes, where their pictures are at hand. Of a real "
-              "data set these are its patches: mind its licence.")  # fmt: skip
+@click.option(
+    "--pictures",
+    is_flag=True,
+    help="Show the surest mistakes, where their pictures are at hand. Of a real "
+    "data set these are its patches: mind its licence.",
+)
 @click.option("--recompute", is_flag=True, help="Compute a run's figures from its predictions instead of reading them.")
 @table_options
 @as_json
 def report(
-    source: Path, out: Path, pdf: Path | None, pictures: bool, recompute: bool, columns: tuple[str, ...],
-    classes: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    source: Path,
+    out: Path,
+    pdf: Path | None,
+    pictures: bool,
+    recompute: bool,
+    columns: tuple[str, ...],
+    classes: str | None,
+    as_json: bool,
+) -> None:
     """One self-contained HTML (and PDF) with every figure, its interval, TRIPOD+AI and CLAIM items and the card.
 
     SOURCE is a run folder, or a table of predictions (CSV or Parquet) of any tool.
     """
-    from her2core.data.files import write_via_temporary
+    from her2core.io.files import write_via_temporary
     from her2core.report.run_download import made
     from her2core.report.run_report import predictions_report, run_report
     from her2core.runs.folder import open_run
 
     for path, suffix, option in ((out, ".html", "--out"), (pdf, ".pdf", "--pdf")):
         if path is not None and path.suffix.lower() != suffix:
-            raise ConfigError(expected=f"a name ending in {suffix}", got=path.name, where=option,
-                              fix="Choose another name.")  # fmt: skip
+            raise ConfigError(f"a name ending in {suffix}", got=path.name, where=option, fix="Choose another name.")
     table = read_table_of(source, columns, classes)
     if table is None:
         found = run_report(open_run(source), fresh=recompute, pictures=pictures, base=Path.cwd())
     elif pictures or recompute:
-        raise ConfigError(expected="a run folder with --pictures or --recompute", got="a table of predictions",
-                          where="her2 report", fix="Leave these options out.")  # fmt: skip
+        raise ConfigError(
+            "a run folder with --pictures or --recompute",
+            got="a table of predictions",
+            where="her2 report",
+            fix="Leave these options out.",
+        )
     else:
         found = predictions_report(table, name=source.name)
     document = made(found)
@@ -50,9 +63,16 @@ def report(
         content = document.pdf() if path is pdf else document.html()
         write_via_temporary(path, lambda t, content=content: t.write_bytes(content))
     written = [str(p) for p in (out, pdf) if p]
-    value = {"written": written, "name": found.name, "units": list(found.units), "warnings": list(document.warnings),
-             "checklists": document.counts, "notice": RESEARCH}  # fmt: skip
+    value = {
+        "written": written,
+        "name": found.name,
+        "units": list(found.units),
+        "warnings": list(document.warnings),
+        "checklists": document.counts,
+        "notice": RESEARCH,
+    }
     lines = [f"warning: {w}" for w in document.warnings]
-    lines += [f"{name}: {', '.join(f'{n} {state}' for state, n in count.items())}"
-              for name, count in document.counts.items()]  # fmt: skip
+    lines += [
+        f"{name}: {', '.join(f'{n} {state}' for state, n in count.items())}" for name, count in document.counts.items()
+    ]
     answer(as_json, value, "\n".join([*lines, *(f"{path} is there." for path in written), RESEARCH]))

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
+from her2core.cli.text import RESEARCH, run_text
 from her2core.errors import RunError
-from her2core.wording import RESEARCH, run_text
 
 
 @cli.group()
@@ -27,7 +27,7 @@ def list_(roots: tuple[Path, ...], as_json: bool) -> None:
 
     for root in roots:
         if not root.is_dir():
-            raise RunError(expected="a folder of runs", got="no such folder", where=str(root), fix="Check the name.")
+            raise RunError("a folder of runs", got="no such folder", where=str(root), fix="Check the name.")
     found, problems = list_runs(*(roots or (MODELS, RUNS)))
     value = {"runs": [{"path": str(r.path), "title": r.card.get("title")} for r in found], "problems": problems}
     lines = [f"{r.path}: {r.card.get('title', '')}" for r in found] + [f"not a run: {p}" for p in problems]
@@ -67,7 +67,7 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 
     Weights, predictions and metrics stay as they are.
     """
-    from her2core.training.companions import complete_run
+    from her2core.training.artifacts import complete_run
 
     completed = complete_run(run, manifest=manifest)
     answer(as_json, {"path": str(completed.path)}, f"{completed.path} is complete.")
@@ -81,7 +81,7 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 @as_json
 def maps(run: Path, patches: int, seed: int, save: bool, as_json: bool) -> None:
     """Hold the run's maps to account: against synthetic truth, by deletion and insertion, ROAD, and random weights."""
-    from her2core.map_trials import map_trials, save_map_trials
+    from her2core.maps.evaluation import map_trials, save_map_trials
     from her2core.runs.folder import open_run
 
     opened = open_run(run)
@@ -89,6 +89,8 @@ def maps(run: Path, patches: int, seed: int, save: bool, as_json: bool) -> None:
     if save:
         save_map_trials(opened, table)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    lines = [f"{r.method:18}{r.measure:28}{r.value:.3f}  [{r.low:.3f}, {r.high:.3f}]  {r.note}".rstrip()
-             for r in table.itertuples()]  # fmt: skip
+    lines = [
+        f"{r.method:18}{r.measure:28}{r.value:.3f}  [{r.lower_95:.3f}, {r.upper_95:.3f}]  {r.note}".rstrip()
+        for r in table.itertuples()
+    ]
     answer(as_json, {"run": str(opened.path), "patches": patches, "maps": rows}, "\n".join([*lines, RESEARCH]))

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
+from her2core.cli.text import RESEARCH, prediction_text, write_answers
 from her2core.errors import ConfigError, ImageError
-from her2core.wording import RESEARCH, prediction_text, write_answers
 
 
 @cli.command()
@@ -35,7 +35,7 @@ def doctor(as_json: bool) -> int:
 @as_json
 def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | None, as_json: bool) -> int:
     """Class probabilities of patches (files or folders); a file that cannot be read is named and the rest go on."""
-    from her2core.predict import load_predictor
+    from her2core.inference.predictor import load_predictor
 
     files = _image_files(images)
     predictor = load_predictor(run)
@@ -61,14 +61,14 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
 @as_json
 def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
     """Where the network looked: the class-activation map laid over the patch, as a PNG."""
-    from her2core.data.files import write_via_temporary
-    from her2core.data.images import encode_png
+    from her2core.inference.predictor import load_predictor
+    from her2core.io.files import write_via_temporary
+    from her2core.io.images import encode_png
     from her2core.maps.methods import find_method
     from her2core.maps.overlay import overlay, stamped
-    from her2core.predict import load_predictor
 
     if out.suffix.lower() != ".png":
-        raise ConfigError(expected="a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
+        raise ConfigError("a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
     predictor = load_predictor(run)
     title = find_method(method).title
     found = predictor.explain(image, target=target, method=method)
@@ -104,14 +104,15 @@ def app(port: int, address: str) -> int:
 
     page = Path("app.py")
     if not page.is_file():
-        raise ConfigError(expected="app.py in this folder", got="none", where=str(Path.cwd()),
-                          fix="Start it in the repository's folder.")  # fmt: skip
+        raise ConfigError(
+            "app.py in this folder", got="none", where=str(Path.cwd()), fix="Start it in the repository's folder."
+        )
     command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port)]
     return subprocess.call([*command, "--server.address", address])
 
 
 def _image_files(paths: tuple[Path, ...]) -> list[Path]:
-    from her2core.data.images import SUFFIXES
+    from her2core.io.images import SUFFIXES
 
     files: list[Path] = []
     for path in paths:
@@ -120,6 +121,10 @@ def _image_files(paths: tuple[Path, ...]) -> list[Path]:
         else:
             files.append(path)
     if not files:
-        raise ImageError(expected="at least one image", got="none", where=", ".join(map(str, paths)),
-                         fix=f"Name files or a folder with {', '.join(SUFFIXES)}.")  # fmt: skip
+        raise ImageError(
+            "at least one image",
+            got="none",
+            where=", ".join(map(str, paths)),
+            fix=f"Name files or a folder with {', '.join(SUFFIXES)}.",
+        )
     return files

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from her2core.cli.base import answer, as_json, cli
+from her2core.cli.text import RESEARCH
 from her2core.errors import StudyError
-from her2core.wording import RESEARCH
 
 if TYPE_CHECKING:
     from her2core.evidence.seeds import SeedFigures
@@ -27,12 +27,21 @@ def _options(config: str, out: str):
         for option in (
             click.option("--quiet", is_flag=True, help="No progress bar."),
             click.option("--table", "table_only", is_flag=True, help="Only make the tables from the finished runs."),
-            click.option("--only", multiple=True, metavar="RUN", help="Only this run of the study, for one job of a "
-                         "cluster; may be repeated."),
-            click.option("--out", type=click.Path(path_type=Path), default=Path(out), show_default=True,
-                         help="Folder for the runs and the tables."),
+            click.option(
+                "--only",
+                multiple=True,
+                metavar="RUN",
+                help="Only this run of the study, for one job of a cluster; may be repeated.",
+            ),
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path),
+                default=Path(out),
+                show_default=True,
+                help="Folder for the runs and the tables.",
+            ),
             click.option("--config", type=click.Path(path_type=Path), default=Path(config), show_default=True),
-        ):  # fmt: skip
+        ):
             command = option(command)
         return command
 
@@ -50,8 +59,12 @@ def leakage(config: Path, out: Path, only, table_only: bool, quiet: bool, as_jso
     failures = {} if table_only else _run(leakage_jobs(plan), out, only, quiet)
     if failures:
         name, why = next(iter(failures.items()))
-        raise StudyError(expected="every run of the study", got=f"{len(failures)} failed: {name}: {why}",
-                         where=str(out), fix="Mend that; the same command resumes.")  # fmt: skip
+        raise StudyError(
+            "every run of the study",
+            got=f"{len(failures)} failed: {name}: {why}",
+            where=str(out),
+            fix="Mend that; the same command resumes.",
+        )
     if only:
         answer(as_json, {"finished": list(only)}, "\n".join(f"{out / name} is finished." for name in only))
         return
@@ -97,16 +110,22 @@ def _run(jobs, out: Path, only, quiet: bool) -> dict[str, str]:
 
 
 def _tell(wants_json: bool, out: Path, found: SeedFigures, failures: dict[str, str]) -> None:
-    value = {"out": str(out), "figures": found.table.to_dict("records"),
-             "differences": found.differences.to_dict("records"), "failed": failures, "notice": RESEARCH}  # fmt: skip
+    value = {
+        "out": str(out),
+        "figures": found.table.to_dict("records"),
+        "differences": found.differences.to_dict("records"),
+        "failed": failures,
+        "notice": RESEARCH,
+    }
     lines = [
-        f"{r.unit:8}{r.metric:20}{r.group:24}{r.value:.3f}  [{r.low:.3f}, {r.high:.3f}]  "
+        f"{r.unit:8}{r.metric:20}{r.group:24}{r.value:.3f}  [{r.lower_95:.3f}, {r.upper_95:.3f}]  "
         f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [
-        f"{r.unit:8}{r.metric:20}{r.group} less {r.reference}: {r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]: "
+        f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: {r.difference:+.3f} "
+        f"[{r.lower_95:+.3f}, {r.upper_95:+.3f}]: "
         f"{r.statement}"
         for r in found.differences.itertuples()
-    ]  # fmt: skip
+    ]
     lines += [f"failed: {name}: {why}" for name, why in failures.items()]
     answer(wants_json, value, "\n".join([*lines, RESEARCH]))

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import RUNS, answer, as_json, cli, read_table_of, set_option, table_options
+from her2core.cli.text import RESEARCH, evidence_text, run_text
 from her2core.errors import ConfigError
-from her2core.evidence.rules import RULES
-from her2core.wording import RESEARCH, evidence_text, run_text
+from her2core.evidence.aggregation_rules import RULES
 
 
 @cli.command()
@@ -33,8 +33,11 @@ def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
-@click.option("--rule", type=click.Choice(list(RULES)), help="From patches to slides and patients; chosen on "
-              "validation when not given.")  # fmt: skip
+@click.option(
+    "--rule",
+    type=click.Choice(list(RULES)),
+    help="From patches to slides and patients; chosen on validation when not given.",
+)
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
 @table_options
 @as_json
@@ -47,8 +50,12 @@ def evaluate(
     from her2core.runs.folder import open_run
 
     if save and rule:
-        raise ConfigError(expected="either --rule or --save", got="both", where="her2 evaluate",
-                          fix="A run's saved figures are by the rule chosen on its validation part.")  # fmt: skip
+        raise ConfigError(
+            "either --rule or --save",
+            got="both",
+            where="her2 evaluate",
+            fix="A run's saved figures are by the rule chosen on its validation part.",
+        )
     table = read_table_of(source, columns, classes)
     if save:
         run = open_run(source)
@@ -58,8 +65,14 @@ def evaluate(
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
-    value = {"part": part, "metrics": rows, "confusion": confusion, "units": units, "warnings": list(found.warnings),
-             "notice": RESEARCH}  # fmt: skip
+    value = {
+        "part": part,
+        "metrics": rows,
+        "confusion": confusion,
+        "units": units,
+        "warnings": list(found.warnings),
+        "notice": RESEARCH,
+    }
     answer(as_json, value, evidence_text(found))
 
 
@@ -76,8 +89,8 @@ def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
     lines = [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
-        f"{r.difference:+.3f} [{r.low:+.3f}, {r.high:+.3f}]: {r.statement}"
-        + (f" ({r.exact_test} p = {r.exact_p:.3f})" if r.exact_test else "")
+        f"{r.difference:+.3f} [{r.lower_95:+.3f}, {r.upper_95:+.3f}]: {r.statement}"
+        + (f" ({r.exact_test} p = {r.exact_p_value:.3f})" if r.exact_test else "")
         for r in result.table.itertuples()
     ]
     rows = result.table.astype(object).where(result.table.notna(), None).to_dict("records")

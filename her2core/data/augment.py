@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from her2core.data.images import resize_rgb
+from her2core.io.images import resize_rgb
 from her2core.stain.macenko import StainReference, density_table
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.data.files import read_table, write_json, write_parquet, write_via_temporary
 from her2core.errors import ManifestError
+from her2core.io.files import read_table, write_json, write_parquet, write_via_temporary
 from her2core.labels import IHC_SCORES, ISH_RESULTS, SCHEMES, LabelScheme, declared_scheme
 
 UNKNOWN = "unknown"
@@ -100,7 +100,7 @@ class Manifest:
             write_parquet(path, self.frame, {_META_KEY: json.dumps(meta)})
         else:
             raise ManifestError(
-                expected="a file name ending in .parquet or .csv",
+                "a file name ending in .parquet or .csv",
                 got=path.name,
                 where="manifest to write",
                 fix="Choose one of the two.",
@@ -124,8 +124,12 @@ def build_manifest(
     """
     frame = frame.reset_index(drop=True)
     if frame.columns.duplicated().any():
-        _refuse("column names that differ", f"{frame.columns[frame.columns.duplicated()][0]!r} twice", where,
-                "Rename or drop one of them.")  # fmt: skip
+        _refuse(
+            "column names that differ",
+            f"{frame.columns[frame.columns.duplicated()][0]!r} twice",
+            where,
+            "Rename or drop one of them.",
+        )
     if frame.empty:
         _refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
     scheme = scheme or _scheme_of(frame, where)
@@ -194,8 +198,12 @@ def _scheme_of(frame: pd.DataFrame, where: str) -> LabelScheme:
     if set(found) == set(SCHEMES["binary"].classes):
         return SCHEMES["binary"]
     if len(found) < 2:
-        _refuse("at least two classes", f"only {found}", where,
-                "A classifier needs two; add the other class or declare the classes in the manifest.")  # fmt: skip
+        _refuse(
+            "at least two classes",
+            f"only {found}",
+            where,
+            "A classifier needs two; add the other class or declare the classes in the manifest.",
+        )
     return declared_scheme("declared", tuple(found), f"classes as found in {where}")
 
 
@@ -206,20 +214,29 @@ def _normalise(frame: pd.DataFrame, where: str) -> None:
     for column in ("path", "label", "her2_ihc"):
         frame[column] = frame[column].map(_text).astype("object")
     if frame["path"].isna().any():
-        _refuse("a path in every row", "an empty cell", f"{where}, row {_row(frame, frame['path'].isna())}",
-                "Fill it or drop the row.")  # fmt: skip
+        _refuse(
+            "a path in every row",
+            "an empty cell",
+            f"{where}, row {_row(frame, frame['path'].isna())}",
+            "Fill it or drop the row.",
+        )
     frame["path"] = frame["path"].str.replace("\\", "/", regex=False)
     mpp = pd.to_numeric(frame["mpp"], errors="coerce")
     bad = (mpp.isna() & frame["mpp"].map(_text).notna()) | (mpp <= 0) | (mpp > 100)
     if bad.any():
         row = _row(frame, bad)
-        _refuse("microns per pixel between 0 and 100, or an empty cell", repr(frame["mpp"].iloc[row - 1]),
-                f"{where}, row {row}", "Correct it or leave it empty.")  # fmt: skip
+        _refuse(
+            "microns per pixel between 0 and 100, or an empty cell",
+            repr(frame["mpp"].iloc[row - 1]),
+            f"{where}, row {row}",
+            "Correct it or leave it empty.",
+        )
     frame["mpp"] = mpp.astype("float64")
     present = [c for c in WINDOW if c in frame]
     if present and len(present) < len(WINDOW):
-        _refuse("all of x, y, width and height, or none", f"only {', '.join(present)}", where,
-                "A window needs all four.")  # fmt: skip
+        _refuse(
+            "all of x, y, width and height, or none", f"only {', '.join(present)}", where, "A window needs all four."
+        )
     if present:
         _check_windows(frame, where)
     if "patch_id" not in frame:
@@ -239,9 +256,12 @@ def _check_windows(frame: pd.DataFrame, where: str) -> None:
     bad = ~(whole | good)
     if bad.any():
         row = _row(frame, bad)
-        _refuse("x and y from 0, width and height from 1, in pixels, or four empty cells",
-                repr([_text(v) for v in frame[list(WINDOW)].iloc[row - 1]]), f"{where}, row {row}",
-                "Correct the window's columns.")  # fmt: skip
+        _refuse(
+            "x and y from 0, width and height from 1, in pixels, or four empty cells",
+            repr([_text(v) for v in frame[list(WINDOW)].iloc[row - 1]]),
+            f"{where}, row {row}",
+            "Correct the window's columns.",
+        )
     frame[list(WINDOW)] = numbers
 
 
@@ -255,11 +275,19 @@ def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
     for bad, column, expected in checks:
         if bad.any():
             row = _row(frame, bad)
-            _refuse(expected, f"{frame[column].iloc[row - 1]!r} ({int(bad.sum())} such rows)", f"{where}, row {row}",
-                    "Correct the cell, or declare other classes for this manifest.")  # fmt: skip
+            _refuse(
+                expected,
+                f"{frame[column].iloc[row - 1]!r} ({int(bad.sum())} such rows)",
+                f"{where}, row {row}",
+                "Correct the cell, or declare other classes for this manifest.",
+            )
     if frame["patch_id"].isna().any():
-        _refuse("a patch_id in every row", "an empty cell", f"{where}, row {_row(frame, frame['patch_id'].isna())}",
-                "Fill it, or drop the column: it is then made from path and window.")  # fmt: skip
+        _refuse(
+            "a patch_id in every row",
+            "an empty cell",
+            f"{where}, row {_row(frame, frame['patch_id'].isna())}",
+            "Fill it, or drop the column: it is then made from path and window.",
+        )
     twice = frame["patch_id"].duplicated(keep=False)
     if twice.any():
         row = _row(frame, twice)
@@ -293,4 +321,4 @@ def _sidecar(path: Path) -> Path:
 
 
 def _refuse(expected: str, got: str, where: str, fix: str):
-    raise ManifestError(expected=expected, got=got, where=where, fix=fix)
+    raise ManifestError(expected, got=got, where=where, fix=fix)

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from her2core.data.images import read_image
 from her2core.data.manifest import WINDOW, Manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import Her2Error, ImageError, ManifestError
+from her2core.io.images import read_image
 
 #: Large images kept decoded, so that the windows of one section do not decode it again each.
 _KEEP_OPEN = 2
@@ -33,10 +33,7 @@ class PatchReader:
         """uint8 (H, W, 3) RGB. Raises ManifestError for an unknown id or a window outside, ImageError otherwise."""
         if patch_id not in self._rows.index:
             raise ManifestError(
-                expected="a patch id of this manifest",
-                got=repr(patch_id),
-                where="patch",
-                fix="Take one from its table.",
+                "a patch id of this manifest", got=repr(patch_id), where="patch", fix="Take one from its table."
             )
         row = self._rows.loc[patch_id]
         if not self._has_windows or pd.isna(row["x"]):
@@ -45,7 +42,7 @@ class PatchReader:
         x, y, width, height = (int(row[c]) for c in WINDOW)
         if x < 0 or y < 0 or x + width > whole.shape[1] or y + height > whole.shape[0]:
             raise ManifestError(
-                expected=f"a window inside the image ({whole.shape[1]} x {whole.shape[0]} px)",
+                f"a window inside the image ({whole.shape[1]} x {whole.shape[0]} px)",
                 got=f"{width} x {height} px at {x}, {y}",
                 where=f"patch {patch_id}",
                 fix="Correct the window's columns.",
@@ -63,11 +60,7 @@ class PatchReader:
 
 
 def prepare_all(
-    manifest: Manifest,
-    prepare: Prepare,
-    *,
-    threads: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    manifest: Manifest, prepare: Prepare, *, threads: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """Every patch of the manifest, in its row order: uint8 (N, px, px, 3) RGB, and each patch's flags.
 
@@ -93,7 +86,7 @@ def prepare_all(
                 progress(done, len(ids))
     if broken:
         raise ManifestError(
-            expected="readable images",
+            "readable images",
             got=f"{len(broken)} unreadable, the first: {sorted(broken)[0]}",
             where="manifest",
             fix="Replace these files or drop their rows, then start again.",

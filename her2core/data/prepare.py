@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from her2core.data.images import resize_rgb
 from her2core.data.quality import FLAGS as QUALITY_FLAGS
 from her2core.data.quality import quality_flags
+from her2core.io.images import resize_rgb
 from her2core.stain.macenko import FLAGS as STAIN_FLAGS
 from her2core.stain.macenko import StainNormalizer, StainReference
 
@@ -21,7 +21,7 @@ FLAGS = {
     **QUALITY_FLAGS,
     "cropped": "the patch is not square: only its centre square was used",
     "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",
-    "unlike_training": "the patch is unlike the patches this run was trained on, so its answer may mean nothing",
+    "out_of_distribution": "the patch is unlike the patches this run was trained on, so its answer may mean nothing",
 }
 #: Microns per pixel of the finest scans in use (about 50x); a patch of unknown scale shows at least this much tissue.
 FINEST_MPP = 0.2

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from her2core.data.images import resize_rgb
 from her2core.errors import ImageError
+from her2core.io.images import resize_rgb
 from her2core.stain.macenko import density_table
 
 #: What quality_flags may find, in the words shown to people.
@@ -165,7 +165,7 @@ def _check(image: np.ndarray, where: str) -> None:
     if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         got = f"{image.dtype} {image.shape}" if array else type(image).__name__
         raise ImageError(
-            expected="a uint8 (H, H, 3) RGB array with pixels",
+            "a uint8 (H, H, 3) RGB array with pixels",
             got=got,
             where=where,
             fix="Pass the centre square of what read_image returns, and the same resized.",

@@ -54,21 +54,23 @@ def split_manifest(
     SplitError : unknown unit, bad fractions or seed, unknown ids, or fewer than three groups of a class.
     """
     if unit not in UNITS:
-        raise SplitError(expected=f"a unit out of {', '.join(UNITS)}", got=repr(unit), where="split", fix="Choose one.")
+        raise SplitError(f"a unit out of {', '.join(UNITS)}", got=repr(unit), where="split", fix="Choose one.")
     if unit == "predefined":
         return _predefined(manifest)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise SplitError(
-            expected="three positive fractions that sum to 1", got=str(fractions), where="split",
+            "three positive fractions that sum to 1",
+            got=str(fractions),
+            where="split",
             fix="The paper's are 0.6, 0.2, 0.2.",
-        )  # fmt: skip
+        )
     if seed < 0:
-        raise SplitError(expected="a seed of 0 or more", got=str(seed), where="split", fix="Choose another.")
+        raise SplitError("a seed of 0 or more", got=str(seed), where="split", fix="Choose another.")
     frame = manifest.frame
     groups = frame["patch_id"] if unit == "patch_random" else frame[UNIT_COLUMN[unit]]
     if (groups == UNKNOWN).any():
         raise SplitError(
-            expected=f"a known {unit} in every row",
+            f"a known {unit} in every row",
             got=f"{int((groups == UNKNOWN).sum())} rows without one",
             where=f"split by {unit}",
             fix="Add the ids to the manifest, or split by patch_random and carry its warning.",
@@ -77,7 +79,7 @@ def split_manifest(
     for number, (name, members) in enumerate(_strata(manifest, groups, unit).items()):
         if len(members) < 3:
             raise SplitError(
-                expected=f"at least three {unit}s of {name}, one for each part",
+                f"at least three {unit}s of {name}, one for each part",
                 got=str(len(members)),
                 where=f"split by {unit}",
                 fix="Add data, or split by a smaller unit and say so.",
@@ -92,31 +94,39 @@ def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.Data
     """Refuse a split that breaks the unit it claims, misses patches, or leaves a part or its classes empty."""
     if sorted(split["patch_id"]) != sorted(manifest.frame["patch_id"]):
         raise SplitError(
-            expected="exactly the manifest's patches", got="other patch ids", where="split",
+            "exactly the manifest's patches",
+            got="other patch ids",
+            where="split",
             fix="Make the split anew from this manifest.",
-        )  # fmt: skip
+        )
     joined = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
     for part in PARTS:
         if not (joined["split"] == part).any():
             raise SplitError(
-                expected="patches in train, val and test", got=f"no {part} patch", where=f"split by {unit}",
+                "patches in train, val and test",
+                got=f"no {part} patch",
+                where=f"split by {unit}",
                 fix="Add data, or change the fractions or the split column.",
-            )  # fmt: skip
+            )
     absent = set(manifest.frame["label"]) - set(joined.loc[joined["split"] == "train", "label"])
     if absent:
         raise SplitError(
-            expected="every class among the training patches", got=f"none of {', '.join(sorted(absent))}",
-            where=f"split by {unit}", fix="Add data of these classes or change the split.",
-        )  # fmt: skip
+            "every class among the training patches",
+            got=f"none of {', '.join(sorted(absent))}",
+            where=f"split by {unit}",
+            fix="Add data of these classes or change the split.",
+        )
     column = UNIT_COLUMN.get(unit)
     if column:
         parts = joined.groupby(column)["split"].nunique()
         if (parts > 1).any():
             who = parts.index[parts > 1][0]
             raise SplitError(
-                expected=f"each {unit} in one part only", got=f"{unit} {who!r} in {int(parts[who])} parts",
-                where=f"split by {unit}", fix="Correct the split column, or name the split patch_random.",
-            )  # fmt: skip
+                f"each {unit} in one part only",
+                got=f"{unit} {who!r} in {int(parts[who])} parts",
+                where=f"split by {unit}",
+                fix="Correct the split column, or name the split patch_random.",
+            )
     return split
 
 
@@ -147,15 +157,19 @@ def _strata(manifest: Manifest, groups: pd.Series, unit: Unit) -> dict[str, list
 def _predefined(manifest: Manifest) -> pd.DataFrame:
     if "split" not in manifest.frame:
         raise SplitError(
-            expected="a column 'split' in the manifest", got="none", where="predefined split",
+            "a column 'split' in the manifest",
+            got="none",
+            where="predefined split",
             fix="Add it (train, val or test in every row) or choose another unit.",
-        )  # fmt: skip
+        )
     bad = ~manifest.frame["split"].isin(PARTS)
     if bad.any():
         raise SplitError(
-            expected=f"one of {', '.join(PARTS)}", got=repr(manifest.frame.loc[bad, "split"].iloc[0]),
-            where=f"column 'split', row {int(bad.to_numpy().argmax()) + 1}", fix="Correct the cell.",
-        )  # fmt: skip
+            f"one of {', '.join(PARTS)}",
+            got=repr(manifest.frame.loc[bad, "split"].iloc[0]),
+            where=f"column 'split', row {int(bad.to_numpy().argmax()) + 1}",
+            fix="Correct the cell.",
+        )
     return verify_split(manifest, manifest.frame[["patch_id", "split"]].copy(), "predefined")
 
 

@@ -36,7 +36,7 @@ def risk_coverage(
     """
     refuse_empty(predictions, "risk and coverage")
     if steps < 1:
-        raise EvaluationError(expected="at least one step", got=str(steps), where="risk and coverage", fix="Use 100.")
+        raise EvaluationError("at least one step", got=str(steps), where="risk and coverage", fix="Use 100.")
     sure = predictions.probs.max(axis=1)
     order = np.argsort(-sure, kind="stable")
     sure, wrong = sure[order], (predictions.predicted != predictions.labels)[order]
@@ -86,9 +86,11 @@ def referral_table(
     refuse_empty(predictions, "referral")
     if sets.classes != predictions.classes:
         raise EvaluationError(
-            expected=f"sets of the classes {', '.join(predictions.classes)}", got=", ".join(sets.classes),
-            where="referral", fix="Use the sets of the run that made these predictions.",
-        )  # fmt: skip
+            f"sets of the classes {', '.join(predictions.classes)}",
+            got=", ".join(sets.classes),
+            where="referral",
+            fix="Use the sets of the run that made these predictions.",
+        )
     inside, k = sets.sets(predictions.probs), len(predictions.classes)
     single = inside.sum(axis=1) == 1
     holds = inside[np.arange(len(predictions)), predictions.labels]

@@ -9,9 +9,9 @@ import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
+from her2core.evidence.aggregation_rules import RULES, combine
 from her2core.evidence.metrics import confusion, from_confusion
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.rules import RULES, combine
 
 #: Units of a class that validation must hold before a rule is chosen by them.
 MIN_UNITS = 5
@@ -19,7 +19,8 @@ UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 
 
 def choose_rule(validation: Predictions, unit: str) -> tuple[str, str]:
-    """The rule of evidence.rules with the highest balanced accuracy by ``unit`` on validation, and the reason in words.
+    """The rule of evidence.aggregation_rules with the highest balanced accuracy by ``unit`` on validation, and the
+    reason in words.
 
     ``mean`` wins ties, and is taken without a choice where validation is missing, cannot be judged by this unit, or
     holds fewer than MIN_UNITS units of a class.
@@ -46,22 +47,22 @@ def _balanced_accuracy(p: Predictions) -> float:
 
 
 def aggregate(predictions: Predictions, unit: str, *, rule: str = "mean") -> Predictions:
-    """One row a ``unit`` (slide or patient) by a rule of evidence.rules from its patches' probabilities.
+    """One row a ``unit`` (slide or patient) by a rule of evidence.aggregation_rules from its patches' probabilities.
 
     Raises EvaluationError for another unit or rule, when the ids are unknown, or when a patient or slide has patches of
     several labels: then the label belongs to a region and a figure for the whole has no meaning.
     """
     if unit not in UNIT_COLUMN:
-        raise EvaluationError(expected="slide or patient", got=repr(unit), where="unit", fix="Choose one of the two.")
+        raise EvaluationError("slide or patient", got=repr(unit), where="unit", fix="Choose one of the two.")
     if rule not in RULES:
         raise EvaluationError(
-            expected=f"a rule out of {', '.join(RULES)}", got=repr(rule), where="rule", fix="Choose one of them."
+            f"a rule out of {', '.join(RULES)}", got=repr(rule), where="rule", fix="Choose one of them."
         )
     column = UNIT_COLUMN[unit]
     ids = predictions.frame[column]
     if (ids == UNKNOWN).any():
         raise EvaluationError(
-            expected=f"a {unit} id in every row",
+            f"a {unit} id in every row",
             got=f"{int((ids == UNKNOWN).sum())} rows without",
             where=f"{unit} level",
             fix="Add the ids to the predictions.",
@@ -78,7 +79,7 @@ def aggregate(predictions: Predictions, unit: str, *, rule: str = "mean") -> Pre
     mixed = lowest != highest
     if mixed.any():
         raise EvaluationError(
-            expected=f"one label a {unit}",
+            f"one label a {unit}",
             got=f"{int(mixed.sum())} with several, the first: {names[mixed.argmax()]}",
             where=f"{unit} level",
             fix=f"The labels belong to smaller regions: report patches, or give each {unit} one label.",

@@ -28,7 +28,7 @@ def fit_temperature(logits: np.ndarray, *, labels: np.ndarray) -> float:
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if not len(logits) or not np.isfinite(logits).all():
         raise EvaluationError(
-            expected="finite scores of at least one validation patch",
+            "finite scores of at least one validation patch",
             got=f"{len(logits)} rows" if not len(logits) else "NaN or infinity",
             where="temperature scaling",
             fix="Check the validation part of the split and that training did not diverge.",

@@ -64,7 +64,7 @@ def compare_runs(
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
         _add_exact(rows, a, b)
     for row in rows:
-        row["statement"] = _statement(row["low"], row["high"], runs[0].name, runs[1].name)
+        row["statement"] = _statement(row["lower_95"], row["upper_95"], runs[0].name, runs[1].name)
     return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
 
 
@@ -89,15 +89,17 @@ def compare_many(
         row = found.table[(found.table["metric"] == metric) & (found.table["class"] == of)]
         if row.empty:
             raise EvaluationError(
-                expected="a metric out of " + ", ".join(dict.fromkeys(found.table["metric"])),
-                got=f"{metric!r} of {of or 'all classes'}", where="comparison of several runs", fix="Choose one.",
-            )  # fmt: skip
-        keep = row.iloc[0][["first", "second", "difference", "low", "high", "p"]]
+                "a metric out of " + ", ".join(dict.fromkeys(found.table["metric"])),
+                got=f"{metric!r} of {of or 'all classes'}",
+                where="comparison of several runs",
+                fix="Choose one.",
+            )
+        keep = row.iloc[0][["first", "second", "difference", "lower_95", "upper_95", "p_value"]]
         rows.append({"run": found.second, "reference": found.first, **keep})
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["p"].to_numpy(np.float64))
+    table["p_value_holm"] = holm(table["p_value"].to_numpy(np.float64))
     table["statement"] = [
-        NO_DIFFERENCE if not row.p_holm < ALPHA else _better(row.difference, row.reference, row.run)
+        NO_DIFFERENCE if not row.p_value_holm < ALPHA else _better(row.difference, row.reference, row.run)
         for row in table.itertuples()
     ]
     return table
@@ -136,23 +138,34 @@ def _rows(found: dict, classes: tuple[str, ...], level: float) -> list[dict]:
     for (metric, i), (value_a, value_b, drawn, left) in found.items():
         difference = float(value_b - value_a)
         interval = interval_row(metric, "" if i is None else classes[i], difference, drawn, level, left)
-        known = np.isfinite(interval["low"])
-        rows.append({
-            "metric": metric, "class": interval["class"], "first": float(value_a), "second": float(value_b),
-            "difference": difference, "low": interval["low"], "high": interval["high"],
-            "p": bootstrap_p(drawn, patients=effective_clusters(difference, left)) if known else np.nan,
-            "exact_p": np.nan, "exact_test": "",
-        })  # fmt: skip
+        known = np.isfinite(interval["lower_95"])
+        rows.append(
+            {
+                "metric": metric,
+                "class": interval["class"],
+                "first": float(value_a),
+                "second": float(value_b),
+                "difference": difference,
+                "lower_95": interval["lower_95"],
+                "upper_95": interval["upper_95"],
+                "p_value": bootstrap_p(drawn, patients=effective_clusters(difference, left)) if known else np.nan,
+                "exact_p_value": np.nan,
+                "exact_test": "",
+            }
+        )
     return rows
 
 
 def _add_exact(rows: list[dict], a: Predictions, b: Predictions) -> None:
     for row in rows:
         if row["metric"] == "accuracy":
-            row["exact_p"], row["exact_test"] = mcnemar(a.predicted == a.labels, b.predicted == b.labels), "McNemar"
+            row["exact_p_value"], row["exact_test"] = (
+                mcnemar(a.predicted == a.labels, b.predicted == b.labels),
+                "McNemar",
+            )
         elif row["metric"] == "auroc":
             i = a.classes.index(row["class"])
-            row["exact_p"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
+            row["exact_p_value"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
             row["exact_test"] = "DeLong"
 
 
@@ -172,7 +185,7 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
 def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> None:
     if reason := why_incomparable(a, b):
         raise EvaluationError(
-            expected="two runs tested on the same patches",
+            "two runs tested on the same patches",
             got=reason,
             where=f"{runs[0].name} against {runs[1].name}",
             fix="Compare runs of the same data and split.",

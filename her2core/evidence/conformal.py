@@ -84,10 +84,11 @@ class PredictionSets:
                 raise ValueError(f"classes {', '.join(map(str, found.classes))} of a run of {', '.join(run_classes)}")
         except (KeyError, TypeError, ValueError, AttributeError) as broken:
             raise EvaluationError(
-                expected="prediction sets with coverage, classes, thresholds and validation_patches",
-                got=f"{type(broken).__name__}: {broken}", where="prediction_sets of the model card",
+                "prediction sets with coverage, classes, thresholds and validation_patches",
+                got=f"{type(broken).__name__}: {broken}",
+                where="prediction_sets of the model card",
                 fix="Run: her2 runs complete RUN",
-            ) from None  # fmt: skip
+            ) from None
         return found
 
 
@@ -101,12 +102,17 @@ def fit_prediction_sets(
     labels than of patches.
     """
     if not 0 < coverage < 1:
-        raise EvaluationError(expected="a coverage between 0 and 1", got=str(coverage), where="prediction sets",
-                              fix="Use for example 0.9.")  # fmt: skip
+        raise EvaluationError(
+            "a coverage between 0 and 1", got=str(coverage), where="prediction sets", fix="Use for example 0.9."
+        )
     all_scores, labels = _scores(probs, len(classes)), np.asarray(labels)
     if labels.shape != (len(all_scores),):
-        raise EvaluationError(expected=f"{len(all_scores)} labels", got=f"shape {labels.shape}",
-                              where="prediction sets", fix="Give one label a patch.")  # fmt: skip
+        raise EvaluationError(
+            f"{len(all_scores)} labels",
+            got=f"shape {labels.shape}",
+            where="prediction sets",
+            fix="Give one label a patch.",
+        )
     thresholds, patches = [], []
     for k in range(len(classes)):
         scores = np.sort(all_scores[labels == k, k])
@@ -137,8 +143,16 @@ def coverage_table(sets: PredictionSets, predictions: Predictions) -> pd.DataFra
         of = np.ones(len(predictions), bool) if k is None else predictions.labels == k
         shares = {figure: float(values[of].mean()) if of.any() else np.nan for figure, values in figures.items()}
         always = " In every set: too few validation patches." if name in sets.always else ""
-        rows.append({"unit": predictions.unit, "class": name, "coverage_asked": sets.coverage, **shares,
-                     "n": int(of.sum()), "note": _BY_PATCH + always})  # fmt: skip
+        rows.append(
+            {
+                "unit": predictions.unit,
+                "class": name,
+                "coverage_asked": sets.coverage,
+                **shares,
+                "n": int(of.sum()),
+                "note": _BY_PATCH + always,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -150,6 +164,10 @@ def _rank(patches: int, coverage: float) -> int:
 def _scores(probs: np.ndarray, classes: int) -> np.ndarray:
     probs = np.asarray(probs, np.float64)
     if probs.ndim != 2 or probs.shape[1] != classes:
-        raise EvaluationError(expected=f"probabilities of {classes} classes", got=f"shape {probs.shape}",
-                              where="prediction sets", fix="Give one row a patch, one column a class.")  # fmt: skip
+        raise EvaluationError(
+            f"probabilities of {classes} classes",
+            got=f"shape {probs.shape}",
+            where="prediction sets",
+            fix="Give one row a patch, one column a class.",
+        )
     return 1 - probs

@@ -25,9 +25,14 @@ STRATEGIES = ("network", "all", "none", "network minus all")
 
 
 def decision_curve(
-    predictions: Predictions, *, of: str = "positive", thresholds: Sequence[float] = THRESHOLDS, resamples: int = 2000,
-    level: float = 0.95, seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+    predictions: Predictions,
+    *,
+    of: str = "positive",
+    thresholds: Sequence[float] = THRESHOLDS,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Net benefit of calling class ``of``, beside calling every row and calling none.
 
     Net benefit = true positives / n - false positives / n * t / (1 - t): of a row, in units of a case found. A row is
@@ -45,15 +50,19 @@ def decision_curve(
     refuse_empty(predictions, "decision curve")
     if of not in predictions.classes:
         raise EvaluationError(
-            expected=f"a class out of {', '.join(predictions.classes)}", got=repr(of)[:80], where="decision curve",
+            f"a class out of {', '.join(predictions.classes)}",
+            got=repr(of)[:80],
+            where="decision curve",
             fix="Choose one of these.",
-        )  # fmt: skip
+        )
     t = np.unique(np.asarray(thresholds, np.float64))
     if not len(t) or not ((t > 0) & (t < 1)).all():
         raise EvaluationError(
-            expected="thresholds above 0 and below 1", got=str(list(thresholds))[:80], where="decision curve",
+            "thresholds above 0 and below 1",
+            got=str(list(thresholds))[:80],
+            where="decision curve",
             fix="Leave them out for 0.01 to 0.99.",
-        )  # fmt: skip
+        )
     group, position = clusters(predictions), predictions.classes.index(of)
     reached = np.searchsorted(t, predictions.probs[:, position], side="right")  # how many thresholds
     cells = reached * 2 + (predictions.labels == position)

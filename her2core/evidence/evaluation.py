@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from her2core.data.files import read_table, write_via_temporary
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.calibration import expected_calibration_error
-from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_folder
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import confusion
 from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
+from her2core.io.files import read_table, write_via_temporary
 from her2core.labels import SCHEMES
 from her2core.runs.folder import Run, open_run
 
@@ -41,9 +41,11 @@ class Evaluation:
         found = m[(m["unit"] == unit) & (m["metric"] == metric) & (m["class"] == of)]
         if found.empty:
             raise EvaluationError(
-                expected=f"{metric} of {of or 'all classes'} at {unit} level", got="no such row", where="evaluation",
+                f"{metric} of {of or 'all classes'} at {unit} level",
+                got="no such row",
+                where="evaluation",
                 fix=f"Assessed here: {', '.join(m['unit'].unique())}.",
-            )  # fmt: skip
+            )
         return float(found["value"].iloc[0])
 
 
@@ -63,7 +65,8 @@ def evaluate(
     whose label scheme declares none it is not given, and its note says so.
 
     Probabilities of a run are calibrated with its stored temperature. Slides and patients are judged by ``rule`` (see
-    evidence.rules); None: by the one chosen on the validation part, which ``units`` names with the reason. Units that
+    evidence.aggregation_rules); None: by the one chosen on the validation part, which ``units`` names with the
+    reason. Units that
     cannot be assessed (ids unknown, a patient with several labels) are named with the reason in ``units``, never left
     out silently.
     """
@@ -71,13 +74,20 @@ def evaluate(
 
 
 def _evaluate(
-    predictions: Predictions, warnings: tuple[str, ...], no_order: str, *, part: str = "test", rule: str | None = None,
-    resamples: int = 2000, seed: int = 0, whole: bool,
-) -> Evaluation:  # fmt: skip
+    predictions: Predictions,
+    warnings: tuple[str, ...],
+    no_order: str,
+    *,
+    part: str = "test",
+    rule: str | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    whole: bool,
+) -> Evaluation:
     chosen = predictions.part(part)
     if not len(chosen):
         raise EvaluationError(
-            expected=f"predictions of the {part} part", got="none", where="predictions", fix="Check the split column."
+            f"predictions of the {part} part", got="none", where="predictions", fix="Check the split column."
         )
     metrics, tables, units = [], [], []
     for unit in UNITS:
@@ -87,12 +97,30 @@ def _evaluate(
                 by, why = choose_rule(predictions.part("val"), unit)
             at_unit = chosen if unit == "patch" else aggregate(chosen, unit, rule=by)
         except EvaluationError as reason:
-            units.append({"unit": unit, "assessed": False, "n": 0, "ece": None, "reason": str(reason), "rule": "",
-                          "rule_reason": ""})  # fmt: skip
+            units.append(
+                {
+                    "unit": unit,
+                    "assessed": False,
+                    "n": 0,
+                    "ece": None,
+                    "reason": str(reason),
+                    "rule": "",
+                    "rule_reason": "",
+                }
+            )
             continue
         ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels)
-        units.append({"unit": unit, "assessed": True, "n": len(at_unit), "ece": ece, "reason": "", "rule": by,
-                      "rule_reason": why})  # fmt: skip
+        units.append(
+            {
+                "unit": unit,
+                "assessed": True,
+                "n": len(at_unit),
+                "ece": ece,
+                "reason": "",
+                "rule": by,
+                "rule_reason": why,
+            }
+        )
         metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
         if whole:
             metrics.append(_without_order(ordinal_table(at_unit, resamples=resamples, seed=seed), no_order))
@@ -108,16 +136,19 @@ def _evaluate(
 def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation:
     """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``.
 
-    Beside TABLES these are those of ``evidence.dossier`` (calibration, reliability, risk_coverage, referral, decisions,
+
+    Beside TABLES these are those of ``evidence.result_tables`` (calibration, reliability, risk_coverage, referral, decisions,
     operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
     before all of it is known.
     """
     frame, _ = read_table(folder / "predictions.parquet")
     predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
     evaluation = _evaluate(predictions, tuple(warnings), _no_order(card), whole=True)
-    exhibits = all_exhibits(dossier_of_folder(folder, card))
+    result_tables = all_result_tables(inputs_from_folder(folder, card))
     tables = {name: getattr(evaluation, name) for name in TABLES}
-    tables |= {name: exhibit.frame for name, exhibit in exhibits.items()} | {"missing": all_missing(exhibits)}
+    tables |= {name: result_table.frame for name, result_table in result_tables.items()} | {
+        "missing": all_missing(result_tables)
+    }
     for name, table in tables.items():
         write_via_temporary(
             folder / "evaluation" / f"{name}.csv",
@@ -150,7 +181,7 @@ def _without_order(table: pd.DataFrame, reason: str) -> pd.DataFrame:
     if not reason:
         return table
     rows = table["metric"] == "quadratic_kappa"
-    table.loc[rows, ["value", "low", "high"]] = float("nan")
+    table.loc[rows, ["value", "lower_95", "upper_95"]] = float("nan")
     table.loc[rows, "note"] = reason
     return table
 

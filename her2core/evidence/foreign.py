@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
-from her2core.data.spreadsheet import spreadsheet_safe
 from her2core.errors import EvaluationError
 from her2core.evidence.calibration import probabilities
 from her2core.evidence.foreign_columns import (
@@ -28,9 +27,18 @@ from her2core.evidence.foreign_columns import (
 from her2core.evidence.foreign_file import read_predictions_bytes
 from her2core.evidence.foreign_text import shown
 from her2core.evidence.predictions import Predictions, id_table
+from her2core.io.spreadsheet import spreadsheet_safe
 
-__all__ = ["IDS", "ColumnMap", "adopt", "guess_columns", "label_values", "read_predictions_bytes", "spreadsheet_safe",
-           "suggest_labels"]  # fmt: skip
+__all__ = [
+    "IDS",
+    "ColumnMap",
+    "adopt",
+    "guess_columns",
+    "label_values",
+    "read_predictions_bytes",
+    "spreadsheet_safe",
+    "suggest_labels",
+]
 
 #: The columns a table may have or not: fields of ColumnMap.
 IDS = ROLES[1:]
@@ -101,11 +109,17 @@ class _Table:
         for role, name in chosen:
             if name is None or name not in self.names:
                 got = "no column chosen" if name is None else f"no column {shown(name)!r}"
-                raise _error(f"a column for the {role}", got,
-                             f"Choose one of {', '.join(shown(n, 30) for n in self.names[:12])}.")  # fmt: skip
+                raise _error(
+                    f"a column for the {role}",
+                    got,
+                    f"Choose one of {', '.join(shown(n, 30) for n in self.names[:12])}.",
+                )
             if name in used:
-                raise _error("each column in one place", f"{shown(name)!r} as {used[name]} and as {role}",
-                             "Choose another column for one of them.")  # fmt: skip
+                raise _error(
+                    "each column in one place",
+                    f"{shown(name)!r} as {used[name]} and as {role}",
+                    "Choose another column for one of them.",
+                )
             used[name] = role
             base, dot, number = name.rpartition(".")
             twin = next((n for n in (f"{name}.1", base if dot and number.isdigit() else None) if n in self.names), None)
@@ -117,11 +131,17 @@ class _Table:
 def _check_classes(names: list[str], columns: ColumnMap) -> None:
     if len(names) < 2:
         got = f"only {shown(names[0])!r}" if names else "none"
-        raise _error("a probability column for each of at least two classes", got,
-                     "Add the others (for two classes: one minus this one).")  # fmt: skip
+        raise _error(
+            "a probability column for each of at least two classes",
+            got,
+            "Add the others (for two classes: one minus this one).",
+        )
     if columns.rest is not None and (len(columns.scores) != 1 or columns.rest in columns.scores or len(names) != 2):
-        raise _error("one score and one class without any", f"{len(columns.scores)} scores", "Choose a column for "
-                     "each class, or leave out the class that is the rest.")  # fmt: skip
+        raise _error(
+            "one score and one class without any",
+            f"{len(columns.scores)} scores",
+            "Choose a column for each class, or leave out the class that is the rest.",
+        )
     missing = [c for c in names if c not in columns.scores and c != columns.rest]
     if missing or len(set(names)) < len(columns.scores) or len(set(names)) < len(names):
         got = f"no column for {shown(missing[0])!r}" if missing else ", ".join(shown(c, 30) for c in names[:12])
@@ -166,25 +186,34 @@ def _probabilities(values: np.ndarray, columns: list[str], kind: str) -> tuple[n
     negative, off = (values < -1e-9).any(axis=1), ~(np.abs(sums - 1) <= 1e-3)
     named = all("logit" in name.lower() for name in columns)
     if kind == "auto" and named and not (negative | off).any():
-        raise _error("columns named logit to hold scores before the softmax", "rows that all sum to one",
-                     "Say which they are: choose probabilities or logits.")  # fmt: skip
+        raise _error(
+            "columns named logit to hold scores before the softmax",
+            "rows that all sum to one",
+            "Say which they are: choose probabilities or logits.",
+        )
     if kind == "logits" or (kind == "auto" and named):
         return probabilities(values), ["scores were read as logits and put through softmax"]
     if negative.any():
         row = int(negative.argmax())
         which = int(values[row].argmin())
         raise _error(
-            "probabilities from 0 to 1", f"{values[row, which]:.6g} in column {shown(columns[which], 40)} "
-            f"({_rows(negative.sum())} with a negative one)", "If these are scores before the softmax, choose logits.",
+            "probabilities from 0 to 1",
+            f"{values[row, which]:.6g} in column {shown(columns[which], 40)} "
+            f"({_rows(negative.sum())} with a negative one)",
+            "If these are scores before the softmax, choose logits.",
             f"{_WHERE}, row {row + 1}",
-        )  # fmt: skip
+        )
     if off.any():
         row, got = int(off.argmax()), "a sum of {:.6g}"
         fix = "Export unrounded probabilities of all classes; if these are scores before the softmax, choose logits."
         if abs(float(np.median(sums)) - 100) <= 1:
             fix, got = "Divide these columns by 100.", "percent: a sum of {:.6g}"
-        raise _error("probabilities that sum to one", f"{got.format(sums[row])} ({_rows(off.sum())} off)", fix,
-                     f"{_WHERE}, row {row + 1}")  # fmt: skip
+        raise _error(
+            "probabilities that sum to one",
+            f"{got.format(sums[row])} ({_rows(off.sum())} off)",
+            fix,
+            f"{_WHERE}, row {row + 1}",
+        )
     return values, []
 
 
@@ -212,8 +241,12 @@ def _labels(column: pd.Series, columns: ColumnMap, classes: list[str]) -> tuple[
     labels = np.array([*meant, -1], np.int64)[codes]
     empty = np.array([*(not text.strip() for text in texts), True])[codes] & (labels < 0)
     if empty.any():
-        raise _error("a true label in every row", f"an empty cell ({_rows(empty.sum())})", "Fill it or drop the row.",
-                     f"{where}, row {int(empty.argmax()) + 1}")  # fmt: skip
+        raise _error(
+            "a true label in every row",
+            f"an empty cell ({_rows(empty.sum())})",
+            "Fill it or drop the row.",
+            f"{where}, row {int(empty.argmax()) + 1}",
+        )
     if (labels < 0).any():
         unknown = [text for text, i in zip(texts, meant, strict=True) if i < 0]
         near = nearly(unknown, index)
@@ -228,10 +261,17 @@ def _labels(column: pd.Series, columns: ColumnMap, classes: list[str]) -> tuple[
         raise _error(expected, got, fix, f"{where}, row {int((labels < 0).argmax()) + 1}")
     present = np.bincount(labels, minlength=len(classes)) > 0
     if present.sum() < 2:
-        raise _error("true labels of at least two classes", f"only {shown(classes[int(present.argmax())])!r}",
-                     "Add rows of another class: with one, nothing can be told apart.", where)  # fmt: skip
-    notes = [f"no row is truly {shown(c)}: nothing can be said about finding it"
-             for c, there in zip(classes, present, strict=True) if not there]  # fmt: skip
+        raise _error(
+            "true labels of at least two classes",
+            f"only {shown(classes[int(present.argmax())])!r}",
+            "Add rows of another class: with one, nothing can be told apart.",
+            where,
+        )
+    notes = [
+        f"no row is truly {shown(c)}: nothing can be said about finding it"
+        for c, there in zip(classes, present, strict=True)
+        if not there
+    ]
     said = [f"{shown(t)!r} as {shown(columns.labels[t])!r}" for t in texts if columns.labels.get(t, t) != t]
     return labels, notes + ([f"labels were read so: {_list(said)}"] if said else [])
 
@@ -243,8 +283,12 @@ def _ids(column: pd.Series, role: str) -> pd.Series:
         numbers = column.to_numpy(np.float64, na_value=np.nan)
         bad = np.isfinite(numbers) & (numbers != np.round(numbers))
         if bad.any():
-            raise _error("names or whole numbers", f"{numbers[bad.argmax()]:.6g}", "Choose another column.",
-                         f"{where}, row {int(bad.argmax()) + 1}")  # fmt: skip
+            raise _error(
+                "names or whole numbers",
+                f"{numbers[bad.argmax()]:.6g}",
+                "Choose another column.",
+                f"{where}, row {int(bad.argmax()) + 1}",
+            )
     if role == "patch_id" and pd.api.types.is_string_dtype(column.dtype):  # nearly all differ: no use to look at each
         return column.where(column.notna() & (column.str.strip() != ""), None)
     codes, found = pd.factorize(column)
@@ -268,9 +312,12 @@ def _splits(column: pd.Series) -> tuple[pd.Series, list[str]]:
     unknown = ours == ""
     if unknown.any():
         row = int(unknown.argmax())
-        raise _error("train, val or test in every row", f"{shown(texts[codes[row]], 40)!r} ({_rows(unknown.sum())})",
-                     "Rename the parts, or choose no split column: every row then counts as test.",
-                     f"{_WHERE}, column of the split, row {row + 1}")  # fmt: skip
+        raise _error(
+            "train, val or test in every row",
+            f"{shown(texts[codes[row]], 40)!r} ({_rows(unknown.sum())})",
+            "Rename the parts, or choose no split column: every row then counts as test.",
+            f"{_WHERE}, column of the split, row {row + 1}",
+        )
     said = [f"{shown(t)!r} as {r!r}" for t, r in zip(texts[:-1], read[:-1], strict=True) if t != r]
     return pd.Series(ours, dtype="str"), [f"parts of the split were read so: {_list(said)}"] if said else []
 
@@ -280,8 +327,11 @@ def _refuse_twice(patches: pd.Series) -> None:
     if twice.any():
         name = patches[int(twice.argmax())]
         rows = ", ".join(str(i + 1) for i in np.flatnonzero((patches == name).to_numpy())[:5])
-        raise _error("each patch once", f"{shown(name)!r} in rows {rows} ({_rows(twice.sum())} so)",
-                     "Drop the duplicates, or choose another patch column or none.")  # fmt: skip
+        raise _error(
+            "each patch once",
+            f"{shown(name)!r} in rows {rows} ({_rows(twice.sum())} so)",
+            "Drop the duplicates, or choose another patch column or none.",
+        )
 
 
 def _list(names: Sequence[str], most: int = 6) -> str:
@@ -294,4 +344,4 @@ def _rows(count: int) -> str:
 
 
 def _error(expected: str, got: str, fix: str, where: str = _WHERE) -> EvaluationError:
-    return EvaluationError(expected=expected, got=got, where=where, fix=fix)
+    return EvaluationError(expected, got=got, where=where, fix=fix)

@@ -13,15 +13,49 @@ import pandas as pd
 
 #: What other tools call these columns, letters and digits only, the surest first.
 _NAMES = {
-    "patch_id": ("patchid", "patch", "patchname", "tileid", "tile", "tilename", "imageid", "image", "imagename",
-                 "filename", "filepath", "path", "file", "imagepath", "patchpath", "tilepath", "sampleid", "id"),
+    "patch_id": (
+        "patchid",
+        "patch",
+        "patchname",
+        "tileid",
+        "tile",
+        "tilename",
+        "imageid",
+        "image",
+        "imagename",
+        "filename",
+        "filepath",
+        "path",
+        "file",
+        "imagepath",
+        "patchpath",
+        "tilepath",
+        "sampleid",
+        "id",
+    ),
     "patient_id": ("patientid", "patient", "caseid", "case", "subjectid", "subject", "pid", "patientcode"),
     "slide_id": ("slideid", "slide", "slidename", "wsiid", "wsi", "wsiname"),
     "site": ("site", "siteid", "centre", "center", "centreid", "centerid", "hospital", "institution", "cohort"),
     "split": ("split", "subset", "partition", "set", "dataset", "phase"),
-    "label": ("label", "truelabel", "labeltrue", "ytrue", "true", "trueclass", "target", "targets", "groundtruth", "gt",
-              "truth", "class", "her2", "her2status", "y", "labels"),
-}  # fmt: skip
+    "label": (
+        "label",
+        "truelabel",
+        "labeltrue",
+        "ytrue",
+        "true",
+        "trueclass",
+        "target",
+        "targets",
+        "groundtruth",
+        "gt",
+        "truth",
+        "class",
+        "her2",
+        "her2status",
+        "y",
+        "labels",
+    ),
+}
 ROLES = ("label", "patch_id", "patient_id", "slide_id", "site", "split")
 
 _AFFIX = r"probability|probabilities|probs?|proba|p|scores?|logits?|softmax|confidence|conf|output"
@@ -31,8 +65,21 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(rf"(?P<name>.+?)[\s_.:-]+(?P<family>{_AFFIX})", re.IGNORECASE | re.DOTALL)
 #: The only score of a table of two classes (no "pred": that may be an answer), and the class that it is of.
-_SCORE = ("score", "yscore", "prob", "yprob", "proba", "yproba", "probability", "p", "ppos", "predictedprobability",
-          "confidence", "logit", "ylogit")  # fmt: skip
+_SCORE = (
+    "score",
+    "yscore",
+    "prob",
+    "yprob",
+    "proba",
+    "yproba",
+    "probability",
+    "p",
+    "ppos",
+    "predictedprobability",
+    "confidence",
+    "logit",
+    "ylogit",
+)
 _FOUND = ("1", "positive", "pos", "true", "yes", "her2positive", "her2pos", "case", "high")
 _FILLER = re.compile(r"(?:class|of|for|label)[\s_.:-]+(?=.)", re.IGNORECASE)
 

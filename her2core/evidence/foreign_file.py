@@ -66,8 +66,12 @@ def read_predictions_bytes(data: bytes, *, name: str, max_bytes: int = 200 * MiB
     """
     where = shown(name) or "upload"
     if len(data) > max_bytes:
-        raise _error(f"at most {max_bytes // MiB} MiB", f"{len(data) / MiB:.0f} MiB", where,
-                     "Leave out columns or rows that are not needed, or export as Parquet.")  # fmt: skip
+        raise _error(
+            f"at most {max_bytes // MiB} MiB",
+            f"{len(data) / MiB:.0f} MiB",
+            where,
+            "Leave out columns or rows that are not needed, or export as Parquet.",
+        )
     if len(data) < _HEAD and not data.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise _error("a table of predictions", "an empty file", where, "Check the export.")
     if data[:4] == b"PAR1":
@@ -116,8 +120,12 @@ def _as_utf8(data: bytes, where: str) -> bytes:
         except UnicodeDecodeError as broken:
             # The decoder may hold up to three bytes of the part before.
             line = data.count(b"\n", 0, min(at + broken.start, len(data))) + 1
-            raise _error("text in UTF-8 or UTF-16", f"another encoding in line {line}", where,
-                         "Save it as UTF-8 (Excel: CSV UTF-8).") from None  # fmt: skip
+            raise _error(
+                "text in UTF-8 or UTF-16",
+                f"another encoding in line {line}",
+                where,
+                "Save it as UTF-8 (Excel: CSV UTF-8).",
+            ) from None
     return data.removeprefix(codecs.BOM_UTF8)
 
 
@@ -125,8 +133,12 @@ def _utf16(data: bytes, encoding: str, where: str) -> bytes:
     try:
         return data.decode(encoding).encode()
     except UnicodeError:
-        raise _error("text in UTF-8 or UTF-16", "UTF-16 that breaks off or is damaged", where,
-                     "Save it as UTF-8 (Excel: CSV UTF-8).") from None  # fmt: skip
+        raise _error(
+            "text in UTF-8 or UTF-16",
+            "UTF-16 that breaks off or is damaged",
+            where,
+            "Save it as UTF-8 (Excel: CSV UTF-8).",
+        ) from None
 
 
 def _csv(data: bytes, where: str) -> pd.DataFrame:
@@ -137,8 +149,12 @@ def _csv(data: bytes, where: str) -> pd.DataFrame:
     sample = _sample(data, separator, where)
     header, rows = sample[0], sample[1:]
     if len(header) < 2:
-        raise _error("a table with several columns", f"one column, {shown(header[0] if header else '', 40)!r}", where,
-                     "Separate columns by comma, semicolon or tab.")  # fmt: skip
+        raise _error(
+            "a table with several columns",
+            f"one column, {shown(header[0] if header else '', 40)!r}",
+            where,
+            "Separate columns by comma, semicolon or tab.",
+        )
     if len(header) > MAX_COLUMNS:
         raise _error(f"at most {MAX_COLUMNS:,} columns", f"{len(header):,}", where, "Leave out what is not needed.")
     if not rows:
@@ -147,8 +163,12 @@ def _csv(data: bytes, where: str) -> pd.DataFrame:
     if lines > MAX_ROWS + 1 and b'"' not in data:
         raise _error(f"at most {MAX_ROWS:,} rows", f"{lines:,} lines", where, "Evaluate the test part only.")
     if (lines + 1) * len(header) * 8 > MAX_READ:
-        raise _error("a table of at most 2 GiB in memory", f"{lines:,} lines of {len(header):,} columns", where,
-                     "Leave out columns that are not needed.")  # fmt: skip
+        raise _error(
+            "a table of at most 2 GiB in memory",
+            f"{lines:,} lines of {len(header):,} columns",
+            where,
+            "Leave out columns that are not needed.",
+        )
     comma = separator == ";" and any(re.fullmatch(r"\s*[-+]?\d+,\d+([eE][-+]?\d+)?\s*", c) for row in rows for c in row)
     numbers = [_decimal(header, rows, i, "," if comma else ".") for i in range(len(header))]
     try:
@@ -156,8 +176,12 @@ def _csv(data: bytes, where: str) -> pd.DataFrame:
     except pa.ArrowInvalid as broken:
         if "conversion error" not in str(broken):
             line = re.sub(r"^CSV parse error: ", "", str(broken).splitlines()[0])
-            raise _error("the same number of cells in every row", shown(line, 120), where,
-                         "Correct that row, or export the table again.") from None  # fmt: skip
+            raise _error(
+                "the same number of cells in every row",
+                shown(line, 120),
+                where,
+                "Correct that row, or export the table again.",
+            ) from None
         # Further down stands a cell that is no number: it is named when the column is chosen.
         table = _read_csv(data, separator, [False] * len(header), comma)
     table = table.rename_columns([c.strip() for c in header])
@@ -174,10 +198,12 @@ def _read_csv(data: bytes, separator: str, numbers: list[bool], comma: bool) -> 
         read_options=pa.csv.ReadOptions(column_names=columns, skip_rows_after_names=1, block_size=8 * MiB),
         parse_options=pa.csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in data),
         convert_options=pa.csv.ConvertOptions(
-            column_types=types, decimal_point="," if comma else ".", null_values=["", "NA", "NaN", "nan", "null"],
+            column_types=types,
+            decimal_point="," if comma else ".",
+            null_values=["", "NA", "NaN", "nan", "null"],
             strings_can_be_null=False,
         ),
-    )  # fmt: skip
+    )
 
 
 def _separator(data: bytes) -> str:
@@ -226,8 +252,12 @@ def _parquet(data: bytes, where: str) -> pd.DataFrame:
         for field in schema:
             if not _plain(field.type):
                 kind = "a nested column" if pa.types.is_nested(field.type) else f"a column of type {field.type}"
-                raise _error("columns of numbers or text", f"{kind}, {shown(field.name)!r}", where,
-                             "Write one value a cell: one probability column a class.")  # fmt: skip
+                raise _error(
+                    "columns of numbers or text",
+                    f"{kind}, {shown(field.name)!r}",
+                    where,
+                    "Write one value a cell: one probability column a class.",
+                )
         # Text stays a dictionary while it is read: a page of a few bytes can stand for gigabytes.
         text = [f.name for f in schema if _is_text(f.type)]
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=text)
@@ -253,15 +283,23 @@ def _refuse_large(rows: int, columns: int, size: int, where: str) -> None:
             raise _error(f"at most {limit:,} {what}", f"{value:,}", where, "Leave out what is not needed.")
     size = max(size, rows * columns * 8)  # a run of one value is a few bytes in the file and eight a row in memory
     if size > MAX_READ:
-        raise _error("a table of at most 2 GiB in memory", f"{size / 2**30:.1f} GiB", where,
-                     "Leave out what is not needed.")  # fmt: skip
+        raise _error(
+            "a table of at most 2 GiB in memory", f"{size / 2**30:.1f} GiB", where, "Leave out what is not needed."
+        )
 
 
 def _plain(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type) or pa.types.is_integer(kind.value_type)
-    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_temporal,
-             pa.types.is_null, _is_text)  # fmt: skip
+    tests = (
+        pa.types.is_boolean,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal,
+        pa.types.is_temporal,
+        pa.types.is_null,
+        _is_text,
+    )
     return not isinstance(kind, pa.BaseExtensionType) and any(test(kind) for test in tests)
 
 
@@ -293,4 +331,4 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _error(expected: str, got: str, where: str, fix: str) -> EvaluationError:
-    return EvaluationError(expected=expected, got=got, where=where, fix=fix)
+    return EvaluationError(expected, got=got, where=where, fix=fix)

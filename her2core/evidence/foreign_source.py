@@ -28,7 +28,9 @@ def predictions_of_table(
     unknown = [role for role in chosen if role not in ("label", *IDS)]
     if unknown:
         raise EvaluationError(
-            expected=f"a role out of label, {', '.join(IDS)}", got=repr(unknown[0])[:80], where="columns",
+            f"a role out of label, {', '.join(IDS)}",
+            got=repr(unknown[0])[:80],
+            where="columns",
             fix="Scores are found by their names: prob_<class> or logit_<class>.",
-        )  # fmt: skip
+        )
     return adopt(table, replace(guess_columns(table), **chosen), classes=classes)

@@ -23,15 +23,7 @@ from scipy.special import ndtr, stdtrit
 
 from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
 from her2core.evidence.predictions import Predictions, refuse_empty
-from her2core.evidence.resampling import (
-    Clusters,
-    clusters,
-    draws,
-    holding,
-    left_out,
-    left_out_counts,
-    resampled_counts,
-)
+from her2core.evidence.resampling import Clusters, clusters, draws, holding, left_out, left_out_counts, resampled_counts
 
 EXPANDED, EXACT, PLAIN = "expanded percentile", "exact", "percentile"
 NO_SPREAD = "the same in every resample: none shows how far off it may be"
@@ -73,7 +65,12 @@ def metric_table(
         rows += _auroc_rows(predictions, group, resamples, seed, level)
     frame = pd.DataFrame(rows)
     frame.insert(0, "unit", predictions.unit)
-    frame["level"], frame["resampled"], frame["clusters"], frame["n"] = level, group.unit, group.count, len(predictions)
+    frame["level"], frame["resampling_unit"], frame["n_clusters"], frame["n"] = (
+        level,
+        group.unit,
+        group.count,
+        len(predictions),
+    )
     frame["note"] = ["; ".join(filter(None, (group.note, note))) for note in frame["note"]]
     return frame
 
@@ -99,9 +96,15 @@ def _held(predictions: Predictions, group: Clusters) -> dict:
     all_rows = [holding(group, np.ones(len(predictions), bool))] * len(true)
     rarest = min((t for t in true if t), default=0)
     return {
-        "accuracy": all_rows[0], "balanced_accuracy": rarest, "macro_f1": rarest, "recall": true, "f1": true,
-        "precision": called, "specificity": others, "one_vs_rest_accuracy": all_rows,
-    }  # fmt: skip
+        "accuracy": all_rows[0],
+        "balanced_accuracy": rarest,
+        "macro_f1": rarest,
+        "recall": true,
+        "f1": true,
+        "precision": called,
+        "specificity": others,
+        "one_vs_rest_accuracy": all_rows,
+    }
 
 
 def auroc_draws(
@@ -152,9 +155,15 @@ def expanded_tail(level: float, patients: float) -> float:
 
 
 def interval_row(
-    metric: str, name: str, value: float, draws: np.ndarray, level: float, left: np.ndarray | None = None,
-    *, share_of: int = 0,
-) -> dict:  # fmt: skip
+    metric: str,
+    name: str,
+    value: float,
+    draws: np.ndarray,
+    level: float,
+    left: np.ndarray | None = None,
+    *,
+    share_of: int = 0,
+) -> dict:
     """One metric's row: metric, class, value, low, high, interval (how it was made), note (why there is none, or
     what to know of it).
 
@@ -162,8 +171,15 @@ def interval_row(
     the interval is the plain percentile one. ``share_of``: for a share, how many clusters hold the rows it counts.
     """
     usable = np.isfinite(draws)
-    row = {"metric": metric, "class": name, "value": float(value), "low": np.nan, "high": np.nan, "interval": "",
-           "note": ""}  # fmt: skip
+    row = {
+        "metric": metric,
+        "class": name,
+        "value": float(value),
+        "lower_95": np.nan,
+        "upper_95": np.nan,
+        "interval_method": "",
+        "note": "",
+    }
     if not np.isfinite(value):
         return row | {"note": "cannot be computed: no case to compute it from"}
     if usable.mean() < 0.95:
@@ -171,13 +187,17 @@ def interval_row(
     known, tail = draws[usable], (1 - level) / 2
     if share_of and value in (0, 1):
         bound = float(tail ** (1 / share_of))
-        return row | {"low": bound if value else 0.0, "high": 1.0 if value else 1 - bound, "interval": EXACT}
+        return row | {
+            "lower_95": bound if value else 0.0,
+            "upper_95": 1.0 if value else 1 - bound,
+            "interval_method": EXACT,
+        }
     if left is None:
         low, high = np.quantile(known, [tail, 1 - tail])
-        return row | {"low": low, "high": high, "interval": PLAIN}
+        return row | {"lower_95": low, "upper_95": high, "interval_method": PLAIN}
     carrying = effective_clusters(float(value), left)
     tail = expanded_tail(level, carrying)
     low, high = np.quantile(known, [tail, 1 - tail])
     few = f"carried by few (about {carrying:.0f}): the interval may be too narrow" if carrying < FEW_CARRY else ""
     note = NO_SPREAD if np.ptp(known) < 1e-12 else few
-    return row | {"low": low, "high": high, "interval": EXPANDED, "note": note}
+    return row | {"lower_95": low, "upper_95": high, "interval_method": EXPANDED, "note": note}

@@ -17,8 +17,23 @@ from her2core.errors import EvaluationError
 from her2core.evidence.predictions import Predictions, refuse_empty
 from her2core.evidence.thresholds import operating_point, threshold_for
 
-COLUMNS = ("unit", "class", "rule", "threshold", "metric", "value", "low", "high", "note", "level", "resampled",
-           "clusters", "n", "validation_n", "validation_cases")  # fmt: skip
+COLUMNS = (
+    "unit",
+    "class",
+    "rule",
+    "threshold",
+    "metric",
+    "value",
+    "lower_95",
+    "upper_95",
+    "note",
+    "level",
+    "resampling_unit",
+    "n_clusters",
+    "n",
+    "validation_n",
+    "validation_cases",
+)
 #: Cases on validation below which a threshold hangs on single rows, and the note says so.
 FEW_CASES = 20
 
@@ -55,9 +70,15 @@ MEANINGS = {
 
 
 def validated_point(
-    validation: Predictions, test: Predictions, *, of: str, rule: str, resamples: int = 2000, level: float = 0.95,
+    validation: Predictions,
+    test: Predictions,
+    *,
+    of: str,
+    rule: str,
+    resamples: int = 2000,
+    level: float = 0.95,
     seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Class ``of`` called on ``test`` from the threshold that ``rule`` (of CHOICES) chooses on ``validation``.
 
     Returns
@@ -71,20 +92,23 @@ def validated_point(
     """
     if rule not in CHOICES:
         raise EvaluationError(
-            expected=f"a rule out of {', '.join(CHOICES)}", got=repr(rule)[:80], where="threshold",
-            fix="Choose one of these.",
-        )  # fmt: skip
+            f"a rule out of {', '.join(CHOICES)}", got=repr(rule)[:80], where="threshold", fix="Choose one of these."
+        )
     if not len(validation):
         raise EvaluationError(
-            expected="a validation part to set a threshold on", got="none", where="operating points",
+            "a validation part to set a threshold on",
+            got="none",
+            where="operating points",
             fix="Add validation rows (split: val); a threshold set on the test part makes its figures too good.",
-        )  # fmt: skip
+        )
     refuse_empty(test, "operating points")
     if (validation.unit, validation.classes) != (test.unit, test.classes):
         raise EvaluationError(
-            expected="validation and test of one unit and the same classes", got=f"{validation.unit} and {test.unit}",
-            where="operating points", fix="Aggregate both in the same way.",
-        )  # fmt: skip
+            "validation and test of one unit and the same classes",
+            got=f"{validation.unit} and {test.unit}",
+            where="operating points",
+            fix="Aggregate both in the same way.",
+        )
     threshold = CHOICES[rule](validation, of=of)
     cases = int((validation.labels == validation.classes.index(of)).sum())
     table = operating_point(test, of=of, threshold=threshold, resamples=resamples, level=level, seed=seed)
@@ -98,8 +122,11 @@ def _notes(validation: Predictions, test: Predictions, of: str, threshold: float
     said = []
     if cases < FEW_CASES:
         units = {"patch": "patches"}.get(validation.unit, f"{validation.unit}s")
-        said.append(f"threshold from only {cases} validation {units} of {of}" if cases != 1 else
-                    f"threshold from a single validation {validation.unit} of {of}")  # fmt: skip
+        said.append(
+            f"threshold from only {cases} validation {units} of {of}"
+            if cases != 1
+            else f"threshold from a single validation {validation.unit} of {of}"
+        )
     called = validation.probs[:, validation.classes.index(of)] >= threshold
     if called.all():
         said.append(f"it calls every {validation.unit} of validation {of}")
@@ -114,13 +141,16 @@ def _refuse_without_both(predictions: Predictions, of: str) -> None:
     refuse_empty(predictions, "threshold")
     if of not in predictions.classes:
         raise EvaluationError(
-            expected=f"a class out of {', '.join(predictions.classes)}", got=repr(of)[:80], where="threshold",
+            f"a class out of {', '.join(predictions.classes)}",
+            got=repr(of)[:80],
+            where="threshold",
             fix="Choose one of these.",
-        )  # fmt: skip
+        )
     case = predictions.labels == predictions.classes.index(of)
     if case.all() or not case.any():
         raise EvaluationError(
-            expected=f"{predictions.unit} rows that are {of} and rows that are not",
-            got="no other" if case.all() else f"none that is {of}", where="threshold",
+            f"{predictions.unit} rows that are {of} and rows that are not",
+            got="no other" if case.all() else f"none that is {of}",
+            where="threshold",
             fix="Set it on predictions that hold both.",
-        )  # fmt: skip
+        )

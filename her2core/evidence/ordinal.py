@@ -82,20 +82,30 @@ def ordinal_table(
     matrix = confusion(predictions.labels, predicted=predictions.predicted, classes=k)
     order = f"classes in the order {', '.join(predictions.classes)}" if k > 2 else ""
     rows = [
-        stated(interval_row("quadratic_kappa", "", quadratic_kappa(matrix), quadratic_kappa(counts), level,
-                            quadratic_kappa(left)),
-               "cannot be computed: one class is all that is true and predicted", order),
-        stated(interval_row("matthews", "", matthews(matrix), matthews(counts), level, matthews(left)),
-               "cannot be computed: only one class is true, or only one predicted"),
+        stated(
+            interval_row(
+                "quadratic_kappa", "", quadratic_kappa(matrix), quadratic_kappa(counts), level, quadratic_kappa(left)
+            ),
+            "cannot be computed: one class is all that is true and predicted",
+            order,
+        ),
+        stated(
+            interval_row("matthews", "", matthews(matrix), matthews(counts), level, matthews(left)),
+            "cannot be computed: only one class is true, or only one predicted",
+        ),
         _loss_row(predictions, group, resamples, seed, level),
-    ]  # fmt: skip
+    ]
     npv, drawn, without = (negative_predictive_value(c) for c in (matrix, counts, left))
     precision_rows = _precision_rows(predictions, group, resamples, seed, level)
     rows.append(precision_rows[0])
     for i, name in enumerate(predictions.classes):
         held = holding(group, predictions.predicted != i)
-        rows.append(stated(interval_row("npv", name, npv[i], drawn[:, i], level, without[:, i], share_of=held),
-                           f"cannot be computed: every {predictions.unit} is called {name}"))  # fmt: skip
+        rows.append(
+            stated(
+                interval_row("npv", name, npv[i], drawn[:, i], level, without[:, i], share_of=held),
+                f"cannot be computed: every {predictions.unit} is called {name}",
+            )
+        )
     return as_table(rows + precision_rows[1:], predictions, group, level)
 
 
@@ -157,10 +167,13 @@ def reflected(row: dict, note: str = "") -> dict:
     For figures that every resample makes larger, as it adds noise: the basic bootstrap (Davison & Hinkley 1997). Above
     it is the larger of this and the percentile, as noise hardly adds to a figure that is far from 0.
     """
-    if np.isfinite(row["low"]):
-        value, low, high = row["value"], row["low"], row["high"]
-        row = row | {"low": max(0.0, min(value, 2 * value - high)), "high": max(high, value, 2 * value - low),
-                     "interval": REFLECTED}  # fmt: skip
+    if np.isfinite(row["lower_95"]):
+        value, low, high = row["value"], row["lower_95"], row["upper_95"]
+        row = row | {
+            "lower_95": max(0.0, min(value, 2 * value - high)),
+            "upper_95": max(high, value, 2 * value - low),
+            "interval_method": REFLECTED,
+        }
         note = "; ".join(filter(None, (note, "interval reflected about the value, as resampling enlarges it")))
     return stated(row, row["note"], note)
 
@@ -169,7 +182,7 @@ def as_table(rows: list[dict], predictions: Predictions, group: Clusters, level:
     """Rows with metric, class, value, low, high, note (and n, or that of all) -> columns as ``metric_table`` has."""
     frame = pd.DataFrame(rows)
     frame.insert(0, "unit", predictions.unit)
-    frame["level"], frame["resampled"], frame["clusters"] = level, group.unit, group.count
+    frame["level"], frame["resampling_unit"], frame["n_clusters"] = level, group.unit, group.count
     frame["n"] = frame.pop("n").astype(int) if "n" in frame else len(predictions)
     frame["note"] = ["; ".join(filter(None, (group.note, note))) for note in frame.pop("note")]
     return frame
@@ -195,18 +208,28 @@ def _precision_rows(predictions: Predictions, group: Clusters, resamples: int, s
     for i, row in table.iterrows():
         if np.isfinite(row["average_precision"]):
             both[:, i] = average_precision_draws(
-                predictions.probs[:, i], positive=predictions.labels == i, codes=codes,
+                predictions.probs[:, i],
+                positive=predictions.labels == i,
+                codes=codes,
                 weights=np.concatenate([weights, without]),
-            )  # fmt: skip
+            )
     drawn, left = both[:used], both[used:]
     values, name = table["average_precision"].to_numpy(), "average_precision"
-    rows = [stated(interval_row(f"macro_{name}", "", values.mean(), drawn.mean(axis=1), level, left.mean(axis=1)),
-                   f"cannot be computed: {'; '.join(filter(None, table['reason']))}", fewer)]  # fmt: skip
+    rows = [
+        stated(
+            interval_row(f"macro_{name}", "", values.mean(), drawn.mean(axis=1), level, left.mean(axis=1)),
+            f"cannot be computed: {'; '.join(filter(None, table['reason']))}",
+            fewer,
+        )
+    ]
     return rows + [
-        stated(interval_row(name, row["class"], values[i], drawn[:, i], level, left[:, i]),
-               f"cannot be computed: {row['reason']}", fewer)
+        stated(
+            interval_row(name, row["class"], values[i], drawn[:, i], level, left[:, i]),
+            f"cannot be computed: {row['reason']}",
+            fewer,
+        )
         for i, row in table.iterrows()
-    ]  # fmt: skip
+    ]
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

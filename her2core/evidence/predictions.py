@@ -38,21 +38,26 @@ class Predictions:
         n, k = len(self.labels), len(self.classes)
         if self.probs.shape != (n, k) or len(self.frame) != n:
             raise EvaluationError(
-                expected=f"{n} rows of {k} probabilities, one a label and class",
-                got=f"probabilities of shape {self.probs.shape}, {len(self.frame)} rows of ids", where="predictions",
+                f"{n} rows of {k} probabilities, one a label and class",
+                got=f"probabilities of shape {self.probs.shape}, {len(self.frame)} rows of ids",
+                where="predictions",
                 fix="Give all parts of the same rows.",
-            )  # fmt: skip
+            )
         if not np.isfinite(self.probs).all():
             row = int(np.argmin(np.isfinite(self.probs).all(axis=1)))
             raise EvaluationError(
-                expected="a finite number for every class", got=str(self.probs[row].tolist())[:200],
-                where=f"predictions, row {row + 1}", fix="Correct or drop such rows.",
-            )  # fmt: skip
+                "a finite number for every class",
+                got=str(self.probs[row].tolist())[:200],
+                where=f"predictions, row {row + 1}",
+                fix="Correct or drop such rows.",
+            )
         if n and not 0 <= self.labels.min() <= self.labels.max() < k:
             raise EvaluationError(
-                expected=f"labels from 0 to {k - 1}", got=f"{self.labels.min()} to {self.labels.max()}",
-                where="predictions", fix="Give each label as its place among the classes.",
-            )  # fmt: skip
+                f"labels from 0 to {k - 1}",
+                got=f"{self.labels.min()} to {self.labels.max()}",
+                where="predictions",
+                fix="Give each label as its place among the classes.",
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,31 +92,32 @@ class Predictions:
 def read_predictions(
     frame: pd.DataFrame, *, classes: tuple[str, ...] | None = None, temperature: float = 1.0
 ) -> Predictions:
-    """Predictions from a table with ``label`` and ``logit_<class>`` or ``prob_<class>`` columns.
+    """Predictions from a table with ``label`` and ``logit_<class>`` or ``probability_<class>`` columns.
 
     Scores are divided by ``temperature`` and put through softmax; probabilities must sum to one within 1e-3 and are
     taken as they are. Missing ids become ``unknown``, a missing split ``test``. Raises EvaluationError that names the
     first bad row for NaN, an unknown label, a sum that is not one, or a patch that stands twice.
     """
-    kind = "logit_" if any(str(c).startswith("logit_") for c in frame) else "prob_"
+    kind = "logit_" if any(str(c).startswith("logit_") for c in frame) else "probability_"
     found = tuple(str(c).removeprefix(kind) for c in frame if str(c).startswith(kind))
     classes = classes or found
     if "label" not in frame or len(classes) < 2 or set(classes) - set(found):
         raise EvaluationError(
-            expected="columns label and logit_<class> or prob_<class> for at least two classes",
+            "columns label and logit_<class> or probability_<class> for at least two classes",
             got=f"columns {', '.join(map(str, list(frame)[:12]))}",
             where="predictions",
             fix="Rename your columns so.",
         )
     if frame.empty:
-        raise EvaluationError(
-            expected="at least one prediction", got="none", where="predictions", fix="Check the file."
-        )
+        raise EvaluationError("at least one prediction", got="none", where="predictions", fix="Check the file.")
     values = np.stack([pd.to_numeric(frame[kind + c], errors="coerce").to_numpy(np.float64) for c in classes], axis=1)
     _refuse_row(~np.isfinite(values).all(axis=1), frame, "a finite number for every class")
-    if kind == "prob_":
-        _refuse_row((values < -1e-9).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-3), frame,
-                    "probabilities from 0 to 1 that sum to one")  # fmt: skip
+    if kind == "probability_":
+        _refuse_row(
+            (values < -1e-9).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-3),
+            frame,
+            "probabilities from 0 to 1 that sum to one",
+        )
     index = {name: i for i, name in enumerate(classes)}
     codes, names = pd.factorize(frame["label"])  # an empty cell is -1 and gets the last, which is no class
     labels = np.array([*(index.get(str(v), -1) for v in names), -1], np.int64)[codes]
@@ -144,14 +150,14 @@ def _refuse_row(bad: np.ndarray, frame: pd.DataFrame, expected: str) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         raise EvaluationError(
-            expected=expected, got=f"{int(bad.sum())} rows without, the first: {frame.iloc[row].to_dict()}"[:300],
-            where=f"predictions, row {row + 1}", fix="Correct or drop these rows.",
-        )  # fmt: skip
+            expected,
+            got=f"{int(bad.sum())} rows without, the first: {frame.iloc[row].to_dict()}"[:300],
+            where=f"predictions, row {row + 1}",
+            fix="Correct or drop these rows.",
+        )
 
 
 def refuse_empty(predictions: Predictions, where: str) -> None:
     """Raises EvaluationError when there is no row."""
     if not len(predictions):
-        raise EvaluationError(
-            expected="at least one prediction", got="none", where=where, fix="Choose a part that holds some."
-        )
+        raise EvaluationError("at least one prediction", got="none", where=where, fix="Choose a part that holds some.")

@@ -33,7 +33,7 @@ def equal_mass_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, str]:
     """float (N,) -> int (N,), the bin of each, from 0 without gaps, N / bins rows each, equal values together; and what
     to say where there are fewer. Raises EvaluationError for fewer than one bin."""
     if bins < 1:
-        raise EvaluationError(expected="at least one bin", got=str(bins), where="calibration", fix="Use 10, say.")
+        raise EvaluationError("at least one bin", got=str(bins), where="calibration", fix="Use 10, say.")
     _, inverse, times = np.unique(values, return_inverse=True, return_counts=True)
     below = np.cumsum(times) - times
     found, place = np.unique(below * bins // max(len(values), 1), return_inverse=True)
@@ -67,13 +67,15 @@ def reliability_table(
         for b, (n, sum_said, sum_so, *_) in enumerate(total):
             held = holding(group, where == b)
             row = interval_row("observed_share", name, sum_so / n, shares[:, b], level, left[:, b], share_of=held)
-            if not np.isfinite(row["low"]):
+            if not np.isfinite(row["lower_95"]):
                 row["note"] = "no interval: too few resamples reach this bin"
             elif sum_so in (0, n):
                 row["note"] = f"all or none: the bound is the exact one of {held} {group.unit} answers"
             here = said[where == b]
-            rows.append(stated(row, "", note) | {"bin": b, "lowest": here.min(), "highest": here.max(),
-                                                 "mean_probability": sum_said / n, "n": n})  # fmt: skip
+            rows.append(
+                stated(row, "", note)
+                | {"bin": b, "lowest": here.min(), "highest": here.max(), "mean_probability": sum_said / n, "n": n}
+            )
     return as_table(rows, predictions, group, level)
 
 
@@ -114,10 +116,12 @@ def calibration_table(
         where, note = equal_mass_bins(said, bins)
         found.append((name, [_parts(sums) for sums in _sums(said, so, where, codes, weightings)], note))
     whole = [
-        {part: (np.mean if part == "ece" else np.sum)([of[i][part] for _, of, _ in found], axis=0)
-         for part in ("ece", *PARTS)}
+        {
+            part: (np.mean if part == "ece" else np.sum)([of[i][part] for _, of, _ in found], axis=0)
+            for part in ("ece", *PARTS)
+        }
         for i in range(3)
-    ]  # fmt: skip
+    ]
     for part in ("ece", *PARTS):
         metric = part.replace("ece", "classwise_ece")
         rows += [_row(metric, name, of, level, note, part) for name, of, note in [("", whole, ""), *found]]
@@ -135,8 +139,12 @@ def before_and_after(uncalibrated: Predictions, calibrated: Predictions, **optio
     a, b, ids = uncalibrated, calibrated, [list(p.frame["patch_id"]) for p in (uncalibrated, calibrated)]
     same = ids[0] == ids[1] and a.classes == b.classes and a.unit == b.unit
     if not same or (a.labels != b.labels).any():
-        raise EvaluationError(expected="the same rows before and after calibration", where="calibration",
-                              got="other rows, labels or classes", fix="Read one table in both ways.")  # fmt: skip
+        raise EvaluationError(
+            "the same rows before and after calibration",
+            where="calibration",
+            got="other rows, labels or classes",
+            fix="Read one table in both ways.",
+        )
     tables = {"uncalibrated": calibration_table(a, **options), "calibrated": calibration_table(b, **options)}
     return pd.concat(tables, names=["scores"]).reset_index("scores").reset_index(drop=True)
 
@@ -214,7 +222,7 @@ def _recalibration_rows(name, said, so, codes, weightings, level, reason: str, a
         for m, v, d in zip(RECALIBRATION, values, fitted, strict=True)
     ]
     for row in rows:
-        if np.isnan(row["low"]):
+        if np.isnan(row["lower_95"]):
             row["note"] = "no interval: too many resamples have no finite answer"
     return [stated(row, f"cannot be computed: {reason}", note) for row in rows]
 
@@ -260,6 +268,6 @@ def _row(metric: str, name: str, parts: list[dict], level: float, note: str, par
     if part not in _ENLARGED:
         return stated(row, "", note if part == "brier_within_bins" else "")
     row, off = reflected(row, note), "brier_reliability"
-    if part == "ece" and reflected(interval_row("", "", value[off], drawn[off], level, left[off]))["low"] == 0:
-        row["low"] = 0.0
+    if part == "ece" and reflected(interval_row("", "", value[off], drawn[off], level, left[off]))["lower_95"] == 0:
+        row["lower_95"] = 0.0
     return row

@@ -66,26 +66,47 @@ def seed_figures(
     this unit.
     """
     _refuse(groups, reference)
-    at_unit = {name: [p if unit == "patch" else aggregate(p, unit, rule=RULE) for p in runs]
-               for name, runs in groups.items()}  # fmt: skip
+    at_unit = {
+        name: [p if unit == "patch" else aggregate(p, unit, rule=RULE) for p in runs] for name, runs in groups.items()
+    }
     column, clusters, caution = _clusters(at_unit)
-    found = {name: _figures([_run(p, column, clusters, resamples, seed) for p in runs])
-             for name, runs in at_unit.items()}  # fmt: skip
+    found = {
+        name: _figures([_run(p, column, clusters, resamples, seed) for p in runs]) for name, runs in at_unit.items()
+    }
     rows, differences = [], []
     for name, figures in found.items():
         held = {who for p in at_unit[name] for who in p.frame[column]}
         counted = round(float(np.mean([len(p) for p in at_unit[name]])))
         for metric, figure in figures.items():
             row = interval_row(metric, "", figure.values.mean(), figure.draws, level, figure.left)
-            rows.append({
-                "unit": unit, "group": name, "metric": metric, "value": row["value"], "low": row["low"],
-                "high": row["high"], "interval": row["interval"], "lowest": figure.values.min(),
-                "highest": figure.values.max(), "seeds": len(figure.values), "resampled": column.removesuffix("_id"),
-                "clusters": len(held), "n": counted, "note": "; ".join(filter(None, (caution, row["note"]))),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "unit": unit,
+                    "group": name,
+                    "metric": metric,
+                    "value": row["value"],
+                    "lower_95": row["lower_95"],
+                    "upper_95": row["upper_95"],
+                    "interval_method": row["interval_method"],
+                    "lowest": figure.values.min(),
+                    "highest": figure.values.max(),
+                    "seeds": len(figure.values),
+                    "resampling_unit": column.removesuffix("_id"),
+                    "n_clusters": len(held),
+                    "n": counted,
+                    "note": "; ".join(filter(None, (caution, row["note"]))),
+                }
+            )
             if name != reference:
-                differences.append({"unit": unit, "group": name, "reference": reference, "metric": metric,
-                                    **_difference(figure, found[reference][metric], level)})  # fmt: skip
+                differences.append(
+                    {
+                        "unit": unit,
+                        "group": name,
+                        "reference": reference,
+                        "metric": metric,
+                        **_difference(figure, found[reference][metric], level),
+                    }
+                )
     return SeedFigures(pd.DataFrame(rows), _stated(pd.DataFrame(differences)))
 
 
@@ -106,8 +127,10 @@ def _run(p: Predictions, column: str, names: pd.Index, resamples: int, seed: int
     k = len(p.classes)
     group = Clusters(names.get_indexer(p.frame[column]), len(names), column.removesuffix("_id"), "")
     cells = p.labels * k + p.predicted
-    counts = (resampled_counts(group, cells=cells, kinds=k * k, resamples=resamples, seed=seed),
-              left_out_counts(group, cells=cells, kinds=k * k))  # fmt: skip
+    counts = (
+        resampled_counts(group, cells=cells, kinds=k * k, resamples=resamples, seed=seed),
+        left_out_counts(group, cells=cells, kinds=k * k),
+    )
     value = from_confusion(confusion(p.labels, predicted=p.predicted, classes=k))
     drawn, left = (from_confusion(c.reshape(-1, k, k)) for c in counts)
     areas, *others = auroc_draws(p, group, resamples=resamples, seed=seed)
@@ -118,40 +141,64 @@ def _run(p: Predictions, column: str, names: pd.Index, resamples: int, seed: int
 
 def _figures(runs: list[dict[str, tuple]]) -> dict[str, _Figure]:
     return {
-        metric: _Figure(np.array([r[metric][0] for r in runs], np.float64),
-                        *(np.mean([r[metric][i] for r in runs], axis=0) for i in (1, 2)))
+        metric: _Figure(
+            np.array([r[metric][0] for r in runs], np.float64),
+            *(np.mean([r[metric][i] for r in runs], axis=0) for i in (1, 2)),
+        )
         for metric in METRICS
-    }  # fmt: skip
+    }
 
 
 def _difference(figure: _Figure, reference: _Figure, level: float) -> dict:
     value = float(figure.values.mean() - reference.values.mean())
     draws, left = figure.draws - reference.draws, figure.left - reference.left
     row = interval_row("", "", value, draws, level, left)
-    known = np.isfinite(row["low"])
+    known = np.isfinite(row["lower_95"])
     p = bootstrap_p(draws, patients=effective_clusters(value, left)) if known else np.nan
-    return {"difference": value, "low": row["low"], "high": row["high"], "p": p}
+    return {"difference": value, "lower_95": row["lower_95"], "upper_95": row["upper_95"], "p_value": p}
 
 
 def _stated(differences: pd.DataFrame) -> pd.DataFrame:
     """p corrected over the groups of each metric, and what it says."""
     if differences.empty:
-        return pd.DataFrame(columns=["unit", "group", "reference", "metric", "difference", "low", "high", "p", "p_holm",
-                                     "statement"])  # fmt: skip
-    differences["p_holm"] = differences.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy(np.float64)))
+        return pd.DataFrame(
+            columns=[
+                "unit",
+                "group",
+                "reference",
+                "metric",
+                "difference",
+                "lower_95",
+                "upper_95",
+                "p_value",
+                "p_value_holm",
+                "statement",
+            ]
+        )
+    differences["p_value_holm"] = differences.groupby("metric")["p_value"].transform(
+        lambda p: holm(p.to_numpy(np.float64))
+    )
     differences["statement"] = [
-        "cannot be compared: no interval" if np.isnan(row.p_holm)
-        else NO_DIFFERENCE if row.p_holm >= ALPHA else "higher" if row.difference > 0 else "lower"
+        "cannot be compared: no interval"
+        if np.isnan(row.p_value_holm)
+        else NO_DIFFERENCE
+        if row.p_value_holm >= ALPHA
+        else "higher"
+        if row.difference > 0
+        else "lower"
         for row in differences.itertuples()
-    ]  # fmt: skip
+    ]
     return differences
 
 
 def _refuse(groups: Mapping[str, Sequence[Predictions]], reference: str) -> None:
     where = "figures over seeds"
     if reference not in groups or not all(groups.values()):
-        raise EvaluationError(expected="at least one run of each group, the reference among them",
-                              got=f"{', '.join(f'{len(runs)} of {name}' for name, runs in groups.items())}",
-                              where=where, fix=f"Train the missing runs; the reference is {reference}.")  # fmt: skip
+        raise EvaluationError(
+            "at least one run of each group, the reference among them",
+            got=f"{', '.join(f'{len(runs)} of {name}' for name, runs in groups.items())}",
+            where=where,
+            fix=f"Train the missing runs; the reference is {reference}.",
+        )
     if len({p.classes for runs in groups.values() for p in runs}) > 1:
-        raise EvaluationError(expected="runs of the same classes", got="several", where=where, fix="Compare like runs.")
+        raise EvaluationError("runs of the same classes", got="several", where=where, fix="Compare like runs.")

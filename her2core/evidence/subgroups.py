@@ -36,22 +36,28 @@ def subgroup_table(
     frame = predictions.frame
     if by not in frame:
         raise EvaluationError(
-            expected=f"a column out of {', '.join(map(str, frame))}", got=repr(by)[:80], where="subgroups",
+            f"a column out of {', '.join(map(str, frame))}",
+            got=repr(by)[:80],
+            where="subgroups",
             fix=f"Choose one of these, or add a column {str(by)[:40]} to the table of predictions.",
-        )  # fmt: skip
+        )
     cells = frame[by]
     groups = cells.where(cells.notna(), UNKNOWN).astype("str").to_numpy(dtype=object)
     names = sorted(set(groups))
     if names == [UNKNOWN]:
         raise EvaluationError(
-            expected=f"a {by} in at least one row", got="unknown in all", where="subgroups",
+            f"a {by} in at least one row",
+            got="unknown in all",
+            where="subgroups",
             fix=f"Fill in the column {by}, or choose another.",
-        )  # fmt: skip
+        )
     if len(names) > MAX_GROUPS:
         raise EvaluationError(
-            expected=f"at most {MAX_GROUPS} groups", got=f"{len(names)} different {by}", where="subgroups",
+            f"at most {MAX_GROUPS} groups",
+            got=f"{len(names)} different {by}",
+            where="subgroups",
             fix="Choose a column that puts several patients together, such as site or scanner.",
-        )  # fmt: skip
+        )
     tables = []
     for name in names:
         part = predictions.where(groups == name)

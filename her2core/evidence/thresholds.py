@@ -36,9 +36,7 @@ def operating_point(
     """
     position = _position(predictions, of)
     if np.isnan(threshold):
-        raise EvaluationError(
-            expected="a number from 0 to 1", got="NaN", where="threshold", fix="Choose a probability."
-        )
+        raise EvaluationError("a number from 0 to 1", got="NaN", where="threshold", fix="Choose a probability.")
     group = clusters(predictions)
     missed, truly_not = predictions.probs[:, position] < threshold, predictions.labels != position
     cells = np.where(missed, 2 + truly_not, truly_not)  # in the order of COUNTS
@@ -46,17 +44,27 @@ def operating_point(
     estimate = np.bincount(cells, minlength=4).astype(np.float64)
     left = left_out_counts(group, cells=cells, kinds=4)
     value, drawn, left = _figures(estimate), _figures(counts), _figures(left)
-    counted = {"sensitivity": ~truly_not, "specificity": truly_not, "ppv": ~missed, "npv": missed,
-               "share_called": np.ones(len(predictions), bool)}  # fmt: skip
+    counted = {
+        "sensitivity": ~truly_not,
+        "specificity": truly_not,
+        "ppv": ~missed,
+        "npv": missed,
+        "share_called": np.ones(len(predictions), bool),
+    }
     rows = [interval_row(m, of, value[m], drawn[m], level) for m in COUNTS]
-    rows = [row | ({"note": NO_SPREAD} if row["low"] == row["high"] else {}) for row in rows]
+    rows = [row | ({"note": NO_SPREAD} if row["lower_95"] == row["upper_95"] else {}) for row in rows]
     rows += [
         interval_row(m, of, value[m], drawn[m], level, left[m], share_of=holding(group, counted[m])) for m in RATES
     ]
-    frame = pd.DataFrame(rows)[["class", "metric", "value", "low", "high", "interval", "note"]]
+    frame = pd.DataFrame(rows)[["class", "metric", "value", "lower_95", "upper_95", "interval_method", "note"]]
     frame.insert(0, "unit", predictions.unit)
     frame.insert(2, "threshold", float(threshold))
-    frame["level"], frame["resampled"], frame["clusters"], frame["n"] = level, group.unit, group.count, len(predictions)
+    frame["level"], frame["resampling_unit"], frame["n_clusters"], frame["n"] = (
+        level,
+        group.unit,
+        group.count,
+        len(predictions),
+    )
     frame["note"] = ["; ".join(filter(None, (group.note, note))) for note in frame["note"]]
     return frame
 
@@ -73,15 +81,19 @@ def threshold_for(predictions: Predictions, *, of: str, sensitivity: float) -> f
     position = _position(predictions, of)
     if not 0 < sensitivity <= 1:
         raise EvaluationError(
-            expected="a sensitivity above 0 and at most 1", got=f"{sensitivity}", where="threshold",
+            "a sensitivity above 0 and at most 1",
+            got=f"{sensitivity}",
+            where="threshold",
             fix="Give a share, such as 0.95 for 95 %.",
-        )  # fmt: skip
+        )
     scores = np.sort(predictions.probs[predictions.labels == position, position])[::-1]
     if not len(scores):
         raise EvaluationError(
-            expected=f"at least one {predictions.unit} that is truly {of}", got="none", where="threshold",
+            f"at least one {predictions.unit} that is truly {of}",
+            got="none",
+            where="threshold",
             fix="Choose another class, or predictions that hold some.",
-        )  # fmt: skip
+        )
     reached = np.arange(1, len(scores) + 1) / len(scores) >= sensitivity
     return float(scores[int(reached.argmax())])
 
@@ -89,12 +101,14 @@ def threshold_for(predictions: Predictions, *, of: str, sensitivity: float) -> f
 def _position(predictions: Predictions, of: str) -> int:
     if of not in predictions.classes:
         raise EvaluationError(
-            expected=f"a class out of {', '.join(predictions.classes)}", got=repr(of)[:80], where="threshold",
+            f"a class out of {', '.join(predictions.classes)}",
+            got=repr(of)[:80],
+            where="threshold",
             fix="Choose one of these.",
-        )  # fmt: skip
+        )
     if not len(predictions):
         raise EvaluationError(
-            expected="at least one prediction", got="none", where="threshold", fix="Choose a part that holds some."
+            "at least one prediction", got="none", where="threshold", fix="Choose a part that holds some."
         )
     return predictions.classes.index(of)
 

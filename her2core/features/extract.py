@@ -78,9 +78,12 @@ def _refuse_other_seam(network: nn.Module, few: torch.Tensor) -> None:
     features = network.features(few)
     given, expected = last_layer(network)(network.embed(features)), network.head(features)
     if not torch.allclose(given, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max() + 1)):
-        raise NetworkError(expected="a network whose last layer takes its embedding as it is",
-                           got="one that changes it in between", where="frozen features",
-                           fix="Train this network whole, or take another.")  # fmt: skip
+        raise NetworkError(
+            "a network whose last layer takes its embedding as it is",
+            got="one that changes it in between",
+            where="frozen features",
+            fix="Train this network whole, or take another.",
+        )
 
 
 def _fingerprint(network: nn.Module, built: str, mean: tuple[float, ...], std: tuple[float, ...]) -> str:

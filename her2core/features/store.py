@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from her2core.data.files import write_via_temporary
+from her2core.io.files import write_via_temporary
 
 
 def patch_keys(images: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def class_map(
     chosen = find_method(method)
     if network.training:
         raise NetworkError(
-            expected="a network in evaluation mode", got="one in training mode", where="map", fix="Call network.eval()."
+            "a network in evaluation mode", got="one in training mode", where="map", fix="Call network.eval()."
         )
     with torch.enable_grad():
         leaf = features.detach().clone().requires_grad_(True)
@@ -75,9 +75,11 @@ def class_map(
     channels, slopes = feature_map(network, leaf).float(), feature_map(network, gradient).float()
     if gradient.any() and not slopes.any():
         raise NetworkError(
-            expected="a head that reads the places of the patch", got="one that reads the class token alone",
-            where="map", fix="Build the network with the option global_pool: avg.",
-        )  # fmt: skip
+            "a head that reads the places of the patch",
+            got="one that reads the class token alone",
+            where="map",
+            fix="Build the network with the option global_pool: avg.",
+        )
     if not (channels.isfinite().all() and slopes.isfinite().all()):
         grid = np.zeros(channels.shape[2:], np.float32)
     elif chosen.formula is None:
@@ -147,9 +149,11 @@ def _formula(network: nn.Module, formula: str, channels: Tensor, slopes: Tensor)
 
     if formula == "EigenGradCAM" and channels[0, 0].numel() == 1:
         raise NetworkError(
-            expected="a feature grid of at least two cells", got="one cell", where="map",
+            "a feature grid of at least two cells",
+            got="one cell",
+            where="map",
             fix="A single cell has no variation: choose another method, or larger patches.",
-        )  # fmt: skip
+        )
     seam = Seam(network, channels.device)
     cam = getattr(pytorch_grad_cam, formula)(seam, [seam.tap])
     values, gradients = channels.cpu().numpy(), slopes.cpu().numpy()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from her2core.maps.cam import ClassMap
 
 if TYPE_CHECKING:
-    from her2core.predict import ImageLike, Predictor
+    from her2core.inference.predictor import ImageLike, Predictor
 
 
 def explain(
@@ -24,7 +24,7 @@ def explain(
     ``model`` is a Predictor, or a run folder to load one from; ``method`` a key of maps.methods.METHODS.
     Raises RunError, WeightsError, ImageError or NetworkError, as loading and Predictor.explain do.
     """
-    from her2core.predict import Predictor, load_predictor
+    from her2core.inference.predictor import Predictor, load_predictor
 
     predictor = model if isinstance(model, Predictor) else load_predictor(model)
     return predictor.explain(image, target=target, mpp=mpp, method=method)

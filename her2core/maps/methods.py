@@ -86,7 +86,5 @@ METHODS: dict[str, Method] = {
 def find_method(name: str) -> Method:
     """The method called ``name``. Raises NetworkError, with the list, for a name that is not in METHODS."""
     if name not in METHODS:
-        raise NetworkError(
-            expected=f"a method out of {', '.join(METHODS)}", got=repr(name), where="map", fix="Choose one."
-        )
+        raise NetworkError(f"a method out of {', '.join(METHODS)}", got=repr(name), where="map", fix="Choose one.")
     return METHODS[name]

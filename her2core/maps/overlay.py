@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
-from her2core.data.images import resize_rgb
+from her2core.io.images import resize_rgb
 from her2core.maps.cam import ClassMap
 
 

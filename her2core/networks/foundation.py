@@ -39,16 +39,25 @@ class FoundationNetwork(nn.Module):
     def __init__(self, hub_id: str, classes: int, *, pool: str = "class", **options: Any) -> None:
         super().__init__()
         if pool not in POOLS:
-            raise NetworkError(expected=f"pool out of {', '.join(POOLS)}", got=repr(pool), where="network.options",
-                               fix="Correct it.")  # fmt: skip
+            raise NetworkError(
+                f"pool out of {', '.join(POOLS)}", got=repr(pool), where="network.options", fix="Correct it."
+            )
         self.hub_id, self.pool, self._options = hub_id, pool, _resolved(options)
         self.model = self._create(pretrained=False)
         if not (hasattr(self.model, "num_prefix_tokens") and hasattr(self.model, "fc_norm")):
-            raise NetworkError(expected="a vision transformer", got=type(self.model).__name__,
-                               where=f"network hub:{hub_id}", fix="Take a model of tokens.")  # fmt: skip
+            raise NetworkError(
+                "a vision transformer",
+                got=type(self.model).__name__,
+                where=f"network hub:{hub_id}",
+                fix="Take a model of tokens.",
+            )
         if pool != "mean" and not isinstance(self.model.fc_norm, nn.Identity):
-            raise NetworkError(expected="pool mean: this model normalises after pooling", got=repr(pool),
-                               where="network.options.pool", fix="Set it to mean.")  # fmt: skip
+            raise NetworkError(
+                "pool mean: this model normalises after pooling",
+                got=repr(pool),
+                where="network.options.pool",
+                fix="Set it to mean.",
+            )
         width = self.model.num_features * (2 if pool == "class_mean" else 1)
         self.classifier = nn.Linear(width, classes)
 
@@ -97,7 +106,7 @@ class FoundationNetwork(nn.Module):
             return timm.create_model(f"hf-hub:{self.hub_id}", pretrained=pretrained, num_classes=0, **self._options)
         except Exception as failed:  # hub clients, timm and torch raise a dozen kinds
             raise WeightsError(
-                expected=f"the {'weights' if pretrained else 'description'} of {self.hub_id}, fetched on first use",
+                f"the {'weights' if pretrained else 'description'} of {self.hub_id}, fetched on first use",
                 got=f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:150]}",
                 where=f"network hub:{self.hub_id}",
                 fix="Accept its licence on the hub, log in (hf auth login) and start again with a connection; or copy "
@@ -110,8 +119,12 @@ def token_map(features: Tensor, prefix: int) -> Tensor:
     tokens = features[:, prefix:]
     side = round(tokens.shape[1] ** 0.5)
     if side * side != tokens.shape[1]:
-        raise NetworkError(expected="tokens that form a square grid", got=f"{tokens.shape[1]} tokens",
-                           where="feature map", fix="Use a square input size for this network.")  # fmt: skip
+        raise NetworkError(
+            "tokens that form a square grid",
+            got=f"{tokens.shape[1]} tokens",
+            where="feature map",
+            fix="Use a square input size for this network.",
+        )
     return tokens.transpose(1, 2).reshape(features.shape[0], -1, side, side)
 
 
@@ -124,7 +137,11 @@ def _resolved(options: dict[str, Any]) -> dict[str, Any]:
         if name == "mlp_layer" and isinstance(value, str):
             value = getattr(timm.layers, value, None)
             if value is None:
-                raise NetworkError(expected="the name of a layer in timm.layers", got=repr(options[name]),
-                                   where=f"network.options.{name}", fix="Correct it.")  # fmt: skip
+                raise NetworkError(
+                    "the name of a layer in timm.layers",
+                    got=repr(options[name]),
+                    where=f"network.options.{name}",
+                    fix="Correct it.",
+                )
         found[name] = value
     return found

@@ -1,4 +1,4 @@
-"""Which network does a model card describe? The card and its weights' file in; the network, ready to judge, out."""
+"""Networks rebuilt from a model card and its weights."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SIZES, _LARGEST = ("references", "channels", "neighbours"), 10**8
 
 
 class NearestNeighbours(nn.Module):
-    """Scores by the labels of the nearest references, weighted by likeness.
+    """Scores by the labels of the nearest references, weighted by rank_correlation.
 
     As Wu et al. 2018 (doi 10.1109/CVPR.2018.00393): cosine similarity s, of the ``neighbours`` most similar references
     each votes for its class with exp(s / ``temperature``). Different from it: votes are divided by how frequent the
@@ -54,16 +54,21 @@ class NearestNeighbours(nn.Module):
         self.shares.copy_(shares)
 
     def forward(self, x: Tensor) -> Tensor:
-        likeness = F.normalize(x.float(), dim=1) @ self.references.float().T
-        nearest, which = likeness.topk(min(self.neighbours, likeness.shape[1]), dim=1)
+        rank_correlation = F.normalize(x.float(), dim=1) @ self.references.float().T
+        nearest, which = rank_correlation.topk(min(self.neighbours, rank_correlation.shape[1]), dim=1)
         votes = torch.softmax(nearest / self.temperature, dim=1)[:, :, None] * self.shares.float()[which]
         share = votes.sum(dim=1)
         return torch.log(share / share.sum(dim=1, keepdim=True) + FLOOR)
 
     def options(self) -> dict[str, Any]:
         """What the card must say for ``with_last_layer`` to build it again."""
-        return {"kind": "knn", "references": len(self.references), "channels": self.references.shape[1],
-                "neighbours": self.neighbours, "temperature": self.temperature}  # fmt: skip
+        return {
+            "kind": "knn",
+            "references": len(self.references),
+            "channels": self.references.shape[1],
+            "neighbours": self.neighbours,
+            "temperature": self.temperature,
+        }
 
 
 def last_layer(network: nn.Module) -> nn.Linear:
@@ -73,8 +78,12 @@ def last_layer(network: nn.Module) -> nn.Linear:
     except (AttributeError, TypeError):
         layer = None
     if not isinstance(layer, nn.Linear):
-        raise NetworkError(expected="a network that ends in one linear layer", got=type(layer).__name__,
-                           where="frozen features", fix="Train this network whole, or take another.")  # fmt: skip
+        raise NetworkError(
+            "a network that ends in one linear layer",
+            got=type(layer).__name__,
+            where="frozen features",
+            fix="Train this network whole, or take another.",
+        )
     return layer
 
 
@@ -93,11 +102,18 @@ def with_last_layer(network: nn.Module, options: dict[str, Any] | None, classes:
         return network
     if not _is_knn(options):
         raise NetworkError(
-            expected="a last layer of kind knn with its sizes", got=str(options)[:200], where="model card",
+            "a last layer of kind knn with its sizes",
+            got=str(options)[:200],
+            where="model card",
             fix="Update her2core, or take the run again from its source.",
-        )  # fmt: skip
-    layer = NearestNeighbours(options["references"], options["channels"], classes, neighbours=options["neighbours"],
-                              temperature=options["temperature"])  # fmt: skip
+        )
+    layer = NearestNeighbours(
+        options["references"],
+        options["channels"],
+        classes,
+        neighbours=options["neighbours"],
+        temperature=options["temperature"],
+    )
     replace_last_layer(network, layer)
     return network
 

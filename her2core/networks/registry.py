@@ -76,7 +76,7 @@ def build_network(name: str, classes: int, **options) -> nn.Module:
     WeightsError for a hub's description that cannot be had.
     """
     if classes < 2:
-        raise NetworkError(expected="at least two classes", got=str(classes), where=name, fix="Check the manifest.")
+        raise NetworkError("at least two classes", got=str(classes), where=name, fix="Check the manifest.")
     if name.startswith(_TIMM):
         return _build_timm(name.removeprefix(_TIMM), classes, options)
     if name.startswith(_HUB):
@@ -88,9 +88,11 @@ def build_network(name: str, classes: int, **options) -> nn.Module:
     foreign = set(options) - known
     if foreign:
         raise NetworkError(
-            expected=f"options out of {', '.join(sorted(known))}", got=", ".join(sorted(foreign)),
-            where=f"network {name}", fix="Remove or correct them.",
-        )  # fmt: skip
+            f"options out of {', '.join(sorted(known))}",
+            got=", ".join(sorted(foreign)),
+            where=f"network {name}",
+            fix="Remove or correct them.",
+        )
     return builder(classes, **options)
 
 
@@ -99,9 +101,11 @@ def feature_map(network: nn.Module, features: Tensor) -> Tensor:
     grid = network.as_map(features) if hasattr(network, "as_map") else features
     if grid.ndim != 4:
         raise NetworkError(
-            expected="features with a spatial grid", got=f"shape {tuple(features.shape)}", where="feature map",
+            "features with a spatial grid",
+            got=f"shape {tuple(features.shape)}",
+            where="feature map",
             fix="Maps need a network whose features keep their place; use another one for maps.",
-        )  # fmt: skip
+        )
     return grid
 
 
@@ -119,7 +123,7 @@ def _build_timm(name: str, classes: int, options: dict) -> nn.Module:
         return TimmNetwork(name, classes, **options)
     except Exception as refused:  # timm's own checks raise of many kinds
         raise NetworkError(
-            expected=f"options that timm's {name} takes",
+            f"options that timm's {name} takes",
             got=(str(refused).splitlines() or [type(refused).__name__])[0][:200],
             where=f"network timm:{name}",
             fix="Remove or correct network.options.",
@@ -129,7 +133,7 @@ def _build_timm(name: str, classes: int, options: dict) -> nn.Module:
 def _unknown(name: str, known: list[str]) -> NetworkError:
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
     offer = f"Did you mean {', '.join(near)}?" if near else f"Built in: {', '.join(BUILDERS)}; timm:<name>; hub:<id>."
-    return NetworkError(expected="a known network", got=repr(name), where="network.name", fix=offer)
+    return NetworkError("a known network", got=repr(name), where="network.name", fix=offer)
 
 
 @torch.no_grad()
@@ -141,7 +145,7 @@ def output_grid(network: nn.Module, px: int) -> tuple[int, int]:
         grid = feature_map(network, network.features(torch.zeros(1, 3, px, px)))
     except (AssertionError, RuntimeError) as refused:
         raise NetworkError(
-            expected="a network that takes patches of this size",
+            "a network that takes patches of this size",
             got=(str(refused).splitlines() or [type(refused).__name__])[0][:200],
             where=f"input.px = {px}",
             fix="Change input.px, or give the network its size (options: {img_size: ...}).",

@@ -11,8 +11,8 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from her2core.data.files import sha256_file, write_via_temporary
 from her2core.errors import WeightsError
+from her2core.io.files import sha256_file, write_via_temporary
 from her2core.networks.foundation import FoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50, rename_torchvision
 from her2core.networks.packaged import packaged_weights
@@ -42,15 +42,12 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise WeightsError(
-            expected="a safetensors file",
-            got="no such file",
-            where=str(path),
-            fix="Check the folder, or export the run again.",
+            "a safetensors file", got="no such file", where=str(path), fix="Check the folder, or export the run again."
         )
     blob = path.read_bytes()
     if path.suffix in PICKLE_SUFFIXES or blob[:2] in (b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK"):
         raise WeightsError(
-            expected="safetensors",
+            "safetensors",
             got="a pickled file, which can run any code when it is opened",
             where=str(path),
             fix="Convert it with safetensors.torch.save_file where you trust it, and use that file.",
@@ -61,7 +58,7 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         actual = hashlib.sha256(blob).hexdigest()
         if actual != sha256:
             raise WeightsError(
-                expected=f"the weights that the card names (sha256 {sha256[:12]}...)",
+                f"the weights that the card names (sha256 {sha256[:12]}...)",
                 got=f"other bytes (sha256 {actual[:12]}...)",
                 where=str(path),
                 fix="The file was changed or damaged after the run was finished; take the run again from its source.",
@@ -70,10 +67,7 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         state = load_bytes(blob)
     except (SafetensorError, ValueError, KeyError) as broken:
         raise WeightsError(
-            expected="a whole safetensors file",
-            got=str(broken)[:120],
-            where=str(path),
-            fix="Copy it again from its source.",
+            "a whole safetensors file", got=str(broken)[:120], where=str(path), fix="Copy it again from its source."
         ) from None
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
@@ -86,7 +80,7 @@ def load_into(network: nn.Module, state: dict[str, Tensor], *, where: str) -> No
     if missing or foreign or misfit:
         first = (missing or foreign or misfit)[0]
         raise WeightsError(
-            expected=f"the {len(own)} tensors of this network",
+            f"the {len(own)} tensors of this network",
             got=f"{len(missing)} missing, {len(foreign)} foreign, {len(misfit)} of another shape (first: {first})",
             where=where,
             fix="Use the weights with the network and options named in their card.",
@@ -104,8 +98,12 @@ def start_from(network: nn.Module, init: str, *, name: str = "") -> dict[str, An
     """
     kind, _, value = init.partition(":")
     if isinstance(network, FoundationNetwork) and init == "none":
-        raise WeightsError(expected="weights to start from", got="none: a foundation model by name only",
-                           where="network.init", fix="Set it to hub, or to file:<path> or run:<folder>.")  # fmt: skip
+        raise WeightsError(
+            "weights to start from",
+            got="none: a foundation model by name only",
+            where="network.init",
+            fix="Set it to hub, or to file:<path> or run:<folder>.",
+        )
     if init == "none":
         return {"init": "none"}
     if init == "imagenet" and not isinstance(network, FoundationNetwork):
@@ -124,9 +122,11 @@ def start_from(network: nn.Module, init: str, *, name: str = "") -> dict[str, An
             state = rename_torchvision(state)
         return {"init": init, **_fill(network, state, where=str(path))}
     raise WeightsError(
-        expected="none, imagenet, hub (of a hub: network), package:<name>, file:<path> or run:<folder>",
-        got=repr(init), where="network.init", fix="Choose one.",
-    )  # fmt: skip
+        "none, imagenet, hub (of a hub: network), package:<name>, file:<path> or run:<folder>",
+        got=repr(init),
+        where="network.init",
+        fix="Choose one.",
+    )
 
 
 def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
             state, name = {f"model.{k}": v for k, v in source.state_dict().items()}, config["architecture"]
     except Exception as failed:  # urllib, hub clients and timm raise a dozen kinds; each means "not to be had here"
         raise WeightsError(
-            expected="ImageNet weights, which are downloaded on first use",
+            "ImageNet weights, which are downloaded on first use",
             got=f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:120]}",
             where="network.init = imagenet",
             fix="Without a network connection use init file:<path.safetensors>, run:<run folder>, or none.",
@@ -155,12 +155,13 @@ def _start_from_imagenet(network: nn.Module) -> dict[str, Any]:
 def _fill(network: nn.Module, state: dict[str, Tensor], *, where: str) -> dict[str, int]:
     own = network.state_dict()
     fitting = {
-        n: v for n, v in state.items()
+        n: v
+        for n, v in state.items()
         if n in own and own[n].shape == v.shape and n.rpartition(".")[0] != network.last_layer
-    }  # fmt: skip
+    }
     if len(fitting) < len(own) // 2:
         raise WeightsError(
-            expected="weights of the same network",
+            "weights of the same network",
             got=f"{len(fitting)} of {len(own)} tensors that fit by name and shape",
             where=where,
             fix="Start from weights of the same architecture.",

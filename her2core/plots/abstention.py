@@ -23,15 +23,25 @@ def risk_coverage_figure(table: pd.DataFrame) -> go.Figure:
     """
     rows = table[table["metric"] == "risk"]
     figure = go.Figure()
-    bounded = rows[rows["low"].notna()]
-    figure.add_scatter(x=bounded["coverage"], y=bounded["low"], mode="lines", line={"width": 0}, hoverinfo="skip")
-    figure.add_scatter(x=bounded["coverage"], y=bounded["high"], mode="lines", line={"width": 0}, fill="tonexty",
-                       fillcolor=_BAND, hoverinfo="skip")  # fmt: skip
+    bounded = rows[rows["lower_95"].notna()]
+    figure.add_scatter(x=bounded["coverage"], y=bounded["lower_95"], mode="lines", line={"width": 0}, hoverinfo="skip")
     figure.add_scatter(
-        x=rows["coverage"], y=rows["value"], mode="lines", line={"color": CYCLE[0], "width": 2},
+        x=bounded["coverage"],
+        y=bounded["upper_95"],
+        mode="lines",
+        line={"width": 0},
+        fill="tonexty",
+        fillcolor=_BAND,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=rows["coverage"],
+        y=rows["value"],
+        mode="lines",
+        line={"color": CYCLE[0], "width": 2},
         customdata=rows[["threshold"]],
         hovertemplate="%{x:.0%} answered, from %{customdata[0]:.3f} on: %{y:.1%} of these wrong<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(title="share answered", range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
     figure.update_yaxes(title="wrong among those answered", rangemode="tozero", tickformat=".0%", gridcolor=_GRID)
     return plain(figure, height=360)
@@ -41,7 +51,7 @@ def risk_coverage_words(table: pd.DataFrame) -> str:
     """What ``risk_coverage_figure`` shows: the risk of answering about half and all, and the area."""
     risk, area = table[table["metric"] == "risk"], table[table["metric"] == "aurc"].iloc[0]
     half, whole = risk[risk["coverage"] >= 0.5].iloc[0], risk.iloc[-1]
-    bounds = "" if pd.isna(area["low"]) else f" [{area['low']:.3f}, {area['high']:.3f}]"
+    bounds = "" if pd.isna(area["lower_95"]) else f" [{area['lower_95']:.3f}, {area['upper_95']:.3f}]"
     return (
         f"Risk against coverage: {whole['value']:.1%} wrong when all are answered, {half['value']:.1%} when the surest "
         f"{half['coverage']:.0%} are. Area under the curve (AURC) {area['value']:.3f}{bounds}; lower is better."
@@ -57,11 +67,15 @@ def referral_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
     for metric, shown, colour in _SHOWN:
         rows = table[table["metric"] == metric].set_index("class").reindex(list(classes))
         figure.add_bar(
-            x=rows["value"], y=list(classes), orientation="h", name=shown, marker={"color": colour},
-            customdata=rows[["low", "high", "n"]],
+            x=rows["value"],
+            y=list(classes),
+            orientation="h",
+            name=shown,
+            marker={"color": colour},
+            customdata=rows[["lower_95", "upper_95", "n"]],
             hovertemplate=f"%{{y}}: {shown} %{{x:.1%}} [%{{customdata[0]:.1%}}, %{{customdata[1]:.1%}}] of "
             "%{customdata[2]}<extra></extra>",
-        )  # fmt: skip
+        )
     ticks = [escape(str(name), quote=False) for name in classes]
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
     figure.update_yaxes(type="category", autorange="reversed", tickvals=list(classes), ticktext=ticks)

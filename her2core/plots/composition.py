@@ -25,10 +25,13 @@ def composition_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure
         rows = table[table["class"] == name]
         shown = escape(str(name), quote=False)
         figure.add_bar(
-            y=rows["group"].astype(str), x=rows["count"], name=shown, orientation="h",
+            y=rows["group"].astype(str),
+            x=rows["count"],
+            name=shown,
+            orientation="h",
             marker={"color": colours[name], "pattern": {"shape": _PATTERNS[place % len(_PATTERNS)], "size": 6}},
             hovertemplate=f"%{{y}}, {shown}: %{{x:,}}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=groups)
     figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", tickformat=",d")
     plain(figure, height=130 + 34 * len(groups))

@@ -20,20 +20,32 @@ def confusion_figure(
     text = grid.map(lambda v: "" if pd.isna(v) else f"{v:.0f}" if show == "count" else f"{v:.0%}")
     figure = go.Figure(
         go.Heatmap(
-            z=share.to_numpy(), x=list(classes), y=list(classes), text=text.to_numpy(), texttemplate="%{text}",
-            colorscale="Purples", zmin=0, zmax=1, showscale=False, xgap=2, ygap=2,
+            z=share.to_numpy(),
+            x=list(classes),
+            y=list(classes),
+            text=text.to_numpy(),
+            texttemplate="%{text}",
+            colorscale="Purples",
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=2,
+            ygap=2,
             hoverinfo="skip",
         )
-    )  # fmt: skip
+    )
     # A heat map gives no selection events: unseen markers, one a cell, can be clicked and carry the words.
     places = [(guess, true) for true in classes for guess in classes]
     figure.add_scatter(
-        x=[guess for guess, _ in places], y=[true for _, true in places], mode="markers",
+        x=[guess for guess, _ in places],
+        y=[true for _, true in places],
+        mode="markers",
         text=[text.loc[true, guess] for guess, true in places],
         hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
-        marker={"size": 44, "symbol": "square", "opacity": 0}, selected={"marker": {"opacity": 0}},
+        marker={"size": 44, "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
-    )  # fmt: skip
+    )
     figure.update_xaxes(title="predicted", type="category", side="bottom", tickangle=-40 if len(classes) > 4 else 0)
     figure.update_yaxes(title="true", type="category", autorange="reversed")
     return plain(figure, height=120 + 48 * min(len(classes), 10))

@@ -37,7 +37,7 @@ def roc_words(metrics: pd.DataFrame, classes: Sequence[str]) -> str:
     rows = rows.set_index("class").reindex(list(classes))
     said = []
     for name, row in rows.iterrows():
-        bounds = "" if pd.isna(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+        bounds = "" if pd.isna(row["lower_95"]) else f" [{row['lower_95']:.2f}, {row['upper_95']:.2f}]"
         said.append(
             f"{name} cannot be computed" if pd.isna(row["value"]) else f"{name} AUROC {row['value']:.2f}{bounds}"
         )
@@ -64,11 +64,14 @@ def _lines(figure, points, classes, *, x: str, y: str, area: str, short: str, sh
             continue
         shown = escape(str(name), quote=False)
         figure.add_scatter(
-            x=rows[x], y=rows[y], mode="lines", name=f"{shown}, {short} {rows[area].iloc[0]:.2f}",
+            x=rows[x],
+            y=rows[y],
+            mode="lines",
+            name=f"{shown}, {short} {rows[area].iloc[0]:.2f}",
             line={"color": colours[name], "dash": _DASHES[place % len(_DASHES)], "shape": shape, "width": 2},
             customdata=rows[["threshold"]],
             hovertemplate=f"{shown} called from %{{customdata[0]:.3f}}: {x} %{{x:.3f}}, {y} %{{y:.3f}}<extra></extra>",
-        )  # fmt: skip
+        )
 
 
 def _square(figure: go.Figure, *, x: str, y: str) -> go.Figure:

@@ -25,18 +25,22 @@ def decision_figure(table: pd.DataFrame) -> go.Figure:
     """
     figure = go.Figure()
     network = table[table["strategy"] == "network"]
-    bounded = network[network["low"].notna()]
+    bounded = network[network["lower_95"].notna()]
     silent = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=bounded["threshold"], y=bounded["low"], **silent)
-    figure.add_scatter(x=bounded["threshold"], y=bounded["high"], fill="tonexty", fillcolor=_BAND, **silent)
+    figure.add_scatter(x=bounded["threshold"], y=bounded["lower_95"], **silent)
+    figure.add_scatter(x=bounded["threshold"], y=bounded["upper_95"], fill="tonexty", fillcolor=_BAND, **silent)
     for strategy, line in _LINES.items():
         rows = table[table["strategy"] == strategy]
         shown = strategy if strategy == "network" else f"call {strategy}"
         figure.add_scatter(
-            x=rows["threshold"], y=rows["value"], mode="lines", name=shown, line=line,
+            x=rows["threshold"],
+            y=rows["value"],
+            mode="lines",
+            name=shown,
+            line=line,
             hovertemplate=f"{shown} at %{{x:.0%}}: net benefit %{{y:.3f}}<extra></extra>",
-        )  # fmt: skip
-    top = max(0.05, network["value"].max(), network["high"].max())
+        )
+    top = max(0.05, network["value"].max(), network["upper_95"].max())
     name = escape(str(table["class"].iloc[0]), quote=False)
     figure.update_xaxes(
         title=f"probability from which {name} is called", range=[0, 1], tickformat=".0%", gridcolor=_GRID

@@ -23,15 +23,27 @@ def history_figure(history: pd.DataFrame) -> go.Figure:
     epochs = history["tried"] if frozen else history["epoch"] + 1
     for column, name, colour, dash in _LOSSES:
         figure.add_scatter(
-            x=epochs, y=history[column], name=name, mode="lines+markers", line={"color": colour, "dash": dash},
-            hovertemplate=f"{name_of_x} %{{x}}, {name} loss %{{y:.3f}}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
+            x=epochs,
+            y=history[column],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            hovertemplate=f"{name_of_x} %{{x}}, {name} loss %{{y:.3f}}<extra></extra>",
+            row=1,
+            col=1,
+        )
     _, name, colour, dash = _LOSSES[1]
     figure.add_scatter(
-        x=epochs, y=history[_SCORE], name=name, mode="lines+markers", line={"color": colour, "dash": dash},
-        showlegend=False, row=1, col=2,
+        x=epochs,
+        y=history[_SCORE],
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "dash": dash},
+        showlegend=False,
+        row=1,
+        col=2,
         hovertemplate=f"{name_of_x} %{{x}}, balanced accuracy %{{y:.3f}}<extra></extra>",
-    )  # fmt: skip
+    )
     axis = {"type": "log"} if frozen else {"tickformat": "d"}
     figure.update_xaxes(title=name_of_x, gridcolor="rgba(128,128,128,0.25)", **axis)
     figure.update_yaxes(gridcolor="rgba(128,128,128,0.25)", rangemode="tozero", col=1)

@@ -17,11 +17,19 @@ def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure
     figure = go.Figure()
     for name, row in rows.iterrows():
         figure.add_scatter(
-            x=[row["value"]], y=[name], mode="markers", marker={"size": 12, "color": colours[name]},
-            error_x={"type": "data", "symmetric": False, "array": [row["high"] - row["value"]],
-                     "arrayminus": [row["value"] - row["low"]], "thickness": 2},
-            hovertemplate=f"{name}: {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<extra></extra>",
-        )  # fmt: skip
+            x=[row["value"]],
+            y=[name],
+            mode="markers",
+            marker={"size": 12, "color": colours[name]},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row["upper_95"] - row["value"]],
+                "arrayminus": [row["value"] - row["lower_95"]],
+                "thickness": 2,
+            },
+            hovertemplate=f"{name}: {row['value']:.3f} [{row['lower_95']:.3f}, {row['upper_95']:.3f}]<extra></extra>",
+        )
     figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=list(classes))
     return plain(figure, height=80 + 34 * len(classes))
@@ -33,7 +41,7 @@ def per_class_words(metrics: pd.DataFrame, classes: Sequence[str]) -> str:
     name = metrics["metric"].iloc[0] if "metric" in metrics and len(metrics) else "value"
     said = []
     for of, row in rows.iterrows():
-        bounds = "no interval" if pd.isna(row["low"]) else f"[{row['low']:.1%}, {row['high']:.1%}]"
+        bounds = "no interval" if pd.isna(row["lower_95"]) else f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
         said.append(f"{of} cannot be computed" if pd.isna(row["value"]) else f"{of} {row['value']:.1%} {bounds}")
     return f"{_named(name)} by class: {', '.join(said)}."
 

@@ -14,11 +14,16 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -
     colours = class_colours(classes)
     figure = go.Figure(
         go.Bar(
-            x=list(probabilities), y=list(classes), orientation="h", marker_color=[colours[c] for c in classes],
-            text=[f"{p:.1%}" for p in probabilities], textposition="outside", cliponaxis=False,
+            x=list(probabilities),
+            y=list(classes),
+            orientation="h",
+            marker_color=[colours[c] for c in classes],
+            text=[f"{p:.1%}" for p in probabilities],
+            textposition="outside",
+            cliponaxis=False,
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(
         range=[0, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], title="calibrated probability"
     )

@@ -29,14 +29,23 @@ def reliability_figure(bins: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
             continue
         shown = escape(str(name), quote=False) or _TOP
         figure.add_scatter(
-            x=rows["mean_probability"], y=rows["value"], mode="lines+markers", name=shown,
-            line={"color": colours[name], "width": 2}, marker={"size": 8},
-            error_y={"type": "data", "symmetric": False, "array": rows["high"] - rows["value"],
-                     "arrayminus": rows["value"] - rows["low"], "thickness": 1.5},
+            x=rows["mean_probability"],
+            y=rows["value"],
+            mode="lines+markers",
+            name=shown,
+            line={"color": colours[name], "width": 2},
+            marker={"size": 8},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["upper_95"] - rows["value"],
+                "arrayminus": rows["value"] - rows["lower_95"],
+                "thickness": 1.5,
+            },
             customdata=rows[["lowest", "highest", "n"]],
             hovertemplate=f"{shown}, probability %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}: said %{{x:.1%}}, "
             "came true %{y:.1%} (%{customdata[2]} rows)<extra></extra>",
-        )  # fmt: skip
+        )
     axis = {"range": [-0.02, 1.02], "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False, "tickformat": ".0%"}
     figure.update_xaxes(title="mean probability", **axis)
     figure.update_yaxes(title="came true", **axis)
@@ -58,5 +67,5 @@ def _said(rows: pd.DataFrame, key: tuple[str, str], form: str) -> str:
     if key not in rows.index or pd.isna(rows.loc[key, "value"]):
         return "cannot be computed"
     row = rows.loc[key]
-    bounds = "" if pd.isna(row["low"]) else f" [{row['low']:{form}}, {row['high']:{form}}]"
+    bounds = "" if pd.isna(row["lower_95"]) else f" [{row['lower_95']:{form}}, {row['upper_95']:{form}}]"
     return f"{row['value']:{form}}{bounds}"

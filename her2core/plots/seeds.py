@@ -25,16 +25,27 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> go.F
         name = escape(str(names.get(row["group"], row["group"])), quote=False)
         colour = CYCLE[place % len(CYCLE)]
         figure.add_scatter(
-            x=[row["lowest"], row["highest"]], y=[name] * 2, mode="markers", hoverinfo="skip",
+            x=[row["lowest"], row["highest"]],
+            y=[name] * 2,
+            mode="markers",
+            hoverinfo="skip",
             marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": colour}},
-        )  # fmt: skip
+        )
         figure.add_scatter(
-            x=[row["value"]], y=[name], mode="markers", marker={"size": 13, "color": colour},
-            error_x={"type": "data", "symmetric": False, "array": [row["high"] - row["value"]],
-                     "arrayminus": [row["value"] - row["low"]], "thickness": 2},
-            hovertemplate=f"{name}: {row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], "
+            x=[row["value"]],
+            y=[name],
+            mode="markers",
+            marker={"size": 13, "color": colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row["upper_95"] - row["value"]],
+                "arrayminus": [row["value"] - row["lower_95"]],
+                "thickness": 2,
+            },
+            hovertemplate=f"{name}: {row['value']:.1%} [{row['lower_95']:.1%}, {row['upper_95']:.1%}], "
             f"seeds from {row['lowest']:.1%} to {row['highest']:.1%}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
     figure.update_yaxes(type="category", autorange="reversed")
     return plain(figure, height=90 + 44 * len(table))
@@ -43,7 +54,7 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> go.F
 def seeds_words(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> str:
     """What ``seeds_figure`` shows."""
     said = [
-        f"{names.get(r['group'], r['group'])} {r['value']:.1%} [{r['low']:.1%}, {r['high']:.1%}]"
+        f"{names.get(r['group'], r['group'])} {r['value']:.1%} [{r['lower_95']:.1%}, {r['upper_95']:.1%}]"
         for r in table.to_dict("records")
     ]
     metric = table["metric"].iloc[0]

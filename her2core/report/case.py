@@ -20,7 +20,7 @@ import numpy as np
 from her2core.errors import EvaluationError, ImageError
 
 if TYPE_CHECKING:
-    from her2core.predict import Prediction
+    from her2core.inference.predictor import Prediction
 
 SYNTHETIC = "Synthetic patch: drawn by a program. It shows no tissue and belongs to no patient."
 PACKAGES = ("her2core", "torch", "timm", "numpy", "pillow")
@@ -84,7 +84,7 @@ class CaseReport:
             array = isinstance(image, np.ndarray)
             if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise ImageError(
-                    expected="a uint8 (H, W, 3) RGB array with pixels",
+                    "a uint8 (H, W, 3) RGB array with pixels",
                     got=f"{image.dtype} {image.shape}" if array else type(image).__name__,
                     where=f"case report, {clean(caption, _CAPTION)}",
                     fix="Pass what read_image, Prepare or overlay return.",
@@ -325,4 +325,4 @@ def _when(moment: datetime) -> str:
 
 def _check(right: bool, expected: str, got: str, fix: str = "Build the report from one prediction.") -> None:
     if not right:
-        raise EvaluationError(expected=expected, got=got[:200], where="case report", fix=fix)
+        raise EvaluationError(expected, got=got[:200], where="case report", fix=fix)

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from her2core.cli.text import NOTICE
 from her2core.report.case import CasePage, CaseReport, columns, fitted, page_of
-from her2core.wording import NOTICE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -162,7 +162,7 @@ _TEMPLATE = """<!doctype html>
 
 def render_html(report: CaseReport) -> str:
     """The report as one HTML document; the same text for equal reports. Prints on one A4 page."""
-    from her2core.data.images import encode_png
+    from her2core.io.images import encode_png
 
     page = page_of(report)
     side = _SIDE if len(page.pictures) <= 7 else _SIDE_OF_MANY
@@ -177,10 +177,14 @@ def render_html(report: CaseReport) -> str:
         _environment()
         .from_string(_TEMPLATE)
         .render(
-            page=page, pictures=pictures, notice=NOTICE, style=style, policy=policy,
+            page=page,
+            pictures=pictures,
+            notice=NOTICE,
+            style=style,
+            policy=policy,
             sets=bool(page.bars) and page.bars[0].in_set is not None,
         )
-    )  # fmt: skip
+    )
 
 
 def _style(page: CasePage) -> str:

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import io
 
+from her2core.cli.text import NOTICE
 from her2core.report.case import CaseReport, page_of
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp
-from her2core.wording import NOTICE
 
 #: Font size in points, and of the room for them the share that pictures take: the first that fits is used.
-SIZES = ((8.5, 1.0), (8.0, 1.0), (7.5, 1.0), (7.5, 0.8), (7.0, 0.8), (6.5, 0.8), (6.0, 0.8), (5.5, 0.7), (5.0, 0.6),
-         (4.5, 0.5), (4.0, 0.5))  # fmt: skip
+SIZES = (
+    (8.5, 1.0),
+    (8.0, 1.0),
+    (7.5, 1.0),
+    (7.5, 0.8),
+    (7.0, 0.8),
+    (6.5, 0.8),
+    (6.0, 0.8),
+    (5.5, 0.7),
+    (5.0, 0.6),
+    (4.5, 0.5),
+    (4.0, 0.5),
+)
 
 
 def render_pdf(report: CaseReport) -> bytes:

@@ -15,10 +15,10 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Paragraph, Spacer, Table
 
+from her2core.cli.text import NOTICE
 from her2core.report.case import Bar, CasePage, columns, fitted
 from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable
-from her2core.wording import NOTICE
 
 #: A4 and its margins in points.
 PAGE, ACROSS, DOWN = (595.276, 841.89), 34.0, 30.0
@@ -79,8 +79,11 @@ class Sheet:
         wide = [0.36 * width, 0, 5.0 * s, 6.2 * s if sets else 0]
         wide[1] = width - sum(wide)
         for bar in bars:
-            row = [self.text(bar.name, bold=bar.top), _Strip(bar, wide[1], s),
-                   self.text(bar.text, bold=bar.top, right=True)]  # fmt: skip
+            row = [
+                self.text(bar.name, bold=bar.top),
+                _Strip(bar, wide[1], s),
+                self.text(bar.text, bold=bar.top, right=True),
+            ]
             rows.append(row + ([self.text("yes" if bar.in_set else "no")] if sets else []))
         style = [*self.lines(), ("SPAN", (1, 0), (2, 0)), ("LEFTPADDING", (3, 0), (3, -1), s)]
         return self.table(rows, wide if sets else wide[:3], style)
@@ -116,18 +119,30 @@ class Sheet:
     ) -> Flowable:
         size = scale * self.size
         style = ParagraphStyle(
-            "words", fontName=BOLD if bold else PLAIN, fontSize=size, leading=1.32 * size, textColor=colour,
-            alignment=2 if right else 0, splitLongWords=1, leftIndent=indent, bulletIndent=0.3 * indent,
-            bulletFontName=PLAIN, bulletFontSize=size, bulletColor=colour,
-        )  # fmt: skip
+            "words",
+            fontName=BOLD if bold else PLAIN,
+            fontSize=size,
+            leading=1.32 * size,
+            textColor=colour,
+            alignment=2 if right else 0,
+            splitLongWords=1,
+            leftIndent=indent,
+            bulletIndent=0.3 * indent,
+            bulletFontName=PLAIN,
+            bulletFontSize=size,
+            bulletColor=colour,
+        )
         return Paragraph(escape(drawable(words, self.characters)), style, bulletText=bullet)
 
     def item(self, words: str, *, colour: str = _TEXT) -> Flowable:
         return self.text(words, colour=colour, indent=1.6 * self.size, bullet="\u2022")
 
     def heading(self, words: str) -> Flowable:
-        return self.table([[self.text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]], None, [
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 0.35 * self.size)])  # fmt: skip
+        return self.table(
+            [[self.text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]],
+            None,
+            [("BOTTOMPADDING", (0, 0), (-1, -1), 0.35 * self.size)],
+        )
 
     def gap(self, share: float) -> Flowable:
         return Spacer(1, share * self.size)

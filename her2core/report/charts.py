@@ -34,8 +34,9 @@ def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart 
         names.append((f"{clean(name, _NAME)} {rows['auroc'].iloc[0]:.3f}", role))
     axes.legend(names)
     said = ", ".join(f"{c} {points.loc[points['class'] == c, 'auroc'].iloc[0]:.3f}" for c in shown)
-    return Chart(f"ROC by {unit}, one class against the rest{_of(shown)}", f"Area under the curve: {said}.",
-                 axes.drawing())  # fmt: skip
+    return Chart(
+        f"ROC by {unit}, one class against the rest{_of(shown)}", f"Area under the curve: {said}.", axes.drawing()
+    )
 
 
 def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
@@ -44,20 +45,23 @@ def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Se
     axes = Axes((0, 1), (0, 1), "mean probability of the top class", "share that was right", _PERCENT, _PERCENT)
     axes.line([0, 1], [0, 1], "muted", dashed=True)
     for row in rows.itertuples():
-        axes.bar(((row.mean_probability, row.low), (row.mean_probability, row.high)), "c0")
+        axes.bar(((row.mean_probability, row.lower_95), (row.mean_probability, row.upper_95)), "c0")
     axes.line(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
     axes.dots(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
     said = calibration.assign(**{"class": calibration["class"].astype(object).fillna("")})
-    return Chart(f"Reliability of the top class by {unit}; on the dashed line 80 % means 80 %",
-                 reliability_words(said, classes), axes.drawing())  # fmt: skip
+    return Chart(
+        f"Reliability of the top class by {unit}; on the dashed line 80 % means 80 %",
+        reliability_words(said, classes),
+        axes.drawing(),
+    )
 
 
 def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
     """Share answered across, share of those answered wrongly up."""
     rows = table[table["metric"] == "risk"]
-    top = float(np.nanmax([*rows["value"], *rows["high"], 0.05]))
+    top = float(np.nanmax([*rows["value"], *rows["upper_95"], 0.05]))
     axes = Axes((0, 1), (0, top), "share answered, the surest first", "wrong among those", _PERCENT, _up(top))
-    axes.band(*(rows[c].tolist() for c in ("coverage", "low", "high")))
+    axes.band(*(rows[c].tolist() for c in ("coverage", "lower_95", "upper_95")))
     axes.line(rows["coverage"].tolist(), rows["value"].tolist(), "c0")
     return Chart(f"Risk against coverage by {unit}, with its interval", risk_coverage_words(table), axes.drawing())
 
@@ -66,10 +70,10 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
     """Net benefit of calling by the network, all and none, by threshold; cut below a fourth of the highest."""
     network = table[table["strategy"] == "network"]
     shown = table[table["strategy"] != "network minus all"]
-    top = float(max(0.05, shown["value"].max(), np.nanmax([*network["high"], 0])))
+    top = float(max(0.05, shown["value"].max(), np.nanmax([*network["upper_95"], 0])))
     ticks = [(v, words.removesuffix(" %")) for v, words in _up(top)]
     axes = Axes((0, 1), (-top / 4, top * 1.05), "threshold probability", "net benefit, in 100 rows", _PERCENT, ticks)
-    axes.band(*(network[c].tolist() for c in ("threshold", "low", "high")))
+    axes.band(*(network[c].tolist() for c in ("threshold", "lower_95", "upper_95")))
     names = []
     for strategy, role, words in (("network", "c0", "network"), ("all", "c4", "call all"), ("none", "muted", "none")):
         rows = table[table["strategy"] == strategy]
@@ -90,7 +94,7 @@ def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Ch
     axes = Axes((0, 1), (-0.6, count - 0.4), "recall (sensitivity)", "", _PERCENT, ticks, height=height, left=84.0)
     for i, row in enumerate(rows.itertuples()):
         place = count - 1 - i
-        axes.bar(((row.low, place), (row.high, place)), _role(classes, classes[i]))
+        axes.bar(((row.lower_95, place), (row.upper_95, place)), _role(classes, classes[i]))
         axes.dots([row.value], [place], _role(classes, classes[i]))
     said = ", ".join(f"{c} {v:.3f}" if np.isfinite(v) else f"{c} cannot be computed" for c, v in rows["value"].items())
     return Chart(f"Recall of each class by {unit}, with its interval", f"Recall: {said}.", axes.drawing())

@@ -85,14 +85,21 @@ def source(r: RunReport) -> Verdict:
     if r.synthetic:
         return met("synthetic cohort, with the specification it is drawn from", "data")
     if facts.get("citation") or facts.get("licence"):
-        return partly("source, citation and licence as far as the importer knew them; why these data, and whether they "
-                      "are representative, is not said", "data")  # fmt: skip
+        return partly(
+            "source, citation and licence as far as the importer knew them; why these data, and whether they "
+            "are representative, is not said",
+            "data",
+        )
     return partly("only the name of the source", "data") if r.card["data"]["sources"] else absent()
 
 
 def preprocessing(r: RunReport) -> Verdict:
-    return partly("centre square, size, stain, normalisation, and coded checks of the data; whether quality is alike "
-                  "across groups of people is not shown", "model", "data")  # fmt: skip
+    return partly(
+        "centre square, size, stain, normalisation, and coded checks of the data; whether quality is alike "
+        "across groups of people is not shown",
+        "model",
+        "data",
+    )
 
 
 def outcome(r: RunReport) -> Verdict:
@@ -103,12 +110,18 @@ def outcome(r: RunReport) -> Verdict:
 
 def missing_data(r: RunReport) -> Verdict:
     if r.run is None:
-        return partly("rows with a missing score are refused and none is filled in; what was left out before is not "
-                      "known", "missing")  # fmt: skip
+        return partly(
+            "rows with a missing score are refused and none is filled in; what was left out before is not known",
+            "missing",
+        )
     if r.checks is None:
         return absent("the run has no record of the checks of its data")
-    return partly("missing ids and scales are coded findings, and nothing is filled in; reasons for leaving data out "
-                  "are not recorded", "data", "missing")  # fmt: skip
+    return partly(
+        "missing ids and scales are coded findings, and nothing is filled in; reasons for leaving data out "
+        "are not recorded",
+        "data",
+        "missing",
+    )
 
 
 def assignment(r: RunReport) -> Verdict:
@@ -117,8 +130,10 @@ def assignment(r: RunReport) -> Verdict:
     if r.run is None and len(p.parts) < 2:
         return absent("the table has a test part only and does not say how it came about")
     if p.keeps_patients_apart:
-        return met(f"divided by {p.unit}, with fractions, seed and counts by class; {p.sentence[0].lower()}"
-                   f"{p.sentence[1:-1]}", "partition")  # fmt: skip
+        return met(
+            f"divided by {p.unit}, with fractions, seed and counts by class; {p.sentence[0].lower()}{p.sentence[1:-1]}",
+            "partition",
+        )
     return partly(f"counts by part and class. {p.sentence}", "partition")
 
 
@@ -149,8 +164,12 @@ def training(r: RunReport) -> Verdict:
 
 
 def building(r: RunReport) -> Verdict:
-    return partly("network, first weights, all settings, choice of the epoch and temperature on validation; why this "
-                  "network and these settings is not said", "model", "methods")  # fmt: skip
+    return partly(
+        "network, first weights, all settings, choice of the epoch and temperature on validation; why this "
+        "network and these settings is not said",
+        "model",
+        "methods",
+    )
 
 
 def selection(r: RunReport) -> Verdict:
@@ -168,27 +187,37 @@ def imbalance(r: RunReport) -> Verdict:
         return absent("the setting of class weights cannot be read")
     if weights in ("none", False, ""):
         return needless("no class weights were used")
-    return partly(f"class weights: {weights}; probabilities were calibrated afterwards (temperature); why is not said",
-                  "model", "calibration")  # fmt: skip
+    return partly(
+        f"class weights: {weights}; probabilities were calibrated afterwards (temperature); why is not said",
+        "model",
+        "calibration",
+    )
 
 
 def heterogeneity(r: RunReport) -> Verdict:
-    held = [b for b in ("site", "scanner") if (r.exhibits["subgroups"]["by"] == b).any()]
+    held = [b for b in ("site", "scanner") if (r.result_tables["subgroups"]["by"] == b).any()]
     if not held:
         return absent("sites and scanners are unknown, or there is one only")
-    return partly(f"performance by {' and '.join(held)} with intervals; no test of a difference, and no look at "
-                  "parameters", "subgroups")  # fmt: skip
+    return partly(
+        f"performance by {' and '.join(held)} with intervals; no test of a difference, and no look at parameters",
+        "subgroups",
+    )
 
 
 def robustness(r: RunReport) -> Verdict:
     found = heterogeneity(r)
-    return found if found.state == "not reported" else partly(
-        "figures by group; no changed stain, focus or scanner was tried", "subgroups")  # fmt: skip
+    return (
+        found
+        if found.state == "not reported"
+        else partly("figures by group; no changed stain, focus or scanner was tried", "subgroups")
+    )
 
 
 def measures(r: RunReport) -> Verdict:
-    return met("discrimination, calibration, abstention and net benefit, each with its definition, reference and use",
-               "methods")  # fmt: skip
+    return met(
+        "discrimination, calibration, abstention and net benefit, each with its definition, reference and use",
+        "methods",
+    )
 
 
 def estimates(r: RunReport) -> Verdict:
@@ -207,9 +236,11 @@ def estimates(r: RunReport) -> Verdict:
 
 def estimates_by_group(r: RunReport) -> Verdict:
     found = estimates(r)
-    if not r.exhibits["subgroups"].empty and r.about_people:
+    if not r.result_tables["subgroups"].empty and r.about_people:
         return Verdict(found.state, f"{found.where}; by {', '.join(r.about_people)} in {where('subgroups')}")
-    groups = "no groups of people" if r.exhibits["subgroups"].empty else "groups of site or scanner, none of people"
+    groups = (
+        "no groups of people" if r.result_tables["subgroups"].empty else "groups of site or scanner, none of people"
+    )
     return partly(f"{found.where.split(': ', 1)[1]}; {groups}", "performance", "subgroups")
 
 
@@ -220,12 +251,16 @@ def uncertainty(r: RunReport) -> Verdict:
 
 
 def output(r: RunReport) -> Verdict:
-    if r.exhibits["operating_points"].empty:
-        return partly("probabilities, and the class of the highest; no threshold could be set on validation",
-                      "operating")  # fmt: skip
+    if r.result_tables["operating_points"].empty:
+        return partly(
+            "probabilities, and the class of the highest; no threshold could be set on validation", "operating"
+        )
     words = "probabilities, the class of the highest, and thresholds by named rules set on validation"
-    return met(words, "operating", "methods") if r.run is not None else partly(
-        f"{words}; how the scores were made is not known", "operating")  # fmt: skip
+    return (
+        met(words, "operating", "methods")
+        if r.run is not None
+        else partly(f"{words}; how the scores were made is not known", "operating")
+    )
 
 
 def specification(r: RunReport) -> Verdict:
@@ -254,16 +289,26 @@ def availability(r: RunReport) -> Verdict:
     found = [specification(r), code(r), sharing(r)]
     if all(v.state == "not reported" for v in found):
         return absent()
-    return partly("weights and card with the run, commit of the code, citation or specification of the data; where "
-                  "they can be had is not in the run", "model", "data")  # fmt: skip
+    return partly(
+        "weights and card with the run, commit of the code, citation or specification of the data; where "
+        "they can be had is not in the run",
+        "model",
+        "data",
+    )
 
 
 def limitations(r: RunReport) -> Verdict:
     if r.run is None:
-        return partly("what could not be assessed, with reasons; the limits of the study are for its authors to "
-                      "discuss", "missing")  # fmt: skip
-    return partly("the limits on the card, the warnings at the top, what could not be assessed; their effect on the "
-                  "figures is not discussed", "card", "missing")  # fmt: skip
+        return partly(
+            "what could not be assessed, with reasons; the limits of the study are for its authors to discuss",
+            "missing",
+        )
+    return partly(
+        "the limits on the card, the warnings at the top, what could not be assessed; their effect on the "
+        "figures is not discussed",
+        "card",
+        "missing",
+    )
 
 
 def characteristics(r: RunReport) -> Verdict:
@@ -271,13 +316,19 @@ def characteristics(r: RunReport) -> Verdict:
         table = r.run.dataset
     except RunError:
         return absent("the run has no table of its data")
-    known = [c for c in ("site", "scanner", "her2_ihc", "ish") if c in table
-             and (table[c].astype(object).fillna("unknown").astype("str") != "unknown").any()]  # fmt: skip
+    known = [
+        c
+        for c in ("site", "scanner", "her2_ihc", "ish")
+        if c in table and (table[c].astype(object).fillna("unknown").astype("str") != "unknown").any()
+    ]
     if not known:
         return absent("nothing is known of the people or the sites")
     people = f"; {', '.join(r.about_people)} as subgroups" if r.about_people else "; nothing of age, sex or treatment"
-    return partly(f"counts by class and part; {', '.join(known)} of each patch in the run's data table{people}",
-                  "partition", "subgroups")  # fmt: skip
+    return partly(
+        f"counts by class and part; {', '.join(known)} of each patch in the run's data table{people}",
+        "partition",
+        "subgroups",
+    )
 
 
 def flow(r: RunReport) -> Verdict:

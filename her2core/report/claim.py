@@ -41,8 +41,12 @@ def _subset(r: RunReport) -> Verdict:
 
 
 def _every_part(r: RunReport) -> Verdict:
-    return partly("the test part, with subgroups; validation served to choose epoch and temperature, and no figure of "
-                  "training is kept", "performance", "subgroups")  # fmt: skip
+    return partly(
+        "the test part, with subgroups; validation served to choose epoch and temperature, and no figure of "
+        "training is kept",
+        "performance",
+        "subgroups",
+    )
 
 
 def _architecture(r: RunReport) -> Verdict:
@@ -56,19 +60,32 @@ def _trial(r: RunReport) -> Verdict:
     return needless("no clinical trial: synthetic patches") if r.synthetic else absent()
 
 
-_software: Rule = of_run(lambda r: met("Python and package versions, hardware, commit", "model")
-                         if r.run.info.get("packages") else absent("package versions were not recorded"))  # fmt: skip
-_first: Rule = of_run(lambda r: met("where the first weights came from", "model")
-                      if r.card["network"].get("init") or r.run.info.get("start")
-                      else absent("the first weights are not recorded"))  # fmt: skip
+_software: Rule = of_run(
+    lambda r: (
+        met("Python and package versions, hardware, commit", "model")
+        if r.run.info.get("packages")
+        else absent("package versions were not recorded")
+    )
+)
+_first: Rule = of_run(
+    lambda r: (
+        met("where the first weights came from", "model")
+        if r.card["network"].get("init") or r.run.info.get("start")
+        else absent("the first weights are not recorded")
+    )
+)
 
 CLAIM = Checklist(
     "CLAIM 2024 update",
     "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 "
     "update. Radiol Artif Intell 2024;6(4):e240300, doi 10.1148/ryai.240300.",
     (
-        Item("1", "Title", "Say that it is AI, and which kind",
-             of_run(always(met("a deep-learning classifier, named at the top of this report", "summary", "model")))),
+        Item(
+            "1",
+            "Title",
+            "Say that it is AI, and which kind",
+            of_run(always(met("a deep-learning classifier, named at the top of this report", "summary", "model"))),
+        ),
         Item("2", "Abstract", "A structured abstract", _AUTHOR),
         Item("3", "Background", "Scientific and clinical background, intended use and role", _AUTHOR),
         Item("4", "Objectives", "Aims and hypotheses", _AUTHOR),
@@ -76,8 +93,12 @@ CLAIM = Checklist(
         Item("6", "Goal", "What the study is for", of_run(always(_GOAL))),
         Item("7", "Data sources", "Sources, with links where public", of_run(rules.source)),
         Item("8", "Eligibility", "Who and what was included and excluded", of_people()),
-        Item("9", "Pre-processing", "Steps before the network sees the data",
-             of_run(always(met("centre square, size, stain and normalisation", "model")))),
+        Item(
+            "9",
+            "Pre-processing",
+            "Steps before the network sees the data",
+            of_run(always(met("centre square, size, stain and normalisation", "model"))),
+        ),
         Item("10", "Subsets", "How parts of the images were selected", of_run(_subset)),
         Item("11", "De-identification", "How persons were made unknowable", of_people()),
         Item("12", "Missing data", "How missing data were handled", rules.missing_data),
@@ -89,10 +110,13 @@ CLAIM = Checklist(
         Item("18", "Reference standard", "Variability between and within readers", _of_labels),
         Item("19", "Partition", "How data were assigned to parts, and in which shares", rules.assignment),
         Item("20", "Partition", "At which level the parts are disjoint", rules.disjoint),
-        Item("21", "Test size", "How the size of the test set was arrived at",
-             always(absent("the size is given, how it was arrived at is not"))),
-        Item("22", "Model", "The architecture in full",
-             of_run(_architecture)),
+        Item(
+            "21",
+            "Test size",
+            "How the size of the test set was arrived at",
+            always(absent("the size is given, how it was arrived at is not")),
+        ),
+        Item("22", "Model", "The architecture in full", of_run(_architecture)),
         Item("23", "Software", "Libraries and versions", _software),
         Item("24", "Initialisation", "First weights, and where they come from", _first),
         Item("25", "Training", "Procedure, augmentation and all settings", of_run(rules.training)),
@@ -103,12 +127,20 @@ CLAIM = Checklist(
         Item("30", "Robustness", "Robustness or sensitivity analysis", rules.robustness),
         Item("31", "Explainability", "Methods of explanation, and how they were validated", rules.explained),
         Item("32", "Internal testing", "Evaluation on internal data", rules.internal),
-        Item("33", "External testing", "Evaluation on external data, or why not",
-             always(absent("no data of another source were tested in this report"))),
+        Item(
+            "33",
+            "External testing",
+            "Evaluation on external data, or why not",
+            always(absent("no data of another source were tested in this report")),
+        ),
         Item("34", "Registration", "Registration of a clinical trial", _trial),
         Item("35", "Inclusion", "Numbers of patients and images included and excluded", rules.flow),
-        Item("36", "Characteristics", "Demographic and clinical characteristics of each part",
-             of_run(rules.characteristics)),
+        Item(
+            "36",
+            "Characteristics",
+            "Demographic and clinical characteristics of each part",
+            of_run(rules.characteristics),
+        ),
         Item("37", "Performance", "Performance on every part and in subgroups", of_run(_every_part)),
         Item("38", "Performance", "Estimates of diagnostic performance with their precision", rules.estimates),
         Item("39", "Failures", "Analysis of cases that were classified wrongly", rules.failure),
@@ -118,4 +150,4 @@ CLAIM = Checklist(
         Item("43", "Availability", "Where software, model and data can be had", of_run(rules.availability)),
         Item("44", "Funding", "Sources and role of funders", _AUTHOR),
     ),
-)  # fmt: skip
+)

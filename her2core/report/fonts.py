@@ -38,9 +38,11 @@ def fonts() -> frozenset[int]:
     for name, file in ((PLAIN, "DejaVuSans.ttf"), (BOLD, "DejaVuSans-Bold.ttf")):
         if not (folder / file).is_file():
             raise ConfigError(
-                expected=f"the font {file}", got="none", where=str(folder),
+                f"the font {file}",
+                got="none",
+                where=str(folder),
                 fix="Install matplotlib from PyPI, which brings it along.",
-            )  # fmt: skip
+            )
         font = TTFont(name, str(folder / file))
         pdfmetrics.registerFont(font)
         known.append(set(font.face.charToGlyph))

@@ -22,8 +22,24 @@ SYNTHETIC = (
     "Synthetic data: every patch was drawn by a program. The figures say how the program works, nothing about tissue."
 )
 NOT_HER2 = "The classes of this run are not a HER2 status: {}."
-_SECTIONS = (summary, data, partition, model, performance, operating_points, calibration, abstention, decisions,
-             subgroups, failures, maps, missing, checklists, card, methods)  # fmt: skip
+_SECTIONS = (
+    summary,
+    data,
+    partition,
+    model,
+    performance,
+    operating_points,
+    calibration,
+    abstention,
+    decisions,
+    subgroups,
+    failures,
+    maps,
+    missing,
+    checklists,
+    card,
+    methods,
+)
 
 #: What every page of the PDF has to say beside the notice.
 _FLAGS = (
@@ -55,11 +71,15 @@ def document_of(report: RunReport) -> Document:
     flags = [words for words, raised in _FLAGS if raised(report)]
     versions = software_versions(("her2core", "numpy", "scipy", "pandas"))
     return Document(
-        name=report.name, subject=subject, banners=tuple(banners), warnings=tuple(warnings),
+        name=report.name,
+        subject=subject,
+        banners=tuple(banners),
+        warnings=tuple(warnings),
         sections=tuple(make(report) for make in _SECTIONS),
         made_with=", ".join(f"{package} {version}" for package, version in versions.items()),
-        flags=tuple(flags), created=_created(report),
-    )  # fmt: skip
+        flags=tuple(flags),
+        created=_created(report),
+    )
 
 
 def _created(report: RunReport) -> datetime | None:

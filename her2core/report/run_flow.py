@@ -15,13 +15,13 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, Table
 
+from her2core.cli.text import NOTICE
 from her2core.report.case import fitted
 from her2core.report.document import Chart, Document, Facts, Grid, Picture, Points, Row, Section, Words
 from her2core.report.drawing import FONT, Drawing
 from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable
 from her2core.report.run_style import COLOURS, STATES
-from her2core.wording import NOTICE
 
 #: A4 and its margins in points; BELOW leaves room for the number of the page.
 PAGE, ACROSS, ABOVE, BELOW = (595.276, 841.89), 42.0, 24.0, 40.0
@@ -74,15 +74,33 @@ class Flow:
         canvas.line(ACROSS, y - 3, PAGE[0] - ACROSS, y - 3)
 
     def words(
-        self, text: str, *, size: float = _SIZE, bold: bool = False, colour: str = _TEXT, right: bool = False,
-        indent: float = 0.0, bullet: str | None = None, before: str = "", link: str = "",
-    ) -> Paragraph:  # fmt: skip
+        self,
+        text: str,
+        *,
+        size: float = _SIZE,
+        bold: bool = False,
+        colour: str = _TEXT,
+        right: bool = False,
+        indent: float = 0.0,
+        bullet: str | None = None,
+        before: str = "",
+        link: str = "",
+    ) -> Paragraph:
         """A paragraph; ``before`` is markup of ours (an anchor), ``link`` the anchor that the words lead to."""
         style = ParagraphStyle(
-            "words", fontName=BOLD if bold else PLAIN, fontSize=size, leading=1.34 * size, textColor=colour,
-            alignment=2 if right else 0, splitLongWords=1, leftIndent=indent, bulletIndent=0.2 * indent,
-            bulletFontName=PLAIN, bulletFontSize=size, bulletColor=colour,
-        )  # fmt: skip
+            "words",
+            fontName=BOLD if bold else PLAIN,
+            fontSize=size,
+            leading=1.34 * size,
+            textColor=colour,
+            alignment=2 if right else 0,
+            splitLongWords=1,
+            leftIndent=indent,
+            bulletIndent=0.2 * indent,
+            bulletFontName=PLAIN,
+            bulletFontSize=size,
+            bulletColor=colour,
+        )
         said = escape(drawable(text, self.characters))
         said = f'<a href="#{link}" color="{_ACCENT}">{said}</a>' if link else said
         return Paragraph(before + said, style, bulletText=bullet)
@@ -91,8 +109,12 @@ class Flow:
         return self.words(text, colour=colour, indent=10, bullet="\u2022")
 
     def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Table:
-        style = [("BACKGROUND", (0, 0), (-1, -1), colour), ("LEFTPADDING", (0, 0), (-1, -1), 7),
-                 ("TOPPADDING", (0, 0), (-1, -1), 4), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)]  # fmt: skip
+        style = [
+            ("BACKGROUND", (0, 0), (-1, -1), colour),
+            ("LEFTPADDING", (0, 0), (-1, -1), 7),
+            ("TOPPADDING", (0, 0), (-1, -1), 4),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 5),
+        ]
         style += [("LINEBEFORE", (0, 0), (0, -1), 3, edge, "butt")] if edge else []
         return _table([[content]], [WIDTH], style)
 
@@ -109,8 +131,14 @@ class Flow:
         title = self.words(f"{section.number}. {section.title}", size=12, bold=True, before=anchor)
         near = section.blocks[:3]
         room = _WITH_CHART + 40 if any(isinstance(b, Row) for b in near) else 120
-        found: list[Flowable] = [CondPageBreak(room), Spacer(1, 16), _Outline(section.title, section.key), title,
-                                 _Rule(), Spacer(1, 5)]  # fmt: skip
+        found: list[Flowable] = [
+            CondPageBreak(room),
+            Spacer(1, 16),
+            _Outline(section.title, section.key),
+            title,
+            _Rule(),
+            Spacer(1, 5),
+        ]
         for block, following in zip(section.blocks, (*section.blocks[1:], None), strict=True):
             if isinstance(block, Words) and block.tone == "strong":
                 found.append(CondPageBreak(_WITH_CHART if isinstance(following, Row) else 90))
@@ -145,8 +173,11 @@ class Flow:
             cells = []
             for i, text in enumerate(row):
                 state = STATES.get(text) if i == grid.states else None
-                cells.append(self.words(text, right=right[i], bold=state is not None, size=7.2,
-                                        colour=state[0] if state else _TEXT))  # fmt: skip
+                cells.append(
+                    self.words(
+                        text, right=right[i], bold=state is not None, size=7.2, colour=state[0] if state else _TEXT
+                    )
+                )
                 if state:
                     style.append(("BACKGROUND", (i, y), (i, y), state[1]))
             rows.append(cells)
@@ -212,13 +243,22 @@ def margin_writer(flow: Flow) -> Callable[[Canvas, int, int], None]:
 
 def _table(rows: list, widths: Sequence[float], style: Sequence[tuple] = (), head: int = 0) -> Table:
     bare = [(f"{side}PADDING", (0, 0), (-1, -1), 0) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")]
-    return Table(rows, colWidths=list(widths), repeatRows=head, hAlign="LEFT",
-                 style=[*bare, ("VALIGN", (0, 0), (-1, -1), "TOP"), *style])  # fmt: skip
+    return Table(
+        rows,
+        colWidths=list(widths),
+        repeatRows=head,
+        hAlign="LEFT",
+        style=[*bare, ("VALIGN", (0, 0), (-1, -1), "TOP"), *style],
+    )
 
 
 def _lines() -> list[tuple]:
-    return [("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE), ("TOPPADDING", (0, 0), (-1, -1), 1.6),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 2.0), ("RIGHTPADDING", (0, 0), (-2, -1), 4)]  # fmt: skip
+    return [
+        ("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE),
+        ("TOPPADDING", (0, 0), (-1, -1), 1.6),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2.0),
+        ("RIGHTPADDING", (0, 0), (-2, -1), 4),
+    ]
 
 
 class _Rule(Flowable):

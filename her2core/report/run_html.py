@@ -11,11 +11,11 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from her2core.cli.text import NOTICE
 from her2core.report.case import fitted
 from her2core.report.document import Chart, Document, Grid, Picture
 from her2core.report.run_style import STYLE
 from her2core.report.run_svg import render_svg
-from her2core.wording import NOTICE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -98,18 +98,28 @@ def render_run_html(document: Document) -> str:
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     template = _environment().from_string(_TEMPLATE)
-    return template.render(document=document, notice=NOTICE, style=STYLE, policy=policy, drawn=_drawn,
-                           attributes=_attributes, kind=lambda block: type(block).__name__)  # fmt: skip
+    return template.render(
+        document=document,
+        notice=NOTICE,
+        style=STYLE,
+        policy=policy,
+        drawn=_drawn,
+        attributes=_attributes,
+        kind=lambda block: type(block).__name__,
+    )
 
 
 def _drawn(item: Chart | Picture) -> str:
-    from her2core.data.images import encode_png
+    from her2core.io.images import encode_png
 
     if isinstance(item, Chart):
         return render_svg(item.drawing, alt=f"{item.caption}. {item.alt}")
     data = base64.b64encode(encode_png(fitted(item.pixels, _SIDE))).decode()
-    return str(_environment().from_string('<img src="data:image/png;base64,{{ data }}" alt="{{ alt }}">').render(
-        data=data, alt=item.alt))  # fmt: skip
+    return str(
+        _environment()
+        .from_string('<img src="data:image/png;base64,{{ data }}" alt="{{ alt }}">')
+        .render(data=data, alt=item.alt)
+    )
 
 
 def _attributes(grid: Grid, column: int, cell: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 
+from her2core.cli.text import NOTICE
 from her2core.report.document import Document
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp
-from her2core.wording import NOTICE
 
 
 def render_run_pdf(document: Document) -> bytes:
@@ -27,9 +27,17 @@ def render_run_pdf(document: Document) -> bytes:
         head = flow.head_height()
         stream = io.BytesIO()
         made = BaseDocTemplate(
-            stream, pagesize=PAGE, title=document.title, subject=NOTICE, author="", creator="her2core", invariant=1,
-            lang="en", leftMargin=ACROSS, rightMargin=ACROSS,
-        )  # fmt: skip
+            stream,
+            pagesize=PAGE,
+            title=document.title,
+            subject=NOTICE,
+            author="",
+            creator="her2core",
+            invariant=1,
+            lang="en",
+            leftMargin=ACROSS,
+            rightMargin=ACROSS,
+        )
         frame = Frame(ACROSS, BELOW, PAGE[0] - 2 * ACROSS, PAGE[1] - BELOW - head, 0, 0, 0, 0)
         made.addPageTemplates([PageTemplate("page", [frame], onPage=flow.write_head)])
         made.beforeDocument = lambda: _dated(made.canv, document)

@@ -18,11 +18,11 @@ import yaml
 from her2core.errors import Her2Error, RunError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.curves import roc_points
-from her2core.evidence.dossier import TABLES as EXHIBITS
-from her2core.evidence.dossier import all_exhibits, all_missing, dossier_of_folder, dossier_of_predictions
 from her2core.evidence.evaluation import TABLES, Evaluation, evaluate
-from her2core.evidence.mistakes import mistakes
+from her2core.evidence.misclassified import mistakes
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.result_tables import TABLES as EXHIBITS
+from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder, inputs_from_predictions
 from her2core.report.document import Picture
 from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.runs.folder import Run
@@ -39,8 +39,10 @@ _NO_PICTURES = "Pictures are left out unless they are asked for (--pictures)."
 class RunReport:
     """All that a report says, before it is put into words.
 
-    ``run``: None for a table of predictions. ``evaluation``: with the ordinal rows. ``exhibits``: name of a table of
-    ``evidence.dossier`` -> its rows; ``missing``: what could not be given (dossier.MISSING). ``wrong``: unit -> its
+    ``run``: None for a table of predictions. ``evaluation``: with the ordinal rows. ``result_tables``: name of a
+    table
+    of
+    ``evidence.result_tables`` -> its rows; ``missing``: what could not be given (inputs.MISSING). ``wrong``: unit -> its
     mistakes, the surest first, the first LISTED; ``wrong_counts``: unit -> (mistakes, rows); ``wrong_patients``: how
     many mistaken patches each patient has, the most first (empty where patients are unknown). ``roc``: unit -> points.
     ``coverage`` of the prediction sets and ``maps`` (trials of the maps) are None where there are none. ``pictures``
@@ -52,7 +54,7 @@ class RunReport:
     warnings: tuple[str, ...]
     synthetic: bool
     evaluation: Evaluation
-    exhibits: Mapping[str, pd.DataFrame]
+    result_tables: Mapping[str, pd.DataFrame]
     missing: pd.DataFrame
     partition: Partition
     wrong: Mapping[str, pd.DataFrame]
@@ -79,20 +81,20 @@ class RunReport:
         return {} if self.run is None else self.run.card
 
     def table(self, name: str, unit: str) -> pd.DataFrame:
-        """The rows of one exhibit by one unit; empty where it could not be given."""
-        held = self.exhibits[name]
+        """The rows of one result_table by one unit; empty where it could not be given."""
+        held = self.result_tables[name]
         return held[held["unit"] == unit].reset_index(drop=True)
 
     @property
     def about_people(self) -> tuple[str, ...]:
         """Columns that made subgroups and say something of people: age, sex and the like."""
-        held = dict.fromkeys(map(str, self.exhibits["subgroups"]["by"]))
+        held = dict.fromkeys(map(str, self.result_tables["subgroups"]["by"]))
         return tuple(by for by in held if _PEOPLE & set(re.findall("[a-z]+", by.lower())))
 
     @property
     def resamples_patients(self) -> bool:
         """Whether intervals draw whole patients."""
-        return bool((self.evaluation.metrics["resampled"] == "patient").all())
+        return bool((self.evaluation.metrics["resampling_unit"] == "patient").all())
 
 
 def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: str | Path = ".") -> RunReport:
@@ -106,8 +108,8 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
     predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
     held = None if fresh else _held(run)
     if held is None:
-        exhibits = all_exhibits(dossier_of_folder(run.path, run.card))
-        held = evaluate(run, whole=True), {n: e.frame for n, e in exhibits.items()}, all_missing(exhibits)
+        result_tables = all_result_tables(inputs_from_folder(run.path, run.card))
+        held = evaluate(run, whole=True), {n: e.frame for n, e in result_tables.items()}, all_missing(result_tables)
         origin = "All figures were computed from the run's predictions when this report was made."
     else:
         origin = "Figures are those of the run's evaluation tables (her2 evaluate --save), read, not recomputed."
@@ -115,11 +117,24 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
     shared = _shared(predictions, evaluation)
     shown, note = _pictures(run, shared["wrong"]["patch"], Path(base)) if pictures else ((), _NO_PICTURES)
     return RunReport(
-        name=run.name, classes=run.classes, warnings=run.warnings, synthetic=is_synthetic(run), evaluation=evaluation,
-        exhibits=tables, missing=missing, partition=partition_of_run(run), origin=origin, run=run, config=_config(run),
-        checks=_checks(run), coverage=_table(run, "prediction_sets"), maps=_table(run, "maps"), pictures=shown,
-        pictures_note=note, **shared,
-    )  # fmt: skip
+        name=run.name,
+        classes=run.classes,
+        warnings=run.warnings,
+        synthetic=is_synthetic(run),
+        evaluation=evaluation,
+        result_tables=tables,
+        missing=missing,
+        partition=partition_of_run(run),
+        origin=origin,
+        run=run,
+        config=_config(run),
+        checks=_checks(run),
+        coverage=_table(run, "prediction_sets"),
+        maps=_table(run, "maps"),
+        pictures=shown,
+        pictures_note=note,
+        **shared,
+    )
 
 
 def predictions_report(predictions: Predictions, *, name: str, resamples: int = 2000) -> RunReport:
@@ -127,15 +142,21 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
 
     Raises EvaluationError when there is no test part.
     """
-    exhibits = all_exhibits(dossier_of_predictions(predictions), resamples=resamples)
+    result_tables = all_result_tables(inputs_from_predictions(predictions), resamples=resamples)
     evaluation = evaluate(predictions, resamples=resamples, whole=True)
     return RunReport(
-        name=name, classes=predictions.classes, warnings=predictions.notes, synthetic=False, evaluation=evaluation,
-        exhibits={n: e.frame for n, e in exhibits.items()}, missing=all_missing(exhibits),
+        name=name,
+        classes=predictions.classes,
+        warnings=predictions.notes,
+        synthetic=False,
+        evaluation=evaluation,
+        result_tables={n: e.frame for n, e in result_tables.items()},
+        missing=all_missing(result_tables),
         partition=partition_of_predictions(predictions),
         origin="All figures were computed from the table of predictions when this report was made.",
-        pictures_note="A table of predictions holds no pictures.", **_shared(predictions, evaluation),
-    )  # fmt: skip
+        pictures_note="A table of predictions holds no pictures.",
+        **_shared(predictions, evaluation),
+    )
 
 
 def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 #: Role of a mark -> its colour on paper and in light mode: Okabe & Ito's palette (2008), darkened to 3 on white.
 COLOURS = {
-    "ink": "#1c1b1f", "muted": "#57535c", "grid": "#e2dfe6", "band": "#cfe3f1",
-    "c0": "#0072b2", "c1": "#b36b00", "c2": "#a8588a", "c3": "#007d5c", "c4": "#c24e00", "c5": "#2b7fb0",
-    "c6": "#7a5c24", "c7": "#7a3b8f", "c8": "#5c5c5c", "c9": "#557a1f", "c10": "#14785a", "c11": "#8c5c17",
-}  # fmt: skip
+    "ink": "#1c1b1f",
+    "muted": "#57535c",
+    "grid": "#e2dfe6",
+    "band": "#cfe3f1",
+    "c0": "#0072b2",
+    "c1": "#b36b00",
+    "c2": "#a8588a",
+    "c3": "#007d5c",
+    "c4": "#c24e00",
+    "c5": "#2b7fb0",
+    "c6": "#7a5c24",
+    "c7": "#7a3b8f",
+    "c8": "#5c5c5c",
+    "c9": "#557a1f",
+    "c10": "#14785a",
+    "c11": "#8c5c17",
+}
 #: The same where the page is dark.
 DARK = {
-    "ink": "#eae7ee", "muted": "#b3adba", "grid": "#34313b", "band": "#173a52",
-    "c0": "#56b4e9", "c1": "#e69f00", "c2": "#dd8fbd", "c3": "#2cc39a", "c4": "#f08a4b", "c5": "#8ccbf0",
-    "c6": "#c9a866", "c7": "#c58bd6", "c8": "#b0b0b0", "c9": "#b2df8a", "c10": "#4fd0aa", "c11": "#d8a451",
-}  # fmt: skip
+    "ink": "#eae7ee",
+    "muted": "#b3adba",
+    "grid": "#34313b",
+    "band": "#173a52",
+    "c0": "#56b4e9",
+    "c1": "#e69f00",
+    "c2": "#dd8fbd",
+    "c3": "#2cc39a",
+    "c4": "#f08a4b",
+    "c5": "#8ccbf0",
+    "c6": "#c9a866",
+    "c7": "#c58bd6",
+    "c8": "#b0b0b0",
+    "c9": "#b2df8a",
+    "c10": "#4fd0aa",
+    "c11": "#d8a451",
+}
 #: State of a checklist's item -> colour of its text and of its ground, on paper and in light mode.
 STATES = {
     "met": ("#0b5c3f", "#e0f2ea"),

@@ -19,8 +19,10 @@ def _mark(mark: Mark) -> str:
     if mark.kind == "text":
         ((x, y),) = mark.points
         turn = f' transform="rotate(-90 {x:g} {y:g})"' if mark.turned else ""
-        return f'<text class="t {mark.role}" x="{x:g}" y="{y:g}" text-anchor="{mark.anchor}"{turn}>' \
-               f"{escape(mark.text)}</text>"  # fmt: skip
+        return (
+            f'<text class="t {mark.role}" x="{x:g}" y="{y:g}" text-anchor="{mark.anchor}"{turn}>'
+            f"{escape(mark.text)}</text>"
+        )
     if mark.kind == "dot":
         ((x, y),) = mark.points
         return f'<circle class="f {mark.role}" cx="{x:g}" cy="{y:g}" r="2.2"/>'

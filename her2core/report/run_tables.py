@@ -96,13 +96,22 @@ def cell(row: Mapping | None, notes: Notes) -> str:
     """The figure of a row with its interval and the letter of its note."""
     if row is None:
         return NONE
-    return figure(row["value"], row["low"], row["high"]) + notes.mark(_text(row["note"]))
+    return figure(row["value"], row["lower_95"], row["upper_95"]) + notes.mark(_text(row["note"]))
 
 
 def pivot(
-    rows: pd.DataFrame, *, caption: str, head: str, down: str, across: str, order: Sequence[str],
-    columns: Sequence[tuple[str, str]], label=str, first: Sequence[tuple[str, str]] = (), wide: float = 1.6,
-) -> Grid:  # fmt: skip
+    rows: pd.DataFrame,
+    *,
+    caption: str,
+    head: str,
+    down: str,
+    across: str,
+    order: Sequence[str],
+    columns: Sequence[tuple[str, str]],
+    label=str,
+    first: Sequence[tuple[str, str]] = (),
+    wide: float = 1.6,
+) -> Grid:
     """A table of figures: ``down`` the values of one column of ``rows`` in ``order``, ``across`` another's.
 
     ``columns``: (value, what it is called) of those across; ``first``: (column of ``rows``, what it is called) of
@@ -117,13 +126,19 @@ def pivot(
         found = [held.get((name, value)) for value, _ in columns]
         mark, marks = notes.row([_text(r["note"]) for r in found if r is not None])
         letters = iter(marks)
-        figures = [NONE if r is None else figure(r["value"], r["low"], r["high"]) + next(letters) for r in found]
+        figures = [
+            NONE if r is None else figure(r["value"], r["lower_95"], r["upper_95"]) + next(letters) for r in found
+        ]
         body.append((label(name) + mark, *plain, *figures))
     titles = (head, *(t for _, t in first), *(t for _, t in columns))
     return Grid(
-        caption, titles, tuple(body), (wide, *(0.6 for _ in first), *(1.35 for _ in columns)),
-        tuple(range(1, len(titles))), notes.lines,
-    )  # fmt: skip
+        caption,
+        titles,
+        tuple(body),
+        (wide, *(0.6 for _ in first), *(1.35 for _ in columns)),
+        tuple(range(1, len(titles))),
+        notes.lines,
+    )
 
 
 def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Grid:
@@ -139,9 +154,13 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
         body.append((true if few else f"{i} {true}", *said))
     note = () if few else ("Columns are the predicted classes, by the number of their row.",)
     return Grid(
-        f"Confusion matrix by {unit}: true class down, predicted class across", ("true \\ predicted", *names),
-        tuple(body), (1.6 if few else 2.6, *(1.0 for _ in classes)), tuple(range(1, len(names) + 1)), note,
-    )  # fmt: skip
+        f"Confusion matrix by {unit}: true class down, predicted class across",
+        ("true \\ predicted", *names),
+        tuple(body),
+        (1.6 if few else 2.6, *(1.0 for _ in classes)),
+        tuple(range(1, len(names) + 1)),
+        note,
+    )
 
 
 def plain_grid(frame: pd.DataFrame, *, caption: str, wide: Sequence[float] = (), right: Sequence[int] = ()) -> Grid:

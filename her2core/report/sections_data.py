@@ -17,9 +17,13 @@ from her2core.report.sections import section, units
 
 #: Figures of the summary: (table, metric).
 HEADLINE = (
-    ("metrics", "balanced_accuracy"), ("metrics", "macro_auroc"), ("metrics", "macro_f1"),
-    ("metrics", "quadratic_kappa"), ("calibration", "ece_equal_mass"), ("risk_coverage", "aurc"),
-)  # fmt: skip
+    ("metrics", "balanced_accuracy"),
+    ("metrics", "macro_auroc"),
+    ("metrics", "macro_f1"),
+    ("metrics", "quadratic_kappa"),
+    ("calibration", "ece_equal_mass"),
+    ("risk_coverage", "aurc"),
+)
 _SPLITS = {
     "patient": "by patient",
     "slide": "by slide: patches of one patient may stand on both sides",
@@ -37,7 +41,7 @@ def summary(r: RunReport) -> Section:
     for table, metric in HEADLINE:
         cells = []
         for unit in r.units:
-            rows = r.evaluation.metrics if table == "metrics" else r.exhibits[table]
+            rows = r.evaluation.metrics if table == "metrics" else r.result_tables[table]
             rows = rows[
                 (rows["unit"] == unit) & (rows["metric"] == metric) & (rows["class"].astype(object).fillna("") == "")
             ]
@@ -49,13 +53,18 @@ def summary(r: RunReport) -> Section:
     held = r.evaluation.units
     counted = tuple(f"{int(n):,}" for n in held.loc[held["assessed"].astype(bool), "n"])
     grid = Grid(
-        "Test part, with 95 % intervals", ("Figure", *(f"by {u}" for u in r.units)),
-        (("Rows", *counted), *found), (1.6, *(1.0 for _ in r.units)), tuple(range(1, len(r.units) + 1)),
+        "Test part, with 95 % intervals",
+        ("Figure", *(f"by {u}" for u in r.units)),
+        (("Rows", *counted), *found),
+        (1.6, *(1.0 for _ in r.units)),
+        tuple(range(1, len(r.units) + 1)),
         (*notes.lines, *((_NOT_BY_SLIDE,) if "slide" in r.units else ())),
-    )  # fmt: skip
+    )
     drawn = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
-    said = [f"Intervals by {u}: {units(drawn.loc[u, 'resampled'], int(drawn.loc[u, 'clusters']))} drawn with "
-            "replacement." for u in r.units]  # fmt: skip
+    said = [
+        f"Intervals by {u}: {units(drawn.loc[u, 'resampled'], int(drawn.loc[u, 'clusters']))} drawn with replacement."
+        for u in r.units
+    ]
     absent = [f"Not by {row.unit}: {row.reason}" for row in held.itertuples() if not row.assessed]
     return section("summary", Words(r.partition.sentence, "strong"), grid, Points((*said, *absent)))
 
@@ -63,8 +72,12 @@ def summary(r: RunReport) -> Section:
 def data(r: RunReport) -> Section:
     """Where the data come from, what their labels mean, how many there are, and what the checks found."""
     if r.run is None:
-        blocks: list[Block] = [Words("A table of predictions says nothing of the data it was made from: source, site, "
-                                     "labels and licence are not stated.")]  # fmt: skip
+        blocks: list[Block] = [
+            Words(
+                "A table of predictions says nothing of the data it was made from: source, site, "
+                "labels and licence are not stated."
+            )
+        ]
     else:
         card, facts = r.card["data"], r.card["data"].get("facts", {})
         spec = facts.get("spec")
@@ -97,19 +110,28 @@ def partition(r: RunReport) -> Section:
         rows.append((name, *said))
     total = p.counts.groupby("part")["patches"].sum()
     rows.append(("all", *(f"{int(total[part]):,}" for part in p.parts)))
-    grid = Grid("Patches / patients of each class and part", ("Class", *(PARTS[x] for x in p.parts)), tuple(rows),
-                (1.6, *(1.0 for _ in p.parts)), tuple(range(1, len(p.parts) + 1)),
-                () if p.counts["patients"].notna().all() else (f"{NONE}: patient ids are unknown.",))  # fmt: skip
+    grid = Grid(
+        "Patches / patients of each class and part",
+        ("Class", *(PARTS[x] for x in p.parts)),
+        tuple(rows),
+        (1.6, *(1.0 for _ in p.parts)),
+        tuple(range(1, len(p.parts) + 1)),
+        () if p.counts["patients"].notna().all() else (f"{NONE}: patient ids are unknown.",),
+    )
     asked = [
-        (f"{what.capitalize()}s in several parts",
-         "cannot be shown: ids are unknown, or a part is not at hand" if n is None else f"{n:,}")
+        (
+            f"{what.capitalize()}s in several parts",
+            "cannot be shown: ids are unknown, or a part is not at hand" if n is None else f"{n:,}",
+        )
         for what, n in p.shared.items()
-    ]  # fmt: skip
+    ]
     split = r.config.get("split") if isinstance(r.config.get("split"), Mapping) else {}
     facts = [("Divided", _SPLITS.get(str(p.unit), _NOT_STATED))]
     if r.run is not None and p.unit != "predefined":
-        facts += [("Fractions asked for", ", ".join(map(str, split.get("fractions", []))) or _NOT_STATED),
-                  ("Seed", str(split.get("seed", _NOT_STATED)))]  # fmt: skip
+        facts += [
+            ("Fractions asked for", ", ".join(map(str, split.get("fractions", []))) or _NOT_STATED),
+            ("Seed", str(split.get("seed", _NOT_STATED))),
+        ]
     if r.run is not None:
         facts.append(("Split (SHA-256)", str(r.run.info.get("split_hash", _NOT_STATED))))
     tone = "plain" if p.keeps_patients_apart else "note"
@@ -125,13 +147,22 @@ def model(r: RunReport) -> Section:
     git = info.get("git", {}) if isinstance(info.get("git"), Mapping) else {}
     rows = [
         ("Network", network["name"] + (f", {_listed(network['options'])}" if network["options"] else "")),
-        ("First weights", str(start.get("init", network.get("init", _NOT_STATED)))
-         + (f" ({start['tensors_filled']} tensors filled, {start['tensors_fresh']} fresh)"
-            if {"tensors_filled", "tensors_fresh"} <= set(start) else "")),
+        (
+            "First weights",
+            str(start.get("init", network.get("init", _NOT_STATED)))
+            + (
+                f" ({start['tensors_filled']} tensors filled, {start['tensors_fresh']} fresh)"
+                if {"tensors_filled", "tensors_fresh"} <= set(start)
+                else ""
+            ),
+        ),
         ("Input", f"{inputs['px']} x {inputs['px']} px, {_field(inputs)}"),
         ("Normalisation", f"mean {_numbers(inputs['mean'])}, standard deviation {_numbers(inputs['std'])}"),
-        ("Stain", str(card["stain"].get("method", _NOT_STATED))
-         + (", to the reference of the card" if card["stain"]["reference"] else "")),
+        (
+            "Stain",
+            str(card["stain"].get("method", _NOT_STATED))
+            + (", to the reference of the card" if card["stain"]["reference"] else ""),
+        ),
         ("Output", f"softmax of the scores / {card['temperature']:.4f} (temperature, fitted on validation)"),
         ("Decision", str(card.get("decision", _NOT_STATED))),
         ("Kept", r.run.kept or _NOT_STATED),
@@ -139,12 +170,15 @@ def model(r: RunReport) -> Section:
         ("Seed", str(info.get("seed", _NOT_STATED))),
         ("Command", str(info.get("command", _NOT_STATED))),
         ("Run made", str(info.get("created", _NOT_STATED))),
-        ("Code", f"commit {git.get('commit', _NOT_STATED)}"
-         + (" with changes that were not committed" if git.get("changed_files") else "")),
+        (
+            "Code",
+            f"commit {git.get('commit', _NOT_STATED)}"
+            + (" with changes that were not committed" if git.get("changed_files") else ""),
+        ),
         ("Python", str(info.get("python", _NOT_STATED))),
         ("Packages", _listed(info.get("packages", {}))),
         ("Hardware", _listed(info.get("hardware", {}))),
-    ]  # fmt: skip
+    ]
     blocks: list[Block] = [Facts(tuple(rows)), *_cost(r.run.cost)]
     settings = tuple((f"{k}", v) for k, v in _flat({k: r.config[k] for k in ("train", "hardware") if k in r.config}))
     if settings:
@@ -158,8 +192,13 @@ def _cost(cost: Mapping[str, Any] | None) -> list[Block]:
         return [Words("What the network costs was not measured.", "muted")]
     rows = [("Parameters", f"{cost['parameters']:,}"), ("FLOPs of one patch", f"{cost['flops']:,}")]
     if "latency_ratio" in cost:
-        rows += [("Latency of one patch", f"{cost['latency_ms']} ms; {cost['latency_ratio']} times a plain ResNet50 in "
-                  f"the same process ({cost.get('precision', '')}, {cost.get('threads', '')} threads)")]  # fmt: skip
+        rows += [
+            (
+                "Latency of one patch",
+                f"{cost['latency_ms']} ms; {cost['latency_ratio']} times a plain ResNet50 in "
+                f"the same process ({cost.get('precision', '')}, {cost.get('threads', '')} threads)",
+            )
+        ]
     return [Words("Cost", "strong"), Facts(tuple(rows))]
 
 
@@ -170,8 +209,11 @@ def _findings(r: RunReport) -> list[Block]:
         return [Words("The coded checks of data and split (her2 data check) found nothing.")]
     frame = pd.DataFrame([{c: f[c] for c in ("code", "severity", "got", "fix", "count")} for f in r.checks])
     frame.columns = ["Code", "Severity", "Found", "What to do", "Rows"]
-    return [plain_grid(frame, caption="What the coded checks of data and split found", wide=(1.3, 0.8, 2, 3, 0.6),
-                       right=(4,))]  # fmt: skip
+    return [
+        plain_grid(
+            frame, caption="What the coded checks of data and split found", wide=(1.3, 0.8, 2, 3, 0.6), right=(4,)
+        )
+    ]
 
 
 def _ids(r: RunReport) -> list[tuple[str, str]]:

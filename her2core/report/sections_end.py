@@ -42,8 +42,12 @@ _METHODS = (
 
 def failures(r: RunReport) -> Section:
     """The surest mistakes of every unit, and pictures of them where they were asked for and are at hand."""
-    blocks: list[Block] = [Words(f"Which class is taken for which: the confusion matrices of {where('performance')}. "
-                                 "Below, the mistakes that the network was surest of.")]  # fmt: skip
+    blocks: list[Block] = [
+        Words(
+            f"Which class is taken for which: the confusion matrices of {where('performance')}. "
+            "Below, the mistakes that the network was surest of."
+        )
+    ]
     for unit in r.units:
         wrong, (count, rows) = r.wrong[unit], r.wrong_counts[unit]
         said = f"By {unit}: {count:,} of {units(unit, rows)} wrong"
@@ -52,9 +56,16 @@ def failures(r: RunReport) -> Section:
             continue
         ids = ["patch_id", "patient_id", "slide_id", "site"] if unit == "patch" else ["patch_id", "site"]
         table = wrong[[*ids, "true", "predicted", "p_predicted", "p_true"]].copy()
-        names = {"patch_id": unit.capitalize(), "patient_id": "Patient", "slide_id": "Slide", "site": "Site",
-                 "true": "True class", "predicted": "Predicted", "p_predicted": "p (predicted)",
-                 "p_true": "p (true)"}  # fmt: skip
+        names = {
+            "patch_id": unit.capitalize(),
+            "patient_id": "Patient",
+            "slide_id": "Slide",
+            "site": "Site",
+            "true": "True class",
+            "predicted": "Predicted",
+            "p_predicted": "p (predicted)",
+            "p_true": "p (true)",
+        }
         table.columns = [names[c] for c in table.columns]
         more = f", the first {len(wrong)} of them" if count > len(wrong) else ""
         last = len(table.columns) - 1
@@ -73,17 +84,32 @@ def failures(r: RunReport) -> Section:
 def maps(r: RunReport) -> Section:
     """How the class-activation maps stood their trials."""
     if r.maps is None:
-        return section("maps", Words("The maps of this run were not tried (her2 runs maps RUN --save)." if r.run else
-                                     "A table of predictions has no maps."))  # fmt: skip
+        return section(
+            "maps",
+            Words(
+                "The maps of this run were not tried (her2 runs maps RUN --save)."
+                if r.run
+                else "A table of predictions has no maps."
+            ),
+        )
     kinds = list(dict.fromkeys(r.maps["method"]))
-    held = {(m.measure, m.method): figure(m.value, m.low, m.high) for m in r.maps.itertuples()}
-    rows = tuple((measure.replace("_", " "), *(held.get((measure, m), NONE) for m in kinds))
-                 for measure in dict.fromkeys(r.maps["measure"]))  # fmt: skip
-    grid = Grid("Trials of the maps, with 95 % intervals over patients", ("Measure", *kinds), rows,
-                (1.2, *(1.1 for _ in kinds)), tuple(range(1, len(kinds) + 1)))  # fmt: skip
-    said = ("Pointing, mass and overlap: against synthetic truth. Deletion should be low; insertion and ROAD high. "
-            "Likeness to the maps of random weights should be near zero. The row chance is a map of noise: what does "
-            "not beat it is worth nothing.")  # fmt: skip
+    held = {(m.measure, m.method): figure(m.value, m.lower_95, m.upper_95) for m in r.maps.itertuples()}
+    rows = tuple(
+        (measure.replace("_", " "), *(held.get((measure, m), NONE) for m in kinds))
+        for measure in dict.fromkeys(r.maps["measure"])
+    )
+    grid = Grid(
+        "Trials of the maps, with 95 % intervals over patients",
+        ("Measure", *kinds),
+        rows,
+        (1.2, *(1.1 for _ in kinds)),
+        tuple(range(1, len(kinds) + 1)),
+    )
+    said = (
+        "Pointing, mass and overlap: against synthetic truth. Deletion should be low; insertion and ROAD high. "
+        "Likeness to the maps of random weights should be near zero. The row chance is a map of noise: what does "
+        "not beat it is worth nothing."
+    )
     return section("maps", Words(said), grid)
 
 
@@ -100,11 +126,15 @@ def missing(r: RunReport) -> Section:
 
 def checklists(r: RunReport) -> Section:
     """TRIPOD+AI and CLAIM 2024, filled from what this report holds."""
-    blocks: list[Block] = [Words(
-        "Filled by rules from what this report holds, item texts in our own short words. An item is met only where the "
-        "content is here; what only an author can know (ethics, funding, eligibility) is not reported until a person "
-        "adds it. The originals decide what an item asks."
-    )]  # fmt: skip
+    blocks: list[Block] = [
+        Words(
+            "Filled by rules from what this report holds, item texts in our own short words. An item is met "
+            "only where the "
+            "content is here; what only an author can know (ethics, funding, eligibility) is not reported until "
+            "a person "
+            "adds it. The originals decide what an item asks."
+        )
+    ]
     for checklist in CHECKLISTS:
         filled = fill(checklist, r)
         count = Counter(row.state for row in filled)

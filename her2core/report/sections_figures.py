@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import pandas as pd
 
-from her2core.evidence.dossier import UNITS
 from her2core.evidence.operating_points import CHOICES, MEANINGS
+from her2core.evidence.result_tables import UNITS
 from her2core.report.charts import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
 from her2core.report.document import Block, Grid, Row, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, named, pivot
 from her2core.report.sections import section, units, where
 
-_OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_average_precision", "quadratic_kappa",
-            "matthews", "negative_log_likelihood")  # fmt: skip
+_OVERALL = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "macro_average_precision",
+    "quadratic_kappa",
+    "matthews",
+    "negative_log_likelihood",
+)
 #: Figures of one class, four a table.
 _PER_CLASS = (
     ("recall", "specificity", "precision", "npv"),
@@ -51,9 +59,18 @@ def performance(r: RunReport) -> Section:
     order = [*known, *(m for m in dict.fromkeys(overall["metric"]) if m not in known)]
     blocks: list[Block] = [
         Words(_TWO_READINGS),
-        pivot(overall, caption="Figures over all classes, with 95 % intervals", head="Figure", down="metric",
-              across="unit", order=order, columns=[(u, f"by {u}") for u in r.units], label=named, wide=1.5),
-    ]  # fmt: skip
+        pivot(
+            overall,
+            caption="Figures over all classes, with 95 % intervals",
+            head="Figure",
+            down="metric",
+            across="unit",
+            order=order,
+            columns=[(u, f"by {u}") for u in r.units],
+            label=named,
+            wide=1.5,
+        ),
+    ]
     for unit in r.units:
         rows = metrics[(metrics["unit"] == unit) & (metrics["class"].astype(object).fillna("") != "")]
         blocks.append(Words(f"By {unit}", "strong"))
@@ -64,8 +81,18 @@ def performance(r: RunReport) -> Section:
         for group in (*_PER_CLASS, *((rest,) if rest else ())):
             here = rows[rows["metric"].isin(group)]
             columns = [(m, named(m)) for m in group]
-            blocks.append(pivot(here, caption=f"Each class against the rest, by {unit}", head="Class", down="class",
-                                across="metric", order=r.classes, columns=columns, wide=1.0))  # fmt: skip
+            blocks.append(
+                pivot(
+                    here,
+                    caption=f"Each class against the rest, by {unit}",
+                    head="Class",
+                    down="class",
+                    across="metric",
+                    order=r.classes,
+                    columns=columns,
+                    wide=1.0,
+                )
+            )
         blocks.append(confusion_grid(_at(r.evaluation.confusion, unit), r.classes, unit))
     return section("performance", *blocks)
 
@@ -80,11 +107,19 @@ def operating_points(r: RunReport) -> Section:
             if here.empty:
                 continue
             of = [c for c in r.classes if (here["class"] == c).any()]
-            blocks.append(pivot(
-                here, caption=f"By {unit}, rule {rule}: {MEANINGS[rule]}", head="Class called", down="class",
-                across="metric", order=of, columns=[(m, named(m)) for m in _RATES],
-                first=[("threshold", "Threshold"), ("validation_cases", "Cases")], wide=1.0,
-            ))  # fmt: skip
+            blocks.append(
+                pivot(
+                    here,
+                    caption=f"By {unit}, rule {rule}: {MEANINGS[rule]}",
+                    head="Class called",
+                    down="class",
+                    across="metric",
+                    order=of,
+                    columns=[(m, named(m)) for m in _RATES],
+                    first=[("threshold", "Threshold"), ("validation_cases", "Cases")],
+                    wide=1.0,
+                )
+            )
     return section("operating", *blocks, *_absent(r, "operating_points"))
 
 
@@ -102,16 +137,31 @@ def calibration(r: RunReport) -> Section:
             blocks.append(Row((reliability_chart(bins, after, r.classes, unit),)))
         overall = rows[rows["class"].astype(object).fillna("") == ""]
         scores = list(dict.fromkeys(rows["scores"]))
-        blocks.append(pivot(
-            overall, caption=f"Calibration by {unit}, with 95 % intervals", head="Figure", down="metric",
-            across="scores", order=list(dict.fromkeys(overall["metric"])), columns=[(s, s) for s in scores],
-            label=named,
-        ))  # fmt: skip
+        blocks.append(
+            pivot(
+                overall,
+                caption=f"Calibration by {unit}, with 95 % intervals",
+                head="Figure",
+                down="metric",
+                across="scores",
+                order=list(dict.fromkeys(overall["metric"])),
+                columns=[(s, s) for s in scores],
+                label=named,
+            )
+        )
         per_class = after[after["metric"].isin(_RECALIBRATION) & (after["class"].astype(object).fillna("") != "")]
-        blocks.append(pivot(
-            per_class, caption=f"Each class against the rest, by {unit} ({scores[-1]} scores)", head="Class",
-            down="class", across="metric", order=r.classes, columns=[(m, named(m)) for m in _RECALIBRATION], wide=1.0,
-        ))  # fmt: skip
+        blocks.append(
+            pivot(
+                per_class,
+                caption=f"Each class against the rest, by {unit} ({scores[-1]} scores)",
+                head="Class",
+                down="class",
+                across="metric",
+                order=r.classes,
+                columns=[(m, named(m)) for m in _RECALIBRATION],
+                wide=1.0,
+            )
+        )
     return section("calibration", *blocks, *_absent(r, "calibration"))
 
 
@@ -133,11 +183,18 @@ def abstention(r: RunReport) -> Section:
         if not r.card["scheme"]["is_her2"]:
             outcomes, sent = [(m, "Not answered" if m == "sent" else words) for m, words in outcomes], "not answered"
         rows = rows.assign(**{"class": rows["class"].astype(object).fillna("").replace("", "all")})
-        blocks.append(pivot(
-            rows, caption=f"Answered where the prediction set holds one class, otherwise {sent}, by {unit}",
-            head="True class", down="class", across="metric", order=[*r.classes, "all"],
-            columns=outcomes, wide=0.9,
-        ))  # fmt: skip
+        blocks.append(
+            pivot(
+                rows,
+                caption=f"Answered where the prediction set holds one class, otherwise {sent}, by {unit}",
+                head="True class",
+                down="class",
+                across="metric",
+                order=[*r.classes, "all"],
+                columns=outcomes,
+                wide=0.9,
+            )
+        )
     return section("abstention", *blocks, *_absent(r, "risk_coverage", "referral"))
 
 
@@ -156,12 +213,22 @@ def decisions(r: RunReport) -> Section:
     for unit, table in held.items():
         near = table[table["threshold"].round(6).isin(_THRESHOLDS)].assign(step=table["threshold"].map("{:.2f}".format))
         of = str(table["class"].iloc[0])
-        names = [(s, "network minus all, difference" if s == "network minus all" else s)
-                 for s in ("network", "all", "network minus all")]  # fmt: skip
-        blocks.append(pivot(
-            near, caption=f"Net benefit of calling {of} by {unit} (calling none is 0)", head="Threshold", down="step",
-            across="strategy", order=[f"{t:.2f}" for t in _THRESHOLDS], columns=names, wide=0.6,
-        ))  # fmt: skip
+        names = [
+            (s, "network minus all, difference" if s == "network minus all" else s)
+            for s in ("network", "all", "network minus all")
+        ]
+        blocks.append(
+            pivot(
+                near,
+                caption=f"Net benefit of calling {of} by {unit} (calling none is 0)",
+                head="Threshold",
+                down="step",
+                across="strategy",
+                order=[f"{t:.2f}" for t in _THRESHOLDS],
+                columns=names,
+                wide=0.6,
+            )
+        )
     return section("decisions", *blocks, *_absent(r, "decisions"))
 
 
@@ -175,17 +242,33 @@ def subgroups(r: RunReport) -> Section:
             groups = list(dict.fromkeys(rows["group"]))
             overall = rows[rows["class"].astype(object).fillna("") == ""]
             measures = list(dict.fromkeys(overall["metric"]))
-            blocks.append(pivot(
-                overall, caption=f"By {by}, counted by {unit}", head=str(by), down="group", across="metric",
-                order=groups, columns=[(m, named(m)) for m in measures],
-                first=[("n", "Rows"), ("patients", "Patients")], wide=1.0,
-            ))  # fmt: skip
+            blocks.append(
+                pivot(
+                    overall,
+                    caption=f"By {by}, counted by {unit}",
+                    head=str(by),
+                    down="group",
+                    across="metric",
+                    order=groups,
+                    columns=[(m, named(m)) for m in measures],
+                    first=[("n", "Rows"), ("patients", "Patients")],
+                    wide=1.0,
+                )
+            )
             recall = rows[rows["metric"] == "recall"]
             if len(r.classes) <= _MOST_CLASSES:
-                blocks.append(pivot(
-                    recall, caption=f"Recall of each class by {by}, counted by {unit}", head=str(by), down="group",
-                    across="class", order=groups, columns=[(c, c) for c in r.classes], wide=1.0,
-                ))  # fmt: skip
+                blocks.append(
+                    pivot(
+                        recall,
+                        caption=f"Recall of each class by {by}, counted by {unit}",
+                        head=str(by),
+                        down="group",
+                        across="class",
+                        order=groups,
+                        columns=[(c, c) for c in r.classes],
+                        wide=1.0,
+                    )
+                )
     return section("subgroups", *blocks, *_absent(r, "subgroups"))
 
 
@@ -201,8 +284,14 @@ def _risk_grid(r: RunReport) -> Grid:
         shown.append((f"the surest {100 * share:.0f} %", *cells))
     areas = [r.table("risk_coverage", u).query("metric == 'aurc'").iloc[0].to_dict() for u in at]
     shown.append(("area under the curve (AURC)", *(cell(a, notes) for a in areas)))
-    return Grid("Wrong among those answered", ("Answered", *(f"by {u}" for u in at)), tuple(shown),
-                (1.2, *(1.4 for _ in at)), tuple(range(1, len(at) + 1)), notes.lines)  # fmt: skip
+    return Grid(
+        "Wrong among those answered",
+        ("Answered", *(f"by {u}" for u in at)),
+        tuple(shown),
+        (1.2, *(1.4 for _ in at)),
+        tuple(range(1, len(at) + 1)),
+        notes.lines,
+    )
 
 
 def _coverage_grid(table: pd.DataFrame) -> Grid:
@@ -212,8 +301,14 @@ def _coverage_grid(table: pd.DataFrame) -> Grid:
         shares = [figure(row[c]) for c in ("coverage_asked", "covered", "mean_size", "single", "empty")]
         rows.append((row["class"] or "all", *shares, f"{n:,}" if n else NONE))
     head = ("True class", "Asked", "Truth in the set", "Mean size", "One class", "Empty", "Rows")
-    return Grid("Prediction sets on the test patches", head, tuple(rows), (1.4, *(1.0 for _ in head[1:])),
-                tuple(range(1, len(head))), tuple(dict.fromkeys(n for n in table["note"] if n)))  # fmt: skip
+    return Grid(
+        "Prediction sets on the test patches",
+        head,
+        tuple(rows),
+        (1.4, *(1.0 for _ in head[1:])),
+        tuple(range(1, len(head))),
+        tuple(dict.fromkeys(n for n in table["note"] if n)),
+    )
 
 
 def _at(table: pd.DataFrame, unit: str) -> pd.DataFrame:
@@ -231,6 +326,8 @@ def _absent(r: RunReport, *tables: str) -> list[Block]:
         grouped.setdefault(row.reason, []).append(
             f"{what} ({row.table.replace('_', ' ')})" if len(tables) > 1 else what
         )
-    said = [f"{'; '.join(what[:6])}{f' and {len(what) - 6} more' if len(what) > 6 else ''}: {reason}"
-            for reason, what in grouped.items()]  # fmt: skip
+    said = [
+        f"{'; '.join(what[:6])}{f' and {len(what) - 6} more' if len(what) > 6 else ''}: {reason}"
+        for reason, what in grouped.items()
+    ]
     return [Words(f"Not given. {s}", "muted") for s in said]

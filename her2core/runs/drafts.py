@@ -99,19 +99,25 @@ def request_stop(draft: Draft) -> None:
     now = _look(draft.path)
     if now.host is not None and now.host != socket.gethostname():
         raise RunError(
-            expected="a training of this machine", got=f"one claimed on {now.host}", where=where,
+            "a training of this machine",
+            got=f"one claimed on {now.host}",
+            where=where,
             fix=f"Stop it there; or, if you know that it is running, create the empty file {STOP} in this folder.",
-        )  # fmt: skip
+        )
     if not now.running:
         raise RunError(
-            expected="a draft that a process trains", got="one that nobody trains", where=where,
+            "a draft that a process trains",
+            got="one that nobody trains",
+            where=where,
             fix="There is nothing to stop; the same her2 train command resumes it.",
-        )  # fmt: skip
+        )
     if now.progress and now.progress["phase"] == "evaluating":
         raise RunError(
-            expected="a training with epochs to go", got="one that evaluates its best epoch", where=where,
+            "a training with epochs to go",
+            got="one that evaluates its best epoch",
+            where=where,
             fix="Wait for it: it finishes by itself.",
-        )  # fmt: skip
+        )
     try:  # never through a link, and never making a folder anew that was just renamed into sight
         os.close(os.open(draft.path / STOP, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
@@ -120,16 +126,20 @@ def request_stop(draft: Draft) -> None:
         raise _gone(where) from None
     except OSError as refused:
         raise RunError(
-            expected="a draft that can be written to", got=str(refused.strerror), where=where,
+            "a draft that can be written to",
+            got=str(refused.strerror),
+            where=where,
             fix="Ask as the user who trains it.",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _gone(where: str) -> RunError:
     return RunError(
-        expected="an unfinished training", got="no such folder", where=where,
+        "an unfinished training",
+        got="no such folder",
+        where=where,
         fix="It has finished or was deleted; her2 runs list shows what is finished.",
-    )  # fmt: skip
+    )
 
 
 def _look(path: Path) -> Draft:

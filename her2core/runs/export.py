@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from her2core.data.files import sha256_file, write_json
 from her2core.errors import RunError, WeightsError
+from her2core.io.files import sha256_file, write_json
 from her2core.runs.folder import SERVING, WEIGHTS, Run, open_run
 
 
@@ -20,20 +20,17 @@ def export_run(source: str | os.PathLike, target: str | os.PathLike, *, weights:
     run, target = open_run(source), Path(target)
     if target.exists():
         raise RunError(
-            expected="a folder that does not exist yet",
-            got="one that does",
-            where=str(target),
-            fix="Choose another name.",
+            "a folder that does not exist yet", got="one that does", where=str(target), fix="Choose another name."
         )
     if run.has_weights and sha256_file(run.path / WEIGHTS) != run.card["weights_sha256"]:
         raise WeightsError(
-            expected="the weights that the card names", got="other bytes", where=str(run.path / WEIGHTS),
+            "the weights that the card names",
+            got="other bytes",
+            where=str(run.path / WEIGHTS),
             fix="Take the run again from its source.",
-        )  # fmt: skip
-    if target.resolve().is_relative_to(run.path.resolve()):
-        raise RunError(
-            expected="a folder outside the run", got="one inside it", where=str(target), fix="Choose another place."
         )
+    if target.resolve().is_relative_to(run.path.resolve()):
+        raise RunError("a folder outside the run", got="one inside it", where=str(target), fix="Choose another place.")
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -20,8 +20,8 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.data.files import read_table, write_json, write_parquet, write_text, write_via_temporary
 from her2core.errors import Her2Error, RunError
+from her2core.io.files import read_table, write_json, write_parquet, write_text, write_via_temporary
 
 SCHEMA_VERSION = 1
 #: Beside a draft's tables while it is trained: how far it is, and somebody's wish that it stop.
@@ -30,7 +30,7 @@ PROGRESS, STOP = "progress.json", "stop.request"
 STUDY = "study.json"
 WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only goes without.
-SERVING = (WEIGHTS, "familiarity.safetensors")
+SERVING = (WEIGHTS, "ood.safetensors")
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
 #: What checks.json tells of each finding.
 FINDING = ("code", "severity", "expected", "got", "fix", "rows", "count")
@@ -44,8 +44,24 @@ CARD_SECTIONS = {
     "data": ("split_unit", "sources", "patches"),
 }
 #: Columns of the evaluation's tables that are names, even where a class is called 0.
-NAMES = ("unit", "metric", "class", "true", "predicted", "resampled", "note", "reason", "scores", "strategy", "rule",
-         "rule_reason", "by", "group", "table", "what")  # fmt: skip
+NAMES = (
+    "unit",
+    "metric",
+    "class",
+    "true",
+    "predicted",
+    "resampling_unit",
+    "note",
+    "reason",
+    "scores",
+    "strategy",
+    "rule",
+    "rule_reason",
+    "by",
+    "group",
+    "table",
+    "what",
+)
 
 
 @dataclass(frozen=True)
@@ -111,8 +127,12 @@ class Run:
         except ValueError:
             found = None
         if not isinstance(found, list) or not all(isinstance(f, dict) and set(FINDING) <= set(f) for f in found):
-            raise RunError(expected=f"a list of findings with {', '.join(FINDING)}", got="something else",
-                           where=str(path), fix="Take the run again from its source.")  # fmt: skip
+            raise RunError(
+                f"a list of findings with {', '.join(FINDING)}",
+                got="something else",
+                where=str(path),
+                fix="Take the run again from its source.",
+            )
         return found
 
     @cached_property
@@ -123,8 +143,12 @@ class Run:
 
     def _companion(self, name: str) -> Path:
         if not (self.path / name).is_file():
-            raise RunError(expected=name, got="no such file: the run was finished by an older version",
-                           where=str(self.path), fix=f"Run: her2 runs complete {self.path}")  # fmt: skip
+            raise RunError(
+                name,
+                got="no such file: the run was finished by an older version",
+                where=str(self.path),
+                fix=f"Run: her2 runs complete {self.path}",
+            )
         return self.path / name
 
     def table(self, name: str) -> pd.DataFrame:
@@ -132,9 +156,11 @@ class Run:
         path = self.path / "evaluation" / f"{name}.csv"
         if not path.is_file():
             raise RunError(
-                expected=f"evaluation/{name}.csv", got="no such file", where=str(self.path),
+                f"evaluation/{name}.csv",
+                got="no such file",
+                where=str(self.path),
                 fix=f"Run: her2 evaluate --save {self.path}",
-            )  # fmt: skip
+            )
         return read_table(path, text=NAMES, own=True)[0]
 
 
@@ -151,7 +177,7 @@ class RunDraft:
         claim = self.path / "claim.json"
         if claim.is_file() and (other := _claimant(claim)):
             raise RunError(
-                expected="a draft that no other process trains",
+                "a draft that no other process trains",
                 got=f"process {other} at work on it",
                 where=str(self.path),
                 fix="Wait for it, or stop it first.",
@@ -194,7 +220,7 @@ class RunDraft:
         """Check that all is there, write run.json with status finished, and rename the folder into sight."""
         missing = [n for n in REQUIRED if n != "run.json" and not (self.path / n).is_file()]
         if missing:
-            raise RunError(expected="a whole run", got=f"no {missing[0]}", where=str(self.path), fix="Train it again.")
+            raise RunError("a whole run", got=f"no {missing[0]}", where=str(self.path), fix="Train it again.")
         target = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}_{self.key}"
         for done in ("claim.json", PROGRESS, STOP):
             (self.path / done).unlink(missing_ok=True)
@@ -213,26 +239,46 @@ def open_run(path: str | os.PathLike) -> Run:
     """
     path = Path(path)
     if not path.is_dir():
-        raise RunError(expected="a run folder", got="no such folder", where=str(path), fix="her2 runs list shows them.")
+        raise RunError("a run folder", got="no such folder", where=str(path), fix="her2 runs list shows them.")
     if not (path / "run.json").is_file():
-        raise RunError(expected="a run folder with run.json", got="none in it", where=str(path),
-                       fix="Point to a folder that her2 train finished.")  # fmt: skip
+        raise RunError(
+            "a run folder with run.json",
+            got="none in it",
+            where=str(path),
+            fix="Point to a folder that her2 train finished.",
+        )
     info, card = _json(path / "run.json"), None
     version = info.get("schema_version")
     if not isinstance(version, int):
-        raise RunError(expected="a her2core run", got="a run.json of something else", where=str(path / "run.json"),
-                       fix="Point to a folder that her2 train finished.")  # fmt: skip
+        raise RunError(
+            "a her2core run",
+            got="a run.json of something else",
+            where=str(path / "run.json"),
+            fix="Point to a folder that her2 train finished.",
+        )
     if version > SCHEMA_VERSION:
-        raise RunError(expected=f"a run of schema {SCHEMA_VERSION} or older", got=f"schema {version}", where=str(path),
-                       fix="Update her2core to read it.")  # fmt: skip
+        raise RunError(
+            f"a run of schema {SCHEMA_VERSION} or older",
+            got=f"schema {version}",
+            where=str(path),
+            fix="Update her2core to read it.",
+        )
     if info.get("status") != "finished":
-        raise RunError(expected="a finished run", got=f"status {info.get('status')!r}", where=str(path),
-                       fix="Run the same her2 train command again; it resumes.")  # fmt: skip
+        raise RunError(
+            "a finished run",
+            got=f"status {info.get('status')!r}",
+            where=str(path),
+            fix="Run the same her2 train command again; it resumes.",
+        )
     needless = (WEIGHTS,) if info.get("weights_released") is False else ()
     missing = [n for n in REQUIRED if n not in needless and not (path / n).is_file()]
     if missing:
-        raise RunError(expected=f"all of {', '.join(REQUIRED)}", got=f"no {', '.join(missing)}", where=str(path),
-                       fix="Take the run again from its source.")  # fmt: skip
+        raise RunError(
+            f"all of {', '.join(REQUIRED)}",
+            got=f"no {', '.join(missing)}",
+            where=str(path),
+            fix="Take the run again from its source.",
+        )
     card = _json(path / "model.card.json")
     lacking = [f for f in CARD_FIELDS if f not in card]
     for section, fields in CARD_SECTIONS.items():
@@ -244,8 +290,12 @@ def open_run(path: str | os.PathLike) -> Run:
     if lacking or not named or not warm:
         got = f"classes {classes!r}" if not named else f"temperature {temperature!r}"
         got = f"no field {lacking[0]!r}" if lacking else got
-        raise RunError(expected="a model card with all its fields", got=got, where=str(path / "model.card.json"),
-                       fix="Take the run again from its source.")  # fmt: skip
+        raise RunError(
+            "a model card with all its fields",
+            got=got,
+            where=str(path / "model.card.json"),
+            fix="Take the run again from its source.",
+        )
     return Run(path, info, card)
 
 
@@ -278,11 +328,13 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as broken:
-        raise RunError(expected="valid JSON", got=str(broken)[:120], where=str(path),
-                       fix="Take the run again from its source.") from None  # fmt: skip
+        raise RunError(
+            "valid JSON", got=str(broken)[:120], where=str(path), fix="Take the run again from its source."
+        ) from None
     if not isinstance(value, dict):
-        raise RunError(expected="a JSON object", got=type(value).__name__, where=str(path),
-                       fix="Take the run again from its source.")  # fmt: skip
+        raise RunError(
+            "a JSON object", got=type(value).__name__, where=str(path), fix="Take the run again from its source."
+        )
     return value
 
 

@@ -49,15 +49,21 @@ def _drawn_again(run: Run) -> Callable[[str], np.ndarray]:
         spec = CohortSpec(**facts["spec"])
     except (KeyError, TypeError) as broken:
         raise RunError(
-            expected="the specification of the synthetic cohort", got=f"none that can be used ({broken})",
-            where=str(run.path / "model.card.json"), fix="Take the run again from its source.",
-        ) from None  # fmt: skip
+            "the specification of the synthetic cohort",
+            got=f"none that can be used ({broken})",
+            where=str(run.path / "model.card.json"),
+            fix="Take the run again from its source.",
+        ) from None
     index = {patch_id: i for i, patch_id in enumerate(plan_cohort(spec)["patch_id"])}
 
     def read(patch_id: str) -> np.ndarray:
         if patch_id not in index:
-            raise RunError(expected="a patch of this run's cohort", got=repr(patch_id)[:80], where=run.name,
-                           fix="Take an id from its tables.")  # fmt: skip
+            raise RunError(
+                "a patch of this run's cohort",
+                got=repr(patch_id)[:80],
+                where=run.name,
+                fix="Take an id from its tables.",
+            )
         return render_patch(spec, index[patch_id]).image
 
     return read
@@ -69,9 +75,17 @@ def _from_manifest(run: Run, base: Path) -> Callable[[str], np.ndarray]:
     path = path if path.is_absolute() else base / path
     manifest = read_manifest(path)
     if manifest.content_hash() != run.info.get("manifest_hash"):
-        raise RunError(expected="the manifest that this run was trained on", got="one with other rows", where=str(path),
-                       fix="Import the data set again as it was.")  # fmt: skip
+        raise RunError(
+            "the manifest that this run was trained on",
+            got="one with other rows",
+            where=str(path),
+            fix="Import the data set again as it was.",
+        )
     if missing := manifest.missing_files():
-        raise RunError(expected="the images that the manifest names", got=f"{len(missing)} missing", where=str(path),
-                       fix="Put the files back.")  # fmt: skip
+        raise RunError(
+            "the images that the manifest names",
+            got=f"{len(missing)} missing",
+            where=str(path),
+            fix="Put the files back.",
+        )
     return PatchReader(manifest)

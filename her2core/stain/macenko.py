@@ -106,7 +106,7 @@ class StainNormalizer:
         estimate = cls(StainReference(white=white)).estimate(image)
         if isinstance(estimate, str):
             raise ImageError(
-                expected="a reference image in which haematoxylin and eosin can be told apart",
+                "a reference image in which haematoxylin and eosin can be told apart",
                 got=FLAGS[estimate],
                 where="stain reference",
                 fix="Choose a patch full of H&E tissue.",
@@ -190,8 +190,5 @@ def _check_image(image: np.ndarray) -> None:
     if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         got = f"{image.dtype} {image.shape}" if array else type(image).__name__
         raise ImageError(
-            expected="a uint8 (H, W, 3) RGB array with pixels",
-            got=got,
-            where="stain",
-            fix="Pass what read_image returns.",
+            "a uint8 (H, W, 3) RGB array with pixels", got=got, where="stain", fix="Pass what read_image returns."
         )

@@ -15,14 +15,14 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from her2core.data.files import write_json, write_via_temporary
 from her2core.errors import ConfigError, EvaluationError, StudyError
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.io.files import write_json, write_via_temporary
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
+from her2core.study.config import read_study
 from her2core.study.costs import measure_costs
-from her2core.study.files import read_study
 from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, refuse_other_data
 from her2core.training.config import RunConfig, make_config
 
@@ -76,8 +76,12 @@ def load_study(path: str | os.PathLike) -> BackboneConfig:
     study = read_study(path, BackboneConfig, example="configs/study/backbones-demo.yaml")
     labels = [n.label for n in study.networks]
     if study.reference not in labels or len(set(labels)) < len(labels):
-        raise ConfigError(expected="labels that differ, the reference among them", got=", ".join(labels),
-                          where=f"{path}, networks", fix="Correct the labels.")  # fmt: skip
+        raise ConfigError(
+            "labels that differ, the reference among them",
+            got=", ".join(labels),
+            where=f"{path}, networks",
+            fix="Correct the labels.",
+        )
     backbone_jobs(study, where=str(path))
     return study
 
@@ -85,21 +89,37 @@ def load_study(path: str | os.PathLike) -> BackboneConfig:
 def backbone_jobs(study: BackboneConfig, *, where: str = "backbone study") -> list[Job]:
     """One job a network and seed, seed after seed, so that an unfinished study holds whole comparisons."""
     if taken := {"seed", "network", "serving", "frozen"} & set(study.run):
-        raise ConfigError(expected="run without seed, network, serving and frozen", got=", ".join(sorted(taken)),
-                          where=where, fix="The study sets them.")  # fmt: skip
+        raise ConfigError(
+            "run without seed, network, serving and frozen",
+            got=", ".join(sorted(taken)),
+            where=where,
+            fix="The study sets them.",
+        )
     pairs = [(place, seed, n) for n in study.networks for place, seed in enumerate(n.seeds or study.seeds)]
     jobs = []
     for place, seed, n in sorted(pairs, key=lambda p: p[0]):
         keep = n.weights and place == 0
         if foreign := sorted(set(n.rates) - set(RATES)):
-            raise ConfigError(expected=f"rates out of {', '.join(RATES)}: the budget is the same for all",
-                              got=", ".join(foreign), where=f"{where}, {n.label}", fix="Set it under run.")  # fmt: skip
+            raise ConfigError(
+                f"rates out of {', '.join(RATES)}: the budget is the same for all",
+                got=", ".join(foreign),
+                where=f"{where}, {n.label}",
+                fix="Set it under run.",
+            )
         network = {"name": n.name, "options": n.options, "init": n.init}
-        config = make_config({
-            **study.run, "seed": seed, "network": network, "serving": keep,
-            "input": {**study.run.get("input", {}), **n.input}, "train": {**study.run.get("train", {}), **n.rates},
-            "frozen": n.frozen, "title": f"{study.title}: {n.label}, seed {seed}",
-        }, where=where)  # fmt: skip
+        config = make_config(
+            {
+                **study.run,
+                "seed": seed,
+                "network": network,
+                "serving": keep,
+                "input": {**study.run.get("input", {}), **n.input},
+                "train": {**study.run.get("train", {}), **n.rates},
+                "frozen": n.frozen,
+                "title": f"{study.title}: {n.label}, seed {seed}",
+            },
+            where=where,
+        )
         jobs.append(Job(f"{n.label}-seed{seed}", n.label, seed, config, keep))
     return jobs
 
@@ -113,8 +133,9 @@ def finished_runs(study: BackboneConfig, root: str | os.PathLike) -> dict[str, l
     if every := [run for of in runs.values() for run in of]:
         refuse_other_data(every)
         if len({run.info.get("split_hash") for run in every}) > 1:
-            raise StudyError(expected="runs of one split", got="several", where=str(root),
-                             fix="Train the study anew with one split.seed.")  # fmt: skip
+            raise StudyError(
+                "runs of one split", got="several", where=str(root), fix="Train the study anew with one split.seed."
+            )
     return runs
 
 
@@ -142,7 +163,7 @@ def save_costs(
     """
     classes = next((len(run.classes) for of in finished_runs(study, root).values() for run in of), None)
     if classes is None:
-        raise StudyError(expected="a finished run", got="none", where=str(root), fix="Run: her2 study backbones.")
+        raise StudyError("a finished run", got="none", where=str(root), fix="Run: her2 study backbones.")
     table = measure_costs(_measured(study, root), classes=classes, tell=tell)
     write_via_temporary(Path(root) / COSTS, lambda t: table.to_csv(t, index=False))
 
@@ -155,8 +176,12 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigure
     """
     root, runs = Path(root), finished_runs(study, root)
     if not runs[study.reference]:
-        raise StudyError(expected=f"a finished run of {study.reference}, the reference", got="none", where=str(root),
-                         fix="Run: her2 study backbones, which resumes.")  # fmt: skip
+        raise StudyError(
+            f"a finished run of {study.reference}, the reference",
+            got="none",
+            where=str(root),
+            fix="Run: her2 study backbones, which resumes.",
+        )
     groups = {label: [_test_part(run) for run in of] for label, of in runs.items() if of}
     found = [seed_figures(groups, reference=study.reference)]
     try:
@@ -164,18 +189,28 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigure
         not_by_patient = ""
     except EvaluationError as reason:
         not_by_patient = str(reason)
-    figures = SeedFigures(*(pd.concat(t, ignore_index=True)
-                            for t in ([f.table for f in found], [f.differences for f in found])))  # fmt: skip
+    figures = SeedFigures(
+        *(pd.concat(t, ignore_index=True) for t in ([f.table for f in found], [f.differences for f in found]))
+    )
     tables = {"backbones": figures.table, "differences": figures.differences, "networks": _networks(study, root, runs)}
     for name, table in tables.items():
-        write_via_temporary(root / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False,
-                                                                                    float_format="%.6f"))  # fmt: skip
+        write_via_temporary(
+            root / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f")
+        )
     first = runs[study.reference][0]
-    write_json(root / STUDY, {
-        "kind": "backbones", "study": study.model_dump(mode="json"), "classes": list(first.classes),
-        "scheme": first.card["scheme"], "data": first.card["data"], "warnings": list(first.warnings),
-        "not_by_patient": not_by_patient, "made": provenance(),
-    })  # fmt: skip
+    write_json(
+        root / STUDY,
+        {
+            "kind": "backbones",
+            "study": study.model_dump(mode="json"),
+            "classes": list(first.classes),
+            "scheme": first.card["scheme"],
+            "data": first.card["data"],
+            "warnings": list(first.warnings),
+            "not_by_patient": not_by_patient,
+            "made": provenance(),
+        },
+    )
     return figures
 
 
@@ -205,10 +240,20 @@ def _networks(study: BackboneConfig, root: Path, runs: dict[str, list[Run]]) -> 
         whole, under_way = done == len(asked[n.label]), reason == UNDER_WAY
         state = "finished" if whole else "failed" if reason and not under_way else "unfinished"
         trained = [run.history["seconds"].sum() for run in runs[n.label] if "seconds" in run.history]
-        rows.append({
-            "network": n.label, "name": n.name, "init": n.init, "frozen": config.frozen.head if config.frozen else "",
-            "px": config.input.px, "epochs": None if config.frozen else config.train.epochs, "lr": config.train.lr,
-            "runs": done, "asked": len(asked[n.label]), "state": state, "reason": reason,
-            "train_seconds": round(sum(trained), 1) if trained else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "network": n.label,
+                "name": n.name,
+                "init": n.init,
+                "frozen": config.frozen.head if config.frozen else "",
+                "px": config.input.px,
+                "epochs": None if config.frozen else config.train.epochs,
+                "lr": config.train.lr,
+                "runs": done,
+                "asked": len(asked[n.label]),
+                "state": state,
+                "reason": reason,
+                "train_seconds": round(sum(trained), 1) if trained else None,
+            }
+        )
     return pd.DataFrame(rows)

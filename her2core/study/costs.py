@@ -19,8 +19,19 @@ from her2core.runs.provenance import provenance
 from her2core.study.jobs import reason_of
 from her2core.training.config import RunConfig
 
-COLUMNS = ("parameters", "flops", "memory_bytes", "latency_ms", "latency_ratio", "latency_ratio_low",
-           "latency_ratio_high", "throughput_per_s", "throughput_ratio", "px", "threads")  # fmt: skip
+COLUMNS = (
+    "parameters",
+    "flops",
+    "memory_bytes",
+    "latency_ms",
+    "latency_ratio",
+    "latency_ratio_low",
+    "latency_ratio_high",
+    "throughput_per_s",
+    "throughput_ratio",
+    "px",
+    "threads",
+)
 
 
 def measure_costs(
@@ -38,8 +49,11 @@ def measure_costs(
     the ``rounds``.
     """
     here = provenance()
-    machine = {"processor": here["hardware"]["processor"], "torch": here["packages"]["torch"],
-               "measured": here["created"]}  # fmt: skip
+    machine = {
+        "processor": here["hardware"]["processor"],
+        "torch": here["packages"]["torch"],
+        "measured": here["created"],
+    }
     rows = []
     for label, (config, last_layer) in networks.items():
         tell(f"{label}: measuring what it costs")

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from her2core.data.files import write_text
 from her2core.data.manifest import read_manifest
 from her2core.errors import ConfigError, StudyError
+from her2core.io.files import write_text
 from her2core.runs.export import export_run
 from her2core.runs.folder import Run, open_run
 from her2core.training.callbacks import Stopped
@@ -62,8 +62,9 @@ def run_jobs(
     """
     root, names = Path(root), [job.name for job in jobs]
     if unknown := sorted(set(only) - set(names)):
-        raise ConfigError(expected=f"jobs out of {', '.join(names)}", got=", ".join(unknown), where="only",
-                          fix="Correct the names.")  # fmt: skip
+        raise ConfigError(
+            f"jobs out of {', '.join(names)}", got=", ".join(unknown), where="only", fix="Correct the names."
+        )
     failures: dict[str, str] = {}
     asked = [job for job in jobs if not only or job.name in only]
     asked.sort(key=lambda job: (root / TRAINING / FAILED / f"{job.name}.txt").exists())
@@ -73,8 +74,12 @@ def run_jobs(
             told.unlink(missing_ok=True)
             continue
         if len(asked) > 1 and several_devices(job.config.hardware):
-            raise StudyError(expected="one run a command, where it is trained on several devices", got=f"{len(asked)}",
-                             where=job.name, fix="Name it: --only; or set hardware.devices to 1.")  # fmt: skip
+            raise StudyError(
+                "one run a command, where it is trained on several devices",
+                got=f"{len(asked)}",
+                where=job.name,
+                fix="Name it: --only; or set hardware.devices to 1.",
+            )
         tell(f"{job.name}: {number + 1} of {len(asked)}")
         if first_process():
             write_text(told, UNDER_WAY)
@@ -113,11 +118,19 @@ def finished(job: Job, root: str | os.PathLike) -> Run | None:
         return None
     run = open_run(path)
     if job.weights and not run.has_weights:
-        raise StudyError(expected="a run with its weights", got="one that was kept for review only", where=str(path),
-                         fix="Delete it to have it trained again, or take `weights` back.")  # fmt: skip
+        raise StudyError(
+            "a run with its weights",
+            got="one that was kept for review only",
+            where=str(path),
+            fix="Delete it to have it trained again, or take `weights` back.",
+        )
     if run.info.get("config_hash") != job.config.content_hash():
-        raise StudyError(expected="the run of this job's configuration", got="that of another one", where=str(path),
-                         fix="Name another folder for the changed study, or put the configuration back.")  # fmt: skip
+        raise StudyError(
+            "the run of this job's configuration",
+            got="that of another one",
+            where=str(path),
+            fix="Name another folder for the changed study, or put the configuration back.",
+        )
     return run
 
 
@@ -126,8 +139,12 @@ def refuse_other_data(runs: Sequence[Run]) -> None:
     hashes = {run.info.get("manifest_hash") for run in runs}
     if len(hashes) > 1:
         where = str(runs[0].path.parent)
-        raise StudyError(expected="runs of one data set", got=f"{len(hashes)} data sets", where=where,
-                         fix="Train the study anew on one manifest.")  # fmt: skip
+        raise StudyError(
+            "runs of one data set",
+            got=f"{len(hashes)} data sets",
+            where=where,
+            fix="Train the study anew on one manifest.",
+        )
 
 
 def _train(job: Job, root: Path, *, progress: bool) -> None:

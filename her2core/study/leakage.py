@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from her2core.data.files import write_json, write_via_temporary
 from her2core.data.splits import Unit
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.io.files import write_json, write_via_temporary
 from her2core.runs.folder import STUDY
 from her2core.runs.provenance import provenance
-from her2core.study.files import read_study
+from her2core.study.config import read_study
 from her2core.study.jobs import Job, finished, refuse_other_data
 from her2core.training.config import make_config
 
@@ -46,8 +46,12 @@ def load_study(path: str | os.PathLike) -> LeakageConfig:
     """Read the study's YAML. Raises ConfigError that names the field."""
     study = read_study(path, LeakageConfig, example="configs/study/leakage.yaml")
     if REFERENCE not in study.splits or len(set(study.splits)) < 2:
-        raise ConfigError(expected=f"at least two splits, {REFERENCE} among them", got=", ".join(study.splits),
-                          where=f"{path}, splits", fix=f"The others are held against {REFERENCE}.")  # fmt: skip
+        raise ConfigError(
+            f"at least two splits, {REFERENCE} among them",
+            got=", ".join(study.splits),
+            where=f"{path}, splits",
+            fix=f"The others are held against {REFERENCE}.",
+        )
     leakage_jobs(study, where=str(path))  # every configuration is checked before the first is trained
     return study
 
@@ -55,15 +59,28 @@ def load_study(path: str | os.PathLike) -> LeakageConfig:
 def leakage_jobs(study: LeakageConfig, *, where: str = "leakage study") -> list[Job]:
     """One job a seed and split, seed after seed, so that an unfinished study holds whole comparisons."""
     if taken := {"seed", "split", "serving"} & set(study.run):
-        raise ConfigError(expected="run without seed, split and serving", got=", ".join(sorted(taken)), where=where,
-                          fix="The study sets them.")  # fmt: skip
+        raise ConfigError(
+            "run without seed, split and serving", got=", ".join(sorted(taken)), where=where, fix="The study sets them."
+        )
     return [
-        Job(f"{unit.replace('_', '-')}-seed{seed}", unit, seed,
-            make_config({**study.run, "seed": seed, "split": {"unit": unit, "seed": seed}, "serving": False,
-                         "title": f"{study.title}: split by {unit.replace('_', ' ')}, seed {seed}"}, where=where))
+        Job(
+            f"{unit.replace('_', '-')}-seed{seed}",
+            unit,
+            seed,
+            make_config(
+                {
+                    **study.run,
+                    "seed": seed,
+                    "split": {"unit": unit, "seed": seed},
+                    "serving": False,
+                    "title": f"{study.title}: split by {unit.replace('_', ' ')}, seed {seed}",
+                },
+                where=where,
+            ),
+        )
         for seed in study.seeds
         for unit in study.splits
-    ]  # fmt: skip
+    ]
 
 
 def leakage_figures(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
@@ -75,8 +92,12 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike) -> SeedFigure
     jobs = leakage_jobs(study)
     runs = {job.name: finished(job, root) for job in jobs}
     if missing := [name for name, run in runs.items() if run is None]:
-        raise StudyError(expected=f"all {len(jobs)} runs of the study", got=f"{len(missing)} missing: {missing[0]} ...",
-                         where=str(root), fix="Run: her2 study leakage, which resumes.")  # fmt: skip
+        raise StudyError(
+            f"all {len(jobs)} runs of the study",
+            got=f"{len(missing)} missing: {missing[0]} ...",
+            where=str(root),
+            fix="Run: her2 study leakage, which resumes.",
+        )
     refuse_other_data(list(runs.values()))
     groups: dict[str, list] = {unit: [] for unit in study.splits}
     for job in jobs:
@@ -84,8 +105,9 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike) -> SeedFigure
         predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
         groups[job.group].append(predictions.part("test"))
     figures = [seed_figures(groups, reference=REFERENCE, unit=unit) for unit in JUDGED]
-    return SeedFigures(*(pd.concat(t, ignore_index=True) for t in
-                         ([f.table for f in figures], [f.differences for f in figures])))  # fmt: skip
+    return SeedFigures(
+        *(pd.concat(t, ignore_index=True) for t in ([f.table for f in figures], [f.differences for f in figures]))
+    )
 
 
 def save_leakage(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
@@ -94,9 +116,16 @@ def save_leakage(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
     for name, table in (("leakage.csv", found.table), ("gaps.csv", found.differences)):
         write_via_temporary(root / name, lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"))
     first = finished(leakage_jobs(study)[0], root)
-    write_json(root / STUDY, {
-        "kind": "leakage", "study": study.model_dump(mode="json"), "classes": list(first.classes),
-        "scheme": first.card["scheme"], "data": first.card["data"], "network": first.card["network"],
-        "made": provenance(),
-    })  # fmt: skip
+    write_json(
+        root / STUDY,
+        {
+            "kind": "leakage",
+            "study": study.model_dump(mode="json"),
+            "classes": list(first.classes),
+            "scheme": first.card["scheme"],
+            "data": first.card["data"],
+            "network": first.card["network"],
+            "made": provenance(),
+        },
+    )
     return found

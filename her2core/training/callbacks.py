@@ -28,7 +28,7 @@ LAST = "last.ckpt"
 SECONDS = 1.0
 
 
-class Keep(Checkpoint):
+class CheckpointCallback(Checkpoint):
     """Writes history.csv, the best epoch's weights and the resume checkpoint; each under a temporary name first.
 
     The order matters: whatever is interrupted, the checkpoint is never newer than what stands beside it, so a resumed
@@ -84,7 +84,7 @@ class Stopped(RunError):
     """A training that ended early because somebody asked for it."""
 
 
-class Watch(pl.Callback):
+class ProgressCallback(pl.Callback):
     """Writes the draft's progress.json, and looks after each batch whether the training was asked to stop.
 
     progress.json: ``phase`` (preparing patches, computing features, training,
@@ -106,9 +106,15 @@ class Watch(pl.Callback):
         self.draft, self.first = draft, first
         self._request = str(draft.path / STOP)
         self._facts: dict[str, Any] = {
-            "phase": "preparing patches", "epoch": 0, "epochs": epochs, "step": 0, "steps": 0, "loss": None,
-            "patches_per_second": None, "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        }  # fmt: skip
+            "phase": "preparing patches",
+            "epoch": 0,
+            "epochs": epochs,
+            "step": 0,
+            "steps": 0,
+            "loss": None,
+            "patches_per_second": None,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         self._since, self._patches, self._written = time.monotonic(), 0, 0.0
         self._write()
 
@@ -131,8 +137,13 @@ class Watch(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._since, self._patches = time.monotonic(), 0
-        self._write(phase="training", epoch=trainer.current_epoch, step=0, steps=int(trainer.num_training_batches),
-                    patches_per_second=None)  # fmt: skip
+        self._write(
+            phase="training",
+            epoch=trainer.current_epoch,
+            step=0,
+            steps=int(trainer.num_training_batches),
+            patches_per_second=None,
+        )
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs, batch, batch_idx) -> None:
         self._patches += len(batch[1]) * trainer.world_size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from her2core.cli.text import NOTICE
 from her2core.data.manifest import Manifest
 from her2core.stain.macenko import StainReference
 from her2core.training.config import RunConfig
-from her2core.wording import NOTICE
 
 
 def model_card(
@@ -86,7 +86,7 @@ def _field(frame: pd.DataFrame, manifest: Manifest) -> float | None:
     if "width" in known:
         sides = known["width"].astype(float) * known["mpp"]
     else:
-        from her2core.data.images import image_size
+        from her2core.io.images import image_size
 
         few = known.iloc[:: max(1, len(known) // 50)]
         sides = pd.Series([min(image_size(manifest.file(p))) for p in few["path"]], dtype=float) * few["mpp"].to_numpy()

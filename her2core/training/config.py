@@ -177,17 +177,15 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(expected="a YAML file", got="no such file", where=str(path), fix="See configs/ for examples.")
+        raise ConfigError("a YAML file", got="no such file", where=str(path), fix="See configs/ for examples.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
         raise ConfigError(
-            expected="valid YAML", got=str(broken).replace("\n", " ")[:150], where=str(path), fix="Correct that line."
+            "valid YAML", got=str(broken).replace("\n", " ")[:150], where=str(path), fix="Correct that line."
         ) from None
     if not isinstance(content, dict):
-        raise ConfigError(
-            expected="fields and values", got=type(content).__name__, where=str(path), fix="See configs/."
-        )
+        raise ConfigError("fields and values", got=type(content).__name__, where=str(path), fix="See configs/.")
     for override in overrides:
         _apply(content, override)
     return make_config(content, where=str(path))
@@ -203,7 +201,7 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
         more = f" (and {len(refused.errors()) - 1} more)" if len(refused.errors()) > 1 else ""
         unknown = first["type"] == "extra_forbidden"
         raise ConfigError(
-            expected=f"fields as RunConfig has them at {field!r}" if unknown else f"{field}: {first['msg'].lower()}",
+            f"fields as RunConfig has them at {field!r}" if unknown else f"{field}: {first['msg'].lower()}",
             got=(f"an unknown field {field!r}" if unknown else repr(first.get("input"))[:80]) + more,
             where=where,
             fix="her2core/training/config.py lists every field with what it takes.",
@@ -213,17 +211,15 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
 def _apply(content: dict, override: str) -> None:
     name, equals, value = override.partition("=")
     if not equals or not name:
-        raise ConfigError(expected="--set a.b=c", got=repr(override), where="--set", fix="Put an equals sign between.")
+        raise ConfigError("--set a.b=c", got=repr(override), where="--set", fix="Put an equals sign between.")
     *parents, last = name.split(".")
     for parent in parents:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
-            raise ConfigError(
-                expected=f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name."
-            )
+            raise ConfigError(f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name.")
     try:
         content[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(
-            expected="a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
+            "a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
         ) from None

@@ -25,7 +25,6 @@ from torch.utils.data import DataLoader, Subset
 from her2core.data.augment import Augment
 from her2core.data.checks import check_manifest
 from her2core.data.dataset import EpochSampler, PatchDataset, to_tensor
-from her2core.data.files import write_json, write_parquet
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
@@ -34,15 +33,16 @@ from her2core.errors import ConfigError, ManifestError, NetworkError
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.features.extract import frozen_features
+from her2core.io.files import write_json, write_parquet
 from her2core.networks.packaged import refuse_other_scaling
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import Run, RunDraft
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
-from her2core.training.callbacks import BEST, LAST, Keep, Stopped, Watch
+from her2core.training.artifacts import write_companions
+from her2core.training.callbacks import BEST, LAST, CheckpointCallback, ProgressCallback, Stopped
 from her2core.training.card import model_card
-from her2core.training.companions import write_companions
 from her2core.training.config import RunConfig
 from her2core.training.frozen import fit_last_layer
 from her2core.training.hardware import devices, first_process, one_device, precision, strategy
@@ -92,7 +92,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 4. The patches, prepared once: same crop, size and stain as they will have when the model serves.
     stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
     prepare = Prepare(config.input.px, stain)
-    watch = Watch(draft, epochs=config.train.epochs, first=first_process())
+    watch = ProgressCallback(draft, epochs=config.train.epochs, first=first_process())
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
     datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}
 
@@ -113,14 +113,29 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     scores = tables["val"].filter(regex="^logit_").to_numpy()
     temperature = fit_temperature(scores, labels=datasets["val"].targets)
     write_parquet(draft.path / "predictions.parquet", pd.concat(tables.values(), ignore_index=True))
-    card = model_card(config, manifest, split, notes, temperature=temperature, sha256=sha256, grid=grid, stain=stain,
-                      last_layer=fitted.last_layer)  # fmt: skip
+    card = model_card(
+        config,
+        manifest,
+        split,
+        notes,
+        temperature=temperature,
+        sha256=sha256,
+        grid=grid,
+        stain=stain,
+        last_layer=fitted.last_layer,
+    )
 
-    # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, familiarity.
+    # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, ood.
     card = write_companions(
-        draft.path, card, network=network, manifest=manifest, split=split, prepare=prepare, device=device,
+        draft.path,
+        card,
+        network=network,
+        manifest=manifest,
+        split=split,
+        prepare=prepare,
+        device=device,
         serving=config.serving,
-    )  # fmt: skip
+    )
     write_json(draft.path / "model.card.json", card)
 
     # 9. Its evidence; then into sight.
@@ -177,33 +192,52 @@ def _fit_last(config, draft, network, datasets, watch, *, classes: int, resume: 
     built = json.dumps([config.network.name, config.network.options], sort_keys=True)
     scaling = {"built": built, "mean": config.input.mean, "std": config.input.std}
     vectors = {
-        name: frozen_features(network, _images(datasets[name]), **scaling, cache=config.hardware.features,
-                              device=device, progress=watch.extracting)
+        name: frozen_features(
+            network,
+            _images(datasets[name]),
+            **scaling,
+            cache=config.hardware.features,
+            device=device,
+            progress=watch.extracting,
+        )
         for name in ("train", "val")
-    }  # fmt: skip
+    }
     fit = fit_last_layer(
-        network, config, train=vectors["train"], train_labels=datasets["train"].targets, val=vectors["val"],
-        val_labels=datasets["val"].targets, classes=classes,
-    )  # fmt: skip
+        network,
+        config,
+        train=vectors["train"],
+        train_labels=datasets["train"].targets,
+        val=vectors["val"],
+        val_labels=datasets["val"].targets,
+        classes=classes,
+    )
     draft.write_history(fit.history)
     chosen = fit.history.iloc[fit.best]
-    facts = {"frozen": config.frozen.head, "chosen": float(chosen["tried"]), "tried": fit.history["tried"].tolist(),
-             config.train.monitor: float(chosen[config.train.monitor])}  # fmt: skip
+    facts = {
+        "frozen": config.frozen.head,
+        "chosen": float(chosen["tried"]),
+        "tried": fit.history["tried"].tolist(),
+        config.train.monitor: float(chosen[config.train.monitor]),
+    }
     draft.event("fitted", **facts)
     return Fitted(device, facts, fit.layer)
 
 
 def _images(dataset: PatchDataset) -> np.ndarray:
     if dataset.images is None:
-        raise ConfigError(expected="patches that fit into hardware.cache_gb", got=f"{len(dataset)} patches",
-                          where="frozen features", fix="Raise hardware.cache_gb.")  # fmt: skip
+        raise ConfigError(
+            "patches that fit into hardware.cache_gb",
+            got=f"{len(dataset)} patches",
+            where="frozen features",
+            fix="Raise hardware.cache_gb.",
+        )
     return dataset.images
 
 
 def _refuse_broken(manifest: Manifest) -> None:
     for finding in check_manifest(manifest):
         if finding.severity == "error":
-            raise ManifestError(expected=finding.expected, got=finding.got, where="manifest", fix=finding.fix)
+            raise ManifestError(finding.expected, got=finding.got, where="manifest", fix=finding.fix)
 
 
 def _claim(draft: RunDraft, fresh: bool) -> bool:
@@ -213,7 +247,9 @@ def _claim(draft: RunDraft, fresh: bool) -> bool:
     return (draft.checkpoints / LAST).is_file()
 
 
-def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, watch: Watch, *, training: bool) -> PatchDataset:
+def _dataset(
+    part: Manifest, prepare: Prepare, config: RunConfig, watch: ProgressCallback, *, training: bool
+) -> PatchDataset:
     """In memory where it fits into ``hardware.cache_gb``, read patch by patch otherwise."""
     settings = config.train.augment
     augment = Augment(settings.flips, settings.min_crop, settings.stain) if training else None
@@ -225,10 +261,16 @@ def _dataset(part: Manifest, prepare: Prepare, config: RunConfig, watch: Watch, 
 
 
 def _training(
-    config: RunConfig, draft: RunDraft, network: nn.Module, datasets, classes: int, progress: bool, watch: Watch
+    config: RunConfig,
+    draft: RunDraft,
+    network: nn.Module,
+    datasets,
+    classes: int,
+    progress: bool,
+    watch: ProgressCallback,
 ):
     hardware, settings = config.hardware, config.train
-    keep = Keep(draft, settings.monitor)
+    keep = CheckpointCallback(draft, settings.monitor)
     stop = EarlyStopping(
         settings.monitor, patience=settings.patience, mode="min" if settings.monitor == "val_loss" else "max"
     )
@@ -254,9 +296,11 @@ def _training(
     )
     if len(sampler) < 2:
         raise NetworkError(
-            expected="at least two training patches for each process", got=f"{len(datasets['train'])} in all",
-            where="training", fix="Add data or use fewer devices.",
-        )  # fmt: skip
+            "at least two training patches for each process",
+            got=f"{len(datasets['train'])} in all",
+            where="training",
+            fix="Add data or use fewer devices.",
+        )
     mine = Subset(datasets["val"], range(rank, len(datasets["val"]), world))
     loaders = (
         DataLoader(datasets["train"], settings.batch_size, sampler=sampler, num_workers=hardware.workers),

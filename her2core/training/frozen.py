@@ -37,20 +37,34 @@ class FrozenFit:
 
 
 def fit_last_layer(
-    network: nn.Module, config: RunConfig, *, train: np.ndarray, train_labels: np.ndarray, val: np.ndarray,
-    val_labels: np.ndarray, classes: int,
-) -> FrozenFit:  # fmt: skip
+    network: nn.Module,
+    config: RunConfig,
+    *,
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    val: np.ndarray,
+    val_labels: np.ndarray,
+    classes: int,
+) -> FrozenFit:
     """Find the last layer, put it into ``network``, and tell what was tried.
 
     ``train`` and ``val`` float32 (N, C) features, their labels int64 (N,). Raises NetworkError where a class has no
     training patch, a feature is no finite number, or the network does not end in a linear layer.
     """
     if (held := len(np.unique(train_labels))) < classes:
-        raise NetworkError(expected=f"training patches of all {classes} classes", got=f"of {held}", where="training",
-                           fix="Add data, or split with another seed.")  # fmt: skip
+        raise NetworkError(
+            f"training patches of all {classes} classes",
+            got=f"of {held}",
+            where="training",
+            fix="Add data, or split with another seed.",
+        )
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
-        raise NetworkError(expected="features that are finite numbers", got="others", where="frozen features",
-                           fix="Look at the network's first weights, and at input.mean and std.")  # fmt: skip
+        raise NetworkError(
+            "features that are finite numbers",
+            got="others",
+            where="frozen features",
+            fix="Look at the network's first weights, and at input.mean and std.",
+        )
     last_layer(network)
     fit = _linear if config.frozen.head == "linear" else _neighbours
     tried = list(dict.fromkeys(config.frozen.tried))
@@ -58,8 +72,16 @@ def fit_last_layer(
     rows = []
     for value, layer in zip(tried, layers, strict=True):
         trained, judged = _judge(layer, train, train_labels), _judge(layer, val, val_labels)
-        rows.append({"tried": value, "train_loss": trained[0], "train_accuracy": trained[1], "val_loss": judged[0],
-                     "val_accuracy": judged[1], "val_balanced_accuracy": judged[2]})  # fmt: skip
+        rows.append(
+            {
+                "tried": value,
+                "train_loss": trained[0],
+                "train_accuracy": trained[1],
+                "val_loss": judged[0],
+                "val_accuracy": judged[1],
+                "val_balanced_accuracy": judged[2],
+            }
+        )
     history = pd.DataFrame(rows)
     monitor = config.train.monitor
     best = int(history[monitor].idxmin() if monitor == "val_loss" else history[monitor].idxmax())
@@ -74,8 +96,9 @@ def _linear(x: np.ndarray, labels: np.ndarray, inverse_penalty: float, classes: 
     alive = spread[spread > 0]
     spread = spread + (1e-6 * np.median(alive) if len(alive) else 1.0)  # a feature that never varies has no weight
     balanced = "balanced" if config.train.class_weights == "balanced" else None
-    model = LogisticRegression(C=float(inverse_penalty), max_iter=_ITERATIONS, class_weight=balanced,
-                               random_state=config.seed)  # fmt: skip
+    model = LogisticRegression(
+        C=float(inverse_penalty), max_iter=_ITERATIONS, class_weight=balanced, random_state=config.seed
+    )
     with warnings.catch_warnings():
         # One value of many: where it has not converged, validation judges it as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -38,8 +38,9 @@ def one_device(hardware: HardwareConfig) -> torch.device:
     """Where a single process computes. Raises ConfigError for a GPU that is asked for and not there."""
     there = torch.cuda.is_available()
     if hardware.accelerator == "gpu" and not there:
-        raise ConfigError(expected="a GPU", got="none that torch can use", where="hardware.accelerator",
-                          fix="Set it to auto or cpu.")  # fmt: skip
+        raise ConfigError(
+            "a GPU", got="none that torch can use", where="hardware.accelerator", fix="Set it to auto or cpu."
+        )
     return torch.device("cuda" if there and hardware.accelerator != "cpu" else "cpu")
 
 

@@ -21,7 +21,7 @@ def show_card(run: Run) -> None:
         st.markdown(f"- {sentence(limit)}")
     network, size, data = card["network"], card["input"], card["data"]
     options = ", ".join(f"{k} {v}" for k, v in network["options"].items()) or "as by default"
-    sets, known = card.get("prediction_sets"), card.get("familiarity")
+    sets, known = card.get("prediction_sets"), card.get("ood")
     field = f"; a patch of {size['field_um']:.0f} microns" if size.get("field_um") else ""
     familiar = f"threshold from {known['validation_patches']} validation patches" if known else "not assessed"
     split = data["split_unit"].replace("_", " ")
@@ -39,8 +39,9 @@ def show_card(run: Run) -> None:
         "Made": f"{run.info.get('created', '')} at commit {(run.info.get('git') or {}).get('commit', 'unknown')[:12]}",
     }
     st.table([{"what": k, "is": sentence(v)} for k, v in facts.items()])
-    download("Whole card (JSON)", lambda: json.dumps(card, indent=2), name=f"{run.name}-card.json",
-             mime="application/json")  # fmt: skip
+    download(
+        "Whole card (JSON)", lambda: json.dumps(card, indent=2), name=f"{run.name}-card.json", mime="application/json"
+    )
 
 
 run = run_in_use()

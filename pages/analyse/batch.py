@@ -19,8 +19,12 @@ run, model = opened_run("Batch", load_model)
 
 
 def start(uploads, of: str) -> None:
-    st.session_state["batch"] = {"job": Job(batch_steps(model, uploads)), "of": of, "classes": model.classes,
-                                 "model": model.model_id}  # fmt: skip
+    st.session_state["batch"] = {
+        "job": Job(batch_steps(model, uploads)),
+        "of": of,
+        "classes": model.classes,
+        "model": model.model_id,
+    }
 
 
 from_zip, from_folder = st.tabs(["A zip of patches", "A folder on the server"])
@@ -31,8 +35,10 @@ with from_zip:
 with from_folder:
     roots, folders = folders_offered()
     if not folders:
-        st.info("No folder with images below the allowed ones. Put patches below `data/`, or name other folders in the "
-                "environment variable `HER2_FOLDERS` before the server starts.")  # fmt: skip
+        st.info(
+            "No folder with images below the allowed ones. Put patches below `data/`, or name other folders in the "
+            "environment variable `HER2_FOLDERS` before the server starts."
+        )
     else:
         folder = st.selectbox("Folder", folders, format_func=str, key="folder")
         if st.button("Judge this folder", icon=":material/play_arrow:"):
@@ -73,13 +79,17 @@ if not table.empty:
     name = third.text_input("Name holds", key="batch_name")
     shown = filtered(table, labels=labels, noted=noted, name=name)
     st.dataframe(
-        shown, hide_index=True, width="stretch", alt="Answers for all files of the batch", row_height=60,
+        shown,
+        hide_index=True,
+        width="stretch",
+        alt="Answers for all files of the batch",
+        row_height=60,
         column_config={
             "thumbnail": st.column_config.ImageColumn("", width="small"),
             "notes": st.column_config.TextColumn(width="large"),
             **{c: st.column_config.NumberColumn(format="percent") for c in batch["classes"]},
         },
-    )  # fmt: skip
+    )
     st.caption(f"{len(shown):,} of {len(table):,} shown. Model `{batch['model']}`. Click a column's head to sort.")
     plain = shown.drop(columns="thumbnail").assign(model=batch["model"])
     with st.container(horizontal=True):

@@ -13,7 +13,7 @@ from dashboard.patches import patches_in_view
 from dashboard.reporting import case_of, report_downloads
 from dashboard.state import remember
 from dashboard.words import plain, sentence
-from her2core.data.images import encode_png
+from her2core.io.images import encode_png
 from her2core.maps.overlay import stamped
 from her2core.plots.probabilities import probability_figure, probability_words
 
@@ -25,9 +25,12 @@ if not view.patches:
 chosen = 0
 if len(view.patches) > 1:
     chosen = st.selectbox(
-        "Patch", range(len(view.patches)), format_func=lambda i: view.patches[i].name, key="patch_in_view",
+        "Patch",
+        range(len(view.patches)),
+        format_func=lambda i: view.patches[i].name,
+        key="patch_in_view",
         persist_state="session",
-    )  # fmt: skip
+    )
 patch = view.patches[chosen]
 mapping = Mapping(model, patch, key=(model.model_id, view.key, chosen))
 answer = mapping.answer
@@ -35,7 +38,7 @@ answer = mapping.answer
 for note in notes_of(answer):
     st.warning(note, icon=":material/flag:")
 if not answer.usable:
-    st.error("This patch holds nothing to judge, so no class is given.")
+    st.error("This patch holds nothing to predict_proba, so no class is given.")
     st.image(mapping.whole, caption="the patch", width=280, alt=f"The uploaded patch {patch.name}")
     report_downloads(case_of(run, mapping, None, synthetic=view.synthetic))
     st.stop()
@@ -55,8 +58,12 @@ with right:
     choice = map_controls(mapping)
     seen = st.columns(2 if choice.side_by_side else 3)
     seen[0].image(mapping.whole, caption="patch", width="stretch", alt=f"The patch {patch.name} before normalisation")
-    seen[1].image(mapping.normalised, caption="stain normalised (what the network saw)", width="stretch",
-                  alt="The same patch with the reference stain")  # fmt: skip
+    seen[1].image(
+        mapping.normalised,
+        caption="stain normalised (what the network saw)",
+        width="stretch",
+        alt="The same patch with the reference stain",
+    )
 shown = answer.classes if choice.side_by_side else (choice.target,)
 places = st.columns(max(3, min(len(shown), 6))) if choice.side_by_side else [seen[2]]
 for i, target in enumerate(shown):
@@ -68,8 +75,12 @@ for i, target in enumerate(shown):
 synthetic = "Synthetic patch. " if view.synthetic else ""
 picture, words = mapping.picture(choice.target, choice)
 with st.container(horizontal=True):
-    download("Overlay (PNG)", lambda: encode_png(stamped(picture, f"{synthetic}{words}. {NOTICE}")),
-             name="overlay-research-use-only.png", mime="image/png")  # fmt: skip
+    download(
+        "Overlay (PNG)",
+        lambda: encode_png(stamped(picture, f"{synthetic}{words}. {NOTICE}")),
+        name="overlay-research-use-only.png",
+        mime="image/png",
+    )
     report_downloads(case_of(run, mapping, choice, synthetic=view.synthetic))
 
 answers = [answer]
@@ -82,8 +93,11 @@ table = answer_table(answers)
 if len(view.patches) > 1:
     st.header("All patches")
     st.dataframe(
-        table, hide_index=True, width="stretch", alt="Answers for all patches in view",
+        table,
+        hide_index=True,
+        width="stretch",
+        alt="Answers for all patches in view",
         column_config={c: st.column_config.NumberColumn(format="percent") for c in answer.classes},
-    )  # fmt: skip
+    )
 download_table("Table (CSV)", table, "predictions")
 st.caption(NOTICE)

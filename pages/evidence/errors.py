@@ -10,7 +10,7 @@ from dashboard.parts import NOTICE, units_of
 from dashboard.review import unit_switch
 from dashboard.state import remember
 from her2core.data.manifest import UNKNOWN
-from her2core.evidence.mistakes import mistakes
+from her2core.evidence.misclassified import mistakes
 
 review = opened_review("Errors")
 unit = unit_switch(review, "Unit", key="error_unit", default=0)

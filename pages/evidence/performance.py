@@ -15,7 +15,7 @@ from dashboard.state import remember
 from dashboard.threshold_explorer import threshold_explorer
 from dashboard.words import plain, sentence
 from her2core.evidence.curves import pr_points, roc_points
-from her2core.evidence.mistakes import cell
+from her2core.evidence.misclassified import cell
 from her2core.plots.confusion import confusion_figure, confusion_words
 from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
 from her2core.plots.per_class import per_class_figure, per_class_words
@@ -27,9 +27,13 @@ NAMES = {
     "macro_auroc": "AUROC, mean",
 }
 PER_CLASS = {
-    "recall": "Recall (sensitivity)", "one_vs_rest_accuracy": "One-vs-rest accuracy", "precision": "Precision (PPV)",
-    "specificity": "Specificity", "f1": "F1", "auroc": "AUROC",
-}  # fmt: skip
+    "recall": "Recall (sensitivity)",
+    "one_vs_rest_accuracy": "One-vs-rest accuracy",
+    "precision": "Precision (PPV)",
+    "specificity": "Specificity",
+    "f1": "F1",
+    "auroc": "AUROC",
+}
 review = opened_review("Performance")
 classes = review.classes
 
@@ -70,16 +74,24 @@ for column, (show, name) in zip(
 ):
     column.markdown(f"**{name}**")
     with column:
-        figure(confusion_figure(confusion, classes, show=show), confusion_words(confusion, classes, show=show),
-               key=f"confusion-{show}", on_select=lambda key=f"confusion-{show}": cell_clicked(key),
-               selection_mode="points")  # fmt: skip
+        figure(
+            confusion_figure(confusion, classes, show=show),
+            confusion_words(confusion, classes, show=show),
+            key=f"confusion-{show}",
+            on_select=lambda key=f"confusion-{show}": cell_clicked(key),
+            selection_mode="points",
+        )
 download_table("Confusion table (CSV)", confusion, f"{review.name}-{unit}-confusion")
 
 cells = {f"{true} as {guess}": (true, guess) for true in classes for guess in classes}
 chosen = st.selectbox(
-    f"Look at the {'patches' if unit == 'patch' else f'{unit}s'} of one cell (or click it above)", list(cells),
-    index=None, key="cell", bind="query-params", placeholder="true class as predicted class",
-)  # fmt: skip
+    f"Look at the {'patches' if unit == 'patch' else f'{unit}s'} of one cell (or click it above)",
+    list(cells),
+    index=None,
+    key="cell",
+    bind="query-params",
+    placeholder="true class as predicted class",
+)
 if chosen:
     true, guess = cells[chosen]
     st.markdown(f"{units_of(counts[true, guess], unit)} of true {plain(true)} taken for {plain(guess)}.")
@@ -95,8 +107,9 @@ table = {"class": list(classes)}
 for (_, name), row in zip(PER_CLASS.items(), rows, strict=True):
     table[name] = [interval(row.loc[c]) for c in classes]
 st.dataframe(table, hide_index=True, width="stretch", alt=f"Metrics for each class by {unit}")
-shown = st.selectbox("Figure of", list(PER_CLASS), format_func=PER_CLASS.get, key="per_class_metric",
-                     persist_state="session")  # fmt: skip
+shown = st.selectbox(
+    "Figure of", list(PER_CLASS), format_func=PER_CLASS.get, key="per_class_metric", persist_state="session"
+)
 of_metric = metrics[metrics["metric"] == shown]
 figure(per_class_figure(of_metric, classes), per_class_words(of_metric, classes), key="per-class")
 download_table("All metrics (CSV)", metrics, f"{review.name}-{unit}-metrics")

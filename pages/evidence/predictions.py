@@ -32,10 +32,16 @@ if file is None:
         st.info(f"In this session: {listed}. Choose it in the sidebar and open **Performance** or **Errors**.")
     with st.expander("What the table may look like"):
         st.dataframe(
-            {"patch_id": ["a1", "a2"], "patient_id": ["P1", "P2"], "label": ["negative", "positive"],
-             "prob_negative": [0.9, 0.2], "prob_positive": [0.1, 0.8]},
-            hide_index=True, alt="Two rows of an example table",
-        )  # fmt: skip
+            {
+                "patch_id": ["a1", "a2"],
+                "patient_id": ["P1", "P2"],
+                "label": ["negative", "positive"],
+                "probability_negative": [0.9, 0.2],
+                "probability_positive": [0.1, 0.8],
+            },
+            hide_index=True,
+            alt="Two rows of an example table",
+        )
     st.caption(NOTICE)
     st.stop()
 

@@ -12,7 +12,7 @@ from dashboard.review import unit_switch
 from dashboard.studies import studies
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
-from her2core.plots.trade import trade_figure, trade_words
+from her2core.plots.accuracy_cost import trade_figure, trade_words
 
 COSTS = {"flops": "FLOPs of one patch", "latency_ratio": "Latency, plain ResNet50 = 1", "parameters": "Parameters"}
 
@@ -27,18 +27,24 @@ table, numbers = comparison(same, unit)
 st.dataframe(table, hide_index=True, width="stretch", alt=f"Comparable runs by {unit}")
 download_table("Comparison (CSV)", numbers, f"backbones-{unit}")
 if len(same) < 2:
-    st.info("No other run was tested on the patches of this one. Train one on the same data and split, for example "
-            "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here.")  # fmt: skip
+    st.info(
+        "No other run was tested on the patches of this one. Train one on the same data and split, for example "
+        "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here."
+    )
 else:
-    cost = st.segmented_control("Cost", list(COSTS), format_func=COSTS.get, default="flops", key="cost",
-                                bind="query-params", required=True)  # fmt: skip
+    cost = st.segmented_control(
+        "Cost", list(COSTS), format_func=COSTS.get, default="flops", key="cost", bind="query-params", required=True
+    )
     cost = cost if cost in COSTS else "flops"
     known = numbers[numbers[cost].notna()]
     if known.empty:
         st.caption("The cost of these runs was not measured: `her2 runs complete RUN` does it.")
     else:
-        figure(trade_figure(known, cost=cost, title=COSTS[cost]), trade_words(known, cost=cost, title=COSTS[cost]),
-               key="trade")  # fmt: skip
+        figure(
+            trade_figure(known, cost=cost, title=COSTS[cost]),
+            trade_words(known, cost=cost, title=COSTS[cost]),
+            key="trade",
+        )
 
     st.header("Difference of two runs")
     names = [run.name for run in same]
@@ -51,11 +57,30 @@ else:
         try:
             one, other = (same[names.index(name)] for name in (first, second))
             differences, note = difference_table(one, other, unit)
-            st.dataframe(differences, hide_index=True, width="stretch", alt=f"{second} less {first}, paired",
-                         column_order=["metric", "class", "difference", "low", "high", "statement", "first", "second",
-                                       "p", "exact_p", "exact_test"])  # fmt: skip
-            st.caption(f"Second less first, by {unit}; {sentence(note)}. From patches to a {unit} by the mean."
-                       if unit != "patch" else f"Second less first, by patch; {sentence(note)}.")  # fmt: skip
+            st.dataframe(
+                differences,
+                hide_index=True,
+                width="stretch",
+                alt=f"{second} less {first}, paired",
+                column_order=[
+                    "metric",
+                    "class",
+                    "difference",
+                    "lower_95",
+                    "upper_95",
+                    "statement",
+                    "first",
+                    "second",
+                    "p_value",
+                    "exact_p_value",
+                    "exact_test",
+                ],
+            )
+            st.caption(
+                f"Second less first, by {unit}; {sentence(note)}. From patches to a {unit} by the mean."
+                if unit != "patch"
+                else f"Second less first, by patch; {sentence(note)}."
+            )
             st.caption("An interval that holds zero: no difference can be shown.")
             download_table("Differences (CSV)", differences, f"difference-{first}-{second}-{unit}")
         except Her2Error as refused:

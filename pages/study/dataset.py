@@ -54,16 +54,26 @@ if (dataset[COUNTED[counted]] == UNKNOWN).any():
     st.info(f"The {counted} of these data are unknown.")
 else:
     table = composition(dataset, by=by, count=COUNTED[counted], classes=run.classes)
-    figure(composition_figure(table, run.classes), composition_words(table, run.classes, counted), key="composition",
-           table=table)  # fmt: skip
+    figure(
+        composition_figure(table, run.classes),
+        composition_words(table, run.classes, counted),
+        key="composition",
+        table=table,
+    )
 if known:
     with st.expander(f"All {dataset['patient_id'].nunique():,} patients"):
         patients = (
             dataset.groupby("patient_id")
-            .agg(label=("label", "first"), labels=("label", "nunique"), patches=("patch_id", "size"),
-                 slides=("slide_id", "nunique"), site=("site", "first"), split=("split", "first"))
+            .agg(
+                label=("label", "first"),
+                labels=("label", "nunique"),
+                patches=("patch_id", "size"),
+                slides=("slide_id", "nunique"),
+                site=("site", "first"),
+                split=("split", "first"),
+            )
             .reset_index()
-        )  # fmt: skip
+        )
         st.dataframe(patients, hide_index=True, width="stretch", alt="One row a patient")
         download_table("Patients (CSV)", patients, f"{run.name}-patients")
 download_table("Data table (CSV)", dataset, f"{run.name}-dataset")

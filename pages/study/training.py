@@ -32,8 +32,10 @@ def show(draft: Draft) -> None:
     if draft.running and draft.progress:
         p = draft.progress
         share = (p["epoch"] + p["step"] / max(p["steps"], 1)) / max(p["epochs"], 1) if p["phase"] == "training" else 0.0
-        st.progress(min(share, 1.0), text=f"{p['phase']}: epoch {p['epoch'] + 1} of {p['epochs']}, "
-                    f"step {p['step']} of {p['steps']}")  # fmt: skip
+        st.progress(
+            min(share, 1.0),
+            text=f"{p['phase']}: epoch {p['epoch'] + 1} of {p['epochs']}, step {p['step']} of {p['steps']}",
+        )
     if not draft.running:
         st.markdown("Unfinished and at rest; the same `her2 train` command resumes it.")
     elif draft.stop_requested:

@@ -15,8 +15,8 @@ PATIENCE = 90_000
 @pytest.fixture(scope="session")
 def server(browser, tmp_path_factory) -> Iterator[str]:
     """The dashboard with the released runs; one folder of patches is offered to the batch page."""
-    from her2core.data.images import encode_png
     from her2core.data.synthetic import CohortSpec, render_patch
+    from her2core.io.images import encode_png
 
     folder = tmp_path_factory.mktemp("offered") / "patches"
     folder.mkdir()

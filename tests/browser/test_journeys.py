@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.browser import PAGES, dashboard, errors, open_page, ready, upload
-from her2core.data.images import encode_png
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.io.images import encode_png
 
 SPEC = CohortSpec(patients=6, patches_per_patient=1, px=224, mpp=0.4, seed=33)
 
@@ -93,8 +93,14 @@ def test_a_link_keeps_run_unit_and_cell(page, server):
 
 def test_your_predictions(page, server):
     open_page(page, server, "predictions")
-    table = pd.DataFrame({"case": [f"P{i // 4}" for i in range(80)], "her2": ["neg", "pos"] * 40,
-                          "p_neg": [0.8, 0.3] * 40, "p_pos": [0.2, 0.7] * 40})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "case": [f"P{i // 4}" for i in range(80)],
+            "her2": ["neg", "pos"] * 40,
+            "p_neg": [0.8, 0.3] * 40,
+            "p_pos": [0.2, 0.7] * 40,
+        }
+    )
     table.loc[0, ["p_neg", "p_pos"]] = [0.1, 0.9]
     page.locator("input[type=file]").set_input_files(
         [{"name": "theirs.csv", "mimeType": "text/csv", "buffer": table.to_csv(index=False).encode()}]
@@ -126,8 +132,10 @@ def test_two_users_at_once_see_their_own(browser, server, patch):
         open_page(person, server, "patch", run=run)
     for person, (name, data) in zip(people, (("first.png", patch), ("second.png", other)), strict=True):
         upload(person, (name, data), (f"again {name}", data))
-    for person, own, others, label in ((people[0], "first.png", "second.png", "equivocal"),
-                                       (people[1], "second.png", "first.png", "Stroma")):  # fmt: skip
+    for person, own, others, label in (
+        (people[0], "first.png", "second.png", "equivocal"),
+        (people[1], "second.png", "first.png", "Stroma"),
+    ):
         person.get_by_text("Clear the 2 uploaded").wait_for()
         ready(person)
         text = person.locator("body").inner_text()
@@ -174,7 +182,7 @@ def test_names_from_outside_are_shown_as_they_are(page, server):
     name = "**a** :smile: [b](http://c.d) www.e.f <b>g</b>"
     rows = "".join(f"{name if i % 2 else 'other'},{0.2 + i / 100:.2f},{0.8 - i / 100:.2f}\n" for i in range(40))
     open_page(page, server, "predictions")
-    table = f'label,"prob_{name}",prob_other\n{rows}'.encode()
+    table = f'label,"probability_{name}",probability_other\n{rows}'.encode()
     page.locator("input[type=file]").set_input_files({"name": "t.csv", "mimeType": "text/csv", "buffer": table})
     page.get_by_role("button", name="Show the evidence").click()
     page.get_by_role("heading", name="Performance", exact=True).wait_for()
@@ -210,5 +218,5 @@ def test_the_evidence_goes_onto_paper(page, server):
         page.get_by_role("heading", name=name, exact=True).wait_for()
         ready(page)
         table = pd.read_csv(io.BytesIO(downloaded(page, label)))
-        assert {"value", "low", "high", "notice"} <= set(table)
+        assert {"value", "lower_95", "upper_95", "notice"} <= set(table)
     assert errors(page) == []

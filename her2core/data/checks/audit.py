@@ -19,9 +19,17 @@ from her2core.data.checks.rows import missing_files, missing_mpp
 from her2core.data.manifest import Manifest
 
 _OF_MANIFEST = (
-    missing_files, one_class, few_patients, unknown_patients, label_conflict, patient_with_two_labels, missing_mpp,
-    site_confounded, scanner_confounded, patient_confounded,
-)  # fmt: skip
+    missing_files,
+    one_class,
+    few_patients,
+    unknown_patients,
+    label_conflict,
+    patient_with_two_labels,
+    missing_mpp,
+    site_confounded,
+    scanner_confounded,
+    patient_confounded,
+)
 _OF_SPLIT = (patient_leak, slide_leak, neighbouring_tiles)
 _OF_CONTENTS = (unreadable_images, identical_images, near_duplicates, colour_confounded)
 _ORDER = {"error": 0, "warning": 1, "info": 2}

@@ -39,8 +39,11 @@ _TISSUE = 0.15
 _DENSITY = density_table(255.0)
 
 #: What is taken of each patch, in optical density: of all pixels, and of tissue alone where there is any.
-COLOURS = (*(f"{what} {channel}" for what in ("mean", "deviation", "lightest", "darkest") for channel in "RGB"),
-           "red to green", "blue to green")  # fmt: skip
+COLOURS = (
+    *(f"{what} {channel}" for what in ("mean", "deviation", "lightest", "darkest") for channel in "RGB"),
+    "red to green",
+    "blue to green",
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,12 @@ def colour_confounded(manifest: Manifest, split: pd.DataFrame | None, seen: Cont
         return None
     unit = next((c for c in ("patient_id", "slide_id") if not (frame[c] == UNKNOWN).any()), None)
     if unit is None:
-        return _unjudged(frame.head(0), "unknown patients and slides",
-                         "Add patient ids. Until then a colour that tells the class cannot be told from a colour "
-                         "that tells the patient.")  # fmt: skip
+        return _unjudged(
+            frame.head(0),
+            "unknown patients and slides",
+            "Add patient ids. Until then a colour that tells the class cannot be told from a colour "
+            "that tells the patient.",
+        )
     name = unit.removesuffix("_id") + "s"
     labels = frame.groupby(unit)["label"].agg(["first", "nunique"])
     labels = labels.loc[labels["nunique"] == 1, "first"]
@@ -90,21 +96,27 @@ def colour_confounded(manifest: Manifest, split: pd.DataFrame | None, seen: Cont
     judged = [c for c in manifest.classes if counts.get(c, 0) >= MIN_UNITS]
     if len(judged) < 2 or sum(counts[c] for c in judged) < MIN_ALL:
         told = ", ".join(f"{counts.get(c, 0)} of {c}" for c in manifest.classes)
-        return _unjudged(frame.head(0), f"{name} with one label: {told}",
-                         f"Add {name}; with so few, not even a colour that always tells the class can be told from "
-                         "chance.")  # fmt: skip
+        return _unjudged(
+            frame.head(0),
+            f"{name} with one label: {told}",
+            f"Add {name}; with so few, not even a colour that always tells the class can be told from chance.",
+        )
     labels = labels[labels.isin(judged)]
     means = pd.DataFrame(seen.colours[seen.read]).groupby(frame[unit].to_numpy()).mean().loc[labels.index]
     told = colour_evidence(means.to_numpy(), labels.map(judged.index).to_numpy())
     if told.chance > CHANCE or told.area < MIN_AREA:
         return None
     caution = "" if unit == "patient_id" else " Slides of one patient share a stain: patient ids may explain this away."
-    return finding("colour-confounded", "warning", frame[frame["label"].isin(judged)],
-                   f"classes that colour alone does not tell across {name}",
-                   f"an AUROC of {told.area:.2f} for {judged[told.label]} against the rest, over {len(labels)} {name} "
-                   f"left out one by one (p = {told.chance:.4f})",
-                   "Look whether the classes were stained or scanned apart; normalise the stain, and report the "
-                   "colour-only figure beside the network's." + caution)  # fmt: skip
+    return finding(
+        "colour-confounded",
+        "warning",
+        frame[frame["label"].isin(judged)],
+        f"classes that colour alone does not tell across {name}",
+        f"an AUROC of {told.area:.2f} for {judged[told.label]} against the rest, over {len(labels)} {name} "
+        f"left out one by one (p = {told.chance:.4f})",
+        "Look whether the classes were stained or scanned apart; normalise the stain, and report the "
+        "colour-only figure beside the network's." + caution,
+    )
 
 
 def colour_evidence(features: np.ndarray, labels: np.ndarray, *, deals: int = DEALS, seed: int = 0) -> Evidence:

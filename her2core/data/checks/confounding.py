@@ -47,9 +47,14 @@ def patient_confounded(manifest: Manifest) -> Finding | None:
     if not bound:
         return None
     told = ", ".join(f"{share.loc[c].max():.0%} of {c} from {share.loc[c].idxmax()}" for c in bound)
-    return finding("patient-confounded", "warning", frame[frame["label"].isin(bound)],
-                   "every class spread over several patients", told,
-                   "Add patients of this class, or take fewer patches of these.")  # fmt: skip
+    return finding(
+        "patient-confounded",
+        "warning",
+        frame[frame["label"].isin(bound)],
+        "every class spread over several patients",
+        told,
+        "Add patients of this class, or take fewer patches of these.",
+    )
 
 
 def _confounded(manifest: Manifest, column: str, fix: str) -> Finding | None:
@@ -60,14 +65,25 @@ def _confounded(manifest: Manifest, column: str, fix: str) -> Finding | None:
     bound = _bound(frame, units, column)
     code, expected = f"{column}-confounded", f"every class from several {column}s"
     if bound:
-        return finding(code, "warning", frame[frame["label"].isin(bound)], expected,
-                       f"{', '.join(bound)} from one {column} only", fix)  # fmt: skip
+        return finding(
+            code,
+            "warning",
+            frame[frame["label"].isin(bound)],
+            expected,
+            f"{', '.join(bound)} from one {column} only",
+            fix,
+        )
     told = _association(units["label"], units[column])
     if told < MIN_ASSOCIATION:
         return None
-    return finding(code, "warning", frame, f"classes in like shares at every {column}",
-                   f"{column}s that tell the class (Cramer's V {told:.2f} over {len(units)} {units.attrs['unit']})",
-                   fix)  # fmt: skip
+    return finding(
+        code,
+        "warning",
+        frame,
+        f"classes in like shares at every {column}",
+        f"{column}s that tell the class (Cramer's V {told:.2f} over {len(units)} {units.attrs['unit']})",
+        fix,
+    )
 
 
 def _units(frame: pd.DataFrame, column: str) -> pd.DataFrame:

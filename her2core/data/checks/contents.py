@@ -48,8 +48,12 @@ def read_contents(
     """Read every patch of the manifest once, windows of one image together; what cannot be read is told, not raised."""
     ids = list(manifest.frame["patch_id"])
     count = len(ids)
-    seen = Contents(np.full(count, None, object), np.zeros((count, SIDE, SIDE), np.float16),
-                    np.zeros((count, len(COLOURS)), np.float32), {})  # fmt: skip
+    seen = Contents(
+        np.full(count, None, object),
+        np.zeros((count, SIDE, SIDE), np.float16),
+        np.zeros((count, len(COLOURS)), np.float32),
+        {},
+    )
     missing = set(manifest.missing_files())
     reader, lock = PatchReader(manifest), threading.Lock()
 
@@ -78,6 +82,11 @@ def unreadable_images(manifest: Manifest, split: pd.DataFrame | None, seen: Cont
     if not seen.refused:
         return None
     rows = [i for i in manifest.frame["patch_id"] if i in seen.refused]
-    return finding("unreadable-images", "error", rows, "images that can be read whole",
-                   f"{len(rows)} that cannot, the first: {seen.refused[rows[0]]}",
-                   "Replace these files or correct their windows, or drop their rows.")  # fmt: skip
+    return finding(
+        "unreadable-images",
+        "error",
+        rows,
+        "images that can be read whole",
+        f"{len(rows)} that cannot, the first: {seen.refused[rows[0]]}",
+        "Replace these files or correct their windows, or drop their rows.",
+    )

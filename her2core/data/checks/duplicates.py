@@ -45,9 +45,15 @@ def identical_images(manifest: Manifest, split: pd.DataFrame | None, seen: Conte
         pairs += [(head["patch_id"], other) for other in others["patch_id"] if other != head["patch_id"]]
         if len(pairs) >= LISTED:
             break
-    return finding("identical-images", "warning", rows, f"each image {place}",
-                   f"{int(np.sum(counts > 1))} images under several names",
-                   "Drop the copies; a copy in the test part is an answer given away.", pairs=pairs)  # fmt: skip
+    return finding(
+        "identical-images",
+        "warning",
+        rows,
+        f"each image {place}",
+        f"{int(np.sum(counts > 1))} images under several names",
+        "Drop the copies; a copy in the test part is an answer given away.",
+        pairs=pairs,
+    )
 
 
 def near_duplicates(manifest: Manifest, split: pd.DataFrame | None, seen: Contents) -> Finding | None:
@@ -77,10 +83,15 @@ def near_duplicates(manifest: Manifest, split: pd.DataFrame | None, seen: Conten
     rows = list(dict.fromkeys(ids[np.stack([first, second], axis=1).ravel()]))
     known = "" if (patients == UNKNOWN).any() else f", {int(apart_patients.sum())} of them of two patients"
     place = "the same tissue in one part only" if split is not None else "the same tissue once"
-    return finding("near-duplicates", severity, rows, place,
-                   f"{len(first)} pairs that show it twice{known}",
-                   "Look at the pairs; drop one of each, or keep them in one part of the split.",
-                   pairs=list(zip(ids[first], ids[second], strict=True)))  # fmt: skip
+    return finding(
+        "near-duplicates",
+        severity,
+        rows,
+        place,
+        f"{len(first)} pairs that show it twice{known}",
+        "Look at the pairs; drop one of each, or keep them in one part of the split.",
+        pairs=list(zip(ids[first], ids[second], strict=True)),
+    )
 
 
 def near_pairs(

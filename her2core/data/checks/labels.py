@@ -15,8 +15,14 @@ def one_class(manifest: Manifest) -> Finding | None:
         return None
     absent = [c for c in manifest.classes if c not in present]
     severity = "error" if len(present) < 2 else "warning"
-    return finding("empty-class", severity, manifest.frame.head(0), "patches of every declared class",
-                   f"none of {', '.join(absent)}", "Add them, or declare fewer classes.")  # fmt: skip
+    return finding(
+        "empty-class",
+        severity,
+        manifest.frame.head(0),
+        "patches of every declared class",
+        f"none of {', '.join(absent)}",
+        "Add them, or declare fewer classes.",
+    )
 
 
 def label_conflict(manifest: Manifest) -> Finding | None:
@@ -30,9 +36,14 @@ def label_conflict(manifest: Manifest) -> Finding | None:
     rows = frame[against_ish | against_label.to_numpy()]
     if rows.empty:
         return None
-    return finding("label-conflict", "warning", rows, "IHC, ISH and label that agree",
-                   f"{len(rows)} rows where they do not",
-                   "Look these cases up; the project never resolves them silently.")  # fmt: skip
+    return finding(
+        "label-conflict",
+        "warning",
+        rows,
+        "IHC, ISH and label that agree",
+        f"{len(rows)} rows where they do not",
+        "Look these cases up; the project never resolves them silently.",
+    )
 
 
 def patient_with_two_labels(manifest: Manifest) -> Finding | None:
@@ -44,7 +55,11 @@ def patient_with_two_labels(manifest: Manifest) -> Finding | None:
     if several.empty:
         return None
     rows = manifest.frame[manifest.frame["patient_id"].isin(several)]
-    return finding("patient-with-two-labels", "warning", rows, "one label a patient",
-                   f"{len(several)} patients with several, the first: {several[0]}",
-                   "If labels belong to regions, patient-level figures are switched off; otherwise correct "
-                   "them.")  # fmt: skip
+    return finding(
+        "patient-with-two-labels",
+        "warning",
+        rows,
+        "one label a patient",
+        f"{len(several)} patients with several, the first: {several[0]}",
+        "If labels belong to regions, patient-level figures are switched off; otherwise correct them.",
+    )

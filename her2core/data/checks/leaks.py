@@ -31,6 +31,11 @@ def _crosses(manifest: Manifest, split: pd.DataFrame, column: str, code: str) ->
     if several.empty:
         return None
     rows = joined[joined[column].isin(several)]
-    return finding(code, "warning", rows, f"each {column.removesuffix('_id')} in one part of the split",
-                   f"{len(several)} in several, the first: {several[0]}",
-                   "Split by patient; under this split figures make no claim about new patients.")  # fmt: skip
+    return finding(
+        code,
+        "warning",
+        rows,
+        f"each {column.removesuffix('_id')} in one part of the split",
+        f"{len(several)} in several, the first: {several[0]}",
+        "Split by patient; under this split figures make no claim about new patients.",
+    )

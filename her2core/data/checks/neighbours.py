@@ -34,10 +34,15 @@ def neighbouring_tiles(manifest: Manifest, split: pd.DataFrame) -> Finding | Non
     order = np.argsort(~overlap, kind="stable")
     ids = joined["patch_id"].to_numpy()
     rows = list(dict.fromkeys(ids[np.stack([first, second], axis=1)[order].ravel()]))
-    return finding("neighbouring-tiles", "warning", rows, "neighbouring tiles in one part of the split",
-                   f"{len(first)} pairs of neighbours in two parts, {int(overlap.sum())} of which overlap",
-                   "Split by patient or by slide, so that neighbours stay together.",
-                   pairs=list(zip(ids[first[order]], ids[second[order]], strict=True)))  # fmt: skip
+    return finding(
+        "neighbouring-tiles",
+        "warning",
+        rows,
+        "neighbouring tiles in one part of the split",
+        f"{len(first)} pairs of neighbours in two parts, {int(overlap.sum())} of which overlap",
+        "Split by patient or by slide, so that neighbours stay together.",
+        pairs=list(zip(ids[first[order]], ids[second[order]], strict=True)),
+    )
 
 
 def _plane(frame: pd.DataFrame) -> pd.Series:

@@ -26,11 +26,19 @@ def patients_for_half_width(half_width: float, *, level: float = 0.95, share: fl
     Raises ConfigError for a half-width outside 0.005 to 0.5, a level outside 0 to 1 or a share outside 0 to 1.
     """
     if not 0.005 <= half_width <= 0.5:
-        raise ConfigError(expected="a half-width from 0.005 to 0.5", got=repr(half_width), where="half-width",
-                          fix="Give a share, such as 0.1 for ten points to each side.")  # fmt: skip
+        raise ConfigError(
+            "a half-width from 0.005 to 0.5",
+            got=repr(half_width),
+            where="half-width",
+            fix="Give a share, such as 0.1 for ten points to each side.",
+        )
     if not 0 < level < 1 or not 0 <= share <= 1:
-        raise ConfigError(expected="a level between 0 and 1 and a share from 0 to 1", got=f"{level!r} and {share!r}",
-                          where="half-width", fix="Use 0.95 and, where the recall is not known, 0.5.")  # fmt: skip
+        raise ConfigError(
+            "a level between 0 and 1 and a share from 0 to 1",
+            got=f"{level!r} and {share!r}",
+            where="half-width",
+            fix="Use 0.95 and, where the recall is not known, 0.5.",
+        )
     z = NormalDist().inv_cdf((1 + level) / 2)
 
     def half(n: int) -> float:
@@ -54,9 +62,14 @@ def few_patients(manifest: Manifest) -> Finding | None:
     if few.empty:
         return None
     rows = manifest.frame[manifest.frame["label"].isin(few.index)]
-    return finding("few-patients", "warning", rows, f"at least {MIN_PATIENTS} patients of each class",
-                   ", ".join(f"{n} of {c}" for c, n in few.items()),
-                   "Intervals over so few patients are wide or cannot be given; add patients.")  # fmt: skip
+    return finding(
+        "few-patients",
+        "warning",
+        rows,
+        f"at least {MIN_PATIENTS} patients of each class",
+        ", ".join(f"{n} of {c}" for c, n in few.items()),
+        "Intervals over so few patients are wide or cannot be given; add patients.",
+    )
 
 
 def few_patients_for_interval(manifest: Manifest, split: pd.DataFrame | None, half_width: float) -> Finding | None:
@@ -77,12 +90,15 @@ def few_patients_for_interval(manifest: Manifest, split: pd.DataFrame | None, ha
     if few.empty:
         return None
     tested = "" if split is not None else " All patients are counted here; only those of the test part will count."
-    return finding("few-patients-for-interval", "warning", frame[frame["label"].isin(few.index)],
-                   f"at least {needed} patients of each class{where}, for a 95 % interval of its recall within "
-                   f"{half_width:g} to each side whatever the recall turns out to be (Wilson)",
-                   ", ".join(f"{n} of {c}" for c, n in few.items()),
-                   "Add patients, test by cross-validation over patients, or claim a wider interval."
-                   + tested)  # fmt: skip
+    return finding(
+        "few-patients-for-interval",
+        "warning",
+        frame[frame["label"].isin(few.index)],
+        f"at least {needed} patients of each class{where}, for a 95 % interval of its recall within "
+        f"{half_width:g} to each side whatever the recall turns out to be (Wilson)",
+        ", ".join(f"{n} of {c}" for c, n in few.items()),
+        "Add patients, test by cross-validation over patients, or claim a wider interval." + tested,
+    )
 
 
 def unknown_patients(manifest: Manifest) -> Finding | None:
@@ -90,5 +106,11 @@ def unknown_patients(manifest: Manifest) -> Finding | None:
     rows = manifest.frame[manifest.frame["patient_id"] == UNKNOWN]
     if rows.empty:
         return None
-    return finding("unknown-patients", "warning", rows, "a patient id in every row", f"{len(rows)} rows without one",
-                   "Add the ids; until then no patient-level claim can be made.")  # fmt: skip
+    return finding(
+        "unknown-patients",
+        "warning",
+        rows,
+        "a patient id in every row",
+        f"{len(rows)} rows without one",
+        "Add the ids; until then no patient-level claim can be made.",
+    )

@@ -12,9 +12,14 @@ def missing_files(manifest: Manifest) -> Finding | None:
     if not missing:
         return None
     rows = manifest.frame[manifest.frame["path"].isin(missing)]
-    return finding("missing-files", "error", rows, "every file that the manifest names",
-                   f"{len(missing)} missing, the first: {manifest.file(rows['path'].iloc[0])}",
-                   "Put the files back, or drop these rows.")  # fmt: skip
+    return finding(
+        "missing-files",
+        "error",
+        rows,
+        "every file that the manifest names",
+        f"{len(missing)} missing, the first: {manifest.file(rows['path'].iloc[0])}",
+        "Put the files back, or drop these rows.",
+    )
 
 
 def missing_mpp(manifest: Manifest) -> Finding | None:
@@ -22,6 +27,11 @@ def missing_mpp(manifest: Manifest) -> Finding | None:
     rows = manifest.frame[manifest.frame["mpp"].isna()]
     if rows.empty:
         return None
-    return finding("missing-mpp", "info", rows, "microns per pixel in every row", f"{len(rows)} rows without",
-                   "Add it: without it nobody can tell whether a new patch shows the same piece of "
-                   "tissue.")  # fmt: skip
+    return finding(
+        "missing-mpp",
+        "info",
+        rows,
+        "microns per pixel in every row",
+        f"{len(rows)} rows without",
+        "Add it: without it nobody can tell whether a new patch shows the same piece of tissue.",
+    )

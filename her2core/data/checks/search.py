@@ -12,7 +12,7 @@ import numpy as np
 from her2core.data.checks.fingerprint import CORNER, turned_vectors
 
 #: Cosine between vectors from which two patches are laid over each other.
-MIN_LIKENESS = 0.75
+MIN_SIMILARITY = 0.75
 #: At most this many of a patch's likeliest partners are looked at; a pair needs to be among those of one of the two.
 PARTNERS = 8
 _ROWS, _COLUMNS = 512, 2048
@@ -57,33 +57,33 @@ def find_candidates(
     for top in range(0, count, _ROWS):
         for left in range(0, count, _COLUMNS):
             columns = [turned[:, left : left + _COLUMNS] for turned in posed]
-            first, second, likeness = _alike(vectors[:, top : top + _ROWS], columns)
+            first, second, similarity = _alike(vectors[:, top : top + _ROWS], columns)
             first, second = first + top, second + left
             keep = first != second
             if apart is not None:
                 keep &= apart[first] != apart[second]
             if within is not None:
                 keep &= within[first] != within[second]
-            pieces.append(_likeliest(first[keep], second[keep], likeness[keep]))
+            pieces.append(_likeliest(first[keep], second[keep], similarity[keep]))
         if sum(len(piece[0]) for piece in pieces) > _HELD:
             pieces = [_likeliest(*_joined(pieces))]
-    first, second, likeness = _likeliest(*_joined(pieces))
+    first, second, similarity = _likeliest(*_joined(pieces))
     # A pair may be found from both sides: the better one is kept.
-    order = np.argsort(-likeness, kind="stable")
+    order = np.argsort(-similarity, kind="stable")
     key = np.minimum(first, second)[order] * count + np.maximum(first, second)[order]
     kept = np.sort(order[np.unique(key, return_index=True)[1]])
     return Candidates(first[kept], second[kept], *_how(vectors, posed, first[kept], second[kept]))
 
 
 def _alike(own: np.ndarray, posed: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and columns whose likeness, at the best window and pose, is MIN_LIKENESS or more; and the likeness."""
+    """Rows and columns whose similarity, at the best window and pose, is MIN_SIMILARITY or more; and the similarity."""
     best = np.full((own.shape[1], posed[0].shape[1]), -1, np.float32)
     scratch = np.empty_like(best)
     for turned in posed:
         for window in own:
             np.matmul(window, turned, out=scratch)
             np.maximum(best, scratch, out=best)
-    i, j = np.nonzero(best >= MIN_LIKENESS)
+    i, j = np.nonzero(best >= MIN_SIMILARITY)
     return i, j, best[i, j]
 
 
@@ -91,15 +91,15 @@ def _joined(pieces: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     return [np.concatenate(column) for column in zip(*pieces, strict=True)] if pieces else [np.empty(0, int)] * 3
 
 
-def _likeliest(first: np.ndarray, second: np.ndarray, likeness: np.ndarray) -> tuple[np.ndarray, ...]:
+def _likeliest(first: np.ndarray, second: np.ndarray, similarity: np.ndarray) -> tuple[np.ndarray, ...]:
     """Pairs among the PARTNERS likeliest of ``first``, or among those of ``second``."""
     kept = np.zeros(len(first), bool)
     for one, other in ((first, second), (second, first)):
-        order = np.lexsort((other, -likeness, one))
+        order = np.lexsort((other, -similarity, one))
         starts = np.flatnonzero(np.diff(one[order], prepend=-1))
         place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
         kept[order[place < PARTNERS]] = True
-    return first[kept], second[kept], likeness[kept]
+    return first[kept], second[kept], similarity[kept]
 
 
 def _how(

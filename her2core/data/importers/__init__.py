@@ -32,7 +32,7 @@ def import_dataset(
     if name not in IMPORTERS:
         near = difflib.get_close_matches(name, IMPORTERS, n=2)
         raise ManifestError(
-            expected=f"an importer out of {', '.join(IMPORTERS)}",
+            f"an importer out of {', '.join(IMPORTERS)}",
             got=repr(name),
             where="data import",
             fix=f"Did you mean {near[0]}?" if near else "Bring any other data with 'table' or 'folder'.",
@@ -44,8 +44,10 @@ def import_dataset(
         if "unexpected keyword" not in str(wrong) and "multiple values" not in str(wrong):
             raise
         raise ConfigError(
-            expected=f"options that the importer {name} takes", got=str(wrong).split("argument ")[-1],
-            where="data import", fix=f"See her2core/data/importers/{name}.py.",
-        ) from None  # fmt: skip
+            f"options that the importer {name} takes",
+            got=str(wrong).split("argument ")[-1],
+            where="data import",
+            fix=f"See her2core/data/importers/{name}.py.",
+        ) from None
     said = {key: value for key, value in (("licence", licence), ("citation", citation)) if value}
     return replace(manifest, facts={**manifest.facts, **said})

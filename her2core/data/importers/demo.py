@@ -11,11 +11,7 @@ from her2core.labels import SCHEMES
 
 
 def to_manifest(
-    root: Path,
-    *,
-    workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
-    **spec,
+    root: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None, **spec
 ) -> Manifest:
     """Write the synthetic cohort below ``root`` and return its manifest; ``spec`` holds fields of CohortSpec.
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from her2core.data.images import SUFFIXES
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
+from her2core.io.images import SUFFIXES
 from her2core.labels import SCHEMES, declared_scheme
 
 
@@ -26,7 +26,7 @@ def to_manifest(root: Path, *, mpp: float | None = None, source: str | None = No
     classes = tuple(sorted({label for _, label in rows}))
     if len(classes) < 2:
         raise ManifestError(
-            expected="at least two folders of images, one a class",
+            "at least two folders of images, one a class",
             got=f"{len(classes)}" if root.is_dir() else "no such folder",
             where=str(root),
             fix=f"Put each class's images ({', '.join(SUFFIXES)}) into a folder named after the class.",

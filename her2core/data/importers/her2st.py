@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from her2core.data.files import read_table
-from her2core.data.images import image_size
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
+from her2core.io.files import read_table
+from her2core.io.images import image_size
 from her2core.labels import SCHEMES
 
 GENE = "ERBB2"
@@ -29,11 +29,7 @@ SPOT_PITCH_UM = 200.0
 
 
 def to_manifest(
-    root: Path,
-    *,
-    window_px: int = 224,
-    test_sections: tuple[str, ...] | None = None,
-    val_share: float = 0.2,
+    root: Path, *, window_px: int = 224, test_sections: tuple[str, ...] | None = None, val_share: float = 0.2
 ) -> Manifest:
     """One row a spot whose window lies inside its section.
 
@@ -57,12 +53,20 @@ def to_manifest(
         )
     sections = {p.name.removesuffix(".tsv.gz"): p for p in sorted((root / "ST-cnts").glob("*.tsv.gz"))}
     if len(sections) < 2:
-        _refuse("at least two sections in ST-cnts/*.tsv.gz", str(len(sections)), str(root / "ST-cnts"),
-                "Give the data set's own folder, the one with ST-imgs, ST-cnts and ST-spotfiles.")  # fmt: skip
+        _refuse(
+            "at least two sections in ST-cnts/*.tsv.gz",
+            str(len(sections)),
+            str(root / "ST-cnts"),
+            "Give the data set's own folder, the one with ST-imgs, ST-cnts and ST-spotfiles.",
+        )
     test = set(test_sections or (max(sections),))
     if not test < set(sections):
-        _refuse(f"test sections out of {', '.join(sections)}, leaving some to train on", ", ".join(sorted(test)),
-                "test_sections", "Name other sections.")  # fmt: skip
+        _refuse(
+            f"test sections out of {', '.join(sections)}, leaving some to train on",
+            ", ".join(sorted(test)),
+            "test_sections",
+            "Name other sections.",
+        )
     frame = pd.concat([_section(root, name, path, window_px) for name, path in sections.items()], ignore_index=True)
     trained = ~frame["slide_id"].isin(test)
     low, high = np.quantile(frame.loc[trained, "erbb2_per_10k"], [1 / 3, 2 / 3])
@@ -85,15 +89,22 @@ def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.Dat
     images = sorted((root / "ST-imgs").glob(f"*/{name}/*.jpg"))
     spots_path = root / "ST-spotfiles" / f"{name}_selection.tsv"
     if len(images) != 1 or not spots_path.is_file():
-        _refuse("one image and one spot file for each section", f"{len(images)} images, spot file "
-                f"{'there' if spots_path.is_file() else 'missing'}", f"section {name}",
-                "Complete the folder, or take the section's counts away.")  # fmt: skip
+        _refuse(
+            "one image and one spot file for each section",
+            f"{len(images)} images, spot file {'there' if spots_path.is_file() else 'missing'}",
+            f"section {name}",
+            "Complete the folder, or take the section's counts away.",
+        )
     image = images[0]
     spots, _ = read_table(spots_path)
     needed = {"x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected"}
     if needed - set(spots.columns):
-        _refuse(f"columns {', '.join(sorted(needed))}", ", ".join(spots.columns), str(spots_path),
-                "Take the spot file of the data set unchanged.")  # fmt: skip
+        _refuse(
+            f"columns {', '.join(sorted(needed))}",
+            ", ".join(spots.columns),
+            str(spots_path),
+            "Take the spot file of the data set unchanged.",
+        )
     spots = spots[spots["selected"] == 1]
     spots.index = [f"{x}x{y}" for x, y in zip(spots["x"], spots["y"], strict=True)]
     joined = spots.join(_erbb2(counts_path), how="inner")
@@ -149,4 +160,4 @@ def _microns_per_pixel(spots: pd.DataFrame) -> float:
 
 
 def _refuse(expected: str, got: str, where: str, fix: str):
-    raise ManifestError(expected=expected, got=got, where=where, fix=fix)
+    raise ManifestError(expected, got=got, where=where, fix=fix)

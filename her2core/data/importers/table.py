@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from her2core.data.files import read_table
 from her2core.data.manifest import COLUMNS, WINDOW, Manifest, build_manifest
 from her2core.errors import ManifestError
+from her2core.io.files import read_table
 from her2core.labels import SCHEMES, declared_scheme
 
 
@@ -36,14 +36,14 @@ def to_manifest(
     for target, own in columns.items():
         if own not in frame.columns:
             raise ManifestError(
-                expected=f"a column {own!r} to use as {target}",
+                f"a column {own!r} to use as {target}",
                 got=f"columns {', '.join(map(str, frame.columns[:20]))}",
                 where=str(table),
                 fix="Correct the name in the mapping.",
             )
         if target not in known:
             raise ManifestError(
-                expected=f"a manifest column out of {', '.join(known)}",
+                f"a manifest column out of {', '.join(known)}",
                 got=repr(target),
                 where="column mapping",
                 fix="Other columns are kept under their own name and need no mapping.",

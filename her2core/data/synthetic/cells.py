@@ -45,13 +45,20 @@ def _tumour_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, soft
         clear = rng.random() < traits.vesicular
         loud = rng.random() < traits.nucleolus
         nucleus = Nucleus(
-            y=y, x=x, long=r * stretch, short=r / stretch,
+            y=y,
+            x=x,
+            long=r * stretch,
+            short=r / stretch,
             angle=1.6 * float(lie[int(y), int(x)]) + 0.35 * rng.standard_normal(),
             stain=traits.nuclear_stain * np.exp(0.13 * rng.standard_normal()) * (0.92 if clear else 1.0),
-            chromatin=traits.chromatin, irregularity=traits.irregularity,
-            rim=0.34 if clear else 0.16, vesicular=1.0 if clear else 0.25,
-            nucleoli=(int(rng.integers(1, 3)) if loud else 0), softness=softness, code=TUMOUR_NUCLEUS,
-        )  # fmt: skip
+            chromatin=traits.chromatin,
+            irregularity=traits.irregularity,
+            rim=0.34 if clear else 0.16,
+            vesicular=1.0 if clear else 0.25,
+            nucleoli=(int(rng.integers(1, 3)) if loud else 0),
+            softness=softness,
+            code=TUMOUR_NUCLEUS,
+        )
         draw_nucleus(rng, canvas, nucleus)
     for y, x, r in zip(ys[dividing], xs[dividing], radii[dividing], strict=True):
         draw_mitosis(rng, canvas, y, x, max(2.2 * r, 8.0 / mpp))
@@ -78,11 +85,20 @@ def _stroma_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, soft
     ys, xs, slim = _spread_out(rng, room, slim * 3.0 / mpp, 1.0)
     for y, x, r in zip(ys, xs, slim, strict=True):
         nucleus = Nucleus(
-            y=y, x=x, long=r * rng.uniform(1.3, 2.1), short=r * rng.uniform(0.36, 0.6),
+            y=y,
+            x=x,
+            long=r * rng.uniform(1.3, 2.1),
+            short=r * rng.uniform(0.36, 0.6),
             angle=float(canvas.flow[int(y), int(x)]) + 0.15 * rng.standard_normal(),
-            stain=1.25 * np.exp(0.15 * rng.standard_normal()), chromatin=0.15, irregularity=0.05,
-            rim=0.1, vesicular=0.2, nucleoli=0, softness=softness, code=None,
-        )  # fmt: skip
+            stain=1.25 * np.exp(0.15 * rng.standard_normal()),
+            chromatin=0.15,
+            irregularity=0.05,
+            rim=0.1,
+            vesicular=0.2,
+            nucleoli=0,
+            softness=softness,
+            code=None,
+        )
         draw_nucleus(rng, canvas, nucleus)
 
 
@@ -98,10 +114,20 @@ def _lymphocytes(rng: np.random.Generator, canvas: Canvas, traits: Traits, softn
         ys, xs, radii = _spread_out(rng, room, rng.uniform(2.9, 3.8, count) / mpp, 1.0)
         for y, x, r in zip(ys, xs, radii, strict=True):
             nucleus = Nucleus(
-                y=y, x=x, long=r * 1.06, short=r * 0.96, angle=rng.uniform(0, np.pi),
-                stain=1.95 * np.exp(0.08 * rng.standard_normal()), chromatin=0.20, irregularity=0.03,
-                rim=0.05, vesicular=0.0, nucleoli=0, softness=softness, code=LYMPHOCYTE,
-            )  # fmt: skip
+                y=y,
+                x=x,
+                long=r * 1.06,
+                short=r * 0.96,
+                angle=rng.uniform(0, np.pi),
+                stain=1.95 * np.exp(0.08 * rng.standard_normal()),
+                chromatin=0.20,
+                irregularity=0.03,
+                rim=0.05,
+                vesicular=0.0,
+                nucleoli=0,
+                softness=softness,
+                code=LYMPHOCYTE,
+            )
             draw_nucleus(rng, canvas, nucleus)
 
 
@@ -112,10 +138,20 @@ def _debris(rng: np.random.Generator, canvas: Canvas) -> None:
     ys, xs, radii = _spread_out(rng, canvas.necrosis, rng.lognormal(0.15, 0.45, count) / mpp, 1.0)
     for y, x, r in zip(ys, xs, radii, strict=True):
         nucleus = Nucleus(
-            y=y, x=x, long=r * rng.uniform(1.0, 1.4), short=r, angle=rng.uniform(0, np.pi),
-            stain=rng.uniform(0.9, 2.0), chromatin=0.1, irregularity=0.12,
-            rim=0.0, vesicular=0.0, nucleoli=0, softness=1.0, code=None,
-        )  # fmt: skip
+            y=y,
+            x=x,
+            long=r * rng.uniform(1.0, 1.4),
+            short=r,
+            angle=rng.uniform(0, np.pi),
+            stain=rng.uniform(0.9, 2.0),
+            chromatin=0.1,
+            irregularity=0.12,
+            rim=0.0,
+            vesicular=0.0,
+            nucleoli=0,
+            softness=1.0,
+            code=None,
+        )
         draw_nucleus(rng, canvas, nucleus)
 
 

@@ -23,9 +23,7 @@ from her2core.labels import SCHEMES
 SOURCE = "her2core synthetic"
 #: Sites, and the scanner of each, are called A, B, C ...
 MAX_SITES = 8
-PLAN_COLUMNS = (
-    "patch_id", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source",
-)  # fmt: skip
+PLAN_COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source")
 
 # Share of IHC 0 among the negatives, and of ISH results among the 2+ (BCNB: 412 of 483 IHC 2+ were ISH negative;
 # most 2+ of this cohort are left without a result, as they are in a patch data set).
@@ -118,7 +116,7 @@ def place_of(spec: CohortSpec, index: int) -> tuple[PatientRecord, int, int]:
     """
     if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < spec.patches:
         raise ConfigError(
-            expected=f"a patch index from 0 to {spec.patches - 1}",
+            f"a patch index from 0 to {spec.patches - 1}",
             got=repr(index),
             where="synthetic cohort",
             fix="Take the row number of plan_cohort(spec).",
@@ -176,9 +174,4 @@ def _check_real(name: str, value: object, low: float, high: float) -> None:
 
 
 def _refuse(name: str, value: object, expected: str) -> None:
-    raise ConfigError(
-        expected=f"`{name}` to be {expected}",
-        got=repr(value),
-        where="CohortSpec",
-        fix=f"Give another `{name}`.",
-    )
+    raise ConfigError(f"`{name}` to be {expected}", got=repr(value), where="CohortSpec", fix=f"Give another `{name}`.")

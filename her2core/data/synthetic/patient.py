@@ -29,10 +29,7 @@ PATCH_GRADE_SPREAD = 0.25
 # normalisation. Both lie between the vectors of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23:291) and the
 # reference that Macenko et al. 2009 (ISBI, p. 1107) made customary.
 # Of the first two sites; any further one is drawn around their middle.
-_SITE_STAINS = (
-    ((0.61, 0.71, 0.35), (0.17, 0.88, 0.44)),
-    ((0.67, 0.68, 0.28), (0.10, 0.93, 0.33)),
-)
+_SITE_STAINS = (((0.61, 0.71, 0.35), (0.17, 0.88, 0.44)), ((0.67, 0.68, 0.28), (0.10, 0.93, 0.33)))
 _SITE_STRENGTH = ((1.00, 1.00), (0.88, 1.12))
 _SITE_WHITE = ((246.0, 245.0, 247.0), (241.0, 238.0, 242.0))
 _SITE_BLUR_UM = (0.38, 0.60)
@@ -176,14 +173,20 @@ def draw_look(spec: CohortSpec, record: PatientRecord, slide: int) -> Look:
 def _site_look(seed: int, site: int) -> Look:
     """Stain and scanner of a site before patient and slide turn them."""
     if site < len(_SITE_STAINS):
-        return Look(_SITE_STAINS[site], *_SITE_STRENGTH[site], _SITE_WHITE[site], _SITE_BLUR_UM[site],
-                    _SITE_NOISE[site])  # fmt: skip
+        return Look(
+            _SITE_STAINS[site], *_SITE_STRENGTH[site], _SITE_WHITE[site], _SITE_BLUR_UM[site], _SITE_NOISE[site]
+        )
     rng = generator(seed, SITE, site)
     stains = np.mean(_SITE_STAINS, axis=0) + rng.uniform(-0.05, 0.05, (2, 3))
     haematoxylin, eosin = rng.uniform(0.85, 1.15, 2)
-    return Look(tuple(map(tuple, stains.tolist())), float(haematoxylin), float(eosin),
-                tuple(rng.uniform(240.0, 248.0, 3).tolist()), float(rng.uniform(0.35, 0.65)),
-                float(rng.uniform(1.5, 2.5)))  # fmt: skip
+    return Look(
+        tuple(map(tuple, stains.tolist())),
+        float(haematoxylin),
+        float(eosin),
+        tuple(rng.uniform(240.0, 248.0, 3).tolist()),
+        float(rng.uniform(0.35, 0.65)),
+        float(rng.uniform(1.5, 2.5)),
+    )
 
 
 def _share(x: float) -> float:

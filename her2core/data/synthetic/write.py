@@ -21,11 +21,7 @@ _CHUNK = 25
 
 
 def write_cohort(
-    spec: CohortSpec,
-    out: Path,
-    *,
-    workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    spec: CohortSpec, out: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
     """Render every patch of the cohort to ``<out>/patches`` and ``<out>/masks`` (PNG, one folder a patient).
 
@@ -35,14 +31,14 @@ def write_cohort(
     """
     if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
         raise ConfigError(
-            expected="`workers` to be an integer of at least 1",
+            "`workers` to be an integer of at least 1",
             got=repr(workers),
             where="write_cohort",
             fix="Use 1 to run in this process.",
         )
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ConfigError(expected="a folder", got=f"the file {out}", where="write_cohort", fix="Give another `out`.")
+        raise ConfigError("a folder", got=f"the file {out}", where="write_cohort", fix="Give another `out`.")
     plan = plan_cohort(spec)
     plan["path"] = "patches/" + plan["patient_id"] + "/" + plan["patch_id"] + ".png"
     plan["mask_path"] = "masks/" + plan["patient_id"] + "/" + plan["patch_id"] + ".png"

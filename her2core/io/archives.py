@@ -10,7 +10,7 @@ Nothing is ever written to disk, and no name or number in the file is believed:
 - Folders and what systems leave behind (``__MACOSX``, ``Thumbs.db``, dot files) are passed over in silence; tables and
   notes beside the images are left out too, and one last line counts them.
 
-What the bytes show is asked by ``her2core.data.images`` alone. Stored and deflated entries are read. All other methods
+What the bytes show is asked by ``her2core.io.images`` alone. Stored and deflated entries are read. All other methods
 are refused, also those that Python's zipfile knows (bzip2, LZMA, Zstandard): it gives these decompressors no bound on
 what one block may become.
 """
@@ -28,9 +28,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from her2core.data.images import Source, _clean
-from her2core.data.zips import Record, archive_kind, contents, unpack
 from her2core.errors import ImageError
+from her2core.io.images import Source, _clean
+from her2core.io.zip_index import Record, archive_kind, contents, unpack
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def unique_name(name: str, taken: dict[str, int]) -> str:
 
 
 def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
-    return ImageError(expected=expected, got=got, where=where, fix=fix)
+    return ImageError(expected, got=got, where=where, fix=fix)
 
 
 def _unreadable(error: Exception, where: str) -> ImageError:

@@ -1,11 +1,11 @@
 """Does "unlike the training data" tell real from synthetic? Released runs, fresh cohorts, real tissue in; shares out.
 
-Fits each released run's Familiarity from its own training and validation patches and says what share of other patches
+Fits each released run's OODDetector from its own training and validation patches and says what share of other patches
 it flags: for the demo run nearly all real tissue and IHC should be, and nearly no fresh synthetic patch. The fresh
 cohorts have seeds and patients that no run and no choice of ours has seen; patches of a patient go together, so several
 seeds are shown. Beside it, what plain distances in the same space do, and for demo what the last features do.
 
-    OMP_NUM_THREADS=1 python benchmarks/familiarity.py ../shared/data
+    OMP_NUM_THREADS=1 python benchmarks/ood.py ../shared/data
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ from skimage.data import immunohistochemistry
 
 from her2core import open_run
 from her2core.data.dataset import to_tensor
-from her2core.data.files import write_json
-from her2core.data.images import read_image
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import UNUSABLE, Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
-from her2core.familiarity import Familiarity, describe, fit_familiarity, learn, read_familiarity
+from her2core.io.files import write_json
+from her2core.io.images import read_image
 from her2core.networks.from_card import network_of
+from her2core.ood import OODDetector, describe, fit_ood, learn, read_ood_detector
 from her2core.runs.folder import WEIGHTS
 from her2core.stain.macenko import StainReference
 
 HOME = Path(__file__).resolve().parents[1]
-MANIFESTS = {"demo": "data/demo/manifest.parquet", "tissue12": "data/tissue12.parquet",
-             "her2st-erbb2": "data/her2st.parquet"}  # fmt: skip
+MANIFESTS = {
+    "demo": "data/demo/manifest.parquet",
+    "tissue12": "data/tissue12.parquet",
+    "her2st-erbb2": "data/her2st.parquet",
+}
 SEEDS = range(2001, 2007)
 PATIENTS, PATCHES = 30, 8
 
@@ -57,12 +60,13 @@ class Released:
         self.prepare = Prepare(card["input"]["px"], stain)
         self.network = network_of(card, run.path / WEIGHTS)
         manifest = read_manifest(HOME / MANIFESTS[name])
-        self.parts = {p: manifest.subset(run.splits.loc[run.splits["split"] == p, "patch_id"]) for p in
-                      ("train", "val", "test")}  # fmt: skip
+        self.parts = {
+            p: manifest.subset(run.splits.loc[run.splits["split"] == p, "patch_id"]) for p in ("train", "val", "test")
+        }
 
-    def fit(self) -> Familiarity:
+    def fit(self) -> OODDetector:
         train, val = self.parts["train"], self.parts["val"]
-        return fit_familiarity(self.network, train=train, val=val, prepare=self.prepare, mean=self.mean, std=self.std)
+        return fit_ood(self.network, train=train, val=val, prepare=self.prepare, mean=self.mean, std=self.std)
 
     @torch.no_grad()
     def descriptors(self, images: Iterable[np.ndarray], *, last: bool = False) -> np.ndarray:
@@ -128,7 +132,7 @@ def sets(name: str, released: Released, data: Path) -> Iterator[tuple[str, str, 
         yield "her2st windows", "all", patches(read_manifest(HOME / MANIFESTS["her2st-erbb2"]))
 
 
-def distances(space: Familiarity, found: np.ndarray) -> dict[str, np.ndarray]:
+def distances(space: OODDetector, found: np.ndarray) -> dict[str, np.ndarray]:
     """Mahalanobis and tenth-neighbour distances in the same whitened space."""
     place = (found.astype(np.float64) - space.mean) @ space.basis
     reference = space.reference.astype(np.float64)
@@ -158,8 +162,8 @@ def measure(name: str, data: Path) -> dict:
     fitted = released.fit()
     seconds = time.perf_counter() - began
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "familiarity.safetensors"
-        fitted = read_familiarity(path, sha256=fitted.save(path))
+        path = Path(folder) / "ood.safetensors"
+        fitted = read_ood_detector(path, sha256=fitted.save(path))
         size = path.stat().st_size
     found = {(group, part): released.descriptors(images) for group, part, images in sets(name, released, data)}
     val = distances(fitted, released.descriptors(patches(released.parts["val"])))
@@ -216,7 +220,7 @@ def cost(released: Released) -> dict[str, float]:
 def main(data: Path) -> None:
     torch.set_num_threads(1)
     result = {
-        "command": f"OMP_NUM_THREADS=1 python benchmarks/familiarity.py {data}",
+        "command": f"OMP_NUM_THREADS=1 python benchmarks/ood.py {data}",
         "meaning": "percent of patches flagged as unlike the training data; blank patches are left out",
         "fresh_cohort": f"{PATIENTS} patients with {PATCHES} patches each a seed",
         "runs": {},
@@ -224,7 +228,7 @@ def main(data: Path) -> None:
     for name in MANIFESTS:
         result["runs"][name] = measure(name, data)
         print(name, json.dumps(result["runs"][name], indent=1), flush=True)
-    write_json(Path(__file__).parent / "results" / "familiarity.json", result)
+    write_json(Path(__file__).parent / "results" / "ood.json", result)
 
 
 if __name__ == "__main__":

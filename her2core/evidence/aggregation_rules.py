@@ -45,8 +45,11 @@ def _noisy_or(probs: np.ndarray, codes: np.ndarray, count: np.ndarray) -> np.nda
 
 #: Name -> probs float (N, K), codes int (N,), patches of each unit int (U,) -> float (U, K), not yet summing to one.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "mean": _mean, "majority": _majority, "top_k": _top_k, "noisy_or": _noisy_or,
-}  # fmt: skip
+    "mean": _mean,
+    "majority": _majority,
+    "top_k": _top_k,
+    "noisy_or": _noisy_or,
+}
 
 
 def combine(probs: np.ndarray, codes: np.ndarray, *, rule: str) -> np.ndarray:

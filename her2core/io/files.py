@@ -56,7 +56,7 @@ def read_table(path: Path, *, text: Iterable[str] = (), own: bool = False) -> tu
     """
     if not path.is_file():
         raise ManifestError(
-            expected="a CSV or Parquet file", got="no such file", where=str(path), fix="Check the name and the folder."
+            "a CSV or Parquet file", got="no such file", where=str(path), fix="Check the name and the folder."
         )
     try:
         if path.suffix == ".parquet":
@@ -71,16 +71,13 @@ def read_table(path: Path, *, text: Iterable[str] = (), own: bool = False) -> tu
     except (pa.ArrowException, ValueError, UnicodeDecodeError, OSError) as broken:
         first_line = (str(broken).splitlines() or ["unreadable"])[0][:200]
         raise ManifestError(
-            expected=f"a readable {path.suffix[1:]} table",
+            f"a readable {path.suffix[1:]} table",
             got=first_line,
             where=str(path),
             fix="Open it in the program that wrote it and export it again.",
         ) from None
     raise ManifestError(
-        expected="a table ending in .csv, .tsv or .parquet",
-        got=path.name,
-        where=str(path),
-        fix="Export it as one of these.",
+        "a table ending in .csv, .tsv or .parquet", got=path.name, where=str(path), fix="Export it as one of these."
     )
 
 

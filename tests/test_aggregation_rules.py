@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
+from her2core.evidence.aggregation_rules import RULES, TOP_SHARE, combine
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import read_predictions
-from her2core.evidence.rules import RULES, TOP_SHARE, combine
 
 
 def by_hand(rule: str, probs: np.ndarray) -> np.ndarray:
@@ -71,9 +71,18 @@ def cohort(split: str, *, focal: bool, patients: int = 20, patches: int = 30, se
             p = rng.uniform(0.45, 0.62, patches)
         elif not focal:
             p[:3] = 0.97
-        rows.append(pd.DataFrame({"patch_id": [f"{split}{i}-{j}" for j in range(patches)], "patient_id": f"{split}{i}",
-                                  "split": split, "label": "positive" if positive else "negative",
-                                  "prob_negative": 1 - p, "prob_positive": p}))  # fmt: skip
+        rows.append(
+            pd.DataFrame(
+                {
+                    "patch_id": [f"{split}{i}-{j}" for j in range(patches)],
+                    "patient_id": f"{split}{i}",
+                    "split": split,
+                    "label": "positive" if positive else "negative",
+                    "probability_negative": 1 - p,
+                    "probability_positive": p,
+                }
+            )
+        )
     return pd.concat(rows, ignore_index=True)
 
 

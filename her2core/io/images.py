@@ -168,7 +168,7 @@ def _checked(image: np.ndarray, dimensions: tuple[int, ...]) -> np.ndarray:
 
 
 def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
-    return ImageError(expected=expected, got=got, where=where, fix=fix)
+    return ImageError(expected, got=got, where=where, fix=fix)
 
 
 def _clean(text: object, length: int = 100) -> str:

@@ -21,12 +21,22 @@ def trade_figure(runs: pd.DataFrame, *, cost: str, title: str, score: str = "acc
         name = escape(str(row["run"]), quote=False)
         bounds = "" if pd.isna(low) else f" [{low:.1%}, {high:.1%}]"
         figure.add_scatter(
-            x=[row[cost]], y=[value], mode="markers+text", text=[name], textposition="top center", cliponaxis=False,
+            x=[row[cost]],
+            y=[value],
+            mode="markers+text",
+            text=[name],
+            textposition="top center",
+            cliponaxis=False,
             marker={"size": 12, "color": CYCLE[place % len(CYCLE)]},
-            error_y={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-                     "thickness": 2},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - value],
+                "arrayminus": [value - low],
+                "thickness": 2,
+            },
             hovertemplate=f"{name}: {value:.1%}{bounds} at {_readable(row[cost])}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(title=title, rangemode="tozero", gridcolor="rgba(128,128,128,0.25)", tickformat="~s")
     figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
     return plain(figure, height=420)

@@ -1,4 +1,4 @@
-"""How do the patches of a run become its Familiarity? Network and manifests in; the fitted score out."""
+"""How do the patches of a run become its OODDetector? Network and manifests in; the fitted score out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import UNUSABLE, Prepare, Prepared
-from her2core.familiarity.descriptor import describe, first_filters
-from her2core.familiarity.score import Familiarity, learn
+from her2core.ood.descriptor import describe, first_filters
+from her2core.ood.score import OODDetector, learn
 
 _BATCH = 32
 
 
-def fit_familiarity(
+def fit_ood(
     network: nn.Module,
     *,
     train: Manifest,
@@ -27,7 +27,7 @@ def fit_familiarity(
     device: str | torch.device = "cpu",
     limit: int = 4000,
     seed: int = 0,
-) -> Familiarity:
+) -> OODDetector:
     """Learn how the training patches look; the threshold comes from validation patches, which training never saw.
 
     Patches are read and prepared again, at most ``limit`` of either part, chosen by ``seed``; those that hold nothing

@@ -28,9 +28,11 @@ def cell(predictions: Predictions, *, true: str, predicted: str) -> pd.DataFrame
     for name in (true, predicted):
         if name not in predictions.classes:
             raise EvaluationError(
-                expected=f"a class out of {', '.join(predictions.classes)}", got=repr(name)[:80],
-                where="confusion matrix", fix="Choose one of these.",
-            )  # fmt: skip
+                f"a class out of {', '.join(predictions.classes)}",
+                got=repr(name)[:80],
+                where="confusion matrix",
+                fix="Choose one of these.",
+            )
     i, j = predictions.classes.index(true), predictions.classes.index(predicted)
     return _rows(predictions, (predictions.labels == i) & (predictions.predicted == j))
 
@@ -41,9 +43,13 @@ def _rows(predictions: Predictions, chosen: np.ndarray) -> pd.DataFrame:
     rows = rows[np.argsort(-sure, kind="stable")]
     true, predicted = predictions.labels[rows], predictions.predicted[rows]
     names = pd.Series(predictions.classes, dtype="str")
-    return predictions.frame.iloc[rows].reset_index(drop=True)[[*IDS, "split"]].assign(
-        true=names.take(true).to_numpy(),
-        predicted=names.take(predicted).to_numpy(),
-        p_predicted=predictions.probs[rows, predicted],
-        p_true=predictions.probs[rows, true],
-    )  # fmt: skip
+    return (
+        predictions.frame.iloc[rows]
+        .reset_index(drop=True)[[*IDS, "split"]]
+        .assign(
+            true=names.take(true).to_numpy(),
+            predicted=names.take(predicted).to_numpy(),
+            p_predicted=predictions.probs[rows, predicted],
+            p_true=predictions.probs[rows, true],
+        )
+    )

@@ -9,7 +9,7 @@ tissue. The first layer still sees what was put in (edges, grain, sharpness, col
 - the stain before normalisation: optical density per channel (mean, deviation, five percentiles), how the channels go
   together, and how much detail there is at four scales.
 
-benchmarks/results/familiarity.json holds what this tells apart, and what last features do; the choice is ours.
+benchmarks/results/ood.json holds what this tells apart, and what last features do; the choice is ours.
 """
 
 from __future__ import annotations

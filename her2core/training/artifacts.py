@@ -2,10 +2,10 @@
 
     dataset.parquet            the manifest's rows without paths, with their part of the split
     checks.json                the coded findings on manifest and split
-    familiarity.safetensors    how the training patches look (her2core.familiarity)
+    ood.safetensors    how the training patches look (her2core.ood)
     evaluation/cost.json       parameters, FLOPs, measured time
     evaluation/prediction_sets.csv   how often the test patches' true class is in the set
-    model.card.json            + prediction_sets, familiarity
+    model.card.json            + prediction_sets, ood
 
 Training writes them into the draft; ``complete_run`` gives them to a run that was finished before they existed.
 """
@@ -22,16 +22,16 @@ import yaml
 from torch import nn
 
 from her2core.data.checks import check_manifest
-from her2core.data.files import read_table, write_json, write_parquet, write_via_temporary
 from her2core.data.manifest import WINDOW, Manifest, read_manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import RunError
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import read_predictions
-from her2core.familiarity import FILE as FAMILIARITY
-from her2core.familiarity import fit_familiarity
+from her2core.io.files import read_table, write_json, write_parquet, write_via_temporary
 from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_of
+from her2core.ood import FILE as OOD_FILE
+from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
@@ -55,7 +55,7 @@ def write_companions(
     """Write all of them into ``folder``, where weights and predictions are, and give the card with what was added.
 
     ``network`` carries the released weights; ``split`` has patch_id and split. The card is not written here.
-    ``serving=False`` leaves familiarity out, which takes longest and which only serving needs. Nothing is
+    ``serving=False`` leaves ood out, which takes longest and which only serving needs. Nothing is
     written before all of it is known. Raises a Her2Error for patches that cannot be read, or too few of them.
     """
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
@@ -67,7 +67,7 @@ def write_companions(
     if serving:
         parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val")}
         mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
-        known = fit_familiarity(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
+        known = fit_ood(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
 
     frame, _ = read_table(folder / "predictions.parquet")
     predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
@@ -86,11 +86,12 @@ def write_companions(
     write_parquet(folder / "dataset.parquet", dataset)
     write_json(folder / "checks.json", findings)
     write_json(folder / "evaluation" / "cost.json", cost)
-    write_via_temporary(folder / "evaluation" / "prediction_sets.csv",
-                        lambda t: covered.to_csv(t, index=False, float_format="%.6f"))  # fmt: skip
+    write_via_temporary(
+        folder / "evaluation" / "prediction_sets.csv", lambda t: covered.to_csv(t, index=False, float_format="%.6f")
+    )
     card = {**card, "prediction_sets": sets.as_dict()}
     if known is not None:
-        card["familiarity"] = {"sha256": known.save(folder / FAMILIARITY), **known.facts()}
+        card["ood"] = {"sha256": known.save(folder / OOD_FILE), **known.facts()}
     return card
 
 
@@ -103,16 +104,28 @@ def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None 
     """
     run = open_run(path)
     if not run.has_weights:
-        raise RunError(expected="a run with its weights", got="one released without", where=str(run.path),
-                       fix="Complete the run where it was trained, then export it.")  # fmt: skip
+        raise RunError(
+            "a run with its weights",
+            got="one released without",
+            where=str(run.path),
+            fix="Complete the run where it was trained, then export it.",
+        )
     manifest = Path(manifest or _configured_manifest(run))
     data = read_manifest(manifest)
     if data.content_hash() != run.info.get("manifest_hash"):
-        raise RunError(expected="the manifest that this run was trained on", got="one with other rows",
-                       where=str(manifest), fix="Import the data set again as it was.")  # fmt: skip
+        raise RunError(
+            "the manifest that this run was trained on",
+            got="one with other rows",
+            where=str(manifest),
+            fix="Import the data set again as it was.",
+        )
     if missing := data.missing_files():
-        raise RunError(expected="every file that the manifest names", got=f"{len(missing)} missing",
-                       where=str(manifest), fix="Put them back, or import the data set where it lies.")  # fmt: skip
+        raise RunError(
+            "every file that the manifest names",
+            got=f"{len(missing)} missing",
+            where=str(manifest),
+            fix="Put them back, or import the data set where it lies.",
+        )
     card = run.card
     reference = card["stain"]["reference"]
     stain = None if reference is None else StainReference.from_dict(reference)
@@ -130,6 +143,10 @@ def _configured_manifest(run: Run) -> str:
         config = None
     named = config.get("manifest") if isinstance(config, dict) else None
     if not isinstance(named, str):
-        raise RunError(expected="a configuration that names the manifest", got="one that does not",
-                       where=str(run.path / "config.yaml"), fix="Say where it lies: --manifest PATH.")  # fmt: skip
+        raise RunError(
+            "a configuration that names the manifest",
+            got="one that does not",
+            where=str(run.path / "config.yaml"),
+            fix="Say where it lies: --manifest PATH.",
+        )
     return named

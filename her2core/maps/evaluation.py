@@ -12,24 +12,24 @@ import torch
 from torch import nn
 
 from her2core.data.dataset import to_tensor
-from her2core.data.files import write_via_temporary
-from her2core.data.images import resize_rgb
 from her2core.data.prepare import UNUSABLE, centre_square
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import draws, interval_row
+from her2core.inference.predictor import Predictor, load_predictor
+from her2core.io.files import write_via_temporary
+from her2core.io.images import resize_rgb
 from her2core.maps.cam import class_map
-from her2core.maps.trust import (
+from her2core.maps.metrics import (
     chance_map,
     deletion_and_insertion,
-    likeness,
-    mass_inside,
+    energy_pointing_game,
     overlap,
-    pointing,
+    pointing_game,
+    rank_correlation,
     road,
     with_random_weights,
 )
-from her2core.predict import Predictor, load_predictor
 from her2core.runs.folder import Run, open_run
 from her2core.runs.pictures import is_synthetic, pictures_of
 
@@ -38,7 +38,15 @@ METHODS = ("gradcam", "gradcam_plusplus", "xgradcam", "layercam")
 CHANCE = "chance"
 #: Codes of the synthetic mask that bear on the class: tumour nuclei and mitoses.
 TUMOUR = (1, 2)
-MEASURES = ("pointing", "mass_inside", "overlap", "deletion", "insertion", "road", "likeness_to_random_weights")
+MEASURES = (
+    "pointing_game",
+    "energy_pointing_game",
+    "overlap",
+    "deletion",
+    "insertion",
+    "road",
+    "rank_correlation_to_random_weights",
+)
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,20 @@ class _Whole(nn.Module):
 
 
 def map_trials(
-    source: Run | str | Path, *, patches: int = 48, methods: tuple[str, ...] = METHODS, seed: int = 0,
-    resamples: int = 2000, base: Path = Path(), progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:  # fmt: skip
+    source: Run | str | Path,
+    *,
+    patches: int = 48,
+    methods: tuple[str, ...] = METHODS,
+    seed: int = 0,
+    resamples: int = 2000,
+    base: Path = Path(),
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
     """How good the maps of the predicted class are, on patches of the test part, spread over its patients.
 
     Returns one row a method (and ``chance``) and measure: method, measure, value, low, high (95 % percentile bootstrap
-    over patients), n, clusters, note. pointing, mass_inside and overlap are against the tumour nuclei of the synthetic
+    over patients), n, clusters, note. pointing_game, energy_pointing_game and overlap are against the tumour nuclei
+    of the synthetic
     truth and are missing for runs on real tissue. Deterministic from ``seed``.
 
     Raises EvaluationError where the run's patches are not at hand, RunError for a run without weights.
@@ -76,8 +91,9 @@ def map_trials(
     model = load_predictor(run)
     chosen = list(_patches(run, model, patches, base))
     if not chosen:
-        raise EvaluationError(expected="test patches that can be judged", got="none", where=run.name,
-                              fix="Check the run's test part.")  # fmt: skip
+        raise EvaluationError(
+            "test patches that can be judged", got="none", where=run.name, fix="Check the run's test part."
+        )
     noise = with_random_weights(model.network, seed=seed)
     rows: list[dict] = []
     for done, patch in enumerate(chosen):
@@ -115,7 +131,7 @@ def _patches(run: Run, model: Predictor, wanted: int, base: Path) -> Iterator[_P
         if mask is not None:
             spread = np.repeat(np.isin(mask, TUMOUR).astype(np.uint8)[..., None] * 255, 3, axis=2)
             truth = resize_rgb(centre_square(spread), model.px)[..., 0] >= 128
-        index = int(model.judge(prepared.image[None])[0].argmax())
+        index = int(model.predict_proba(prepared.image[None])[0].argmax())
         yield _Patch(prepared.image, truth, index, str(row.patient_id))
         taken += 1
 
@@ -132,8 +148,9 @@ def _reader(run: Run, base: Path) -> Callable[[str], tuple[np.ndarray, np.ndarra
         return drawn
     found = pictures_of(run, base=base)
     if found.read is None:
-        raise EvaluationError(expected="the pictures of the run's patches", got="none at hand", where=run.name,
-                              fix=found.why_not)  # fmt: skip
+        raise EvaluationError(
+            "the pictures of the run's patches", got="none at hand", where=run.name, fix=found.why_not
+        )
     return lambda patch_id: (found.read(patch_id), None)
 
 
@@ -148,14 +165,17 @@ def _trial(model: Predictor, noise: nn.Module, patch: _Patch, method: str, seed:
         grid = class_map(model.network, _features(model.network, batch), patch.index, name="", method=method)
         heat = grid.scaled(model.px)
         other = class_map(noise, _features(noise, batch), patch.index, name="", method=method)
-        alike = likeness(grid.grid, other.grid)
-    found = {"likeness_to_random_weights": alike}
+        alike = rank_correlation(grid.grid, other.grid)
+    found = {"rank_correlation_to_random_weights": alike}
     if patch.truth is not None:
-        found |= {"pointing": pointing(heat, patch.truth), "mass_inside": mass_inside(heat, patch.truth),
-                  "overlap": overlap(heat, patch.truth)}  # fmt: skip
+        found |= {
+            "pointing_game": pointing_game(heat, patch.truth),
+            "energy_pointing_game": energy_pointing_game(heat, patch.truth),
+            "overlap": overlap(heat, patch.truth),
+        }
     if grid is None or not grid.empty:
         found["deletion"], found["insertion"] = deletion_and_insertion(
-            patch.image, heat, model.judge, index=patch.index
+            patch.image, heat, model.predict_proba, index=patch.index
         )
         found["road"] = float(road(_Whole(model.network), batch, heat[None], indices=[patch.index])[0])
     return found
@@ -177,12 +197,12 @@ def _summary(trials: pd.DataFrame, methods: tuple[str, ...], resamples: int, see
             codes, names = pd.factorize(known["patient"])
             sums = np.bincount(codes, weights=known[measure], minlength=len(names))
             counts = np.bincount(codes, minlength=len(names))
-            row = {"method": method, "value": np.nan, "low": np.nan, "high": np.nan, "note": "not defined"}
+            row = {"method": method, "value": np.nan, "lower_95": np.nan, "upper_95": np.nan, "note": "not defined"}
             if len(known):
                 weights = draws(len(names), resamples, seed)
                 resampled = (weights @ sums) / (weights @ counts)
                 row |= interval_row(measure, "", float(known[measure].mean()), resampled, 0.95)
             if 0 < len(names) < 5:
-                row |= {"low": np.nan, "high": np.nan, "note": f"no interval: {len(names)} patients"}
-            rows.append({**row, "measure": measure, "n": len(known), "clusters": len(names)})
-    return pd.DataFrame(rows)[["method", "measure", "value", "low", "high", "n", "clusters", "note"]]
+                row |= {"lower_95": np.nan, "upper_95": np.nan, "note": f"no interval: {len(names)} patients"}
+            rows.append({**row, "measure": measure, "n": len(known), "n_clusters": len(names)})
+    return pd.DataFrame(rows)[["method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters", "note"]]

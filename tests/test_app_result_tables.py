@@ -21,7 +21,9 @@ def brought(rows: int = 240, *, patients: bool = True, validation: bool = True) 
     rng = np.random.default_rng(1)
     label = np.arange(rows) // 6 % 2
     p = np.clip(0.5 + (label - 0.5) * 0.6 + rng.normal(0, 0.25, rows), 0.01, 0.99)
-    table = pd.DataFrame({"label": np.where(label, "positive", "negative"), "prob_negative": 1 - p, "prob_positive": p})
+    table = pd.DataFrame(
+        {"label": np.where(label, "positive", "negative"), "probability_negative": 1 - p, "probability_positive": p}
+    )
     if patients:
         table.insert(0, "patient_id", [f"P{i // 6}" for i in range(rows)])
         table["site"] = [f"site {i // 12 % 2}" for i in range(rows)]
@@ -100,7 +102,7 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     assert errors(at) == []
     assert "Intervals draw single rows" in said(at.main.warning)
     at.switch_page(PAGES["decisions"]).run()
-    assert "expected a validation part to set a threshold on" in said(at.main.info)
+    assert "Expected a validation part to set a threshold on" in said(at.main.info)
     at.switch_page(PAGES["subgroups"]).run()
     assert "unknown in all" in said(at.main.info)
 
@@ -108,23 +110,52 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
 def leakage(folder) -> None:
     """The tables of a finished leakage study; their numbers are made up, the page only shows them."""
     rows = [
-        {"unit": unit, "group": group, "metric": metric, "value": value, "low": value - 0.1, "high": value + 0.08,
-         "lowest": value - 0.02, "highest": value + 0.02, "seeds": 2, "resampled": "patient", "clusters": 30,
-         "n": 400, "note": ""}
+        {
+            "unit": unit,
+            "group": group,
+            "metric": metric,
+            "value": value,
+            "lower_95": value - 0.1,
+            "upper_95": value + 0.08,
+            "lowest": value - 0.02,
+            "highest": value + 0.02,
+            "seeds": 2,
+            "resampling_unit": "patient",
+            "n_clusters": 30,
+            "n": 400,
+            "note": "",
+        }
         for unit in ("patch", "patient")
         for group, value in (("patch_random", 0.9), ("patient", 0.6))
         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-    ]  # fmt: skip
-    gaps = [{"unit": r["unit"], "group": "patch_random", "reference": "patient", "metric": r["metric"],
-             "difference": 0.3, "low": 0.2, "high": 0.4, "p_holm": 0.01, "statement": "higher"}
-            for r in rows if r["group"] == "patient"]  # fmt: skip
+    ]
+    gaps = [
+        {
+            "unit": r["unit"],
+            "group": "patch_random",
+            "reference": "patient",
+            "metric": r["metric"],
+            "difference": 0.3,
+            "lower_95": 0.2,
+            "upper_95": 0.4,
+            "p_value_holm": 0.01,
+            "statement": "higher",
+        }
+        for r in rows
+        if r["group"] == "patient"
+    ]
     study = LeakageConfig(title="A study", run={"name": "x", "manifest": "x"}, splits=("patch_random", "patient"))
     folder.mkdir()
     pd.DataFrame(rows).to_csv(folder / "leakage.csv", index=False)
     pd.DataFrame(gaps).to_csv(folder / "gaps.csv", index=False)
-    facts = {"kind": "leakage", "study": study.model_dump(mode="json"), "scheme": {"meaning": "m"},
-             "network": {"name": "her2_resnet50"}, "data": {"facts": {"synthetic": True}},
-             "made": provenance()}  # fmt: skip
+    facts = {
+        "kind": "leakage",
+        "study": study.model_dump(mode="json"),
+        "scheme": {"meaning": "m"},
+        "network": {"name": "her2_resnet50"},
+        "data": {"facts": {"synthetic": True}},
+        "made": provenance(),
+    }
     (folder / "study.json").write_text(json.dumps(facts))
 
 
@@ -165,18 +196,34 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
         table[column] = table[column].map({"patch_random": "resnet50", "patient": "her2-resnet50"})
         table.assign(reference="her2-resnet50").to_csv(folder / f"{new}.csv", index=False)
         (folder / f"{old}.csv").unlink()
-    networks = pd.DataFrame({
-        "network": ["her2-resnet50", "resnet50", "huge"], "name": ["her2_resnet50", "resnet50", "timm:huge"],
-        "init": ["none", "package:some", "none"], "frozen": ["", "linear", ""], "px": [64, 112, 64],
-        "epochs": [6, None, 6], "runs": [2, 2, 0], "asked": 2, "state": ["finished", "finished", "failed"],
-        "reason": ["", "", "MemoryError: too large"], "train_seconds": [5400.0, None, None],
-    })  # fmt: skip
+    networks = pd.DataFrame(
+        {
+            "network": ["her2-resnet50", "resnet50", "huge"],
+            "name": ["her2_resnet50", "resnet50", "timm:huge"],
+            "init": ["none", "package:some", "none"],
+            "frozen": ["", "linear", ""],
+            "px": [64, 112, 64],
+            "epochs": [6, None, 6],
+            "runs": [2, 2, 0],
+            "asked": 2,
+            "state": ["finished", "finished", "failed"],
+            "reason": ["", "", "MemoryError: too large"],
+            "train_seconds": [5400.0, None, None],
+        }
+    )
     networks.to_csv(folder / "networks.csv", index=False)
-    costs = pd.DataFrame({
-        "network": networks["network"], "parameters": [25e6, 23e6, None], "flops": [3e9, 2e9, None],
-        "memory_bytes": [2**28, 2**27, None], "latency_ratio": [1.2, 1.0, None], "throughput_ratio": [0.8, 1.0, None],
-        "processor": "a processor", "reason": ["", "", "too large"],
-    })  # fmt: skip
+    costs = pd.DataFrame(
+        {
+            "network": networks["network"],
+            "parameters": [25e6, 23e6, None],
+            "flops": [3e9, 2e9, None],
+            "memory_bytes": [2**28, 2**27, None],
+            "latency_ratio": [1.2, 1.0, None],
+            "throughput_ratio": [0.8, 1.0, None],
+            "processor": "a processor",
+            "reason": ["", "", "too large"],
+        }
+    )
     costs.to_csv(folder / "costs.csv", index=False)
     facts = json.loads((folder / "study.json").read_text())
     facts |= {"kind": "backbones", "study": {**facts["study"], "reference": "her2-resnet50"}, "warnings": ["a warning"]}

@@ -13,18 +13,17 @@ import pytest
 
 from her2core import load_predictor, open_run
 from her2core.data.checks import check_manifest
-from her2core.data.files import read_table, sha256_file, write_json
 from her2core.data.manifest import WINDOW, read_manifest
 from her2core.errors import Her2Error, RunError, WeightsError
 from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
 from her2core.evidence.predictions import read_predictions
-from her2core.familiarity import read_familiarity
+from her2core.io.files import read_table, sha256_file, write_json
+from her2core.ood import read_ood_detector
 from her2core.runs.folder import WEIGHTS
-from her2core.training.companions import complete_run, write_companions
+from her2core.training.artifacts import complete_run, write_companions
 
-MADE = ("dataset.parquet", "checks.json", "familiarity.safetensors", "evaluation/cost.json",
-        "evaluation/prediction_sets.csv")  # fmt: skip
-GIVEN = ("prediction_sets", "familiarity")
+MADE = ("dataset.parquet", "checks.json", "ood.safetensors", "evaluation/cost.json", "evaluation/prediction_sets.csv")
+GIVEN = ("prediction_sets", "ood")
 
 
 def copy_of(run, target: Path) -> Path:
@@ -41,12 +40,10 @@ def older(run, target: Path) -> Path:
 
 
 def same_card(ours: dict, theirs: dict) -> bool:
-    """But for the familiarity file's last digits, in which two forwards through the same weights may differ."""
-    known, there = ours["familiarity"], theirs["familiarity"]
+    """But for the ood file's last digits, in which two forwards through the same weights may differ."""
+    known, there = ours["ood"], theirs["ood"]
     exact = all(known[k] == there[k] for k in known if k not in ("sha256", "threshold"))
-    rest = {k: v for k, v in ours.items() if k != "familiarity"} == {
-        k: v for k, v in theirs.items() if k != "familiarity"
-    }
+    rest = {k: v for k, v in ours.items() if k != "ood"} == {k: v for k, v in theirs.items() if k != "ood"}
     return exact and rest and known["threshold"] == pytest.approx(there["threshold"], rel=1e-3)
 
 
@@ -57,7 +54,7 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def quick(monkeypatch):
     """Two timed rounds where a test asks for something else."""
-    from her2core.training import companions
+    from her2core.training import artifacts as companions
 
     real = companions.network_cost
     monkeypatch.setattr(companions, "network_cost", lambda network, px: real(network, px, rounds=2))
@@ -111,9 +108,9 @@ def test_the_cost_is_that_of_the_released_weights_on_a_named_machine(tiny_run):
     assert 0.2 < cost["latency_ratio"] < 5
 
 
-def test_the_card_names_the_familiarity_file(tiny_run):
-    known = tiny_run.card["familiarity"]
-    found = read_familiarity(tiny_run.path / "familiarity.safetensors", sha256=known["sha256"])
+def test_the_card_names_the_ood_file(tiny_run):
+    known = tiny_run.card["ood"]
+    found = read_ood_detector(tiny_run.path / "ood.safetensors", sha256=known["sha256"])
     assert {**found.facts(), "sha256": known["sha256"]} == known
 
 
@@ -138,7 +135,7 @@ def test_an_older_run_is_given_what_a_fresh_one_has_and_nothing_else_changes(tin
     assert list(completed.card)[: len(tiny_run.card) - 2] == [k for k in tiny_run.card if k not in GIVEN]
     assert same_card(completed.card, tiny_run.card)
     fresh = contents(tiny_run.path)
-    assert {n for n in MADE if after[n] != fresh[n]} <= {"evaluation/cost.json", "familiarity.safetensors"}
+    assert {n for n in MADE if after[n] != fresh[n]} <= {"evaluation/cost.json", "ood.safetensors"}
     measured, there = completed.cost, tiny_run.cost
     assert (measured["flops"], measured["parameters"]) == (there["flops"], there["parameters"])
     assert load_predictor(completed).predict([np.full((112, 112, 3), 200, np.uint8)])[0].error is None
@@ -156,15 +153,15 @@ def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifes
     (path / "config.yaml").unlink()
     (path / "config.yaml").write_text(config)
     before = contents(path)
-    with pytest.raises(Her2Error, match=r"gone\.parquet: expected a CSV or Parquet file, got no such file"):
+    with pytest.raises(Her2Error, match=r"Expected a CSV or Parquet file, but got no such file"):
         complete_run(path)
     manifest = read_manifest(tiny_manifest)
     fewer = manifest.subset(manifest.frame["patch_id"][1:]).write(tmp_path / "fewer.parquet")
-    with pytest.raises(RunError, match=r"fewer\.parquet: expected the manifest that this run was trained on, got one"):
+    with pytest.raises(RunError, match=r"Expected the manifest that this run was trained on, but got one"):
         complete_run(path, manifest=fewer)
     assert contents(path) == before
     absent = shutil.copy(tiny_manifest, tmp_path / "absent.parquet")
-    with pytest.raises(RunError, match="every file that the manifest names, got 36 missing"):
+    with pytest.raises(RunError, match="every file that the manifest names, but got 36 missing"):
         complete_run(path, manifest=absent)
     assert contents(path) == before
     moved = manifest.write(tmp_path / "moved.parquet")
@@ -193,7 +190,7 @@ def test_tampered_weights_are_refused_and_nothing_is_written(tiny_run, tmp_path)
 
 
 def test_what_fails_on_the_way_leaves_the_run_as_it_was(tiny_run, tiny_manifest, tmp_path, monkeypatch):
-    from her2core.training import companions
+    from her2core.training import artifacts as companions
 
     def broken(*_):
         raise RuntimeError("the clock stopped")
@@ -217,9 +214,13 @@ def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(ti
     path = copy_of(tiny_run, tmp_path / "run")
     predictor = load_predictor(tiny_run)
     card = write_companions(
-        path, tiny_run.card, network=predictor._network, manifest=windows, split=tiny_run.splits,
+        path,
+        tiny_run.card,
+        network=predictor._network,
+        manifest=windows,
+        split=tiny_run.splits,
         prepare=Prepare(64, None),
-    )  # fmt: skip
+    )
     dataset = read_table(path / "dataset.parquet")[0]
     assert not {"path", *WINDOW} & set(dataset)
     assert set(dataset["gene_share"]) == {0.5}

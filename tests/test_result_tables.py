@@ -1,4 +1,4 @@
-"""Is every table of the dossier that of its own module, and is what cannot be given said with its reason?"""
+"""Is every table of the inputs that of its own module, and is what cannot be given said with its reason?"""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from her2core.errors import EvaluationError
 from her2core.evidence.abstention import risk_coverage
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.decisions import decision_curve
-from her2core.evidence.dossier import (
-    MISSING,
-    TABLES,
-    Dossier,
-    all_exhibits,
-    all_missing,
-    dossier_of_folder,
-    dossier_of_predictions,
-    exhibit,
-)
 from her2core.evidence.evaluation import evaluate, evaluate_folder
 from her2core.evidence.operating_points import CHOICES, MEANINGS, validated_point, youden_threshold
 from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.reliability import calibration_table, reliability_table
+from her2core.evidence.result_tables import (
+    MISSING,
+    TABLES,
+    EvaluationInputs,
+    all_missing,
+    all_result_tables,
+    inputs_from_folder,
+    inputs_from_predictions,
+    result_table,
+)
 from her2core.evidence.thresholds import operating_point, threshold_for
 
 FEW = {"resamples": 200, "seed": 0}
@@ -52,12 +52,12 @@ def reasons(found: pd.DataFrame, **wanted) -> list[str]:
 @pytest.mark.parametrize("unit", ["patch", "patient"])
 def test_each_table_is_that_of_its_module(unit):
     predictions = read()
-    d = dossier_of_predictions(predictions)
+    d = inputs_from_predictions(predictions)
     test, val = predictions.part("test"), predictions.part("val")
     if unit == "patient":
         rule = choose_rule(val, "patient")[0]
         test, val = aggregate(test, "patient", rule=rule), aggregate(val, "patient", rule=rule)
-    found = {name: at(exhibit(d, name, **FEW).frame, unit) for name in TABLES}
+    found = {name: at(result_table(d, name, **FEW).frame, unit) for name in TABLES}
     same(found["calibration"].drop(columns="scores"), calibration_table(test, **FEW))
     assert set(found["calibration"]["scores"]) == {"as given"}
     same(found["reliability"], reliability_table(test, **FEW))
@@ -66,7 +66,7 @@ def test_each_table_is_that_of_its_module(unit):
     for (of, rule), rows in found["operating_points"].groupby(["class", "rule"]):
         threshold = CHOICES[rule](val, of=of)
         expected = operating_point(test, of=of, threshold=threshold, **FEW)
-        same(rows[["metric", "value", "low", "high", "n", "threshold"]], expected)
+        same(rows[["metric", "value", "lower_95", "upper_95", "n", "threshold"]], expected)
         assert set(rows["validation_cases"]) == {int((val.labels == CLASSES.index(of)).sum())}
     sites = found["subgroups"].query("metric == 'accuracy'").set_index("group")
     for name in ("north", "south"):
@@ -76,64 +76,64 @@ def test_each_table_is_that_of_its_module(unit):
 
 
 def test_columns_are_fixed_and_every_row_names_its_unit():
-    for name, found in all_exhibits(dossier_of_predictions(read()), **FEW).items():
+    for name, found in all_result_tables(inputs_from_predictions(read()), **FEW).items():
         assert tuple(found.frame.columns)[: len(TABLES[name])] == TABLES[name]
         assert tuple(found.missing.columns) == MISSING
         assert set(found.frame["unit"]) <= {"patch", "patient"}
-        assert (found.frame["resampled"] == "patient").all()
+        assert (found.frame["resampling_unit"] == "patient").all()
 
 
 def test_what_a_file_cannot_give_is_said():
-    missing = all_missing(all_exhibits(dossier_of_predictions(read()), **FEW))
+    missing = all_missing(all_result_tables(inputs_from_predictions(read()), **FEW))
     assert reasons(missing, table="referral") == ["a table of predictions: prediction sets come with a run"] * 2
     assert "before calibration" in reasons(missing, table="calibration", what="uncalibrated")[0]
     assert "no other columns" in reasons(missing, table="subgroups", what="scanner")[0]
 
 
 def test_without_validation_no_threshold_is_set():
-    found = exhibit(dossier_of_predictions(read(split="test")), "operating_points", **FEW)
+    found = result_table(inputs_from_predictions(read(split="test")), "operating_points", **FEW)
     assert found.frame.empty
     assert set(TABLES["operating_points"]) <= set(found.frame.columns)
     assert len(found.missing) == 2 * len(CLASSES) * len(CHOICES)
-    assert all("expected a validation part" in r for r in found.missing["reason"])
+    assert all("Expected a validation part" in r for r in found.missing["reason"])
 
 
 def test_without_a_test_part_there_is_nothing():
     with pytest.raises(EvaluationError, match="test part"):
-        dossier_of_predictions(read(split="val"))
+        inputs_from_predictions(read(split="val"))
 
 
 def test_an_unknown_table_is_refused_with_those_there_are():
     with pytest.raises(EvaluationError, match="calibration, reliability.*'roc'"):
-        exhibit(dossier_of_predictions(read()), "roc")
+        result_table(inputs_from_predictions(read()), "roc")
 
 
 @pytest.mark.parametrize("kind", HARD)
 def test_hard_cases_give_a_stated_result_or_a_reason(kind):
-    exhibits = all_exhibits(dossier_of_predictions(hard(kind)), **FEW)
-    for name, found in exhibits.items():
+    result_tables = all_result_tables(inputs_from_predictions(hard(kind)), **FEW)
+    for name, found in result_tables.items():
         for unit in ("patch", "patient"):
             assert len(at(found.frame, unit)) or reasons(found.missing, unit=unit), f"{name} by {unit} is silent"
         unsaid = found.frame[found.frame["value"].isna() & (found.frame["note"].fillna("") == "")]
         assert unsaid.empty, f"{name}: a value is missing without a word"
-        bounded = found.frame.dropna(subset=["low", "high"])
-        assert (bounded["low"] <= bounded["high"]).all()
-    missing = all_missing(exhibits)
+        bounded = found.frame.dropna(subset=["lower_95", "upper_95"])
+        assert (bounded["lower_95"] <= bounded["upper_95"]).all()
+    missing = all_missing(result_tables)
     assert (missing["reason"].str.len() > 10).all()
     if kind in ("a patient with two labels", "a single patient", "unknown patients"):
         assert reasons(missing, table="calibration", unit="patient")
-        assert at(exhibits["calibration"].frame, "patient").empty
+        assert at(result_tables["calibration"].frame, "patient").empty
     if kind in ("a single patient", "unknown patients"):
-        assert exhibits["decisions"].frame["note"].str.contains("too narrow").all()
+        assert result_tables["decisions"].frame["note"].str.contains("too narrow").all()
     if kind == "all wrong":
-        risk = exhibits["risk_coverage"].frame.query("metric == 'risk' and unit == 'patch'")
+        risk = result_tables["risk_coverage"].frame.query("metric == 'risk' and unit == 'patch'")
         assert risk["value"].to_numpy() == pytest.approx(1)
 
 
 def test_nan_is_refused_before_anything_is_computed():
     frame = table()
     frame.loc[3, "logit_positive"] = np.nan
-    with pytest.raises(EvaluationError, match="row 4: expected a finite number"):
+    with pytest.raises(EvaluationError, match="Expected a finite number"):
         read_predictions(frame, classes=CLASSES)
 
 
@@ -165,8 +165,8 @@ def test_a_patient_in_both_parts_and_few_cases_are_said():
     d = read(split=np.where(np.arange(360) < 180, "val", "test"))
     note = validated_point(d.part("val"), d.part("test"), of="positive", rule="youden", resamples=100)["note"]
     assert note.str.contains("36 patients in validation and test: the figures may be too good").all()
-    d = dossier_of_predictions(read())
-    patient = at(exhibit(d, "operating_points", **FEW).frame, "patient")
+    d = inputs_from_predictions(read())
+    patient = at(result_table(d, "operating_points", **FEW).frame, "patient")
     assert patient["note"].str.contains("threshold from only 4 validation patients of").all()
 
 
@@ -188,18 +188,20 @@ def test_a_threshold_that_cannot_be_chosen_is_refused():
 
 
 def test_a_run_has_all_of_it(tiny_run):
-    d = dossier_of_folder(tiny_run.path, tiny_run.card)
-    assert isinstance(d, Dossier)
+    d = inputs_from_folder(tiny_run.path, tiny_run.card)
+    assert isinstance(d, EvaluationInputs)
     assert not d.why_not
-    found = exhibit(d, "calibration", **FEW).frame
+    found = result_table(d, "calibration", **FEW).frame
     assert set(found["scores"]) == {"uncalibrated", "calibrated"}
     raw = read_predictions(tiny_run.predictions, classes=tiny_run.classes).part("test")
     same(at(found.query("scores == 'uncalibrated'"), "patch").drop(columns="scores"), calibration_table(raw, **FEW))
-    groups = exhibit(d, "subgroups", **FEW)
+    groups = result_table(d, "subgroups", **FEW)
     assert {"site", "scanner"} <= set(groups.frame["by"])
-    assert reasons(groups.missing, what="mask_path") == ["every patch has its own mask_path: these are no groups",
-                                                         "every patient has several mask_path"]  # fmt: skip
-    assert set(exhibit(d, "referral", **FEW).frame["unit"]) == {"patch", "patient"}
+    assert reasons(groups.missing, what="mask_path") == [
+        "every patch has its own mask_path: these are no groups",
+        "every patient has several mask_path",
+    ]
+    assert set(result_table(d, "referral", **FEW).frame["unit"]) == {"patch", "patient"}
     for name in TABLES:
         assert len(tiny_run.table(name)), name
     assert list(tiny_run.table("missing")) == list(MISSING)
@@ -227,8 +229,10 @@ def test_a_patient_on_two_scanners_is_a_group_of_its_own():
     predictions = read()
     test = predictions.part("test")
     scanner = pd.Series(np.where(test.frame["patch_id"] == "q37", 1, 0)).map({0: "A", 1: "B"})
-    d = Dossier(test, predictions.part("val"), columns=pd.DataFrame({"scanner": scanner}), rules={"patient": "mean"})
-    found = at(exhibit(d, "subgroups", **FEW).frame, "patient").query("metric == 'accuracy'").set_index("group")
+    d = EvaluationInputs(
+        test, predictions.part("val"), columns=pd.DataFrame({"scanner": scanner}), rules={"patient": "mean"}
+    )
+    found = at(result_table(d, "subgroups", **FEW).frame, "patient").query("metric == 'accuracy'").set_index("group")
     assert found["n"].to_dict() == {"A": 23, "several": 1}
 
 

@@ -13,13 +13,13 @@ def write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> Non
     """Predictions as CSV, one row an image, each with the research notice."""
     import pandas as pd
 
-    from her2core.data.files import write_via_temporary
+    from her2core.io.files import write_via_temporary
 
     rows = [
         {
             "name": p["name"],
             "label": p["label"],
-            **{f"prob_{c}": p["probabilities"].get(c) for c in classes},
+            **{f"probability_{c}": p["probabilities"].get(c) for c in classes},
             "usable": p["usable"],
             "flags": " ".join(p["flags"]),
             "error": p["error"],
@@ -76,5 +76,7 @@ def evidence_text(found) -> str:
     lines += [f"{u.unit} by {u.rule_reason}" for u in found.units.itertuples() if u.rule]
     for row in found.metrics.itertuples():
         name = f"{row.metric} of {row[3]}" if row[3] else row.metric
-        lines.append(f"{row.unit:8}{name:44}{row.value:.3f}  [{row.low:.3f}, {row.high:.3f}]  {row.note}".rstrip())
+        lines.append(
+            f"{row.unit:8}{name:44}{row.value:.3f}  [{row.lower_95:.3f}, {row.upper_95:.3f}]  {row.note}".rstrip()
+        )
     return "\n".join([*lines, RESEARCH])

@@ -16,15 +16,15 @@ from sklearn.neighbors import NearestNeighbors
 
 from her2core import load_predictor
 from her2core.data.dataset import IMAGENET_MEAN, IMAGENET_STD, to_tensor
-from her2core.data.files import sha256_file
-from her2core.data.images import read_image
 from her2core.data.manifest import read_manifest
 from her2core.data.prepare import Prepare, Prepared
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import SplitError, WeightsError
-from her2core.familiarity import Familiarity, describe, fit_familiarity, learn, read_familiarity
-from her2core.familiarity.descriptor import FILTERS, first_filters, stain_statistics
+from her2core.io.files import sha256_file
+from her2core.io.images import read_image
 from her2core.networks.registry import BUILDERS, build_network
+from her2core.ood import OODDetector, describe, fit_ood, learn, read_ood_detector
+from her2core.ood.descriptor import FILTERS, first_filters, stain_statistics
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -37,7 +37,7 @@ def _numbers(n: int, seed: int = 0, width: int = 12) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Familiarity:
+def fitted() -> OODDetector:
     return learn(_numbers(400), _numbers(300, 1))
 
 
@@ -129,28 +129,28 @@ def test_too_few_patches_are_refused(train, val):
 
 
 def test_it_is_read_back_as_it_was_written(fitted, tmp_path):
-    path = tmp_path / "familiarity.safetensors"
+    path = tmp_path / "ood.safetensors"
     sha256 = fitted.save(path)
-    back = read_familiarity(path, sha256=sha256)
+    back = read_ood_detector(path, sha256=sha256)
     assert sha256 == sha256_file(path)
     assert back.facts() == fitted.facts() == json.loads(json.dumps(fitted.facts()))
     np.testing.assert_array_equal(back.score(_numbers(50, 2)), fitted.score(_numbers(50, 2)))
 
 
 def test_a_file_that_is_something_else_is_refused(fitted, tmp_path):
-    path = tmp_path / "familiarity.safetensors"
+    path = tmp_path / "ood.safetensors"
     with pytest.raises(WeightsError, match="no such file"):
-        read_familiarity(path)
+        read_ood_detector(path)
     path.write_bytes(pickle.dumps({"threshold": 1}))
     with pytest.raises(WeightsError, match="pickled"):
-        read_familiarity(path)
+        read_ood_detector(path)
     sha256 = fitted.save(path)
     whole = load_file(path)
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(WeightsError, match="other bytes"):
-        read_familiarity(path, sha256=sha256)
+        read_ood_detector(path, sha256=sha256)
     with pytest.raises(WeightsError, match="whole safetensors file"):
-        read_familiarity(path)
+        read_ood_detector(path)
     changes = {
         "tensors named": {k: v for k, v in whole.items() if k != "spacing"},
         "spacing of shape": whole | {"spacing": whole["spacing"][:-1]},
@@ -162,7 +162,7 @@ def test_a_file_that_is_something_else_is_refused(fitted, tmp_path):
     for message, tensors in changes.items():
         save_file(tensors, path)
         with pytest.raises(WeightsError, match=message):
-            read_familiarity(path)
+            read_ood_detector(path)
 
 
 def test_stain_statistics_are_numpys():
@@ -219,13 +219,13 @@ def test_fit_reads_the_manifest_and_leaves_the_network_as_it_was(tiny_manifest):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     settings = {"prepare": Prepare(64), "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     train, val = manifest.subset(ids[:24]), manifest.subset(ids[24:])
-    found = fit_familiarity(network, train=train, val=val, **settings)
-    again = fit_familiarity(network, train=train, val=val, **settings)
+    found = fit_ood(network, train=train, val=val, **settings)
+    again = fit_ood(network, train=train, val=val, **settings)
     assert (found.patches, found.validation_patches) == (24, 12)
     assert found.threshold == again.threshold
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    few = [fit_familiarity(network, train=train, val=val, limit=10, seed=s, **settings) for s in (1, 1, 2)]
+    few = [fit_ood(network, train=train, val=val, limit=10, seed=s, **settings) for s in (1, 1, 2)]
     assert few[0].patches == few[0].validation_patches == 10
     assert few[0].threshold == few[1].threshold != few[2].threshold
 
@@ -240,10 +240,14 @@ def test_blank_patches_teach_nothing(tiny_manifest, tmp_path):
     frame.loc[:3, "path"] = str(blank)
     mixed = type(manifest)(frame, manifest.scheme, manifest.root, manifest.facts)
     ids = list(frame["patch_id"])
-    found = fit_familiarity(
-        build_network("her2_resnet50", 3), train=mixed.subset(ids[:24]), val=mixed.subset(ids[24:]),
-        prepare=Prepare(64), mean=IMAGENET_MEAN, std=IMAGENET_STD,
-    )  # fmt: skip
+    found = fit_ood(
+        build_network("her2_resnet50", 3),
+        train=mixed.subset(ids[:24]),
+        val=mixed.subset(ids[24:]),
+        prepare=Prepare(64),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    )
     assert found.patches == 20
 
 
@@ -253,7 +257,7 @@ def _real(real_data) -> list[np.ndarray]:
 
 
 def test_the_synthetic_run_knows_real_tissue_and_ihc_for_strangers(real_data):
-    """A small cohort in place of the run's own; benchmarks/familiarity.py measures the run's own on everything."""
+    """A small cohort in place of the run's own; benchmarks/ood.py measures the run's own on everything."""
     from skimage.data import immunohistochemistry
 
     predictor = load_predictor(HOME / "models" / "demo")

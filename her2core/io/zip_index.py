@@ -148,7 +148,7 @@ def _end(file: BinaryIO, where: str) -> tuple[int, int, int]:
 
 
 def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
-    return ImageError(expected=expected, got=got, where=where, fix=fix)
+    return ImageError(expected, got=got, where=where, fix=fix)
 
 
 def _several(where: str) -> ImageError:

@@ -2,7 +2,7 @@
 
 Beside the metrics of ``evidence.evaluation``: the tables that clinical reporting asks for, each made when it is asked
 for (a page looks at one, a run keeps all). What cannot be given is never left out in silence: it is a row of
-``Exhibit.missing`` with the reason.
+``ResultTable.missing`` with the reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.data.files import read_table
 from her2core.errors import EvaluationError
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import UNIT_COLUMN, aggregate, choose_rule
@@ -27,9 +26,10 @@ from her2core.evidence.operating_points import COLUMNS as POINT_COLUMNS
 from her2core.evidence.predictions import IDS, Predictions, read_predictions, refuse_empty
 from her2core.evidence.reliability import before_and_after, calibration_table, reliability_table
 from her2core.evidence.subgroups import subgroup_table
+from her2core.io.files import read_table
 
 UNITS = ("patch", "patient")
-_BASE = ("value", "low", "high", "interval", "note", "level", "resampled", "clusters", "n")
+_BASE = ("value", "lower_95", "upper_95", "interval_method", "note", "level", "resampling_unit", "n_clusters", "n")
 #: The tables, each with its columns in order; further ones of the module that makes it stand behind.
 TABLES: dict[str, tuple[str, ...]] = {
     "calibration": ("scores", "unit", "metric", "class", *_BASE),
@@ -50,8 +50,8 @@ SEVERAL = "several"
 
 
 @dataclass(frozen=True)
-class Dossier:
-    """All that the tables are made from. Get one with ``dossier_of_folder`` or ``dossier_of_predictions``.
+class EvaluationInputs:
+    """All that the tables are made from. Get one with ``inputs_from_folder`` or ``inputs_from_predictions``.
 
     ``test`` and ``validation`` (perhaps empty): patches, calibrated. ``uncalibrated``: the test patches before the
     temperature. ``sets``: the run's prediction sets. ``columns``: columns of the data by which there may be groups, row
@@ -91,7 +91,7 @@ class Dossier:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class ResultTable:
     """One table of TABLES, perhaps without rows, and what it could not give: rows of MISSING, each with its reason."""
 
     name: str
@@ -99,7 +99,7 @@ class Exhibit:
     missing: pd.DataFrame
 
 
-def dossier_of_folder(folder: str | os.PathLike, card: Mapping[str, Any]) -> Dossier:
+def inputs_from_folder(folder: str | os.PathLike, card: Mapping[str, Any]) -> EvaluationInputs:
     """The evidence of a run folder (a draft too): predictions.parquet, dataset.parquet and what the card holds.
 
     Raises EvaluationError when there is no test part or the card's prediction sets are broken.
@@ -124,52 +124,55 @@ def dossier_of_folder(folder: str | os.PathLike, card: Mapping[str, Any]) -> Dos
         columns = columns.drop(columns=[c for c in _NO_GROUPS if c in columns])
     else:
         why_not["columns"] = "this run has no data table (her2 runs complete gives it)"
-    return _dossier(test, uncalibrated=uncalibrated, sets=sets, columns=columns, why_not=why_not)
+    return _inputs(test, uncalibrated=uncalibrated, sets=sets, columns=columns, why_not=why_not)
 
 
-def dossier_of_predictions(predictions: Predictions) -> Dossier:
+def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:
     """The evidence of predictions that came without a run, all parts of their split together.
 
     There are no scores before calibration and no prediction sets then, and groups by site only; a validation part only
     if the table has one. Raises EvaluationError when there is no test part.
     """
-    return _dossier(predictions, why_not={
-        "uncalibrated": "a table of predictions: it does not say what its scores were before calibration",
-        "sets": "a table of predictions: prediction sets come with a run",
-        "columns": "a table of predictions: it has no other columns of the data",
-    })  # fmt: skip
+    return _inputs(
+        predictions,
+        why_not={
+            "uncalibrated": "a table of predictions: it does not say what its scores were before calibration",
+            "sets": "a table of predictions: prediction sets come with a run",
+            "columns": "a table of predictions: it has no other columns of the data",
+        },
+    )
 
 
-def _dossier(predictions: Predictions, **parts) -> Dossier:
+def _inputs(predictions: Predictions, **parts) -> EvaluationInputs:
     test, validation = predictions.part("test"), predictions.part("val")
     refuse_empty(test, "predictions of the test part")
     rules = {unit: choose_rule(validation, unit)[0] for unit in UNIT_COLUMN}
-    return Dossier(test, validation, rules=rules, **parts)
+    return EvaluationInputs(test, validation, rules=rules, **parts)
 
 
-def exhibit(dossier: Dossier, name: str, *, resamples: int = 2000, seed: int = 0) -> Exhibit:
+def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, seed: int = 0) -> ResultTable:
     """One table of TABLES, at every unit of UNITS that can be assessed.
 
     Columns are those of the module that makes it: calibration (``reliability.before_and_after``; ``scores`` is "as
     given" where nothing is known of before), reliability (``reliability_table``), risk_coverage, referral
-    (``referral_table``), decisions (``decision_curve`` of ``Dossier.decided``), operating_points (``validated_point``,
+    (``referral_table``), decisions (``decision_curve`` of ``EvaluationInputs.decided``), operating_points
+    (``validated_point``,
     every class and rule) and subgroups (``subgroup_table`` by every column that makes groups).
 
     Raises EvaluationError for an unknown table.
     """
     if name not in TABLES:
         raise EvaluationError(
-            expected=f"a table out of {', '.join(TABLES)}", got=repr(name)[:80], where="dossier",
-            fix="Choose one of these.",
-        )  # fmt: skip
+            f"a table out of {', '.join(TABLES)}", got=repr(name)[:80], where="inputs", fix="Choose one of these."
+        )
     frames, missing = [], []
     for unit in UNITS:
         try:
-            dossier.at(unit)
+            inputs.at(unit)
         except EvaluationError as reason:
             missing.append((name, unit, "", str(reason)))
             continue
-        for what, make in _MAKERS[name](dossier, unit):
+        for what, make in _MAKERS[name](inputs, unit):
             try:
                 made = make(resamples=resamples, seed=seed)
             except EvaluationError as reason:
@@ -181,24 +184,24 @@ def exhibit(dossier: Dossier, name: str, *, resamples: int = 2000, seed: int = 0
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     more = [c for c in frame if c not in TABLES[name]]
     frame = frame.reindex(columns=[*TABLES[name], *more])
-    return Exhibit(name, frame, pd.DataFrame(missing, columns=list(MISSING)))
+    return ResultTable(name, frame, pd.DataFrame(missing, columns=list(MISSING)))
 
 
-def all_exhibits(dossier: Dossier, *, resamples: int = 2000, seed: int = 0) -> dict[str, Exhibit]:
+def all_result_tables(inputs: EvaluationInputs, *, resamples: int = 2000, seed: int = 0) -> dict[str, ResultTable]:
     """Every table, in the order of TABLES."""
-    return {name: exhibit(dossier, name, resamples=resamples, seed=seed) for name in TABLES}
+    return {name: result_table(inputs, name, resamples=resamples, seed=seed) for name in TABLES}
 
 
-def all_missing(exhibits: Mapping[str, Exhibit]) -> pd.DataFrame:
+def all_missing(result_tables: Mapping[str, ResultTable]) -> pd.DataFrame:
     """What none of them could give: rows of MISSING."""
-    return pd.concat([e.missing for e in exhibits.values()], ignore_index=True).reindex(columns=list(MISSING))
+    return pd.concat([e.missing for e in result_tables.values()], ignore_index=True).reindex(columns=list(MISSING))
 
 
 #: What is not there, and a function that makes it; one that gives a sentence instead of a table cannot.
 _Parts = Iterator[tuple[str, Callable[..., pd.DataFrame | str]]]
 
 
-def _calibration(d: Dossier, unit: str) -> _Parts:
+def _calibration(d: EvaluationInputs, unit: str) -> _Parts:
     if d.uncalibrated is not None:
         yield "", partial(before_and_after, d.at(unit, "uncalibrated"), d.at(unit))
         return
@@ -206,22 +209,26 @@ def _calibration(d: Dossier, unit: str) -> _Parts:
     yield "uncalibrated", lambda **_: d.why_not["uncalibrated"]
 
 
-def _referral(d: Dossier, unit: str) -> _Parts:
+def _referral(d: EvaluationInputs, unit: str) -> _Parts:
     if d.sets is None:
         yield "", lambda **_: d.why_not["sets"]
     else:
         yield "", partial(referral_table, d.at(unit), d.sets)
 
 
-def _operating_points(d: Dossier, unit: str) -> _Parts:
+def _operating_points(d: EvaluationInputs, unit: str) -> _Parts:
     for of in d.classes:
         for rule in CHOICES:
             # ``at`` inside: validation may be impossible to judge by this unit where test is not.
-            yield f"{of}, {rule}", lambda of=of, rule=rule, **options: validated_point(
-                d.at(unit, "validation"), d.at(unit), of=of, rule=rule, **options)  # fmt: skip
+            yield (
+                f"{of}, {rule}",
+                lambda of=of, rule=rule, **options: validated_point(
+                    d.at(unit, "validation"), d.at(unit), of=of, rule=rule, **options
+                ),
+            )
 
 
-def _subgroups(d: Dossier, unit: str) -> _Parts:
+def _subgroups(d: EvaluationInputs, unit: str) -> _Parts:
     columns = d.test.frame[["site"]] if d.columns is None else d.columns
     for by in columns:
         yield str(by), partial(_by_group, d, unit, columns[by])
@@ -230,7 +237,7 @@ def _subgroups(d: Dossier, unit: str) -> _Parts:
             yield wanted, lambda **_: d.why_not.get("columns", "the data table has no such column")
 
 
-def _by_group(d: Dossier, unit: str, cells: pd.Series, **options) -> pd.DataFrame | str:
+def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, **options) -> pd.DataFrame | str:
     at, by = d.at(unit), str(cells.name)
     if unit != "patch":
         ids = d.test.frame[UNIT_COLUMN[unit]]
@@ -247,7 +254,7 @@ def _by_group(d: Dossier, unit: str, cells: pd.Series, **options) -> pd.DataFram
     return subgroup_table(replace(at, frame=frame), by=by, **options)
 
 
-_MAKERS: dict[str, Callable[[Dossier, str], _Parts]] = {
+_MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
     "calibration": _calibration,
     "reliability": lambda d, unit: iter([("", partial(reliability_table, d.at(unit)))]),
     "risk_coverage": lambda d, unit: iter([("", partial(risk_coverage, d.at(unit)))]),

@@ -20,10 +20,14 @@ def read_study(path: str | os.PathLike, kind: type[Study], *, example: str) -> S
     try:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as unread:
-        raise ConfigError(expected="a YAML file", got=str(unread).splitlines()[0][:150], where=str(path),
-                          fix=f"See {example}.") from None  # fmt: skip
+        raise ConfigError(
+            "a YAML file", got=str(unread).splitlines()[0][:150], where=str(path), fix=f"See {example}."
+        ) from None
     except ValidationError as refused:
         first = refused.errors()[0]
-        raise ConfigError(expected=first["msg"].lower(), got=repr(first.get("input"))[:80],
-                          where=f"{path}, {'.'.join(map(str, first['loc'])) or 'the whole'}",
-                          fix=f"See {example}.") from None  # fmt: skip
+        raise ConfigError(
+            first["msg"].lower(),
+            got=repr(first.get("input"))[:80],
+            where=f"{path}, {'.'.join(map(str, first['loc'])) or 'the whole'}",
+            fix=f"See {example}.",
+        ) from None

@@ -4,7 +4,7 @@ Local outlier factor (Breunig et al. 2000, doi 10.1145/342009.335388) in whitene
 a patch to its ten nearest training patches, over the mean of the same distance of those ten. Plain distances
 (Mahalanobis: Lee et al. 2018, arXiv 1807.03888; nearest neighbours: Sun et al. 2022, arXiv 2204.06507) do worse where
 training data are mixed: beside tiles of fat and haemorrhage, far from each other and all else, little seems far
-(benchmarks/results/familiarity.json, tissue12).
+(benchmarks/results/ood.json, tissue12).
 
 Deliberate differences from the paper: the means of the distances themselves stand for its reachability densities, and a
 distance counts as at least a tenth of the median one, so that near-copies do not make all else look strange.
@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from her2core.data.files import sha256_file, write_via_temporary
 from her2core.errors import SplitError, WeightsError
+from her2core.io.files import sha256_file, write_via_temporary
 from her2core.networks.weights import read_weights
 
 METHOD = "local outlier factor of first-layer and stain statistics (10 nearest training patches)"
 #: The share of validation patches that may score higher than the threshold.
 ALLOWED = 0.01
-#: Neighbours; share of the variance kept and most directions kept. Our choice, see benchmarks/familiarity.py.
+#: Neighbours; share of the variance kept and most directions kept. Our choice, see benchmarks/ood.py.
 _NEIGHBOURS, _VARIANCE, _DIRECTIONS = 10, 0.998, 96
 _ARRAYS = ("mean", "basis", "reference", "spacing")
 _NUMBERS = ("threshold", "patches", "validation_patches")
@@ -33,7 +33,7 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Familiarity:
+class OODDetector:
     """What the score needs; float32 arrays, D numbers a descriptor, K directions, n training patches.
 
     ``mean`` (D,); ``basis`` (D, K): descriptor minus mean times basis is whitened; ``reference`` (n, K): the training
@@ -56,9 +56,11 @@ class Familiarity:
         """
         if descriptors.ndim != 2 or descriptors.shape[1] != len(self.mean):
             raise WeightsError(
-                expected=f"descriptors of {len(self.mean)} numbers", got=f"shape {descriptors.shape}",
-                where="familiarity", fix="Use the familiarity file of the run whose network made them.",
-            )  # fmt: skip
+                f"descriptors of {len(self.mean)} numbers",
+                got=f"shape {descriptors.shape}",
+                where="ood",
+                fix="Use the ood file of the run whose network made them.",
+            )
         scores = np.full(len(descriptors), np.inf)
         good = np.flatnonzero(np.isfinite(descriptors).all(axis=1))
         for start in range(0, len(good), _CHUNK):
@@ -92,17 +94,17 @@ class Familiarity:
         return sha256_file(path)
 
 
-def learn(train: np.ndarray, val: np.ndarray) -> Familiarity:
-    """Descriptors of training and validation patches, float (n, D) and (m, D), as a Familiarity; copies count once.
+def learn(train: np.ndarray, val: np.ndarray) -> OODDetector:
+    """Descriptors of training and validation patches, float (n, D) and (m, D), as a OODDetector; copies count once.
 
     Raises SplitError with fewer than three different training patches or no validation patch.
     """
     train = np.unique(train, axis=0).astype(np.float64)
     if len(train) < 3 or len(val) < 1:
         raise SplitError(
-            expected="at least three different training patches and one validation patch that can be judged",
+            "at least three different training patches and one validation patch that can be judged",
             got=f"{len(train)} and {len(val)}",
-            where="familiarity",
+            where="ood",
             fix="Add patches; blank ones and copies do not count.",
         )
     mean, spread = train.mean(axis=0), train.std(axis=0)
@@ -123,15 +125,15 @@ def learn(train: np.ndarray, val: np.ndarray) -> Familiarity:
         distances[np.arange(len(distances)), start + np.arange(len(distances))] = np.inf
         spacing[start : start + _CHUNK] = _nearest(distances, neighbours)[0].mean(axis=1)
     spacing = np.maximum(spacing, 0.1 * np.median(spacing))
-    fitted = Familiarity(mean, basis, reference, spacing.astype(np.float32), np.inf, len(train), len(val))
+    fitted = OODDetector(mean, basis, reference, spacing.astype(np.float32), np.inf, len(train), len(val))
     threshold = np.quantile(fitted.score(val), 1 - ALLOWED, method="higher")
     # The next float32 above, so that the file holds exactly the number that is compared.
     threshold = float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
-    return Familiarity(mean, basis, reference, fitted.spacing, threshold, len(train), len(val))
+    return OODDetector(mean, basis, reference, fitted.spacing, threshold, len(train), len(val))
 
 
-def read_familiarity(path: Path, *, sha256: str | None = None) -> Familiarity:
-    """Read what `Familiarity.save` wrote.
+def read_ood_detector(path: Path, *, sha256: str | None = None) -> OODDetector:
+    """Read what `OODDetector.save` wrote.
 
     Raises WeightsError when the file is missing, is a pickle, is not safetensors, differs from ``sha256``, or holds
     something else.
@@ -140,12 +142,14 @@ def read_familiarity(path: Path, *, sha256: str | None = None) -> Familiarity:
     problem = _problem(tensors)
     if problem:
         raise WeightsError(
-            expected="what a finished run knows about the look of its training data", got=problem, where=str(path),
+            "what a finished run knows about the look of its training data",
+            got=problem,
+            where=str(path),
             fix="Take the run again from its source.",
-        )  # fmt: skip
+        )
     threshold, patches, validation_patches = (tensors[name].item() for name in _NUMBERS)
     arrays = {name: tensors[name] for name in _ARRAYS}
-    return Familiarity(
+    return OODDetector(
         **arrays, threshold=float(threshold), patches=int(patches), validation_patches=int(validation_patches)
     )
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from her2core.errors import EvaluationError, RunError
-from her2core.map_trials import CHANCE, MEASURES, map_trials
-from her2core.maps.trust import (
+from her2core.maps.evaluation import CHANCE, MEASURES, map_trials
+from her2core.maps.metrics import (
     chance_map,
     deletion_and_insertion,
-    likeness,
-    mass_inside,
+    energy_pointing_game,
     overlap,
-    pointing,
+    pointing_game,
+    rank_correlation,
     road,
     with_random_weights,
 )
@@ -29,7 +29,7 @@ def disc(x: int, y: int, radius: int = 8) -> np.ndarray:
     return (at[0] - y) ** 2 + (at[1] - x) ** 2 <= radius**2
 
 
-def judge(seen: np.ndarray) -> np.ndarray:
+def predict_proba(seen: np.ndarray) -> np.ndarray:
     """A network that sees class 1 exactly as far as the disc at (20, 20) still differs from its blurred self."""
     left = seen[:, disc(20, 20)].std(axis=(1, 2)) / 128
     return np.stack([1 - left, left], axis=1)
@@ -43,20 +43,20 @@ def patch() -> np.ndarray:
 def test_pointing_forgives_a_little_and_no_more():
     heat = np.zeros((SIZE, SIZE))
     heat[20, 20] = 1
-    assert pointing(heat, disc(20, 20)) == 1
-    assert pointing(heat, disc(20 + 8 + 3, 20)) == 1  # 3 px off; 15 of 224 are 4 of 64
-    assert pointing(heat, disc(20 + 8 + 6, 20)) == 0
-    assert np.isnan(pointing(heat, np.zeros((SIZE, SIZE), bool)))
-    assert np.isnan(pointing(np.zeros((SIZE, SIZE)), disc(20, 20)))
+    assert pointing_game(heat, disc(20, 20)) == 1
+    assert pointing_game(heat, disc(20 + 8 + 3, 20)) == 1  # 3 px off; 15 of 224 are 4 of 64
+    assert pointing_game(heat, disc(20 + 8 + 6, 20)) == 0
+    assert np.isnan(pointing_game(heat, np.zeros((SIZE, SIZE), bool)))
+    assert np.isnan(pointing_game(np.zeros((SIZE, SIZE)), disc(20, 20)))
 
 
 def test_mass_and_overlap_at_their_ends_and_at_chance():
     truth = disc(20, 20)
-    assert mass_inside(truth.astype(float), truth) == 1
+    assert energy_pointing_game(truth.astype(float), truth) == 1
     assert overlap(truth.astype(float), truth) == 1
-    assert mass_inside((~truth).astype(float), truth) == 0
+    assert energy_pointing_game((~truth).astype(float), truth) == 0
     assert overlap((~truth).astype(float), truth) == 0
-    assert mass_inside(np.ones((SIZE, SIZE)), truth) == pytest.approx(truth.mean())
+    assert energy_pointing_game(np.ones((SIZE, SIZE)), truth) == pytest.approx(truth.mean())
     half = np.zeros((SIZE, SIZE))
     half[truth] = np.arange(truth.sum()) < truth.sum() // 2
     assert 0.3 < overlap(half + 1e-9 * ~truth, truth) < 0.4  # half of the truth, and as much beside it
@@ -66,11 +66,11 @@ def test_deletion_and_insertion_tell_the_right_map_from_a_wrong_one(patch):
     right = disc(20, 20).astype(float)
     wrong = disc(44, 44).astype(float)
     (low, high), (low_wrong, high_wrong) = (
-        deletion_and_insertion(patch, heat, judge, index=1) for heat in (right, wrong)
+        deletion_and_insertion(patch, heat, predict_proba, index=1) for heat in (right, wrong)
     )
     assert low < low_wrong
     assert high > high_wrong
-    whole = judge(patch[None])[0, 1]
+    whole = predict_proba(patch[None])[0, 1]
     assert low < whole
     assert low_wrong <= whole + 1e-9
 
@@ -106,9 +106,9 @@ def test_random_weights_are_others_and_the_same_for_a_seed(tiny_predictor):
 
 def test_likeness_and_chance():
     grid = np.arange(49.0).reshape(7, 7)
-    assert likeness(grid, 2 * grid + 1) == pytest.approx(1)
-    assert likeness(grid, -grid) == pytest.approx(-1)
-    assert np.isnan(likeness(grid, np.ones((7, 7))))
+    assert rank_correlation(grid, 2 * grid + 1) == pytest.approx(1)
+    assert rank_correlation(grid, -grid) == pytest.approx(-1)
+    assert np.isnan(rank_correlation(grid, np.ones((7, 7))))
     a, b = chance_map((7, 7), SIZE, seed=1), chance_map((7, 7), SIZE, seed=1)
     assert np.array_equal(a, b)
     assert a.shape == (SIZE, SIZE)
@@ -120,7 +120,7 @@ def test_a_runs_maps_are_tried_and_the_table_is_whole(tiny_run):
     assert set(table["method"]) == {"layercam", CHANCE}
     assert set(table["measure"]) == set(MEASURES)
     known = table[table["n"] > 0]
-    shares = known[known["measure"].isin(("pointing", "mass_inside", "overlap", "deletion", "insertion"))]
+    shares = known[known["measure"].isin(("pointing_game", "energy_pointing_game", "overlap", "deletion", "insertion"))]
     assert shares["value"].between(0, 1).all()
     assert known["note"].str.startswith("no interval").all(), "two patients carry no interval"
 

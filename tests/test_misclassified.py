@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from her2core.errors import EvaluationError
-from her2core.evidence.mistakes import COLUMNS, cell, mistakes
+from her2core.evidence.misclassified import COLUMNS, cell, mistakes
 from her2core.evidence.predictions import read_predictions
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -25,18 +25,20 @@ def predictions(n=200, seed=0):
             "site": [f"site {i % 2}" for i in range(n)],
             "split": "test",
             "label": np.array(CLASSES)[rng.integers(0, 3, n)],
-            **{f"prob_{c}": probs[:, i] for i, c in enumerate(CLASSES)},
+            **{f"probability_{c}": probs[:, i] for i, c in enumerate(CLASSES)},
         }
     )
     return read_predictions(frame), frame
 
 
 def by_hand(frame: pd.DataFrame) -> pd.DataFrame:
-    probs = frame[[f"prob_{c}" for c in CLASSES]].set_axis(CLASSES, axis=1)
+    probs = frame[[f"probability_{c}" for c in CLASSES]].set_axis(CLASSES, axis=1)
     rows = frame.assign(
-        true=frame["label"], predicted=probs.idxmax(axis=1), p_predicted=probs.max(axis=1),
+        true=frame["label"],
+        predicted=probs.idxmax(axis=1),
+        p_predicted=probs.max(axis=1),
         p_true=[probs.loc[i, c] for i, c in frame["label"].items()],
-    )  # fmt: skip
+    )
     return rows.sort_values("p_predicted", ascending=False, kind="stable")[list(COLUMNS)]
 
 

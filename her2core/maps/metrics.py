@@ -26,7 +26,7 @@ ROAD_PERCENT = (10, 30, 50)
 Judge = Callable[[np.ndarray], np.ndarray]
 
 
-def pointing(heat: np.ndarray, truth: np.ndarray) -> float:
+def pointing_game(heat: np.ndarray, truth: np.ndarray) -> float:
     """Whether the strongest place lies in the truth or near it: 1 or 0 (Zhang et al. 2018, doi
     10.1007/s11263-017-1059-x). ``heat`` float (S, S), ``truth`` bool (S, S); NaN where there is no truth or no map."""
     if not truth.any() or not heat.max() > 0:
@@ -37,7 +37,7 @@ def pointing(heat: np.ndarray, truth: np.ndarray) -> float:
     return float(near[np.unravel_index(heat.argmax(), heat.shape)])
 
 
-def mass_inside(heat: np.ndarray, truth: np.ndarray) -> float:
+def energy_pointing_game(heat: np.ndarray, truth: np.ndarray) -> float:
     """Share of the map's sum that lies in the truth (Wang et al. 2020, doi 10.1109/CVPRW50498.2020.00020); a map that
     is the same everywhere gets the truth's share of the area. NaN where there is no truth or no map."""
     total = float(heat.sum())
@@ -54,7 +54,9 @@ def overlap(heat: np.ndarray, truth: np.ndarray) -> float:
     return both / (2 * int(truth.sum()) - both)
 
 
-def deletion_and_insertion(image: np.ndarray, heat: np.ndarray, judge: Judge, *, index: int) -> tuple[float, float]:
+def deletion_and_insertion(
+    image: np.ndarray, heat: np.ndarray, predict_proba: Judge, *, index: int
+) -> tuple[float, float]:
     """Mean probability of class ``index`` while the strongest places are blurred first, and while they are the first
     to be given back to the blurred patch (Petsiuk et al. 2018, arXiv 1806.07421). A good map has a low first and a high
     second. ``image`` uint8 (S, S, 3), as the network sees it; ``judge`` gives probabilities (N, K) of such images."""
@@ -64,7 +66,7 @@ def deletion_and_insertion(image: np.ndarray, heat: np.ndarray, judge: Judge, *,
     rank[order] = np.arange(order.size)
     first = np.stack([rank.reshape(heat.shape) < share * order.size for share in STEPS])[..., None]
     seen = np.concatenate([np.where(first, blurred, image), np.where(first, image, blurred)])
-    probs = judge(seen)[:, index]
+    probs = predict_proba(seen)[:, index]
     return tuple(float(np.trapezoid(p, STEPS)) for p in np.split(probs, 2))
 
 
@@ -93,7 +95,7 @@ def with_random_weights(network: nn.Module, *, seed: int) -> nn.Module:
     return other.eval().requires_grad_(False)
 
 
-def likeness(first: np.ndarray, second: np.ndarray) -> float:
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's correlation of two maps' cells; NaN where one of them is the same everywhere."""
     a, b = np.ravel(first), np.ravel(second)
     return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan")

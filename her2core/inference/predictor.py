@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from her2core.data.dataset import to_tensor
-from her2core.data.images import read_image
 from her2core.data.prepare import FLAGS, UNUSABLE, Prepare, Prepared
 from her2core.errors import Her2Error, ImageError, NetworkError, RunError
 from her2core.evidence.conformal import PredictionSets
-from her2core.familiarity import FILE as FAMILIARITY
-from her2core.familiarity import Familiarity, describe, read_familiarity
+from her2core.io.images import read_image
 from her2core.maps.cam import ClassMap, class_map
 from her2core.networks.from_card import network_of
+from her2core.ood import FILE as OOD_FILE
+from her2core.ood import OODDetector, describe, read_ood_detector
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.stain.macenko import StainReference
 
@@ -38,8 +38,9 @@ class Prediction:
 
     ``probabilities`` are calibrated, in the order of ``classes``; ``flags`` are keys of data.prepare.FLAGS.
     ``prediction_set`` holds the classes that are credible at ``coverage`` (it may be empty); None where the run has no
-    such sets. ``strangeness`` is the distance to the training data in units of its threshold: above 1 the flag
-    "unlike_training" stands; None where the run cannot say, or there is nothing to judge. ``milliseconds`` says where
+    such sets. ``ood_score`` is the distance to the training data in units of its threshold: above 1 the flag
+    "out_of_distribution" stands; None where the run cannot say, or there is nothing to judge. ``milliseconds`` says
+    where
     the time went; ``model`` is the run's name and the first 12 digits of its weights' hash.
     """
 
@@ -52,7 +53,7 @@ class Prediction:
     research_use_only: bool = True
     prediction_set: tuple[str, ...] | None = None
     coverage: float | None = None
-    strangeness: float | None = None
+    ood_score: float | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, repr=False, compare=False)
     raw: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -87,9 +88,7 @@ class Prediction:
 class Predictor:
     """A finished run, loaded once. Get one with ``load_predictor``."""
 
-    def __init__(
-        self, run: Run, network: nn.Module, *, familiarity: Familiarity | None = None, device: str = "cpu"
-    ) -> None:
+    def __init__(self, run: Run, network: nn.Module, *, ood: OODDetector | None = None, device: str = "cpu") -> None:
         card = run.card
         self.run, self.device = run, torch.device(device)
         self.classes = run.classes
@@ -102,7 +101,7 @@ class Predictor:
         self._temperature = float(card["temperature"])
         held = card.get("prediction_sets")
         self._sets = PredictionSets.from_card(held, run_classes=run.classes) if held else None
-        self._familiarity = familiarity
+        self._ood = ood
         self._network = network.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
     def predict(
@@ -126,7 +125,7 @@ class Predictor:
         names = list(names) if names is not None else [_name(image, i) for i, image in enumerate(images)]
         if len(names) != len(images):
             raise ImageError(
-                expected=f"{len(images)} names", got=str(len(names)), where="predict", fix="Give one name an image."
+                f"{len(images)} names", got=str(len(names)), where="predict", fix="Give one name an image."
             )
         results: list[Prediction] = []
         for start in range(0, len(images), batch):
@@ -169,7 +168,7 @@ class Predictor:
         batch = self._tensor([prepared])
         features = self._features(batch)
         probs = self._probabilities(self._head(features))[0]
-        (strange,) = self._strangeness(features, [prepared], batch)
+        (strange,) = self._ood_score(features, [prepared], batch)
         done = time.perf_counter()
         indices = range(len(self.classes)) if targets is None else [self._index(t) for t in targets]
         maps = {
@@ -195,7 +194,7 @@ class Predictor:
         """Mean and standard deviation, each (3,), that pixels in 0..1 are scaled by."""
         return self._mean, self._std
 
-    def judge(self, seen: np.ndarray) -> np.ndarray:
+    def predict_proba(self, seen: np.ndarray) -> np.ndarray:
         """float64 (N, K) calibrated probabilities of uint8 (N, px, px, 3) images that are prepared already."""
         batch = to_tensor(seen, self._mean, self._std).to(self.device, memory_format=torch.channels_last)
         return self._probabilities(self._head(self._features(batch)))
@@ -215,7 +214,7 @@ class Predictor:
             tensor = self._tensor(ordered)
             features = self._features(tensor)
             probs = self._probabilities(self._head(features))
-            strange = self._strangeness(features, ordered, tensor)
+            strange = self._ood_score(features, ordered, tensor)
             share = 1e3 / len(prepared)
             spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
             for i, row, far in zip(prepared, probs, strange, strict=True):
@@ -237,20 +236,20 @@ class Predictor:
     def _probabilities(self, logits: Tensor) -> np.ndarray:
         return torch.softmax(logits.double() / self._temperature, dim=1).cpu().numpy()
 
-    def _strangeness(self, features: Tensor, prepared: list[Prepared], batch: Tensor) -> list[float | None]:
+    def _ood_score(self, features: Tensor, prepared: list[Prepared], batch: Tensor) -> list[float | None]:
         """Distance to the training data in units of the threshold, where the run can say and there is a patch."""
-        if self._familiarity is None:
+        if self._ood is None:
             return [None] * len(prepared)
-        scores = self._familiarity.score(describe(self._network, features, prepared, batch))
+        scores = self._ood.score(describe(self._network, features, prepared, batch))
         return [
-            None if set(p.flags) & set(UNUSABLE) else float(s / self._familiarity.threshold)
+            None if set(p.flags) & set(UNUSABLE) else float(s / self._ood.threshold)
             for p, s in zip(prepared, scores, strict=True)
         ]
 
     def _answer(
         self, name: str, prepared: Prepared, probs: np.ndarray, strange: float | None, spent: dict[str, float]
     ) -> Prediction:
-        unlike = ("unlike_training",) if strange is not None and strange > 1 else ()
+        unlike = ("out_of_distribution",) if strange is not None and strange > 1 else ()
         return Prediction(
             name=name,
             classes=self.classes,
@@ -258,7 +257,7 @@ class Predictor:
             flags=(*prepared.flags, *unlike),
             prediction_set=self._sets.names(self._sets.sets(probs[None])[0]) if self._sets else None,
             coverage=self._sets.coverage if self._sets else None,
-            strangeness=strange,
+            ood_score=strange,
             milliseconds={k: round(v, 2) for k, v in spent.items()},
             model=self.model_id,
             image=prepared.image,
@@ -271,7 +270,7 @@ class Predictor:
     def _index(self, target: str) -> int:
         if target not in self.classes:
             raise NetworkError(
-                expected=f"a class out of {', '.join(self.classes)}", got=repr(target), where="map", fix="Choose one."
+                f"a class out of {', '.join(self.classes)}", got=repr(target), where="map", fix="Choose one."
             )
         return self.classes.index(target)
 
@@ -285,12 +284,16 @@ def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Pred
     run = run if isinstance(run, Run) else open_run(run)
     card = run.card
     if not run.has_weights:
-        raise RunError(expected="a run with its weights", got="one released for review only", where=run.name,
-                       fix="Train it again from its config.yaml, or choose another run.")  # fmt: skip
+        raise RunError(
+            "a run with its weights",
+            got="one released for review only",
+            where=run.name,
+            fix="Train it again from its config.yaml, or choose another run.",
+        )
     network = network_of(card, run.path / WEIGHTS)
-    known = card.get("familiarity")
-    familiarity = read_familiarity(run.path / FAMILIARITY, sha256=known["sha256"]) if known else None
-    return Predictor(run, network, familiarity=familiarity, device=device)
+    known = card.get("ood")
+    ood = read_ood_detector(run.path / OOD_FILE, sha256=known["sha256"]) if known else None
+    return Predictor(run, network, ood=ood, device=device)
 
 
 def _pixels(image: ImageLike, name: str) -> np.ndarray:
@@ -298,7 +301,7 @@ def _pixels(image: ImageLike, name: str) -> np.ndarray:
         return read_image(image, name=None if isinstance(image, str | os.PathLike) else name)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
         raise ImageError(
-            expected="uint8 (H, W, 3) RGB with sides of 8 px or more",
+            "uint8 (H, W, 3) RGB with sides of 8 px or more",
             got=f"{image.dtype} {image.shape}",
             where=name,
             fix="Convert the array, or give the file itself.",
