@@ -137,7 +137,8 @@ def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation
     """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``.
 
 
-    Beside TABLES these are those of ``evidence.result_tables`` (calibration, reliability, risk_coverage, referral, decisions,
+    Beside TABLES these are those of ``evidence.result_tables`` (calibration, reliability, risk_coverage,
+    referral, decisions,
     operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
     before all of it is known.
     """

@@ -42,7 +42,8 @@ class RunReport:
     ``run``: None for a table of predictions. ``evaluation``: with the ordinal rows. ``result_tables``: name of a
     table
     of
-    ``evidence.result_tables`` -> its rows; ``missing``: what could not be given (inputs.MISSING). ``wrong``: unit -> its
+    ``evidence.result_tables`` -> its rows; ``missing``: what could not be given (inputs.MISSING). ``wrong``: unit
+    -> its
     mistakes, the surest first, the first LISTED; ``wrong_counts``: unit -> (mistakes, rows); ``wrong_patients``: how
     many mistaken patches each patient has, the most first (empty where patients are unknown). ``roc``: unit -> points.
     ``coverage`` of the prediction sets and ``maps`` (trials of the maps) are None where there are none. ``pictures``
