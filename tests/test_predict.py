@@ -121,7 +121,6 @@ def test_eight_threads_two_hundred_mixed_calls_equal_serial(tiny_predictor, patc
         answers = list(pool.map(call, numbers))
     assert len(answers) == 200
     for kind, i, c, got in answers:
-    answers:
         expected = serial_probs[i] if kind == "p" else serial_maps[i, c]
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
