@@ -8,8 +8,6 @@ of it may run in a thread of its own.
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +18,7 @@ import numpy as np
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
 from her2core.io.images import SUFFIXES, read_image
+from her2core.io.text import safe_file_name, safe_path, without_markup
 
 MAX_FILES = 32
 MAX_BYTES = 30 * 2**20  # as server.maxUploadSize in .streamlit/config.toml
@@ -31,26 +30,6 @@ BATCH_PIXELS = 16_000_000
 BATCH_BYTES = 64 * 2**20  # BATCH_PIXELS stored as uncompressed RGBA is 61 MiB
 MAX_FOLDER_FILES = 20_000
 
-# What Markdown, HTML or a shell gives a meaning to. Round brackets, "!", "=" and ":" stay, as real names hold them and
-# without the others they start nothing; inside quotes no shell acts on what is left.
-_ACTIVE = dict.fromkeys(map(ord, "<>`$[]*|~#;\"'{}^%?\\@"))
-# Letters and marks of no width or ink: a name made of them would look empty, or like another one.
-_UNSEEN = dict.fromkeys(
-    [
-        0x034F,
-        0x115F,
-        0x1160,
-        0x17B4,
-        0x17B5,
-        0x2800,
-        0x3164,
-        0xFFA0,
-        *range(0x180B, 0x1810),
-        *range(0xFE00, 0xFE10),
-        *range(0xE0100, 0xE01F0),
-    ]
-)
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -61,30 +40,12 @@ class Upload:
     error: str = ""
 
 
-def safe_name(name: str, length: int = 60) -> str:
-    """The last part of a name from outside, fit to stand in Markdown, HTML or a table; shortened in the middle.
-
-    Only printable characters stay: no control, format or direction marks (Unicode categories Cc, Cf, Cs, Co, Cn). None
-    stays that Markdown, HTML or a shell acts on, nor one in a place where it does: "_" beside a letter only, no list
-    number or formula sign in front, no "www." or ":smile:". "&" becomes "+".
-    """
-    last = name[-8192:].replace("\\", "/").rsplit("/", 1)[-1].replace("&", "+")
-    clean = unicodedata.normalize("NFC", "".join(c for c in last if c.isprintable()))
-    clean = _few_marks(clean.translate(_ACTIVE).translate(_UNSEEN))
-    clean = re.sub(r"(?<![^\W_])(?<!_)_+|_+(?![^\W_]|_)", "", clean)  # Markdown's emphasis, but not "case_01"
-    clean = clean.lstrip(" .,:+=-").rstrip(" .:")
-    clean = re.sub(r":(?=[\w+-]*(?::|$))", "", clean)  # an emoji's short name, with the colon that follows a name
-    clean = " ".join(re.sub(r"(?i)www\.", "www-", clean).split())
-    clean = re.sub(r"^(\d+)[.)]\s", r"\1 ", clean) or "unnamed"
-    return clean if len(clean) <= length else f"{clean[: length // 2]}...{clean[-length // 2 + 3 :]}"
-
-
 def accept(files) -> list[Upload]:
     """Decode each of the uploaded files (objects with ``name``, ``size`` and ``getvalue``); the rest go on."""
     taken, seen, held = [], {}, 0
     for file in files[:MAX_FILES]:
         # Two files of one name, from two folders: each keeps its own row and its own answer.
-        name = unique_name(safe_name(file.name), seen)
+        name = unique_name(safe_file_name(file.name), seen)
         upload = _upload(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         size = 0 if upload.image is None else upload.image.shape[0] * upload.image.shape[1]
         if held + size > MAX_HELD_PIXELS:
@@ -109,14 +70,14 @@ def accept_archive(
     archive as a whole is refused (her2core.io.archives).
     """
     limits, seen = ArchiveLimits(entry=BATCH_BYTES), {}
-    entries = read_archive(file.getvalue(), name=safe_name(file.name), limits=limits)
+    entries = read_archive(file.getvalue(), name=safe_file_name(file.name), limits=limits)
     while not (cancelled and cancelled()):
         entry = next(entries, None)
         if entry is None:
             return
-        name, number, of = unique_name(_safe_path(entry.name), seen), entry.number, entry.of
+        name, number, of = unique_name(safe_path(entry.name), seen), entry.number, entry.of
         if entry.data is None:
-            upload = Upload(name, None, _plain(name + entry.error.removeprefix(entry.name)))
+            upload = Upload(name, None, without_markup(name + entry.error.removeprefix(entry.name)))
         else:
             upload = _upload(entry.data, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
         del entry  # its bytes, before the next entry's
@@ -148,7 +109,7 @@ def accept_folder(
         raise ImageError(
             "a folder below the allowed ones",
             got=got,
-            where=safe_name(str(folder)),
+            where=safe_file_name(str(folder)),
             fix="Choose one from the list; HER2_FOLDERS says which are allowed.",
         )
     paths = list(islice(_images_below(start), MAX_FOLDER_FILES + 1))
@@ -159,7 +120,7 @@ def accept_folder(
             said = f"the rest: left out, as at most {MAX_FOLDER_FILES:,} files are looked at. Choose a smaller folder."
             yield Upload("the rest", None, said)
             return
-        name, real = unique_name(_safe_path(path.relative_to(start).as_posix()), seen), _resolved(path)
+        name, real = unique_name(safe_path(path.relative_to(start).as_posix()), seen), _resolved(path)
         if real is None or not _below(real, allowed):
             said = f"{name}: expected a file below the allowed folders, got a link that leads elsewhere or nowhere."
             yield Upload(name, None, f"{said} Put the image itself there.")
@@ -173,29 +134,7 @@ def _upload(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int)
     try:
         return Upload(name, read_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels))
     except ImageError as refused:
-        return Upload(name, None, _plain(str(refused)))
-
-
-def _plain(sentence: str) -> str:
-    """A sentence may quote a few characters of the file itself: none that the page would act on."""
-    return sentence.translate(dict.fromkeys(map(ord, "<>`$[]*|~#\\")))
-
-
-def _safe_path(path: str, length: int = 90) -> str:
-    """``safe_name`` of each part: "P1/01.png" and "P2/01.png" stay two names."""
-    parts = [safe_name(part) for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    clean = "/".join(parts) or "unnamed"
-    return clean if len(clean) <= length else f"{clean[: length // 2]}...{clean[-length // 2 + 3 :]}"
-
-
-def _few_marks(text: str) -> str:
-    """At most two combining marks on a letter: a pile of them covers the lines above and below."""
-    kept, marks = [], 0
-    for c in text:
-        marks = marks + 1 if unicodedata.category(c) in ("Mn", "Me") else 0
-        if marks <= 2:
-            kept.append(c)
-    return "".join(kept)
+        return Upload(name, None, without_markup(str(refused)))
 
 
 def _images_below(start: Path) -> Iterator[Path]:

@@ -26,9 +26,10 @@ from app_steps import (
 )
 
 from dashboard import loaders
-from dashboard.uploads import MAX_FILES, MAX_PIXELS, accept, safe_name
+from dashboard.uploads import MAX_FILES, MAX_PIXELS, accept
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.images import encode_png
+from her2core.io.text import safe_file_name
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -279,7 +280,7 @@ def test_more_files_than_are_looked_at(patches):
         ("Gewebe Ä 5µm.png", "Gewebe Ä 5µm.png"),
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\me\\a.png", "a.png"),
-        ("a\x00b\x1b[31m\n.png", "ab31m.png"),
+        ("a\x00b\x1b[31m\n.png", "ab31m .png"),
         ("gnp.\u202eexe", "gnp.exe"),
         ("\u200b\ufeff", "unnamed"),
         ("", "unnamed"),
@@ -289,14 +290,14 @@ def test_more_files_than_are_looked_at(patches):
     ],
 )
 def test_names_from_outside_are_made_harmless_and_stay_recognisable(given, shown):
-    assert safe_name(given) == shown
+    assert safe_file_name(given) == shown
     (refused,) = accept([Sent(given, b"")])
     assert refused.name == shown
     assert refused.error.startswith("Expected ")
 
 
 def test_long_names_are_shortened_in_the_middle():
-    short = safe_name("a" * 300 + "z.png")
+    short = safe_file_name("a" * 300 + "z.png")
     assert len(short) == 60
     assert short.startswith("aaa")
     assert short.endswith("az.png")

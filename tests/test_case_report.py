@@ -25,7 +25,8 @@ from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError, ImageError
 from her2core.inference.predictor import Prediction
-from her2core.report.case import CaseReport, case_report, clean, percent
+from her2core.io.text import clean_text
+from her2core.report.case import CaseReport, case_report, percent
 from her2core.report.case_html import render_html
 from her2core.report.case_pdf import render_pdf
 from her2core.report.lettering import drawable, visual
@@ -278,7 +279,7 @@ def test_a_hostile_name_is_only_ever_text(name):
     assert [t for t, _, _ in page.elements] == [t for t, _, _ in usual.elements]
     assert [sorted(a) for _, a, _ in page.elements] == [sorted(a) for _, a, _ in usual.elements]
     shown = page.all("h1")[0][1]
-    assert shown == (clean(name, 90) or "unnamed")
+    assert shown == (clean_text(name, 90) or "unnamed")
     assert len(shown) <= 90
     assert not re.search("[\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000]", shown)
     assert NOTICE in pdf_text(render_pdf(case))

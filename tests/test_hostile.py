@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dashboard import uploads
-from dashboard.uploads import Upload, accept, accept_archive, accept_folder, safe_name
+from dashboard.uploads import Upload, accept, accept_archive, accept_folder
 from her2core.errors import ImageError
 from her2core.io.images import encode_png
+from her2core.io.text import safe_file_name
 
 ROOT = Path(__file__).resolve().parents[1]
 few = settings(deadline=None, max_examples=150)
@@ -174,7 +175,7 @@ def test_exif_never_reaches_an_export():
 @given(st.text(max_size=120) | st.text("a1_.:-+=<>()[]*`!@&\\/ \u202e\u0301\u3164w", max_size=30))
 @settings(few, max_examples=600)
 def test_no_name_holds_what_a_page_or_a_shell_acts_on(name):
-    clean = safe_name(name)
+    clean = safe_file_name(name)
     assert 0 < len(clean) <= 60
     assert clean.isprintable()
     assert not set("<>`$[]*|~#;\"'{}^%?\\@&/") & set(clean)
@@ -207,7 +208,7 @@ def test_no_name_holds_what_a_page_or_a_shell_acts_on(name):
     ],
 )
 def test_names_stay_recognisable(given_name, shown):
-    assert safe_name(given_name) == shown
+    assert safe_file_name(given_name) == shown
 
 
 def test_folders_of_a_zip_stay_in_its_names_and_names_stay_unique():

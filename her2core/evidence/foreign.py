@@ -25,9 +25,9 @@ from her2core.evidence.foreign_columns import (
     suggest_labels,
 )
 from her2core.evidence.foreign_file import read_predictions_bytes
-from her2core.evidence.foreign_text import shown
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.io.spreadsheet import spreadsheet_safe
+from her2core.io.text import clean_text as shown
 
 __all__ = [
     "IDS",

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from her2core.errors import EvaluationError
 from her2core.evidence.foreign_columns import is_text_by_name
-from her2core.evidence.foreign_text import shown
+from her2core.io.text import clean_text as shown
 
 MiB = 2**20
 MAX_ROWS = 5_000_000

@@ -21,7 +21,6 @@ import io
 import os
 import re
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -29,7 +28,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from her2core.errors import ImageError
-from her2core.io.images import Source, _clean
+from her2core.io.images import Source
+from her2core.io.text import clean_text, has_hidden_characters
 from her2core.io.zip_index import Record, archive_kind, contents, unpack
 
 
@@ -64,8 +64,6 @@ _ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"
 _SIDE_SUFFIXES = (".csv", ".tsv", ".txt", ".xml", ".json", ".geojson", ".md", ".yaml", ".yml", ".log", ".ini")
 _LEFT_BEHIND = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
 # fmt: on
-#: Marks that turn the direction of text, so that "gnp.exe" may read as "exe.png".
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def read_archive(source: Source, *, name: str, limits: ArchiveLimits | None = None) -> Iterator[Entry]:
@@ -83,7 +81,7 @@ def read_archive(source: Source, *, name: str, limits: ArchiveLimits | None = No
     ImageError : with the first ``next``, the whole archive is refused; see the top of this file. Later only where the
         source itself stops giving bytes.
     """
-    limits, where = limits or ArchiveLimits(), _clean(name) or "archive"
+    limits, where = limits or ArchiveLimits(), clean_text(name) or "archive"
     try:
         with _opened(source, where, limits) as file:
             yield from _entries(file, where, limits)
@@ -107,7 +105,7 @@ def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
 
 
 def _unreadable(error: Exception, where: str) -> ImageError:
-    got = f"an error of the system ({_clean(getattr(error, 'strerror', None) or error)})"
+    got = f"an error of the system ({clean_text(getattr(error, 'strerror', None) or error)})"
     return _error("an archive that can be read", got, where, "Check the path and that you may read it.")
 
 
@@ -120,7 +118,7 @@ def _opened(source: Source, where: str, limits: ArchiveLimits) -> AbstractContex
                 return open(source, "rb")
             raise _error("a zip file", "a folder, device, pipe or socket", where, "Name one zip file.")
         if not isinstance(source.read(0) if hasattr(source, "read") else None, bytes):
-            got = f"a {_clean(type(source).__name__)} that gives no bytes"
+            got = f"a {clean_text(type(source).__name__)} that gives no bytes"
             raise _error("bytes, a path or a binary stream", got, where, "Pass the file's bytes or its path.")
         if source.seekable():
             return nullcontext(source)  # its owner closes it
@@ -156,7 +154,7 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
     taken: dict[str, int] = {}
     of = len(records) + bool(side)
     for number, record in enumerate(records, 1):
-        shown = unique_name(_clean(record.name) or "unnamed", taken)
+        shown = unique_name(clean_text(record.name) or "unnamed", taken)
         try:
             _check(record, shown, limits)
             yield Entry(shown, _whole(file, record, shown), "", number, of)
@@ -194,7 +192,7 @@ def _check_name(name: str, shown: str, limits: ArchiveLimits) -> None:
     got = ""
     if len(name) > limits.name:
         got = f"one of {len(name):,} characters"
-    elif any(c in _TURNING or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+    elif has_hidden_characters(name):
         got = "one with control characters or marks that turn the direction of text"
     elif "\\" in name:
         got = "one with backslashes"

@@ -21,7 +21,6 @@ import io
 import os
 import stat
 import threading
-import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from her2core.errors import ImageError
+from her2core.io.text import clean_text
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 178_000_000  # px; just under where Pillow refuses; a section of 9,920 x 9,270 px is 92 million
@@ -147,7 +147,7 @@ def resize_rgb(image: np.ndarray, px: int) -> np.ndarray:
     """Resize a whole uint8 (H, W, 3) RGB patch to uint8 (px, px, 3), antialiased (Pillow's Lanczos)."""
     image = _checked(image, (3,))
     if isinstance(px, bool) or not isinstance(px, (int, np.integer)) or not 1 <= px <= 16_384:
-        raise _error("a side of 1 to 16,384 px", _clean(repr(px)), "px", "Pass a whole number of px.")
+        raise _error("a side of 1 to 16,384 px", clean_text(repr(px)), "px", "Pass a whole number of px.")
     return np.array(Image.fromarray(image).resize((int(px), int(px)), Image.Resampling.LANCZOS))
 
 
@@ -171,18 +171,11 @@ def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
     return ImageError(expected, got=got, where=where, fix=fix)
 
 
-def _clean(text: object, length: int = 100) -> str:
-    """Make text from outside fit to show: no control, bidi, surrogate or unassigned characters, and not too long."""
-    spaced = (" " if c.isspace() else c for c in str(text)[:8192])
-    kept = " ".join("".join(c for c in spaced if unicodedata.category(c)[0] != "C").split())
-    return kept if len(kept) <= length else f"{kept[: length // 2]}...{kept[3 - length // 2 :]}"
-
-
 def _where(source: Source, name: str | None) -> str:
     try:
         named = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
         named = named if name is None else name
-        return (_clean(os.fsdecode(named)) if isinstance(named, (str, os.PathLike)) else "") or "image"
+        return (clean_text(os.fsdecode(named)) if isinstance(named, (str, os.PathLike)) else "") or "image"
     except Exception:  # a path or stream object of a stranger's making: it only costs the name
         return "image"
 
@@ -203,7 +196,7 @@ def _refusing(where: str) -> Iterator[None]:
     except Exception as error:
         # Pillow raises a dozen types on damaged files, SyntaxError and struct.error among them, and may raise others
         # tomorrow; a list of them would be a list of holes.
-        got = f"a damaged or unsupported one ({_clean(error).rstrip('.') or type(error).__name__})"
+        got = f"a damaged or unsupported one ({clean_text(error).rstrip('.') or type(error).__name__})"
         raise _error("an image that can be decoded whole", got, where, f"{_RECOPY} {_RESAVE}") from error
     finally:
         _aside.thread.reading = False
@@ -220,7 +213,7 @@ def _read(source: Source, where: str, max_bytes: int) -> bytes:
             source.seek(0)
         data = source.read(max_bytes + 1) if hasattr(source, "read") else None
         if not isinstance(data, bytes):
-            got = f"a {_clean(type(source).__name__)} that gives no bytes"
+            got = f"a {clean_text(type(source).__name__)} that gives no bytes"
             raise _error("bytes, a path or a binary stream", got, where, "Pass the file's bytes or its path.")
     _check_bytes(memoryview(data).nbytes, where, max_bytes)
     return bytes(data)
@@ -236,7 +229,7 @@ def _read_path(path: str | os.PathLike, where: str, max_bytes: int) -> bytes:
         with open(path, "rb") as file:
             return file.read(status.st_size + 1)
     except (OSError, ValueError) as error:  # ValueError: a path that holds a zero byte or cannot be encoded
-        got = f"an error of the system ({_clean(getattr(error, 'strerror', None) or error)})"
+        got = f"an error of the system ({clean_text(getattr(error, 'strerror', None) or error)})"
         raise _error("a file that can be read", got, where, "Check the path and that you may read it.") from error
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from her2core.errors import EvaluationError, ImageError
+from her2core.io.text import clean_text
 
 if TYPE_CHECKING:
     from her2core.inference.predictor import Prediction
@@ -86,7 +86,7 @@ class CaseReport:
                 raise ImageError(
                     "a uint8 (H, W, 3) RGB array with pixels",
                     got=f"{image.dtype} {image.shape}" if array else type(image).__name__,
-                    where=f"case report, {clean(caption, _CAPTION)}",
+                    where=f"case report, {clean_text(caption, _CAPTION)}",
                     fix="Pass what read_image, Prepare or overlay return.",
                 )
 
@@ -194,27 +194,29 @@ def page_of(report: CaseReport) -> CasePage:
     judged = report.label is not None
     facts = [
         ("Created", _when(report.created)),
-        ("Run", clean(report.run_title, 140)),
-        ("Model", clean(report.model_id, 90)),
+        ("Run", clean_text(report.run_title, 140)),
+        ("Model", clean_text(report.model_id, 90)),
         ("Network input", f"{report.input_px} x {report.input_px} px"),
         ("Microns per pixel", "not stated" if report.mpp is None else f"{report.mpp:.4g} (patch, as stated)"),
     ]
     if judged:
-        facts += [("Temperature", f"{report.temperature:.3f}"), ("Map method", clean(report.method, 60))]
+        facts += [("Temperature", f"{report.temperature:.3f}"), ("Map method", clean_text(report.method, 60))]
     # Beyond the patch and what the network saw, pictures are maps of classes: not for a patch that was not judged.
     pictures = report.pictures[: _PICTURES if judged else 2]
     return CasePage(
-        name=clean(report.name, _NAME) or "unnamed",
+        name=clean_text(report.name, _NAME) or "unnamed",
         banner=SYNTHETIC if report.synthetic else "",
         judged=judged,
-        verdict=clean(report.label, 60) if judged else "Not judged",
-        sentences=_said(report) if judged else (clean(report.reason, _SENTENCE), "So no class is given."),
+        verdict=clean_text(report.label, 60) if judged else "Not judged",
+        sentences=_said(report) if judged else (clean_text(report.reason, _SENTENCE), "So no class is given."),
         bars=_bars(report) if judged else (),
         facts=tuple(facts),
         notes=_bounded(report.notes, "notes; the patch page lists all."),
         limits=_bounded(report.limits, "limits; the run's card lists all."),
-        pictures=tuple((_unbroken(clean(c, _CAPTION)), clean(alt, _SENTENCE), image) for c, alt, image in pictures),
-        software=", ".join(f"{clean(k, 30)} {clean(v, 30)}" for k, v in list(report.software.items())[:10]),
+        pictures=tuple(
+            (_unbroken(clean_text(c, _CAPTION)), clean_text(alt, _SENTENCE), image) for c, alt, image in pictures
+        ),
+        software=", ".join(f"{clean_text(k, 30)} {clean_text(v, 30)}" for k, v in list(report.software.items())[:10]),
     )
 
 
@@ -225,27 +227,6 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1:
         return ">99.9\u00a0%"
     return f"{100 * share:.1f}\u00a0%"
-
-
-def clean(text: object, length: int) -> str:
-    """Text from outside, fit to lay out: one line of at most ``length``, no control or direction marks.
-
-    A longer one is shortened in the middle. What no font has (unassigned, private, half a surrogate pair) becomes
-    U+FFFD, so that it stays visible; of a pile of combining marks two stay, as more would cover the lines around.
-    """
-    kept, marks = [], 0
-    for c in unicodedata.normalize("NFC", str(text)[:8192]):
-        kind = unicodedata.category(c)
-        marks = marks + 1 if kind in ("Mn", "Me") else 0
-        if c.isspace():
-            kept.append(" ")
-        elif kind in ("Cs", "Co", "Cn"):
-            kept.append("\ufffd")
-        elif kind not in ("Cc", "Cf") and marks <= 2:
-            kept.append(c)
-    line = " ".join("".join(kept).split())
-    head = (length - 1) // 2
-    return line if len(line) <= length else f"{line[:head].rstrip()}\u2026{line[head + 1 - length :].lstrip()}"
 
 
 def fitted(image: np.ndarray, side: int) -> np.ndarray:
@@ -272,7 +253,7 @@ def _said(report: CaseReport) -> tuple[str, ...]:
         f"What the set means: at least {level} of patches of each class keep their class in the set, on patches "
         "exchangeable with the validation patches."
     )
-    names = ", ".join(clean(name, _CLASS) for name in report.prediction_set)
+    names = ", ".join(clean_text(name, _CLASS) for name in report.prediction_set)
     if not names:
         return (f"Prediction set at {level}: empty; no class is credible at this level.", meaning)
     several = " The patch alone cannot tell these apart." if len(report.prediction_set) > 1 else ""
@@ -286,7 +267,7 @@ def _bars(report: CaseReport) -> tuple[Bar, ...]:
     few = order if len(order) <= _ROWS else order[: _ROWS - 1]
     rows = [
         Bar(
-            name=clean(report.classes[i], _CLASS),
+            name=clean_text(report.classes[i], _CLASS),
             share=report.probabilities[i],
             text=percent(report.probabilities[i]),
             in_set=None if sets is None else report.classes[i] in sets,
@@ -302,7 +283,7 @@ def _bars(report: CaseReport) -> tuple[Bar, ...]:
 
 
 def _bounded(sentences: Sequence[str], rest: str) -> tuple[str, ...]:
-    said = [clean(s, _SENTENCE) for s in sentences]
+    said = [clean_text(s, _SENTENCE) for s in sentences]
     if len(said) <= _SENTENCES:
         return tuple(said)
     return (*said[: _SENTENCES - 1], f"And {len(said) - _SENTENCES + 1} further {rest}")

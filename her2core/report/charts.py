@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from her2core.io.text import clean_text
 from her2core.plots.abstention import risk_coverage_words
 from her2core.plots.decisions import decision_words
 from her2core.plots.reliability import reliability_words
-from her2core.report.case import clean
 from her2core.report.document import Chart
 from her2core.report.drawing import BOTTOM, TOP, Axes, shares
 
@@ -31,7 +31,7 @@ def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart 
     for name in shown[:MOST_LINES]:
         rows, role = points[points["class"] == name], _role(classes, name)
         axes.line(rows["fpr"].tolist(), rows["tpr"].tolist(), role)
-        names.append((f"{clean(name, _NAME)} {rows['auroc'].iloc[0]:.3f}", role))
+        names.append((f"{clean_text(name, _NAME)} {rows['auroc'].iloc[0]:.3f}", role))
     axes.legend(names)
     said = ", ".join(f"{c} {points.loc[points['class'] == c, 'auroc'].iloc[0]:.3f}" for c in shown)
     return Chart(
@@ -81,7 +81,7 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
         axes.line(rows["threshold"].tolist(), value.tolist(), role, dashed=strategy != "network")
         names.append((words, role))
     axes.legend(names, low=False)
-    of = clean(table["class"].iloc[0], _NAME)
+    of = clean_text(table["class"].iloc[0], _NAME)
     return Chart(f"Decision curve by {unit}: calling {of}", decision_words(table), axes.drawing())
 
 
@@ -90,7 +90,7 @@ def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Ch
     rows = metrics[metrics["metric"] == "recall"].set_index("class").reindex(list(classes))
     count = len(classes)
     height = TOP + BOTTOM + max(60.0, 15.0 * count)
-    ticks = [(count - 1 - i, clean(c, 18)) for i, c in enumerate(classes)]
+    ticks = [(count - 1 - i, clean_text(c, 18)) for i, c in enumerate(classes)]
     axes = Axes((0, 1), (-0.6, count - 0.4), "recall (sensitivity)", "", _PERCENT, ticks, height=height, left=84.0)
     for i, row in enumerate(rows.itertuples()):
         place = count - 1 - i

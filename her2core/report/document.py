@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from her2core.report.case import clean
+from her2core.io.text import clean_text
 from her2core.report.drawing import Drawing
 
 #: Longest sentence and longest cell; a name in a table is never a sentence.
@@ -30,7 +30,7 @@ def _clean_all(block: object, **lengths: int) -> None:
 
 def _cleaned(value: object, length: int) -> object:
     if isinstance(value, str):
-        return clean(value, length)
+        return clean_text(value, length)
     if isinstance(value, tuple):
         return tuple(_cleaned(v, length) for v in value)
     return value

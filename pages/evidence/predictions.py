@@ -10,10 +10,10 @@ from dashboard.navigation import PAGES
 from dashboard.parts import NOTICE, heading, units_of
 from dashboard.review import bring, brought_along
 from dashboard.state import forget, remember
-from dashboard.uploads import safe_name
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
 from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
+from her2core.io.text import safe_file_name
 
 #: Largest table taken, in MiB.
 MAX_MB = 200
@@ -45,7 +45,7 @@ if file is None:
     st.caption(NOTICE)
     st.stop()
 
-name = safe_name(file.name)
+name = safe_file_name(file.name)
 try:
     with st.spinner("Reading the table ..."):
         frame = remember(
