@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import HOME
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import Her2Error, RunError
-from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MISSING, ResultTable
 from her2core.evidence.result_tables import TABLES as EXHIBITS
 from her2core.runs.folder import STUDY, Run, list_runs, open_run
@@ -123,8 +123,7 @@ def map_scores(run: Run) -> pd.DataFrame | None:
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _predictions(path: str, changed: float) -> Predictions:
-    run = open_run(path)
-    return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
+    return open_run(path).calibrated_predictions
 
 
 def predictions(run: Run) -> tuple[Predictions, float]:

@@ -1,12 +1,14 @@
-"""Which classes does a label name, in which order? IHC and ISH results in, the class of a named scheme out.
+"""HER2 label schemes: classes, their clinical order, and the rule from IHC and ISH to a class.
 
-HER2 IHC score, ISH result and the class derived from them stay apart in a manifest; a scheme is the rule between
-them. Clinical rule: ASCO/CAP 2018, affirmed 2023 (Wolff et al. 2023, Arch Pathol Lab Med 147:993,
+IHC score, ISH result and the class derived from them are separate columns of a manifest; a scheme is the rule between
+them. The clinical rule is that of ASCO/CAP 2018, affirmed in 2023 (Wolff et al. 2023, Arch Pathol Lab Med 147:993,
 doi 10.5858/arpa.2023-0950-SA).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from her2core.errors import ManifestError
@@ -17,10 +19,27 @@ ISH_RESULTS = ("negative", "positive", "unknown")
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """A named list of classes and, where there is one, the rule from (her2_ihc, ish) to a class.
+    """A named list of classes in their clinical order and, where there is one, the rule from (IHC, ISH) to a class.
 
-    ``by_ihc`` maps an IHC score to a class; ``by_ihc_ish`` is asked first and maps (score, ish) to a class.
-    ``is_her2`` says whether a class of this scheme may be called a HER2 status at all.
+    Attributes
+    ----------
+    name : str
+        The key in ``SCHEMES``, or a name of the manifest's own.
+    classes : tuple of str
+        At least two class names, in clinical order where they have one.
+    meaning : str
+        What the classes mean, for the model card.
+    by_ihc : tuple of (str, str)
+        Pairs of IHC score and class.
+    by_ihc_ish : tuple of ((str, str), str)
+        Pairs of (IHC score, ISH result) and class; they take precedence over ``by_ihc``.
+    is_her2 : bool
+        Whether a class of this scheme may be called a HER2 status.
+
+    Examples
+    --------
+    >>> SCHEMES["paper3"].classes
+    ('negative', 'equivocal', 'positive')
     """
 
     name: str
@@ -31,7 +50,27 @@ class LabelScheme:
     is_her2: bool = True
 
     def derive(self, her2_ihc: str | None, ish: str | None = "unknown") -> str | None:
-        """The class of one case, or None where the scheme cannot say (score missing, or 2+ without ISH)."""
+        """Derive the class of one case.
+
+        Parameters
+        ----------
+        her2_ihc : str or None
+            One of ``IHC_SCORES``; None where the score is missing.
+        ish : str or None
+            One of ``ISH_RESULTS``; None counts as unknown.
+
+        Returns
+        -------
+        str or None
+            The class; None where the scheme has no rule for the case (score missing, or 2+ without ISH).
+
+        Examples
+        --------
+        >>> SCHEMES["binary"].derive("2+", "positive")
+        'positive'
+        >>> SCHEMES["binary"].derive("2+") is None
+        True
+        """
         if her2_ihc is None:
             return None
         exact = dict(self.by_ihc_ish).get((her2_ihc, ish or "unknown"))
@@ -66,9 +105,41 @@ SCHEMES: dict[str, LabelScheme] = {
     )
 }
 
+#: Abbreviations and synonyms of class names, after ``_plain``.
+SPELLINGS = {
+    "neg": "negative",
+    "equiv": "equivocal",
+    "borderline": "equivocal",
+    "pos": "positive",
+    "mid": "middle",
+    "medium": "middle",
+    "moderate": "middle",
+    "intermediate": "middle",
+}
+
 
 def get_scheme(name: str) -> LabelScheme:
-    """The scheme of that name. Raises ManifestError, with the known names, for any other."""
+    """Look a scheme up by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``SCHEMES``.
+
+    Returns
+    -------
+    LabelScheme
+
+    Raises
+    ------
+    ManifestError
+        For any other name; the message lists the known ones.
+
+    Examples
+    --------
+    >>> get_scheme("ihc4").classes
+    ('0', '1+', '2+', '3+')
+    """
     try:
         return SCHEMES[name]
     except KeyError:
@@ -80,8 +151,121 @@ def get_scheme(name: str) -> LabelScheme:
         ) from None
 
 
+def find_scheme(names: Iterable[str]) -> LabelScheme | None:
+    """Find the scheme whose classes these are, in any order, case and spelling.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All classes of a data set.
+
+    Returns
+    -------
+    LabelScheme or None
+        None where the names are not exactly the classes of one scheme.
+
+    Examples
+    --------
+    >>> find_scheme(["Positive", "HER2_negative"]).name
+    'binary'
+    >>> find_scheme(["tumour", "stroma"]) is None
+    True
+    """
+    names = tuple(names)
+    found = {spelled_class(name) for name in names}
+    return next((s for s in SCHEMES.values() if found == set(s.classes) and len(names) == len(found)), None)
+
+
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """Put class names into clinical order where they have one.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Class names in any order, as a table has them.
+
+    Returns
+    -------
+    tuple of str
+        The same names, unchanged: in the order of the known scheme that holds all of them (in any case and spelling;
+        two or more of its classes are enough), in the given order where there is none.
+
+    Examples
+    --------
+    >>> order_classes(["Equivocal", "Negative", "Positive"])
+    ('Negative', 'Equivocal', 'Positive')
+    >>> order_classes(["1+", "0"])
+    ('0', '1+')
+    >>> order_classes(["tumour", "stroma"])
+    ('tumour', 'stroma')
+    """
+    names = tuple(names)
+    classes = {name: spelled_class(name) for name in names}
+    if len(names) < 2 or len(set(classes.values())) < len(names):
+        return names
+    for scheme in SCHEMES.values():
+        if set(classes.values()) <= set(scheme.classes):
+            return tuple(sorted(names, key=lambda name: scheme.classes.index(classes[name])))
+    return names
+
+
+def spelled_class(name: str) -> str:
+    """Map a known spelling of a class to the class of the schemes, any other name to itself.
+
+    Parameters
+    ----------
+    name : str
+        A class name as a table has it, such as ``"HER2-Pos"`` or ``"IHC 2+"``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> spelled_class("HER2-Pos"), spelled_class("IHC 2+"), spelled_class("Tumour")
+    ('positive', '2+', 'Tumour')
+    """
+    plain = _plain(name)
+    plain = SPELLINGS.get(plain, plain)
+    return plain if any(plain in scheme.classes for scheme in SCHEMES.values()) else name
+
+
+def _plain(name: str) -> str:
+    """Lower case, separators as one space, without a leading HER2, IHC or score."""
+    words = re.sub(r"[\s_\-]+", " ", name.casefold()).strip()
+    return re.sub(r"^(?:(?:her2(?:/neu)?|ihc|score)\b ?)+", "", words).strip().replace(" +", "+") or words
+
+
 def declared_scheme(name: str, classes: tuple[str, ...], meaning: str, *, is_her2: bool = False) -> LabelScheme:
-    """A scheme that a manifest brings itself: any classes, in the order given."""
+    """Make a scheme that a manifest declares itself.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the manifest.
+    classes : tuple of str
+        At least two different class names, in their order.
+    meaning : str
+        What the classes mean, for the model card.
+    is_her2 : bool, optional
+        Whether a class may be called a HER2 status.
+
+    Returns
+    -------
+    LabelScheme
+        Without a rule from IHC and ISH.
+
+    Raises
+    ------
+    ManifestError
+        For fewer than two classes, or a name given twice.
+
+    Examples
+    --------
+    >>> declared_scheme("tissue", ("tumour", "stroma"), "tissue classes").is_her2
+    False
+    """
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise ManifestError(
             "at least two different class names",

@@ -13,7 +13,6 @@ from dashboard.parts import interval
 from her2core.cli import cli
 from her2core.data.splits import PATCH_RANDOM_WARNING
 from her2core.evidence.misclassified import cell, mistakes
-from her2core.evidence.predictions import read_predictions
 
 
 def test_figures_are_those_of_the_runs_tables(demo, tiny_run):
@@ -167,8 +166,7 @@ def test_data_partition_and_limits_are_told(demo, tiny_run):
 
 
 def test_a_cell_shows_its_patches_with_their_maps(demo, tiny_run):
-    test = read_predictions(tiny_run.predictions, classes=tiny_run.classes, temperature=tiny_run.card["temperature"])
-    found = cell(test.part("test"), true="negative", predicted=test.part("test").classes[0])
+    found = cell(tiny_run.test_predictions(), true="negative", predicted=tiny_run.classes[0])
     at = visit("performance", unit="patch", cell=f"negative as {tiny_run.classes[0]}")
     assert errors(at) == []
     assert at.selectbox(key="cell").value == f"negative as {tiny_run.classes[0]}"
@@ -185,9 +183,7 @@ def test_units_above_the_patch_say_where_pictures_are(demo):
 
 
 def test_errors_are_the_most_confident_first_and_can_be_filtered(demo, tiny_run):
-    predictions = read_predictions(
-        tiny_run.predictions, classes=tiny_run.classes, temperature=tiny_run.card["temperature"]
-    ).part("test")
+    predictions = tiny_run.test_predictions()
     expected = mistakes(predictions)
     assert len(expected) > 1
     at = visit("errors")
@@ -210,9 +206,7 @@ def test_a_run_without_a_mistake_is_said(demo, tiny_run):
 
 def test_threshold_explorer_counts_at_the_threshold(demo, tiny_run):
     at = visit("performance", unit="patch")
-    predictions = read_predictions(
-        tiny_run.predictions, classes=tiny_run.classes, temperature=tiny_run.card["temperature"]
-    ).part("test")
+    predictions = tiny_run.test_predictions()
     shown = {m.label: m.value for m in at.metric}
     of = next(box for box in at.selectbox if box.label.startswith("Class")).value
     cut = at.slider[0].value

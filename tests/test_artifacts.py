@@ -16,11 +16,10 @@ from her2core.data.checks import check_manifest
 from her2core.data.manifest import WINDOW, read_manifest
 from her2core.errors import Her2Error, RunError, WeightsError
 from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
-from her2core.evidence.predictions import read_predictions
 from her2core.io.files import read_table, sha256_file, write_json
 from her2core.ood import read_ood_detector
 from her2core.runs.folder import WEIGHTS
-from her2core.training.artifacts import complete_run, write_companions
+from her2core.training.artifacts import complete_run, write_artifacts
 
 MADE = ("dataset.parquet", "checks.json", "ood.safetensors", "evaluation/cost.json", "evaluation/prediction_sets.csv")
 GIVEN = ("prediction_sets", "ood")
@@ -83,10 +82,7 @@ def test_the_checks_are_those_of_manifest_and_split(tiny_run, tiny_manifest):
 
 
 def test_the_sets_follow_from_the_validation_patches_and_are_measured_on_the_test_part(tiny_run):
-    predictions = read_predictions(
-        tiny_run.predictions, classes=tiny_run.classes, temperature=tiny_run.card["temperature"]
-    )
-    val, test = predictions.part("val"), predictions.part("test")
+    val, test = tiny_run.validation_predictions(), tiny_run.test_predictions()
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=tiny_run.classes)
     assert PredictionSets.from_card(tiny_run.card["prediction_sets"], run_classes=tiny_run.classes) == sets
     table = tiny_run.table("prediction_sets").fillna({"class": ""}).set_index("class")
@@ -121,7 +117,7 @@ def test_an_older_run_says_what_it_lacks_and_how_to_get_it(tiny_run, tmp_path):
     run = open_run(older(tiny_run, tmp_path / "old"))
     assert run.cost is None
     for name in ("dataset", "checks"):
-        with pytest.raises(RunError, match=f"expected {name}.* older version. Run: her2 runs complete "):
+        with pytest.raises(RunError, match=f"Expected {name}.* older version .*. Run: her2 runs complete "):
             getattr(run, name)
 
 
@@ -161,7 +157,7 @@ def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifes
         complete_run(path, manifest=fewer)
     assert contents(path) == before
     absent = shutil.copy(tiny_manifest, tmp_path / "absent.parquet")
-    with pytest.raises(RunError, match="every file that the manifest names, but got 36 missing"):
+    with pytest.raises(RunError, match=r"every file that the manifest names, but got 36 missing"):
         complete_run(path, manifest=absent)
     assert contents(path) == before
     moved = manifest.write(tmp_path / "moved.parquet")
@@ -173,7 +169,7 @@ def test_a_configuration_that_names_no_manifest_is_said(tiny_run, tmp_path, conf
     path = copy_of(tiny_run, tmp_path / "run")
     (path / "config.yaml").unlink()
     (path / "config.yaml").write_text(config)
-    with pytest.raises(RunError, match="a configuration that names the manifest, got .* --manifest PATH"):
+    with pytest.raises(RunError, match="a configuration that names the manifest, but got .* --manifest PATH"):
         complete_run(path)
 
 
@@ -213,15 +209,16 @@ def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(ti
     windows = Manifest(frame, manifest.scheme, manifest.root, manifest.facts)
     path = copy_of(tiny_run, tmp_path / "run")
     predictor = load_predictor(tiny_run)
-    card = write_companions(
+    card, dataset = write_artifacts(
         path,
         tiny_run.card,
         network=predictor._network,
         manifest=windows,
         split=tiny_run.splits,
         prepare=Prepare(64, None),
+        table=tiny_run.predictions,
     )
-    dataset = read_table(path / "dataset.parquet")[0]
+    pd.testing.assert_frame_equal(dataset, read_table(path / "dataset.parquet")[0], check_dtype=False)
     assert not {"path", *WINDOW} & set(dataset)
     assert set(dataset["gene_share"]) == {0.5}
     assert dataset["split"].value_counts().to_dict() == tiny_run.splits["split"].value_counts().to_dict()

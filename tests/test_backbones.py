@@ -12,7 +12,6 @@ import yaml
 
 from her2core.cli import cli
 from her2core.errors import ConfigError, StudyError
-from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import seed_figures
 from her2core.networks.registry import build_network
 from her2core.runs.folder import open_run
@@ -133,8 +132,7 @@ def test_the_tables_are_the_figures_of_the_runs(study):
     plan, out = study
     groups = {}
     for label, (run,) in ((k, v) for k, v in finished_runs(plan, out).items() if v):
-        predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
-        groups[label] = [predictions.part("test")]
+        groups[label] = [run.test_predictions()]
     for unit in ("patch", "patient"):
         expected = seed_figures(groups, reference="small", unit=unit)
         for name, table in (("backbones", expected.table), ("differences", expected.differences)):

@@ -1,4 +1,4 @@
-"""Do the label schemes say what the guideline and the paper say, and refuse what they do not know?"""
+"""Label schemes against the guideline and the paper, class order, and the error family."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from her2core import errors
 from her2core.errors import Her2Error, ManifestError
-from her2core.labels import IHC_SCORES, ISH_RESULTS, SCHEMES, declared_scheme, get_scheme
+from her2core.labels import IHC_SCORES, ISH_RESULTS, SCHEMES, declared_scheme, find_scheme, get_scheme, order_classes
 
 PAPER3 = {"0": "negative", "1+": "negative", "2+": "equivocal", "3+": "positive"}
 
@@ -75,13 +75,45 @@ def test_a_declared_scheme_keeps_its_order_and_claims_no_her2_status():
     assert scheme.derive("3+") is None
 
 
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["equivocal", "negative", "positive"], ["negative", "equivocal", "positive"]),
+        (["Positive", "NEGATIVE"], ["NEGATIVE", "Positive"]),
+        (["3+", "2+", "1+", "0"], ["0", "1+", "2+", "3+"]),
+        (["1+", "0"], ["0", "1+"]),
+        (["IHC 3+", "ihc_0", "Score 2 +"], ["ihc_0", "Score 2 +", "IHC 3+"]),
+        (["pos", "HER2-neg"], ["HER2-neg", "pos"]),
+        (["high", "low", "medium"], ["low", "medium", "high"]),
+        (["high", "low"], ["low", "high"]),
+        (["1", "0"], ["1", "0"]),
+        (["tumour", "stroma"], ["tumour", "stroma"]),
+        (["positive", "negative", "other"], ["positive", "negative", "other"]),
+        (["positive", "Positive", "negative"], ["positive", "Positive", "negative"]),
+        (["positive", "0"], ["positive", "0"]),
+        (["HER2", "IHC"], ["HER2", "IHC"]),
+        ([], []),
+    ],
+)
+def test_known_classes_come_in_clinical_order_and_keep_their_spelling(given, ordered):
+    assert order_classes(given) == tuple(ordered)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_scheme_is_found_by_its_classes_in_any_order_and_case(name):
+    assert find_scheme(c.upper() for c in reversed(SCHEMES[name].classes)) is SCHEMES[name]
+    assert find_scheme([*SCHEMES[name].classes, "another"]) is None
+    assert find_scheme([*SCHEMES[name].classes, SCHEMES[name].classes[0].title()]) is None
+
+
 KINDS = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Her2Error)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_error_says_expected_got_where_and_fix_and_crosses_processes(kind):
+def test_every_error_names_expected_got_where_and_fix_and_can_be_pickled(kind):
     raised = kind("a cat", got="a dog", where="row 3", fix="Fetch a cat.")
-    assert str(raised) == "Expected a cat, but got a dog. Fetch a cat."
+    assert str(raised) == "Expected a cat, but got a dog (row 3). Fetch a cat."
+    assert raised.sentence == "In row 3, there is a dog where a cat is needed. Fetch a cat."
     back = pickle.loads(pickle.dumps(raised))
     assert type(back) is kind
     assert str(back) == str(raised)
@@ -89,7 +121,7 @@ def test_every_error_says_expected_got_where_and_fix_and_crosses_processes(kind)
     assert str(kind("a cat", got="a dog", fix="Fetch a cat.")) == "Expected a cat, but got a dog. Fetch a cat."
 
 
-def test_the_family_has_a_member_for_each_room():
+def test_the_family_has_a_member_for_each_package():
     assert {k.__name__ for k in KINDS} >= {
         "ImageError",
         "ManifestError",

@@ -17,7 +17,6 @@ from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
-from her2core.evidence.predictions import read_predictions
 from her2core.evidence.result_tables import TABLES as DOSSIER
 from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
 from her2core.io.files import sha256_file
@@ -114,8 +113,7 @@ def test_a_study_s_run_with_weights_is_served(path):
 
 
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):
-    predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
-    val, test = predictions.part("val"), predictions.part("test")
+    val, test = run.validation_predictions(), run.test_predictions()
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=run.classes)
     assert sets.as_dict() == {
         **run.card["prediction_sets"],

@@ -12,7 +12,6 @@ import yaml
 
 from her2core.cli import cli
 from her2core.errors import ConfigError, StudyError
-from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import seed_figures
 from her2core.runs.folder import list_runs, open_run
 from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, run_jobs
@@ -66,9 +65,7 @@ def test_the_tables_are_the_figures_of_the_runs(study):
     plan, out = study
     groups = {}
     for job in leakage_jobs(plan):
-        run = open_run(out / job.name)
-        predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
-        groups[job.group] = [predictions.part("test")]
+        groups[job.group] = [open_run(out / job.name).test_predictions()]
     expected = seed_figures(groups, reference="patient").table
     stored = pd.read_csv(out / "leakage.csv")
     by_patch = stored[stored["unit"] == "patch"].reset_index(drop=True)

@@ -14,7 +14,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
 from her2core.evidence.metrics import OVERALL, confusion, from_confusion
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
-from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, clusters, left_out_counts, resampled_counts
 from her2core.runs.folder import Run, open_run
 
@@ -53,7 +53,7 @@ def compare_runs(
     the runs were not tested on the same patches with the same labels and classes, or cannot be judged by this unit.
     """
     runs = [r if isinstance(r, Run) else open_run(r) for r in (first, second)]
-    a, b = (_test_part(run) for run in runs)
+    a, b = (run.test_predictions() for run in runs)
     _refuse_incomparable(a, b, runs)
     order = {p: i for i, p in enumerate(b.frame["patch_id"])}
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
@@ -103,10 +103,6 @@ def compare_many(
         for row in table.itertuples()
     ]
     return table
-
-
-def _test_part(run: Run) -> Predictions:
-    return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"]).part("test")
 
 
 def _draws(

@@ -14,7 +14,7 @@ from her2core.evidence.calibration import expected_calibration_error
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.metrics import confusion
 from her2core.evidence.ordinal import ordinal_table
-from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
 from her2core.io.files import read_table, write_via_temporary
 from her2core.labels import SCHEMES
@@ -133,27 +133,34 @@ def _evaluate(
     )
 
 
-def evaluate_folder(folder: Path, card: dict, warnings: list[str]) -> Evaluation:
+def evaluate_folder(
+    folder: Path,
+    card: dict,
+    warnings: list[str],
+    *,
+    table: pd.DataFrame | None = None,
+    dataset: pd.DataFrame | None = None,
+) -> Evaluation:
     """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``.
 
+    ``table`` and ``dataset`` are what predictions.parquet and dataset.parquet hold; they are read when left out.
 
     Beside TABLES these are those of ``evidence.result_tables`` (calibration, reliability, risk_coverage,
     referral, decisions,
     operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
     before all of it is known.
     """
-    frame, _ = read_table(folder / "predictions.parquet")
-    predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
-    evaluation = _evaluate(predictions, tuple(warnings), _no_order(card), whole=True)
-    result_tables = all_result_tables(inputs_from_folder(folder, card))
+    table = read_table(folder / "predictions.parquet")[0] if table is None else table
+    evaluation = _evaluate(calibrated_predictions(table, card), tuple(warnings), _no_order(card), whole=True)
+    result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
     tables = {name: getattr(evaluation, name) for name in TABLES}
     tables |= {name: result_table.frame for name, result_table in result_tables.items()} | {
         "missing": all_missing(result_tables)
     }
-    for name, table in tables.items():
+    for name, figures in tables.items():
         write_via_temporary(
             folder / "evaluation" / f"{name}.csv",
-            lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"),
+            lambda t, figures=figures: figures.to_csv(t, index=False, float_format="%.6f"),
         )
     return evaluation
 
@@ -165,10 +172,7 @@ def _read(source) -> tuple[Predictions, tuple[str, ...], str]:
     if not isinstance(source, Run) and Path(source).is_dir():
         source = open_run(source)
     if isinstance(source, Run):
-        predictions = read_predictions(
-            source.predictions, classes=source.classes, temperature=source.card["temperature"]
-        )
-        return predictions, source.warnings, _no_order(source.card)
+        return source.calibrated_predictions, source.warnings, _no_order(source.card)
     return read_predictions(read_table(Path(source))[0]), (), ""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,6 +129,35 @@ def read_predictions(
     _refuse_row((ids["patch_id"].duplicated(keep=False) & named).to_numpy(), frame, "each patch once")
     probs = probabilities(values, temperature) if kind == "logit_" else values
     return Predictions(ids, probs, labels, tuple(classes))
+
+
+def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Predictions:
+    """Read a run's table of predictions with the classes and the temperature of its card.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a patch, as ``predictions.parquet`` holds them: ids, split, label and ``logit_<class>``.
+    card : mapping
+        The run's model card; ``classes`` and ``temperature`` are read.
+
+    Returns
+    -------
+    Predictions
+        All rows, validation and test.
+
+    Raises
+    ------
+    EvaluationError
+        As ``read_predictions``.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"label": ["a"], "logit_a": [2.0], "logit_b": [0.0]})
+    >>> calibrated_predictions(frame, {"classes": ["a", "b"], "temperature": 2.0}).probs.round(3).tolist()
+    [[0.731, 0.269]]
+    """
+    return read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
 
 
 def id_table(given: dict[str, pd.Series], rows: int) -> pd.DataFrame:

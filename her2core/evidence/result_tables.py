@@ -99,13 +99,21 @@ class ResultTable:
     missing: pd.DataFrame
 
 
-def inputs_from_folder(folder: str | os.PathLike, card: Mapping[str, Any]) -> EvaluationInputs:
+def inputs_from_folder(
+    folder: str | os.PathLike,
+    card: Mapping[str, Any],
+    *,
+    table: pd.DataFrame | None = None,
+    dataset: pd.DataFrame | None = None,
+) -> EvaluationInputs:
     """The evidence of a run folder (a draft too): predictions.parquet, dataset.parquet and what the card holds.
+
+    ``table`` and ``dataset`` are what the two files hold; they are read when left out.
 
     Raises EvaluationError when there is no test part or the card's prediction sets are broken.
     """
     folder, classes = Path(folder), tuple(card["classes"])
-    frame, _ = read_table(folder / "predictions.parquet")
+    frame = read_table(folder / "predictions.parquet")[0] if table is None else table
     read = partial(read_predictions, frame, classes=classes)
     why_not: dict[str, str] = {}
     uncalibrated = read().part("test")
@@ -118,9 +126,11 @@ def inputs_from_folder(folder: str | os.PathLike, card: Mapping[str, Any]) -> Ev
         why_not["sets"] = "this run has no prediction sets (her2 runs complete gives them)"
     data, columns = folder / "dataset.parquet", None
     test = read(temperature=card["temperature"])
-    if data.is_file():
-        dataset = read_table(data)[0].drop_duplicates("patch_id").set_index("patch_id")
-        columns = dataset.reindex(test.part("test").frame["patch_id"]).reset_index(drop=True)
+    if dataset is None and data.is_file():
+        dataset = read_table(data)[0]
+    if dataset is not None:
+        by_patch = dataset.drop_duplicates("patch_id").set_index("patch_id")
+        columns = by_patch.reindex(test.part("test").frame["patch_id"]).reset_index(drop=True)
         columns = columns.drop(columns=[c for c in _NO_GROUPS if c in columns])
     else:
         why_not["columns"] = "this run has no data table (her2 runs complete gives it)"

@@ -20,7 +20,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.curves import roc_points
 from her2core.evidence.evaluation import TABLES, Evaluation, evaluate
 from her2core.evidence.misclassified import mistakes
-from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import TABLES as EXHIBITS
 from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder, inputs_from_predictions
 from her2core.report.document import Picture
@@ -106,7 +106,7 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
 
     Raises a Her2Error for tables or predictions that are broken or hold no test part.
     """
-    predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
+    predictions = run.calibrated_predictions
     held = None if fresh else _held(run)
     if held is None:
         result_tables = all_result_tables(inputs_from_folder(run.path, run.card))

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from her2core.errors import Her2Error, RunError
+from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.io.files import read_table, write_json, write_parquet, write_text, write_via_temporary
 
 SCHEMA_VERSION = 1
@@ -104,6 +105,19 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         return read_table(self.path / "predictions.parquet")[0]
+
+    @cached_property
+    def calibrated_predictions(self) -> Predictions:
+        """The table of predictions, validation and test, with probabilities calibrated by the card's temperature."""
+        return calibrated_predictions(self.predictions, self.card)
+
+    def test_predictions(self) -> Predictions:
+        """The calibrated predictions of the test part."""
+        return self.calibrated_predictions.part("test")
+
+    def validation_predictions(self) -> Predictions:
+        """The calibrated predictions of the validation part, by which epoch, temperature and thresholds were chosen."""
+        return self.calibrated_predictions.part("val")
 
     @cached_property
     def splits(self) -> pd.DataFrame:

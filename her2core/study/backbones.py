@@ -16,7 +16,6 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from her2core.errors import ConfigError, EvaluationError, StudyError
-from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.io.files import write_json, write_via_temporary
 from her2core.runs.folder import STUDY, Run
@@ -182,7 +181,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike) -> SeedFigure
             where=str(root),
             fix="Run: her2 study backbones, which resumes.",
         )
-    groups = {label: [_test_part(run) for run in of] for label, of in runs.items() if of}
+    groups = {label: [run.test_predictions() for run in of] for label, of in runs.items() if of}
     found = [seed_figures(groups, reference=study.reference)]
     try:
         found.append(seed_figures(groups, reference=study.reference, unit="patient"))
@@ -221,10 +220,6 @@ def _measured(study: BackboneConfig, root: str | os.PathLike) -> dict[str, tuple
         held = runs[job.group][0].card["network"].get("last_layer") if runs[job.group] else None
         first.setdefault(job.group, (job.config, held))
     return first
-
-
-def _test_part(run: Run) -> Predictions:
-    return read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"]).part("test")
 
 
 def _networks(study: BackboneConfig, root: Path, runs: dict[str, list[Run]]) -> pd.DataFrame:

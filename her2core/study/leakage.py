@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.splits import Unit
 from her2core.errors import ConfigError, StudyError
-from her2core.evidence.predictions import read_predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.io.files import write_json, write_via_temporary
 from her2core.runs.folder import STUDY
@@ -102,8 +101,7 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike) -> SeedFigure
     groups: dict[str, list] = {unit: [] for unit in study.splits}
     for job in jobs:
         run = runs[job.name]
-        predictions = read_predictions(run.predictions, classes=run.classes, temperature=run.card["temperature"])
-        groups[job.group].append(predictions.part("test"))
+        groups[job.group].append(run.test_predictions())
     figures = [seed_figures(groups, reference=REFERENCE, unit=unit) for unit in JUDGED]
     return SeedFigures(
         *(pd.concat(t, ignore_index=True) for t in ([f.table for f in figures], [f.differences for f in figures]))

@@ -26,8 +26,8 @@ from her2core.data.manifest import WINDOW, Manifest, read_manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import RunError
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
-from her2core.evidence.predictions import read_predictions
-from her2core.io.files import read_table, write_json, write_parquet, write_via_temporary
+from her2core.evidence.predictions import calibrated_predictions
+from her2core.io.files import write_json, write_parquet, write_via_temporary
 from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_of
 from her2core.ood import FILE as OOD_FILE
@@ -41,7 +41,7 @@ from her2core.stain.macenko import StainReference
 CHECKED_CONTENTS = 6000
 
 
-def write_companions(
+def write_artifacts(
     folder: Path,
     card: dict[str, Any],
     *,
@@ -49,9 +49,10 @@ def write_companions(
     manifest: Manifest,
     split: pd.DataFrame,
     prepare: Prepare,
+    table: pd.DataFrame,
     device: str | torch.device = "cpu",
     serving: bool = True,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Write all of them into ``folder``, where weights and predictions are, and give the card with what was added.
 
     ``network`` carries the released weights; ``split`` has patch_id and split. The card is not written here.
@@ -69,8 +70,7 @@ def write_companions(
         mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
         known = fit_ood(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
 
-    frame, _ = read_table(folder / "predictions.parquet")
-    predictions = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
+    predictions = calibrated_predictions(table, card)
     val, test = predictions.part("val"), predictions.part("test")
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=predictions.classes)
     covered = coverage_table(sets, test)
@@ -92,7 +92,7 @@ def write_companions(
     card = {**card, "prediction_sets": sets.as_dict()}
     if known is not None:
         card["ood"] = {"sha256": known.save(folder / OOD_FILE), **known.facts()}
-    return card
+    return card, dataset
 
 
 def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None = None) -> Run:
@@ -131,7 +131,9 @@ def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None 
     stain = None if reference is None else StainReference.from_dict(reference)
     prepare = Prepare(card["input"]["px"], stain)
     network = network_of(card, run.path / WEIGHTS)
-    card = write_companions(run.path, card, network=network, manifest=data, split=run.splits, prepare=prepare)
+    card, _ = write_artifacts(
+        run.path, card, network=network, manifest=data, split=run.splits, prepare=prepare, table=run.predictions
+    )
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)
 

@@ -40,7 +40,7 @@ from her2core.networks.weights import load_into, read_weights, save_weights, sta
 from her2core.runs.folder import Run, RunDraft
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
-from her2core.training.artifacts import write_companions
+from her2core.training.artifacts import write_artifacts
 from her2core.training.callbacks import BEST, LAST, CheckpointCallback, ProgressCallback, Stopped
 from her2core.training.card import model_card
 from her2core.training.config import RunConfig
@@ -112,7 +112,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     tables = {name: _predict(network, datasets[name], parts[name], name, device, config) for name in ("val", "test")}
     scores = tables["val"].filter(regex="^logit_").to_numpy()
     temperature = fit_temperature(scores, labels=datasets["val"].targets)
-    write_parquet(draft.path / "predictions.parquet", pd.concat(tables.values(), ignore_index=True))
+    table = pd.concat(tables.values(), ignore_index=True)
+    write_parquet(draft.path / "predictions.parquet", table)
     card = model_card(
         config,
         manifest,
@@ -126,13 +127,14 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     )
 
     # 8. What a reader needs who has the folder and not the data: data table, checks, cost, sets, ood.
-    card = write_companions(
+    card, dataset = write_artifacts(
         draft.path,
         card,
         network=network,
         manifest=manifest,
         split=split,
         prepare=prepare,
+        table=table,
         device=device,
         serving=config.serving,
     )
@@ -150,7 +152,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         "parameters": parameter_count(network),
         **fitted.facts,
     }
-    evaluate_folder(draft.path, card, notes)
+    evaluate_folder(draft.path, card, notes, table=table, dataset=dataset)
     return draft.finish(info)
 
 
