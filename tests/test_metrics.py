@@ -24,7 +24,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.calibration import TEMPERATURE_RANGE, expected_calibration_error, fit_temperature, probabilities
 from her2core.evidence.evaluation import TABLES, UNITS, evaluate, evaluate_folder
 from her2core.evidence.intervals import metric_table
-from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
+from her2core.evidence.old_metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, clusters, draws
 
@@ -569,7 +569,7 @@ def test_only_the_part_asked_for_is_evaluated():
     assert evaluate(p, resamples=20).units["n"].iloc[0] == 120
     val = evaluate(p, part="val", resamples=20)
     assert val.value("accuracy") == pytest.approx(sk.accuracy_score(p.labels[:120], p.predicted[:120]))
-    with pytest.raises(EvaluationError, match="predictions of the train part, got none"):
+    with pytest.raises(EvaluationError, match="predictions of the train part, but got none"):
         evaluate(p, part="train")
 
 

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from her2core.errors import EvaluationError
 from her2core.evidence import ordinal
 from her2core.evidence.intervals import metric_table
-from her2core.evidence.metrics import confusion
+from her2core.evidence.old_metrics import confusion
 from her2core.evidence.ordinal import (
     average_precision_draws,
     matthews,

@@ -11,7 +11,7 @@ import pytest
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.intervals import effective_clusters, expanded_tail
-from her2core.evidence.metrics import confusion, from_confusion
+from her2core.evidence.old_metrics import confusion, from_confusion
 from her2core.evidence.predictions import read_predictions
 from her2core.evidence.resampling import draws, left_out
 from her2core.evidence.seeds import METRICS, seed_figures

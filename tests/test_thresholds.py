@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import metric_table
-from her2core.evidence.metrics import pair_wins
+from her2core.evidence.old_metrics import pair_wins
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.resampling import Clusters, draws, resampled_counts
 from her2core.evidence.thresholds import COUNTS, RATES, operating_point, threshold_for

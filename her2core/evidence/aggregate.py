@@ -10,7 +10,7 @@ import pandas as pd
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregation_rules import RULES, combine
-from her2core.evidence.metrics import confusion, from_confusion
+from her2core.evidence.old_metrics import confusion, from_confusion
 from her2core.evidence.predictions import Predictions
 
 #: Units of a class that validation must hold before a rule is chosen by them.

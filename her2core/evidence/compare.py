@@ -12,7 +12,7 @@ import pandas as pd
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
-from her2core.evidence.metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.old_metrics import OVERALL, confusion, from_confusion
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, clusters, left_out_counts, resampled_counts

@@ -12,7 +12,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.calibration import expected_calibration_error
 from her2core.evidence.intervals import metric_table
-from her2core.evidence.metrics import confusion
+from her2core.evidence.old_metrics import confusion
 from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
-from her2core.evidence.metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
+from her2core.evidence.old_metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
 from her2core.evidence.predictions import Predictions, refuse_empty
 from her2core.evidence.resampling import Clusters, clusters, draws, holding, left_out, left_out_counts, resampled_counts
 

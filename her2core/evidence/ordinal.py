@@ -11,7 +11,7 @@ import pandas as pd
 
 from her2core.evidence.curves import average_precision
 from her2core.evidence.intervals import interval_row
-from her2core.evidence.metrics import confusion
+from her2core.evidence.old_metrics import confusion
 from her2core.evidence.predictions import Predictions, refuse_empty
 from her2core.evidence.resampling import Clusters, clusters, draws, holding, left_out, left_out_counts, resampled_counts
 

@@ -18,7 +18,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.compare import ALPHA, NO_DIFFERENCE
 from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
-from her2core.evidence.metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.old_metrics import OVERALL, confusion, from_confusion
 from her2core.evidence.paired_tests import bootstrap_p, holm
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters, left_out_counts, resampled_counts
