@@ -7,15 +7,15 @@ import streamlit as st
 from dashboard.parts import download
 from dashboard.review import Review
 from dashboard.state import remember
-from her2core.report.run_download import Made, made
+from her2core.report.run_download import RenderedReport, render_report
 from her2core.report.run_report import predictions_report, run_report
 
 
-def report_of(review: Review) -> Made:
+def report_of(review: Review) -> RenderedReport:
     """The report in words; of a run from its tables, of a file computed once."""
     if review.run is not None:
-        return made(run_report(review.run))
-    return remember(("report", review.key), lambda: made(predictions_report(review.whole, name=review.name)))
+        return render_report(run_report(review.run))
+    return remember(("report", review.key), lambda: render_report(predictions_report(review.whole, name=review.name)))
 
 
 def evidence_report(review: Review) -> None:

@@ -26,8 +26,9 @@ from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError, ImageError
 from her2core.inference.predictor import Prediction
 from her2core.io.text import clean_text
-from her2core.report.case import CaseReport, case_report, percent
+from her2core.report.case import CaseReport, case_report
 from her2core.report.case_html import render_html
+from her2core.report.case_page import percent
 from her2core.report.case_pdf import render_pdf
 from her2core.report.lettering import drawable, visual
 

@@ -27,8 +27,8 @@ from her2core.evidence.foreign_source import predictions_of_table
 from her2core.evidence.predictions import read_predictions
 from her2core.report.document import CELL, Grid, Row, Words
 from her2core.report.drawing import Axes
-from her2core.report.run_document import SYNTHETIC, document_of
-from her2core.report.run_download import made
+from her2core.report.run_document import SYNTHETIC, report_document
+from her2core.report.run_download import render_report
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.run_style import COLOURS, DARK, STATES, STYLE
 from her2core.report.run_tables import NONE, Notes, figure
@@ -47,17 +47,17 @@ def demo() -> RunReport:
 
 @pytest.fixture(scope="module")
 def html(demo) -> str:
-    return made(demo).html().decode()
+    return render_report(demo).html().decode()
 
 
 @pytest.fixture(scope="module")
 def pdf(demo) -> bytes:
-    return made(demo).pdf()
+    return render_report(demo).pdf()
 
 
 @pytest.fixture(scope="module")
 def plain() -> str:
-    return made(predictions_report(read(site="one"), name="plain", resamples=100)).html().decode()
+    return render_report(predictions_report(read(site="one"), name="plain", resamples=100)).html().decode()
 
 
 @pytest.fixture
@@ -128,14 +128,14 @@ def cells(document, key: str) -> list[str]:
 def test_every_metric_of_the_run_stands_in_its_report(name):
     run = open_run(ROOT / "models" / name)
     report = run_report(run)
-    held = cells(document_of(report), "performance")
+    held = cells(report_document(report), "performance")
     for row in report.evaluation.metrics.itertuples():
         told = figure(row.value, row.lower_95, row.upper_95)
         assert any(re.fullmatch(re.escape(told) + r"( \([a-z]+\))?", cell) for cell in held), row
 
 
 def test_each_figure_is_where_its_row_and_column_say(demo):
-    document = document_of(demo)
+    document = report_document(demo)
     metrics = demo.evaluation.metrics.set_index(["unit", "metric", "class"])
     (section,) = [s for s in document.sections if s.key == "performance"]
     grids = [b for b in section.blocks if isinstance(b, Grid)]
@@ -167,7 +167,7 @@ def test_read_and_recomputed_figures_are_the_same(tiny_run):
     read_, fresh = run_report(tiny_run), run_report(tiny_run, fresh=True)
     assert "read, not recomputed" in read_.origin
     assert "were computed" in fresh.origin
-    a, b = (document_of(r) for r in (read_, fresh))
+    a, b = (report_document(r) for r in (read_, fresh))
     for one, other in zip(a.sections[:-1], b.sections[:-1], strict=True):
         assert one == other, one.key
 
@@ -183,22 +183,22 @@ def test_a_run_from_before_the_tables_is_computed(tiny_run, tmp_path):
 
 def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
     report = run_report(open_run(ROOT / "models" / "tissue12"))
-    document = document_of(report)
+    document = report_document(report)
     assert any("Random patch split" in w for w in document.warnings)
     assert any("not a HER2 status" in w for w in document.warnings)
     assert document.flags == (
         "Not a HER2 status",
         "Random patch split",
-        "Patients not shown to be on one side",
+        "Partitions not shown to be disjoint by patient",
         "Intervals draw single patches",
     )
-    text = Page(made(report).html().decode()).text
+    text = Page(render_report(report).html().decode()).text
     assert text.index("Random patch split") < text.index("1. Summary")
-    found = pages(made(report).pdf())
+    found = pages(render_report(report).pdf())
     assert len(found) > 5
     for number, page in enumerate(found, start=1):
         assert page.startswith(NOTICE)
-        assert "Random patch split; Patients not shown to be on one side" in page
+        assert "Random patch split; Partitions not shown to be disjoint by patient" in page
         assert f"page {number} of {len(found)}" in page
 
 
@@ -234,8 +234,8 @@ def test_the_html_fetches_nothing_and_runs_nothing(html):
 
 def test_equal_input_gives_equal_bytes(demo, html, pdf):
     again = run_report(open_run(ROOT / "models" / "demo"), pictures=True)
-    assert made(again).html().decode() == html
-    assert made(again).pdf() == pdf
+    assert render_report(again).html().decode() == html
+    assert render_report(again).pdf() == pdf
 
 
 HOSTILE = [
@@ -264,7 +264,7 @@ def test_hostile_names_are_only_ever_text(name, plain):
     frame = frame.replace({"label": {"equivocal": classes[1]}})
     report = predictions_report(read_predictions(frame, classes=classes), name=name, resamples=100)
     report = replace(report, warnings=(name,))
-    text = made(report).html().decode()
+    text = render_report(report).html().decode()
     page = Page(text)
     assert {t for t, _, _ in page.elements} == {t for t, _, _ in Page(plain).elements}
     assert "alert(1)" not in [a for _, attributes, _ in page.elements for a in attributes]
@@ -273,7 +273,7 @@ def test_hostile_names_are_only_ever_text(name, plain):
     forbidden = "[\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ue000]"
     assert not re.search(forbidden, text.replace("\n", ""))
     assert all(len(cell) <= CELL for cell in page.all("td"))
-    assert pages(made(report).pdf(), first=1)[0].startswith(NOTICE)
+    assert pages(render_report(report).pdf(), first=1)[0].startswith(NOTICE)
 
 
 def test_it_can_be_read_in_light_and_dark():
@@ -329,8 +329,8 @@ def test_pictures_are_shown_when_asked_for_and_otherwise_said(demo):
     assert "drawn again" in demo.pictures_note
     plain = run_report(demo.run)
     assert plain.pictures == ()
-    assert "<img" not in made(plain).html().decode()
-    assert "unless they are asked for" in made(plain).html().decode()
+    assert "<img" not in render_report(plain).html().decode()
+    assert "on request only" in render_report(plain).html().decode()
 
 
 def test_pictures_that_are_not_at_hand_are_said(tmp_path):
@@ -347,9 +347,9 @@ def test_a_table_is_reported_with_its_own_figures():
     report = predictions_report(predictions, name="theirs.csv", resamples=200)
     expected = evaluate(predictions, resamples=200, whole=True)
     pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
-    document = document_of(report)
+    document = report_document(report)
     assert any("Nothing is known of the model" in w for w in document.warnings)
-    text = Page(made(report).html().decode()).text
+    text = Page(render_report(report).html().decode()).text
     assert "a table of predictions does not say what made it" in text
     row = expected.metrics.query("metric == 'accuracy' and unit == 'patient'").iloc[0]
     assert figure(row["value"], row["lower_95"], row["upper_95"]) in text
@@ -358,7 +358,7 @@ def test_a_table_is_reported_with_its_own_figures():
 @pytest.mark.parametrize("kind", HARD)
 def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
     report = predictions_report(hard(kind), name=kind, resamples=200)
-    document = document_of(report)
+    document = report_document(report)
     for section in document.sections:
         assert section.blocks
         for block in section.blocks:
@@ -367,9 +367,9 @@ def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
                 assert not dashes or block.notes, f"{kind}: {block.caption} has dashes and no reason"
     empty = [b for s in document.sections for b in s.blocks if isinstance(b, Row) and not b.items]
     assert not empty, "a row of figures without one"
-    text = Page(made(report).html().decode()).text
+    text = Page(render_report(report).html().decode()).text
     assert " nan" not in text.lower().replace("nano", "")
-    assert pages(made(report).pdf(), first=1)[0].startswith(NOTICE)
+    assert pages(render_report(report).pdf(), first=1)[0].startswith(NOTICE)
     if kind in ("a patient with two labels", "a single patient", "unknown patients"):
         assert report.units in (("patch",), ("patch", "slide"))
         assert "Not by patient: " in text
@@ -428,7 +428,7 @@ def test_lines_break_where_nothing_is_known():
     assert all(0 <= x <= axes.width and 0 <= y <= axes.height for m in axes.marks for x, y in m.points)
 
 
-def test_text_of_blocks_is_cleaned_where_it_is_made():
+def test_text_of_blocks_is_cleaned_where_it_is_render_report():
     assert Words("a\u202eb\n c").text == "ab c"
     assert Grid("c", ("h",), (("x" * 1000,),)).rows[0][0].startswith("x")
     assert len(Grid("c", ("h",), (("x" * 1000,),)).rows[0][0]) == CELL
@@ -444,7 +444,7 @@ def test_the_command_writes_both_files_whole(her2, tiny_run):
     assert told["written"] == ["r.html", "r.pdf"]
     assert told["units"] == ["patch", "slide", "patient"]
     assert sum(told["checklists"]["CLAIM 2024 update"].values()) == 44
-    assert Path("r.html").read_bytes() == made(run_report(tiny_run)).html()
+    assert Path("r.html").read_bytes() == render_report(run_report(tiny_run)).html()
     assert Path("r.pdf").read_bytes().startswith(b"%PDF")
     assert {p.name for p in Path().iterdir()} == {"r.html", "r.pdf"}, "nothing is left half written"
     code, out, _ = her2("report", tiny_run.path, "--out", "r.html")

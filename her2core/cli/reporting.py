@@ -39,7 +39,7 @@ def report(
     SOURCE is a run folder, or a table of predictions (CSV or Parquet) of any tool.
     """
     from her2core.io.files import write_via_temporary
-    from her2core.report.run_download import made
+    from her2core.report.run_download import render_report
     from her2core.report.run_report import predictions_report, run_report
     from her2core.runs.folder import open_run
 
@@ -58,7 +58,7 @@ def report(
         )
     else:
         found = predictions_report(table, name=source.name)
-    document = made(found)
+    document = render_report(found)
     for path in filter(None, (out, pdf)):
         content = document.pdf() if path is pdf else document.html()
         write_via_temporary(path, lambda t, content=content: t.write_bytes(content))

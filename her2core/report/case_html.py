@@ -1,7 +1,8 @@
-"""How does a case report look in a browser and printed from it? A CaseReport in; one self-contained HTML document out.
+"""Case report as one self-contained HTML document, for the browser and for printing on one A4 page.
 
-Nothing is fetched and nothing runs: pictures are data: URIs of freshly encoded PNG (no metadata of an upload reaches
-them), and the document's own Content-Security-Policy allows its one style sheet, by its hash, and those pictures only.
+Nothing is fetched and nothing is executed: images are data: URIs of freshly encoded PNG (no metadata of an upload
+reaches them), and the document's own Content-Security-Policy allows its one style sheet, by its hash, and those images
+only.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from her2core.cli.text import NOTICE
-from her2core.report.case import CasePage, CaseReport, columns, fitted, page_of
+from her2core.report.case import CaseReport
+from her2core.report.case_page import CasePage, case_page, columns, fitted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Longest side of a picture in px: 34 mm printed at 300 dpi is 400 px; of many pictures each is printed smaller.
+#: Longest side of an image in px: 34 mm printed at 300 dpi is 400 px; of many images each is printed smaller.
 _SIDE, _SIDE_OF_MANY = 448, 300
 #: What @page below leaves of A4, in points.
 _WIDTH, _HEIGHT = 527.0, 779.0
@@ -39,7 +41,7 @@ body { margin: 0 auto; padding: 6mm 10mm; max-width: 210mm; background: var(--pa
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .top { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1.5em; color: var(--muted);
   border-bottom: 2px solid var(--accent); padding-bottom: .35em; }
-.top p, footer p, .verdict, .after, .banner, figure, ul { margin: 0; }
+.top p, footer p, .answer, .after, .banner, figure, ul { margin: 0; }
 h1 { font-size: 1.5em; line-height: 1.25; margin: .55em 0 .35em; overflow-wrap: anywhere; font-weight: 600; }
 h2 { font-size: .82em; letter-spacing: .06em; text-transform: uppercase; color: var(--muted); margin: 0 0 .4em;
   font-weight: 600; }
@@ -50,7 +52,7 @@ h2 { font-size: .82em; letter-spacing: .06em; text-transform: uppercase; color: 
 ul { padding-left: 1.5em; }
 li, td, th, figcaption { overflow-wrap: anywhere; }
 .two { display: grid; grid-template-columns: 11fr 9fr; gap: 1em 2em; margin-bottom: .9em; }
-.verdict { font-size: 1.75em; line-height: 1.2; font-weight: 600; color: var(--accent); margin-bottom: .15em;
+.answer { font-size: 1.75em; line-height: 1.2; font-weight: 600; color: var(--accent); margin-bottom: .15em;
   overflow-wrap: anywhere; }
 .none { color: var(--text); }
 .after { margin-bottom: .3em; }
@@ -109,15 +111,15 @@ _TEMPLATE = """<!doctype html>
 </header>
 <main>
 {% if page.notes %}
-<section class="notes" aria-labelledby="notes"><h2 id="notes">Before reading the answer</h2>
+<section class="notes" aria-labelledby="notes"><h2 id="notes">Read before the answer</h2>
 <ul>{% for note in page.notes %}<li>{{ note }}</li>{% endfor %}</ul></section>
 {% endif %}
 <div class="two">
 <section aria-labelledby="answer">
-<h2 id="answer">{{ "Most probable class" if page.judged else "Answer" }}</h2>
-<p class="verdict{{ "" if page.judged else " none" }}"><bdi>{{ page.verdict }}</bdi></p>
+<h2 id="answer">{{ "Most probable class" if page.classified else "Answer" }}</h2>
+<p class="answer{{ "" if page.classified else " none" }}"><bdi>{{ page.answer }}</bdi></p>
 {% for sentence in page.sentences %}
-<p class="after{{ " meaning" if page.judged and not loop.first else "" }}">{{ sentence }}</p>
+<p class="after{{ " meaning" if page.classified and not loop.first else "" }}">{{ sentence }}</p>
 {% endfor %}
 {% if page.bars %}
 <table class="bars">
@@ -133,14 +135,14 @@ _TEMPLATE = """<!doctype html>
 </tbody></table>
 {% endif %}
 </section>
-<section aria-labelledby="made"><h2 id="made">How it was made</h2>
+<section aria-labelledby="made"><h2 id="made">How it was computed</h2>
 <table class="facts"><tbody>
 {% for what, value in page.facts %}<tr><th scope="row">{{ what }}</th><td>{{ value }}</td></tr>
 {% endfor %}
 </tbody></table></section>
 </div>
 {% if pictures %}
-<section aria-labelledby="pictures"><h2 id="pictures">Pictures</h2>
+<section aria-labelledby="pictures"><h2 id="pictures">Images</h2>
 <div class="pictures">
 {% for caption, alt, data in pictures %}
 <figure><img src="data:image/png;base64,{{ data }}" alt="{{ alt }}"><figcaption>{{ caption }}</figcaption></figure>
@@ -161,10 +163,21 @@ _TEMPLATE = """<!doctype html>
 
 
 def render_html(report: CaseReport) -> str:
-    """The report as one HTML document; the same text for equal reports. Prints on one A4 page."""
+    """The report as one HTML document that prints on one A4 page.
+
+    Parameters
+    ----------
+    report : CaseReport
+        From ``case_report``.
+
+    Returns
+    -------
+    str
+        Equal reports give equal text.
+    """
     from her2core.io.images import encode_png
 
-    page = page_of(report)
+    page = case_page(report)
     side = _SIDE if len(page.pictures) <= 7 else _SIDE_OF_MANY
     pictures = [
         (caption, alt, base64.b64encode(encode_png(fitted(image, side))).decode())
@@ -188,7 +201,7 @@ def render_html(report: CaseReport) -> str:
 
 
 def _style(page: CasePage) -> str:
-    """The style sheet. Widths of bars stand in it, as the policy allows no style attributes; numbers only go in."""
+    """The style sheet with the widths of bars, as the policy allows no style attributes; only numbers are inserted."""
     size, picture = _print_sizes(page)
     sizes = f"--columns: {columns(len(page.pictures))}; --print: {size:g}pt; --picture: {picture:.0f}pt;"
     widths = "".join(f".w{i} {{ width: {100 * bar.share:.2f}%; }}\n" for i, bar in enumerate(page.bars, start=1))
@@ -210,7 +223,7 @@ def _print_sizes(page: CasePage) -> tuple[float, float]:
 
 
 def _height(page: CasePage, size: float, picture: float, across: int) -> float:
-    """Points that the page takes down the paper, at a font and a picture size in points."""
+    """Height of the page in points at a font size and an image size in points."""
     heading, line = 1.6 * size, 1.4 * size
 
     def lines(texts: Iterable[str], width: float, scale: float = 1.0) -> int:
@@ -221,7 +234,7 @@ def _height(page: CasePage, size: float, picture: float, across: int) -> float:
     for sentences in filter(None, (page.notes, page.limits)):
         height += heading + 2 * size + line * lines(sentences, 0.94 * _WIDTH)
     left, right = 0.52 * _WIDTH, 0.42 * _WIDTH
-    answer = heading + 2.1 * size * lines([page.verdict], left, 1.75) + 1.3 * size
+    answer = heading + 2.1 * size * lines([page.answer], left, 1.75) + 1.3 * size
     answer += line * lines(page.sentences, left) + 0.3 * size * len(page.sentences)
     answer += sum(line * lines([bar.name], 0.33 * left) + 0.6 * size for bar in page.bars)
     made = heading + sum(line * lines([value], 0.58 * right) + 0.6 * size for _, value in page.facts)
@@ -233,7 +246,7 @@ def _height(page: CasePage, size: float, picture: float, across: int) -> float:
 
 
 def _ems(text: str) -> float:
-    """About how wide a text is, in units of the font size: of a wide font, and with room for breaking lines."""
+    """Approximate width of a text in units of the font size, for a wide font and with a margin for line breaks."""
     wide = sum(c in "MW@%" or unicodedata.east_asian_width(c) in "WF" for c in text)
     capital = sum(c.isupper() for c in text)
     return 0.53 * len(text) + 0.6 * wide + 0.12 * capital + 2

@@ -1,7 +1,7 @@
-"""How does a case report look on paper? A CaseReport in; the bytes of one A4 page as PDF out.
+"""Case report as PDF of one A4 page.
 
-The words are those of case_html, the letters those of fonts. Equal reports give equal bytes: the only date in them is
-the report's.
+The text is that of ``case_html``, the fonts those of ``fonts``. Equal reports give equal bytes: the only date in them
+is the report's.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 
 from her2core.cli.text import NOTICE
-from her2core.report.case import CaseReport, page_of
+from her2core.report.case import CaseReport
+from her2core.report.case_page import case_page
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp
 
-#: Font size in points, and of the room for them the share that pictures take: the first that fits is used.
+#: Font size in points and relative size of images; the first pair that fits the page is used.
 SIZES = (
     (8.5, 1.0),
     (8.0, 1.0),
@@ -29,15 +30,28 @@ SIZES = (
 
 
 def render_pdf(report: CaseReport) -> bytes:
-    """The report as PDF of one A4 page; the same bytes for equal reports.
+    """The report as PDF of one A4 page.
 
-    Raises ConfigError where matplotlib was installed without its fonts.
+    Parameters
+    ----------
+    report : CaseReport
+        From ``case_report``.
+
+    Returns
+    -------
+    bytes
+        Equal reports give equal bytes.
+
+    Raises
+    ------
+    ConfigError
+        matplotlib was installed without its fonts.
     """
     from reportlab.pdfgen.canvas import Canvas
 
     from her2core.report.case_sheet import ACROSS, DOWN, HEIGHT, PAGE, WIDTH, Sheet
 
-    page = page_of(report)
+    page = case_page(report)
     with ONE_AT_A_TIME:
         characters = fonts()
         for size, share in SIZES:

@@ -1,6 +1,7 @@
-"""Where does each word and picture stand on the PDF's page? A CasePage and a font size in; blocks to draw out.
+"""Page layout of the case report's PDF: a case page as reportlab flowables at one font size.
 
-The only file that imports reportlab as it is imported itself; case_pdf imports it when a PDF is asked for.
+The only module besides ``run_flow`` that imports reportlab at module level; ``case_pdf`` imports it when a PDF is
+requested.
 """
 
 from __future__ import annotations
@@ -16,26 +17,39 @@ from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Paragraph, Spacer, Table
 
 from her2core.cli.text import NOTICE
-from her2core.report.case import Bar, CasePage, columns, fitted
+from her2core.report.case_page import Bar, CasePage, columns, fitted
 from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable
 
 #: A4 and its margins in points.
 PAGE, ACROSS, DOWN = (595.276, 841.89), 34.0, 30.0
 WIDTH, HEIGHT = PAGE[0] - 2 * ACROSS, PAGE[1] - 2 * DOWN
-#: Longest side of a picture in points, and how many of its pixels are kept.
+#: Longest side of an image in points, and its resolution.
 _LARGEST, _DPI = 122.0, 300
 _TEXT, _MUTED, _LINE, _ACCENT, _BAR, _TRACK = "#1c1b1f", "#57535c", "#d8d4dc", "#7a3b8f", "#807b87", "#eceaef"
 _NOTE, _NOTE_TEXT, _NOTE_LINE = "#fff4d6", "#4f3500", "#c98a00"
 
 
 class Sheet:
-    """The page's blocks from top to bottom, at one font size (points) and one share of the room for pictures."""
+    """The blocks of a page from top to bottom.
+
+    Parameters
+    ----------
+    page : CasePage
+        Text and images.
+    characters : frozenset of int
+        Code points that the fonts can draw.
+    size : float
+        Font size in points.
+    share : float
+        Relative size of the images, 0 to 1.
+    """
 
     def __init__(self, page: CasePage, characters: frozenset[int], size: float, share: float) -> None:
         self.page, self.characters, self.size, self.share = page, characters, size, share
 
     def blocks(self) -> list[Flowable]:
+        """All flowables of the page."""
         page, s = self.page, self.size
         top = self.table(
             [[self.text("her2core case report", colour=_MUTED), self.text(NOTICE, bold=True, right=True)]],
@@ -46,15 +60,15 @@ class Sheet:
         if page.banner:
             blocks += [self.box([self.text(page.banner, bold=True, colour="#ffffff")], _TEXT), self.gap(0.7)]
         if page.notes:
-            said = [self.text("BEFORE READING THE ANSWER", bold=True, colour=_NOTE_TEXT, scale=0.82)]
-            said += [self.item(note, colour=_NOTE_TEXT) for note in page.notes]
-            blocks += [self.box(said, _NOTE, _NOTE_LINE), self.gap(0.9)]
+            found = [self.text("READ BEFORE THE ANSWER", bold=True, colour=_NOTE_TEXT, scale=0.82)]
+            found += [self.item(note, colour=_NOTE_TEXT) for note in page.notes]
+            blocks += [self.box(found, _NOTE, _NOTE_LINE), self.gap(0.9)]
         left, right = 0.56 * WIDTH, 0.44 * WIDTH
         gutter = 2 * s
         apart = [("RIGHTPADDING", (0, 0), (0, 0), gutter)]
-        blocks += [self.table([[self.answer(left - gutter), self.made(right)]], [left, right], apart), self.gap(1.1)]
+        blocks += [self.table([[self.answer(left - gutter), self.facts(right)]], [left, right], apart), self.gap(1.1)]
         if page.pictures:
-            blocks += [self.heading("Pictures"), self.pictures(), self.gap(0.6)]
+            blocks += [self.heading("Images"), self.pictures(), self.gap(0.6)]
         if page.limits:
             blocks += [self.heading("Limits of this run"), *map(self.item, page.limits), self.gap(0.7)]
         foot = [self.text(NOTICE, bold=True)]
@@ -63,15 +77,18 @@ class Sheet:
         return [*blocks, self.table([[foot]], [WIDTH], rule)]
 
     def answer(self, width: float) -> list[Flowable]:
+        """The answer with its probabilities."""
         page = self.page
-        verdict = self.text(page.verdict, scale=1.75, bold=True, colour=_ACCENT if page.judged else _TEXT)
-        said = [self.heading("Most probable class" if page.judged else "Answer"), verdict, self.gap(0.3)]
+        answer = self.text(page.answer, scale=1.75, bold=True, colour=_ACCENT if page.classified else _TEXT)
+        found = [self.heading("Most probable class" if page.classified else "Answer"), answer, self.gap(0.3)]
         for i, sentence in enumerate(page.sentences):
-            quiet = {"colour": _MUTED, "scale": 0.9} if page.judged and i else {}
-            said += [self.text(sentence, **quiet), self.gap(0.3)]
-        return [*said, self.gap(0.3), self.bars(width)] if page.bars else said
+            secondary = page.classified and i > 0
+            colour, scale = (_MUTED, 0.9) if secondary else (_TEXT, 1.0)
+            found += [self.text(sentence, colour=colour, scale=scale), self.gap(0.3)]
+        return [*found, self.gap(0.3), self.bars(width)] if page.bars else found
 
     def bars(self, width: float) -> Flowable:
+        """Table of probabilities with bars."""
         bars, s = self.page.bars, self.size
         sets = bars[0].in_set is not None
         head = ["Class", "Calibrated probability", ""] + (["In the set"] if sets else [])
@@ -88,11 +105,13 @@ class Sheet:
         style = [*self.lines(), ("SPAN", (1, 0), (2, 0)), ("LEFTPADDING", (3, 0), (3, -1), s)]
         return self.table(rows, wide if sets else wide[:3], style)
 
-    def made(self, width: float) -> list[Flowable]:
+    def facts(self, width: float) -> list[Flowable]:
+        """How the answer was computed."""
         rows = [[self.text(what, colour=_MUTED), self.text(value)] for what, value in self.page.facts]
-        return [self.heading("How it was made"), self.table(rows, [0.38 * width, 0.62 * width], self.lines())]
+        return [self.heading("How it was computed"), self.table(rows, [0.38 * width, 0.62 * width], self.lines())]
 
     def pictures(self) -> Flowable:
+        """Images with their captions."""
         across, gap = columns(len(self.page.pictures)), 0.8 * self.size
         cell = (WIDTH + gap) / across
         side = min((cell - gap) * self.share, _LARGEST)
@@ -102,7 +121,7 @@ class Sheet:
             wide, high = side * min(1.0, width / height), side * min(1.0, height / width)
             cells.append([_Picture(pixels, wide, high), self.gap(0.2), self.text(caption, colour=_MUTED, scale=0.85)])
         rows = [cells[i : i + across] for i in range(0, len(cells), across)]
-        rows[-1] += [""] * (across - len(rows[-1]))
+        rows[-1] += [[]] * (across - len(rows[-1]))
         apart = [("RIGHTPADDING", (0, 0), (-1, -1), gap), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.6 * self.size)]
         return self.table(rows, [min(cell, _LARGEST + gap)] * across, apart)
 
@@ -117,6 +136,7 @@ class Sheet:
         indent: float = 0.0,
         bullet: str | None = None,
     ) -> Flowable:
+        """A paragraph; ``scale`` is relative to the font size."""
         size = scale * self.size
         style = ParagraphStyle(
             "words",
@@ -135,9 +155,11 @@ class Sheet:
         return Paragraph(escape(drawable(words, self.characters)), style, bulletText=bullet)
 
     def item(self, words: str, *, colour: str = _TEXT) -> Flowable:
+        """A list item."""
         return self.text(words, colour=colour, indent=1.6 * self.size, bullet="\u2022")
 
     def heading(self, words: str) -> Flowable:
+        """A heading."""
         return self.table(
             [[self.text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]],
             None,
@@ -145,26 +167,30 @@ class Sheet:
         )
 
     def gap(self, share: float) -> Flowable:
+        """Vertical space, relative to the font size."""
         return Spacer(1, share * self.size)
 
     def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Flowable:
+        """A coloured box, with a line at its left edge where ``edge`` is a colour."""
         left = ("LEFTPADDING", (0, 0), (-1, -1), self.size)
         style = [("BACKGROUND", (0, 0), (-1, -1), colour), *_padding(0.5 * self.size), left]
         style += [("LINEBEFORE", (0, 0), (0, -1), 3, edge, "butt")] if edge else []
         return self.table([[content]], [WIDTH], style)
 
-    def lines(self) -> list[tuple]:
+    def lines(self) -> list[tuple[Any, ...]]:
+        """Table style: rules between rows."""
         pad = 0.22 * self.size
         rule = ("LINEBELOW", (0, 0), (-1, -1), 0.5, _LINE)
         above, below = ("TOPPADDING", (0, 0), (-1, -1), pad), ("BOTTOMPADDING", (0, 0), (-1, -1), pad)
         return [rule, above, below, ("RIGHTPADDING", (0, 0), (0, -1), 0.5 * self.size)]
 
-    def table(self, rows: list, widths: Sequence[float] | None, style: Sequence[tuple] = ()) -> Flowable:
+    def table(self, rows: list, widths: Sequence[float] | None, style: Sequence[tuple[Any, ...]] = ()) -> Flowable:
+        """A table without padding, with ``style`` on top."""
         bare = [*_padding(0), ("VALIGN", (0, 0), (-1, -1), "TOP")]
         return Table(rows, colWidths=widths, style=[*bare, *style], hAlign="LEFT")
 
 
-def _padding(points: float) -> list[tuple]:
+def _padding(points: float) -> list[tuple[Any, ...]]:
     return [(f"{side}PADDING", (0, 0), (-1, -1), points) for side in ("LEFT", "RIGHT", "TOP", "BOTTOM")]
 
 

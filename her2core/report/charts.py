@@ -1,4 +1,4 @@
-"""Which figures does a report show? Tables of the evidence in; charts with words for those who do not see them out."""
+"""Charts of the run report: ROC, reliability, risk-coverage and decision curves, recall by class."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from her2core.plots.reliability import reliability_words
 from her2core.report.document import Chart
 from her2core.report.drawing import BOTTOM, TOP, Axes, shares
 
-#: Classes beyond which lines cannot be told apart; the tables have them all.
+#: Most classes with a line of their own, as more cannot be distinguished; the tables have all.
 MOST_LINES = 4
 _PERCENT = shares(0, 0.25, 0.5, 0.75, 1)
 _NAME = 22
 
 
 def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart | None:
-    """ROC of each class against the rest; None where no class has one. ``points`` as ``curves.roc_points``."""
+    """ROC curve of each class against the rest; None where no class has one. ``points`` as ``curves.roc_points``."""
     shown = [c for c in classes if (points["class"] == c).any()]
     if not shown:
         return None
@@ -33,60 +33,67 @@ def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart 
         axes.line(rows["fpr"].tolist(), rows["tpr"].tolist(), role)
         names.append((f"{clean_text(name, _NAME)} {rows['auroc'].iloc[0]:.3f}", role))
     axes.legend(names)
-    said = ", ".join(f"{c} {points.loc[points['class'] == c, 'auroc'].iloc[0]:.3f}" for c in shown)
+    values = ", ".join(f"{c} {points.loc[points['class'] == c, 'auroc'].iloc[0]:.3f}" for c in shown)
     return Chart(
-        f"ROC by {unit}, one class against the rest{_of(shown)}", f"Area under the curve: {said}.", axes.drawing()
+        f"ROC by {unit}, one class against the rest{_of(shown)}", f"Area under the curve: {values}.", axes.drawing()
     )
 
 
 def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """Bins of the top class with their intervals: what was said across, how often it came true up."""
+    """Reliability diagram of the most probable class: mean confidence against observed frequency, by bin."""
     rows = bins[bins["class"].astype(object).fillna("") == ""]
-    axes = Axes((0, 1), (0, 1), "mean probability of the top class", "share that was right", _PERCENT, _PERCENT)
+    axes = Axes((0, 1), (0, 1), "mean confidence", "observed frequency", _PERCENT, _PERCENT)
     axes.line([0, 1], [0, 1], "muted", dashed=True)
     for row in rows.itertuples():
         axes.bar(((row.mean_probability, row.lower_95), (row.mean_probability, row.upper_95)), "c0")
     axes.line(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
     axes.dots(rows["mean_probability"].tolist(), rows["value"].tolist(), "c0")
-    said = calibration.assign(**{"class": calibration["class"].astype(object).fillna("")})
+    values = calibration.assign(**{"class": calibration["class"].astype(object).fillna("")})
     return Chart(
-        f"Reliability of the top class by {unit}; on the dashed line 80 % means 80 %",
-        reliability_words(said, classes),
+        f"Reliability diagram of the most probable class by {unit}; the dashed line is perfect calibration",
+        reliability_words(values, classes),
         axes.drawing(),
     )
 
 
 def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
-    """Share answered across, share of those answered wrongly up."""
+    """Risk-coverage curve: error rate among the answered cases against their share."""
     rows = table[table["metric"] == "risk"]
     top = float(np.nanmax([*rows["value"], *rows["upper_95"], 0.05]))
-    axes = Axes((0, 1), (0, top), "share answered, the surest first", "wrong among those", _PERCENT, _up(top))
+    axes = Axes((0, 1), (0, top), "coverage (most confident first)", "risk (error rate)", _PERCENT, _up(top))
     axes.band(*(rows[c].tolist() for c in ("coverage", "lower_95", "upper_95")))
     axes.line(rows["coverage"].tolist(), rows["value"].tolist(), "c0")
     return Chart(f"Risk against coverage by {unit}, with its interval", risk_coverage_words(table), axes.drawing())
 
 
 def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
-    """Net benefit of calling by the network, all and none, by threshold; cut below a fourth of the highest."""
+    """Decision curve: net benefit of the network, of all positive and of none, by threshold probability.
+
+    Negative values are cut off below a quarter of the highest.
+    """
     network = table[table["strategy"] == "network"]
     shown = table[table["strategy"] != "network minus all"]
     top = float(max(0.05, shown["value"].max(), np.nanmax([*network["upper_95"], 0])))
     ticks = [(v, words.removesuffix(" %")) for v, words in _up(top)]
-    axes = Axes((0, 1), (-top / 4, top * 1.05), "threshold probability", "net benefit, in 100 rows", _PERCENT, ticks)
+    axes = Axes((0, 1), (-top / 4, top * 1.05), "threshold probability", "net benefit per 100 cases", _PERCENT, ticks)
     axes.band(*(network[c].tolist() for c in ("threshold", "lower_95", "upper_95")))
     names = []
-    for strategy, role, words in (("network", "c0", "network"), ("all", "c4", "call all"), ("none", "muted", "none")):
+    for strategy, role, words in (
+        ("network", "c0", "network"),
+        ("all", "c4", "all positive"),
+        ("none", "muted", "none positive"),
+    ):
         rows = table[table["strategy"] == strategy]
         value = rows["value"].where(rows["value"] >= -top / 4)
         axes.line(rows["threshold"].tolist(), value.tolist(), role, dashed=strategy != "network")
         names.append((words, role))
     axes.legend(names, low=False)
     of = clean_text(table["class"].iloc[0], _NAME)
-    return Chart(f"Decision curve by {unit}: calling {of}", decision_words(table), axes.drawing())
+    return Chart(f"Decision curve by {unit}: class {of}", decision_words(table), axes.drawing())
 
 
 def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """Recall of each class with its interval, one line a class."""
+    """Recall of each class with its interval."""
     rows = metrics[metrics["metric"] == "recall"].set_index("class").reindex(list(classes))
     count = len(classes)
     height = TOP + BOTTOM + max(60.0, 15.0 * count)
@@ -96,8 +103,10 @@ def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Ch
         place = count - 1 - i
         axes.bar(((row.lower_95, place), (row.upper_95, place)), _role(classes, classes[i]))
         axes.dots([row.value], [place], _role(classes, classes[i]))
-    said = ", ".join(f"{c} {v:.3f}" if np.isfinite(v) else f"{c} cannot be computed" for c, v in rows["value"].items())
-    return Chart(f"Recall of each class by {unit}, with its interval", f"Recall: {said}.", axes.drawing())
+    values = ", ".join(
+        f"{c} {v:.3f}" if np.isfinite(v) else f"{c} cannot be computed" for c, v in rows["value"].items()
+    )
+    return Chart(f"Recall of each class by {unit}, with its interval", f"Recall: {values}.", axes.drawing())
 
 
 def _role(classes: Sequence[str], name: str) -> str:
@@ -109,6 +118,6 @@ def _of(shown: Sequence[str]) -> str:
 
 
 def _up(top: float) -> list[tuple[float, str]]:
-    """Round shares from 0 up to ``top``, three to six of them."""
+    """Three to six ticks at round shares from 0 to ``top``."""
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.25) if top / s <= 5 or s == 0.25)
     return shares(*(step * i for i in range(int(top / step + 1e-9) + 1)))

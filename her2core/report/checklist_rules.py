@@ -1,256 +1,216 @@
-"""By what is an item of a guideline judged? A RunReport in; met, partly, not reported or not applicable, and why, out.
+"""Assessment rules for items of reporting guidelines.
 
-Each rule looks at what the report holds and at nothing else. Several items of the two guidelines ask the same, so that
-their rules stand here once; tripod.py and claim.py say which item has which.
+Each rule looks at what the report contains and at nothing else. Rules that several items of the two guidelines share
+are here once; ``tripod`` and ``claim`` assign them to items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 from her2core.errors import RunError
+from her2core.report.checklist_items import Assessment, Rule, met, not_applicable, not_reported, partly
 from her2core.report.run_report import RunReport
 from her2core.report.sections import where
 
-State = Literal["met", "partly", "not reported", "not applicable"]
-STATES: tuple[State, ...] = get_args(State)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    state: State
-    where: str
-
-
-Rule = Callable[[RunReport], Verdict]
-
-
-@dataclass(frozen=True)
-class Item:
-    """``text``: what the guideline asks, in our own short words."""
-
-    number: str
-    topic: str
-    text: str
-    rule: Rule
-
-
-@dataclass(frozen=True)
-class Checklist:
-    name: str
-    citation: str
-    items: tuple[Item, ...]
-
-
 _NO_MODEL = "the table of predictions does not say"
-_BY_AUTHOR = "a run does not hold it; its authors have to add it"
-_NO_PEOPLE = "synthetic patches: nobody took part"
+_NO_PEOPLE = "synthetic patches: there are no participants"
 
 
-def met(words: str, *sections: str) -> Verdict:
-    return Verdict("met", f"{where(*sections)}: {words}")
-
-
-def partly(words: str, *sections: str) -> Verdict:
-    return Verdict("partly", f"{where(*sections)}: {words}" if sections else words)
-
-
-def absent(words: str = _BY_AUTHOR) -> Verdict:
-    return Verdict("not reported", words)
-
-
-def needless(words: str) -> Verdict:
-    return Verdict("not applicable", words)
-
-
-def always(verdict: Verdict) -> Rule:
-    """The same for every report."""
-    return lambda _: verdict
-
-
-def of_run(rule: Rule, without: Verdict | None = None) -> Rule:
-    """``rule`` for a run; a table of predictions says nothing of its model and data."""
-    return lambda r: rule(r) if r.run is not None else without or absent(_NO_MODEL)
+def of_run(rule: Rule, without: Assessment | None = None) -> Rule:
+    """``rule`` for a run; a table of predictions does not describe its model and data."""
+    return lambda r: rule(r) if r.run is not None else without or not_reported(_NO_MODEL)
 
 
 def of_people(rule: Rule | None = None) -> Rule:
     """Not applicable to synthetic patches; otherwise ``rule``, or left to the authors."""
-    return lambda r: needless(_NO_PEOPLE) if r.synthetic else rule(r) if rule else absent()
+    return lambda r: not_applicable(_NO_PEOPLE) if r.synthetic else rule(r) if rule else not_reported()
 
 
-def source(r: RunReport) -> Verdict:
+def source(r: RunReport) -> Assessment:
+    """Sources of the data."""
     facts = r.card["data"].get("facts", {})
     if r.synthetic:
-        return met("synthetic cohort, with the specification it is drawn from", "data")
+        return met("synthetic cohort, with the specification that generates it", "data")
     if facts.get("citation") or facts.get("licence"):
         return partly(
-            "source, citation and licence as far as the importer knew them; why these data, and whether they "
-            "are representative, is not said",
+            "source, citation and licence as far as the importer knew them; why these data were chosen, and whether "
+            "they are representative, is not stated",
             "data",
         )
-    return partly("only the name of the source", "data") if r.card["data"]["sources"] else absent()
+    return partly("only the name of the source", "data") if r.card["data"]["sources"] else not_reported()
 
 
-def preprocessing(r: RunReport) -> Verdict:
+def preprocessing(r: RunReport) -> Assessment:
+    """Pre-processing and quality checks."""
     return partly(
-        "centre square, size, stain, normalisation, and coded checks of the data; whether quality is alike "
+        "centre square, size, stain, normalisation, and coded checks of the data; whether quality is similar "
         "across groups of people is not shown",
         "model",
         "data",
     )
 
 
-def outcome(r: RunReport) -> Verdict:
+def outcome(r: RunReport) -> Assessment:
+    """Outcome or reference standard."""
     if r.synthetic:
-        return met("the class a patch was drawn from, under the label scheme that is named", "data")
-    return partly("the label scheme; how, when and by whom the labels were made is not in the run", "data")
+        return met("the class that generated a patch, under the named label scheme", "data")
+    return partly("the label scheme; how, when and by whom the labels were assigned is not in the run", "data")
 
 
-def missing_data(r: RunReport) -> Verdict:
+def missing_data(r: RunReport) -> Assessment:
+    """Handling of missing data."""
     if r.run is None:
         return partly(
-            "rows with a missing score are refused and none is filled in; what was left out before is not known",
-            "missing",
+            "rows with a missing score are rejected and none is imputed; earlier exclusions are not known", "missing"
         )
     if r.checks is None:
-        return absent("the run has no record of the checks of its data")
+        return not_reported("the run has no record of the checks of its data")
     return partly(
-        "missing ids and scales are coded findings, and nothing is filled in; reasons for leaving data out "
-        "are not recorded",
+        "missing ids and scales are coded findings, and nothing is imputed; reasons for exclusions are not recorded",
         "data",
         "missing",
     )
 
 
-def assignment(r: RunReport) -> Verdict:
-    """How the data were divided: met only where that keeps patients apart and the ids show it."""
+def assignment(r: RunReport) -> Assessment:
+    """How the data were partitioned: met only where patients are disjoint and the ids show it."""
     p = r.partition
     if r.run is None and len(p.parts) < 2:
-        return absent("the table has a test part only and does not say how it came about")
+        return not_reported("the table has a test partition only and does not say how it was chosen")
     if p.keeps_patients_apart:
         return met(
-            f"divided by {p.unit}, with fractions, seed and counts by class; {p.sentence[0].lower()}{p.sentence[1:-1]}",
+            f"split by {p.unit}, with fractions, seed and counts by class; {p.sentence[0].lower()}{p.sentence[1:-1]}",
             "partition",
         )
     return partly(f"counts by part and class. {p.sentence}", "partition")
 
 
-def disjoint(r: RunReport) -> Verdict:
-    """At which level the parts share nothing."""
+def disjoint(r: RunReport) -> Assessment:
+    """Level at which the partitions are disjoint."""
     p = r.partition
     if p.keeps_patients_apart:
-        return met("disjoint by patient, shown by the ids of all three parts", "partition")
+        return met("disjoint by patient, shown by the ids of all three partitions", "partition")
     if r.run is None and len(p.parts) < 2:
-        return absent("one part only")
+        return not_reported("one partition only")
     return partly(f"disjoint by patch at most. {p.sentence}", "partition")
 
 
-def sizes(r: RunReport) -> Verdict:
-    """How many participants and cases each analysis has."""
+def sizes(r: RunReport) -> Assessment:
+    """Numbers of participants and cases in each analysis."""
     p = r.partition
     complete = len(p.parts) == 3 and p.counts["patients"].notna().all()
-    words = "patches and patients of each class and part"
+    words = "patches and patients of each class and partition"
     if complete:
         return met(words, "partition")
-    return partly(f"{words}, as far as they are known: participants cannot be counted in every part", "partition")
+    return partly(f"{words}, as far as they are known: participants cannot be counted in every partition", "partition")
 
 
-def training(r: RunReport) -> Verdict:
+def training(r: RunReport) -> Assessment:
+    """Training procedure and settings."""
     if not r.config.get("train"):
-        return partly("network, first weights, best epoch; the training settings cannot be read", "model")
+        return partly("network, initial weights, best epoch; the training settings cannot be read", "model")
     return met("every setting of the training, augmentation, epochs, seed", "model")
 
 
-def building(r: RunReport) -> Verdict:
+def building(r: RunReport) -> Assessment:
+    """Model type and all steps of model building."""
     return partly(
-        "network, first weights, all settings, choice of the epoch and temperature on validation; why this "
-        "network and these settings is not said",
+        "network, initial weights, all settings, epoch and temperature chosen on validation; the reasons for this "
+        "network and these settings are not stated",
         "model",
         "methods",
     )
 
 
-def selection(r: RunReport) -> Verdict:
+def selection(r: RunReport) -> Assessment:
+    """How the final model was selected."""
     train = r.config.get("train")
     monitor = train.get("monitor") if isinstance(train, dict) else None
-    if not monitor or not {"best_epoch", "chosen"} & set(r.run.info):
-        return absent("which epoch was kept, and why, is not recorded")
-    return met(f"the {'setting' if 'chosen' in r.run.info else 'epoch'} with the best {monitor} on validation", "model")
+    if not monitor or not {"best_epoch", "chosen"} & set(r.required_run.info):
+        return not_reported("which epoch was selected, and why, is not recorded")
+    return met(
+        f"the {'setting' if 'chosen' in r.required_run.info else 'epoch'} with the best {monitor} on validation",
+        "model",
+    )
 
 
-def imbalance(r: RunReport) -> Verdict:
+def imbalance(r: RunReport) -> Assessment:
+    """Methods against class imbalance and recalibration after them."""
     train = r.config.get("train")
     weights = train.get("class_weights") if isinstance(train, dict) else None
     if weights is None:
-        return absent("the setting of class weights cannot be read")
+        return not_reported("the setting of class weights cannot be read")
     if weights in ("none", False, ""):
-        return needless("no class weights were used")
+        return not_applicable("no class weights were used")
     return partly(
-        f"class weights: {weights}; probabilities were calibrated afterwards (temperature); why is not said",
+        f"class weights: {weights}; probabilities were calibrated afterwards (temperature); the reason is not stated",
         "model",
         "calibration",
     )
 
 
-def heterogeneity(r: RunReport) -> Verdict:
-    held = [b for b in ("site", "scanner") if (r.result_tables["subgroups"]["by"] == b).any()]
-    if not held:
-        return absent("sites and scanners are unknown, or there is one only")
+def heterogeneity(r: RunReport) -> Assessment:
+    """Differences between clusters (sites, scanners)."""
+    columns = [b for b in ("site", "scanner") if (r.result_tables["subgroups"]["by"] == b).any()]
+    if not columns:
+        return not_reported("sites and scanners are unknown, or there is only one")
     return partly(
-        f"performance by {' and '.join(held)} with intervals; no test of a difference, and no look at parameters",
+        f"performance by {' and '.join(columns)} with intervals; differences and parameters were not tested",
         "subgroups",
     )
 
 
-def robustness(r: RunReport) -> Verdict:
+def robustness(r: RunReport) -> Assessment:
+    """Robustness or sensitivity analysis."""
     found = heterogeneity(r)
     return (
         found
         if found.state == "not reported"
-        else partly("figures by group; no changed stain, focus or scanner was tried", "subgroups")
+        else partly("figures by group; changes of stain, focus or scanner were not tested", "subgroups")
     )
 
 
-def measures(r: RunReport) -> Verdict:
+def measures(r: RunReport) -> Assessment:
+    """Measures of performance."""
     return met(
         "discrimination, calibration, abstention and net benefit, each with its definition, reference and use",
         "methods",
     )
 
 
-def estimates(r: RunReport) -> Verdict:
-    """Figures with intervals: met only where these draw patients, and patients are on one side of the split."""
+def estimates(r: RunReport) -> Assessment:
+    """Estimates with intervals: met only where patients are resampled and lie in one partition each."""
     lacking = []
     if not r.resamples_patients:
-        lacking.append("intervals draw single patches at some unit and are too narrow")
+        lacking.append("intervals resample single patches at some unit and are too narrow")
     if "patient" not in r.units:
         lacking.append("no figure by patient can be given")
     if not r.partition.keeps_patients_apart:
-        lacking.append("it is not shown that no patient stands on both sides")
+        lacking.append("it is not shown that patients are disjoint between partitions")
     if lacking:
         return partly(f"every figure with a 95 % interval, but {'; '.join(lacking)}", "performance")
-    return met("every figure by patch and patient, with 95 % intervals that draw patients", "performance")
+    return met("every figure by patch and patient, with 95 % intervals that resample patients", "performance")
 
 
-def estimates_by_group(r: RunReport) -> Verdict:
+def estimates_by_group(r: RunReport) -> Assessment:
+    """Estimates with intervals, also for key groups of people."""
     found = estimates(r)
     if not r.result_tables["subgroups"].empty and r.about_people:
-        return Verdict(found.state, f"{found.where}; by {', '.join(r.about_people)} in {where('subgroups')}")
+        return Assessment(found.state, f"{found.where}; by {', '.join(r.about_people)} in {where('subgroups')}")
     groups = (
         "no groups of people" if r.result_tables["subgroups"].empty else "groups of site or scanner, none of people"
     )
     return partly(f"{found.where.split(': ', 1)[1]}; {groups}", "performance", "subgroups")
 
 
-def uncertainty(r: RunReport) -> Verdict:
+def uncertainty(r: RunReport) -> Assessment:
+    """Statistical measures of uncertainty."""
     if r.resamples_patients:
         return met("95 % bootstrap over patients for every figure", "methods", "performance")
     return partly("95 % bootstrap, but over single patches where patients are unknown or too few", "methods")
 
 
-def output(r: RunReport) -> Verdict:
+def output(r: RunReport) -> Assessment:
+    """Model output and how classes and thresholds were determined."""
     if r.result_tables["operating_points"].empty:
         return partly(
             "probabilities, and the class of the highest; no threshold could be set on validation", "operating"
@@ -263,41 +223,50 @@ def output(r: RunReport) -> Verdict:
     )
 
 
-def specification(r: RunReport) -> Verdict:
-    if r.run.has_weights:
-        return met("the run folder holds weights, card and configuration to predict for new patches", "model", "card")
+def specification(r: RunReport) -> Assessment:
+    """Full model specification."""
+    if r.required_run.has_weights:
+        return met(
+            "the run folder contains weights, card and configuration for predicting new patches", "model", "card"
+        )
     return partly("card and configuration; the weights were not released", "model", "card")
 
 
-def code(r: RunReport) -> Verdict:
-    git = r.run.info.get("git")
+def code(r: RunReport) -> Assessment:
+    """Code sharing."""
+    git = r.required_run.info.get("git")
     if not isinstance(git, dict) or not git.get("commit"):
-        return absent("the run does not name the code it was made with")
-    changed = " (with changes that were not committed)" if git.get("changed_files") else ""
-    return partly(f"the commit{changed} and all package versions; where the code can be had is not in the run", "model")
+        return not_reported("the run does not name the code that produced it")
+    changed = " (with uncommitted changes)" if git.get("changed_files") else ""
+    return partly(
+        f"the commit{changed} and all package versions; where the code is available is not in the run", "model"
+    )
 
 
-def sharing(r: RunReport) -> Verdict:
+def sharing(r: RunReport) -> Assessment:
+    """Data sharing."""
     if r.synthetic:
-        return met("the cohort can be drawn again from its specification, pixel by pixel", "data", "card")
+        return met("the cohort can be generated again from its specification, pixel by pixel", "data", "card")
     if r.card["data"].get("facts", {}).get("citation"):
-        return partly("citation and licence of the source; how to get the data is not said", "data")
-    return absent("where the data can be had is not in the run")
+        return partly("citation and licence of the source; how to obtain the data is not stated", "data")
+    return not_reported("where the data are available is not in the run")
 
 
-def availability(r: RunReport) -> Verdict:
+def availability(r: RunReport) -> Assessment:
+    """Availability of software, model and data."""
     found = [specification(r), code(r), sharing(r)]
     if all(v.state == "not reported" for v in found):
-        return absent()
+        return not_reported()
     return partly(
         "weights and card with the run, commit of the code, citation or specification of the data; where "
-        "they can be had is not in the run",
+        "they are available is not in the run",
         "model",
         "data",
     )
 
 
-def limitations(r: RunReport) -> Verdict:
+def limitations(r: RunReport) -> Assessment:
+    """Limitations and their effect."""
     if r.run is None:
         return partly(
             "what could not be assessed, with reasons; the limits of the study are for its authors to discuss",
@@ -311,48 +280,61 @@ def limitations(r: RunReport) -> Verdict:
     )
 
 
-def characteristics(r: RunReport) -> Verdict:
+def characteristics(r: RunReport) -> Assessment:
+    """Characteristics of participants."""
     try:
-        table = r.run.dataset
+        table = r.required_run.dataset
     except RunError:
-        return absent("the run has no table of its data")
+        return not_reported("the run has no table of its data")
     known = [
         c
         for c in ("site", "scanner", "her2_ihc", "ish")
         if c in table and (table[c].astype(object).fillna("unknown").astype("str") != "unknown").any()
     ]
     if not known:
-        return absent("nothing is known of the people or the sites")
-    people = f"; {', '.join(r.about_people)} as subgroups" if r.about_people else "; nothing of age, sex or treatment"
+        return not_reported("neither patients nor sites are described")
+    people = (
+        f"; {', '.join(r.about_people)} as subgroups" if r.about_people else "; age, sex and treatment are not recorded"
+    )
     return partly(
-        f"counts by class and part; {', '.join(known)} of each patch in the run's data table{people}",
+        f"counts by class and partition; {', '.join(known)} of each patch in the run's data table{people}",
         "partition",
         "subgroups",
     )
 
 
-def flow(r: RunReport) -> Verdict:
+def flow(r: RunReport) -> Assessment:
+    """Flow of participants."""
     if r.partition.counts["patients"].notna().all() and len(r.partition.parts) == 3:
-        return partly("patients of each class and part; who was left out before is not recorded", "partition")
-    return absent("participants cannot be counted: patient ids are unknown, or a part is not at hand")
+        return partly("patients of each class and partition; earlier exclusions are not recorded", "partition")
+    return not_reported("participants cannot be counted: patient ids are unknown, or a partition is not available")
 
 
-def failure(r: RunReport) -> Verdict:
+def failure(r: RunReport) -> Assessment:
+    """Analysis of misclassified cases."""
     if r.pictures:
-        return met("confusion matrices, and the surest mistakes with their pictures", "performance", "failures")
-    return partly("confusion matrices and the surest mistakes as a table; no pictures", "performance", "failures")
+        return met(
+            "confusion matrices, and the most confident misclassifications with their images", "performance", "failures"
+        )
+    return partly(
+        "confusion matrices and the most confident misclassifications as a table; no images", "performance", "failures"
+    )
 
 
-def internal(r: RunReport) -> Verdict:
+def internal(r: RunReport) -> Assessment:
+    """Evaluation on internal data."""
     p = r.partition
     if r.run is None:
-        return absent("where the test rows come from is not known")
+        return not_reported("the origin of the test rows is not known")
     if p.keeps_patients_apart:
-        return met("a test part of the same data that training and validation did not see", "performance", "partition")
-    return partly(f"a test part of the same data. {p.sentence}", "performance", "partition")
+        return met(
+            "a test partition of the same data that training and validation did not use", "performance", "partition"
+        )
+    return partly(f"a test partition of the same data. {p.sentence}", "performance", "partition")
 
 
-def explained(r: RunReport) -> Verdict:
+def explained(r: RunReport) -> Assessment:
+    """Explainability methods and their validation."""
     if r.maps is None:
-        return absent("maps were not tried")
-    return met("class-activation maps, held against truth, deletion, insertion and random weights", "maps")
+        return not_reported("maps were not evaluated")
+    return met("class-activation maps, evaluated by ground truth, deletion, insertion and random weights", "maps")

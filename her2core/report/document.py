@@ -1,19 +1,22 @@
-"""What is a report made of, before anybody lays it out? Sections of words, tables, charts and pictures, all clean text.
+"""Document model of the run report: sections of text, tables, charts and images, all with sanitised text.
 
-HTML and PDF lay the same blocks out, so that both say the same. Text from outside is cleaned where a block is made:
-one line, bounded, without control or direction marks.
+HTML and PDF lay out the same blocks, so that both have the same content. Text from outside is sanitised where a block
+is constructed: one line, bounded, without control or directional characters (``her2core.io.text``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from her2core.io.text import clean_text
 from her2core.report.drawing import Drawing
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Longest sentence and longest cell; a name in a table is never a sentence.
 SENTENCE, CELL = 1200, 320
@@ -21,8 +24,8 @@ SENTENCE, CELL = 1200, 320
 Tone = Literal["plain", "muted", "note", "strong"]
 
 
-def _clean_all(block: object, **lengths: int) -> None:
-    """Clean every text of a frozen block in place, however deep; ``lengths`` by field, SENTENCE where left out."""
+def _clean_all(block: DataclassInstance, **lengths: int) -> None:
+    """Sanitise every text of a frozen block in place, however deep; ``lengths`` by field, SENTENCE by default."""
     for field in fields(block):
         value = getattr(block, field.name)
         object.__setattr__(block, field.name, _cleaned(value, lengths.get(field.name, SENTENCE)))
@@ -38,7 +41,7 @@ def _cleaned(value: object, length: int) -> object:
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph. ``note``: to be seen before anything else; ``strong``: a heading inside a section."""
+    """A paragraph. Tone ``note``: highlighted; ``strong``: a heading inside a section."""
 
     text: str
     tone: Tone = "plain"
@@ -49,7 +52,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Points:
-    """A list of sentences."""
+    """A bulleted list of sentences."""
 
     items: tuple[str, ...]
 
@@ -59,7 +62,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Facts:
-    """Pairs (what, value)."""
+    """A two-column table of (label, value)."""
 
     rows: tuple[tuple[str, str], ...]
 
@@ -69,8 +72,23 @@ class Facts:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of text. ``wide``: share of the width of each column; ``right``: columns set to the right; ``notes``
-    stand below it; ``states``: a column whose cells are coloured by what they say (checklists)."""
+    """A table of text.
+
+    Attributes
+    ----------
+    caption : str
+        Caption above the table.
+    head, rows : tuple of str, tuple of tuple of str
+        Column titles and cells.
+    wide : tuple of float
+        Relative widths of the columns; equal where empty.
+    right : tuple of int
+        Right-aligned columns.
+    notes : tuple of str
+        Footnotes.
+    states : int or None
+        Column whose cells are coloured by their state (checklists).
+    """
 
     caption: str
     head: tuple[str, ...]
@@ -85,14 +103,14 @@ class Grid:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Widths that sum to one."""
+        """Relative widths that sum to one."""
         wide = self.wide or (1.0,) * len(self.head)
         return tuple(w / sum(wide) for w in wide)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure: ``alt`` says in words what it shows."""
+    """A chart; ``alt`` is its text alternative."""
 
     caption: str
     alt: str
@@ -104,7 +122,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Picture:
-    """uint8 (H, W, 3) RGB with a caption and words for those who do not see it."""
+    """An image, uint8 (H, W, 3) RGB, with caption and text alternative."""
 
     caption: str
     alt: str
@@ -116,7 +134,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """Charts or pictures beside each other."""
+    """Charts or images side by side."""
 
     items: tuple[Chart | Picture, ...]
 
@@ -126,7 +144,7 @@ Block = Words | Points | Facts | Grid | Row
 
 @dataclass(frozen=True)
 class Section:
-    """``key`` is its anchor; ``number`` what other sections call it by."""
+    """A numbered section; ``key`` is its anchor."""
 
     key: str
     number: int
@@ -136,8 +154,23 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report. ``banners`` and ``warnings`` stand before any number, ``flags``, the same in a few words, on
-    every page of the PDF; ``subject`` says what is reported; ``created``: when the run was made, None if unknown."""
+    """The whole report.
+
+    Attributes
+    ----------
+    name, subject : str
+        Name of the run or file, and what was evaluated.
+    banners, warnings : tuple of str
+        Text that precedes every number.
+    sections : tuple of Section
+        Sections in order.
+    made_with : str
+        Package versions.
+    flags : tuple of str
+        The warnings in a few words, for every page of the PDF.
+    created : datetime or None
+        When the run was created.
+    """
 
     name: str
     subject: str
@@ -153,4 +186,5 @@ class Document:
 
     @property
     def title(self) -> str:
+        """Title of the file."""
         return f"Report: {self.name}"

@@ -1,7 +1,7 @@
-"""How is a small figure said without a drawing program? Points of a curve in; marks on a field of points out.
+"""Vector charts of the report: marks in points, independent of the output format.
 
-A ``Drawing`` is a few lines, areas, dots and words in points (1/72 inch, y downwards); run_svg and run_pdf draw the
-same marks. ``Axes`` turns numbers into places. Nothing here computes a figure of merit.
+A ``Drawing`` is a few lines, areas, dots and texts in points (1/72 inch, y downwards); ``run_svg`` and ``run_flow``
+draw the same marks. ``Axes`` maps data to positions. No statistic is computed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 Kind = Literal["line", "area", "dot", "text"]
 Place = tuple[float, float]
-#: Width and height of a figure in points, and the room left around its field for numbers and titles.
+#: Width and height of a figure in points, and the margins for tick labels and titles.
 WIDTH, HEIGHT = 250.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 38.0, 14.0, 8.0, 32.0
 FONT = 7.5
@@ -34,7 +34,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Marks in the order they are drawn, on a field of ``width`` x ``height`` points."""
+    """Marks in the order they are drawn, on an area of ``width`` x ``height`` points."""
 
     marks: tuple[Mark, ...]
     width: float = WIDTH
@@ -43,7 +43,21 @@ class Drawing:
 
 @dataclass
 class Axes:
-    """A field with two linear axes: collect marks, then ``drawing()``."""
+    """A plotting area with two linear axes: add marks, then call ``drawing()``.
+
+    Attributes
+    ----------
+    x, y : (float, float)
+        Limits of the axes in data units.
+    x_title, y_title : str
+        Axis titles.
+    x_ticks, y_ticks : sequence of (float, str)
+        Tick positions in data units, with labels.
+    width, height, left : float
+        Size and left margin in points.
+    marks : list of Mark
+        Marks added so far.
+    """
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -72,13 +86,13 @@ class Axes:
             self.marks.append(Mark("text", ((9.0, (TOP + bottom) / 2),), "ink", self.y_title, "middle", turned=True))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], role: str, *, dashed: bool = False) -> None:
-        """A polyline through the points that are finite and inside the field's width; it breaks where one is not."""
+        """A polyline through the points that are finite and inside the plotting area; interrupted where one is not."""
         for run in _runs(xs, ys):
             if len(run) > 1:
                 self.marks.append(Mark("line", self._all(run), role, dashed=dashed))
 
     def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], role: str = "band") -> None:
-        """The area between two lines, where both are finite."""
+        """The area between two curves, where both are finite."""
         kept = [(x, a, b) for x, a, b in zip(xs, low, high, strict=True) if math.isfinite(a) and math.isfinite(b)]
         if len(kept) > 1:
             round_trip = [(x, b) for x, _, b in kept] + [(x, a) for x, a, _ in reversed(kept)]
@@ -91,20 +105,23 @@ class Axes:
                 self.marks.append(Mark("dot", (self._at(x, y),), role))
 
     def bar(self, ends: tuple[Place, Place], role: str) -> None:
-        """A straight line between two places of the axes: an interval."""
+        """A straight line between two points: an interval."""
         if all(map(math.isfinite, (*ends[0], *ends[1]))):
             self.marks.append(Mark("line", self._all(ends), role))
 
-    def legend(self, names: Sequence[tuple[str, str]], *, corner: Literal["right", "left"] = "right", low: bool = True):
-        """Words in the colours of their lines (text, role), in a corner of the field."""
+    def legend(
+        self, names: Sequence[tuple[str, str]], *, corner: Literal["right", "left"] = "right", low: bool = True
+    ) -> None:
+        """Labels in the colours of their lines (text, role), in a corner of the plotting area."""
         step = FONT + 2.5
         top = self.height - BOTTOM - 5 - step * (len(names) - 1) if low else TOP + FONT + 2
         place = self.width - RIGHT - 4 if corner == "right" else self.left + 5
         for i, (words, role) in enumerate(names):
-            anchor = "end" if corner == "right" else "start"
+            anchor: Literal["start", "end"] = "end" if corner == "right" else "start"
             self.marks.append(Mark("text", ((place, top + i * step),), role, words, anchor))
 
     def drawing(self) -> Drawing:
+        """The finished chart."""
         return Drawing(tuple(self.marks), self.width, self.height)
 
     def _at(self, x: float, y: float) -> Place:
@@ -118,7 +135,13 @@ class Axes:
 
 
 def shares(*at: float) -> list[tuple[float, str]]:
-    """Ticks at these shares, in percent."""
+    """Ticks at these shares, labelled in percent.
+
+    Examples
+    --------
+    >>> shares(0, 0.5)
+    [(0, '0 %'), (0.5, '50 %')]
+    """
     return [(v, f"{100 * v:.0f} %") for v in at]
 
 

@@ -1,6 +1,6 @@
-"""In which letters is a PDF set? DejaVu Sans, which matplotlib brings along, registered once; what both faces can draw.
+"""Fonts of the PDF reports: DejaVu Sans as matplotlib ships it, registered once.
 
-PDF's own fonts end at Latin-1. Only a subset of the letters used is embedded.
+PDF's own fonts end at Latin-1. Only a subset of the glyphs used is embedded.
 """
 
 from __future__ import annotations
@@ -18,16 +18,31 @@ ONE_AT_A_TIME = threading.Lock()
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as PDF writes it (ISO 32000-1, 7.9.4): D:YYYYMMDDHHmmSS and, where the zone is known, +HH'mm'."""
+    """A moment as PDF writes it (ISO 32000-1, 7.9.4): D:YYYYMMDDHHmmSS and, where the zone is known, +HH'mm'.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> stamp(datetime(2026, 3, 4, 10, 22, 5, tzinfo=UTC))
+    "D:20260304102205+00'00'"
+    """
     zone = f"{moment:%z}"
     return f"D:{moment:%Y%m%d%H%M%S}" + (f"{zone[:3]}'{zone[3:5]}'" if zone else "")
 
 
 @lru_cache
 def fonts() -> frozenset[int]:
-    """Register the two fonts, once; the characters that both can draw.
+    """Register the two fonts, once.
 
-    Raises ConfigError where matplotlib was installed without its fonts.
+    Returns
+    -------
+    frozenset of int
+        Code points that both faces can draw.
+
+    Raises
+    ------
+    ConfigError
+        matplotlib was installed without its fonts.
     """
     import matplotlib
     from reportlab.pdfbase import pdfmetrics
@@ -39,9 +54,9 @@ def fonts() -> frozenset[int]:
         if not (folder / file).is_file():
             raise ConfigError(
                 f"the font {file}",
-                got="none",
+                got="no such file",
                 where=str(folder),
-                fix="Install matplotlib from PyPI, which brings it along.",
+                fix="Install matplotlib from PyPI, which contains it.",
             )
         font = TTFont(name, str(folder / file))
         pdfmetrics.registerFont(font)

@@ -1,8 +1,8 @@
-"""Which glyphs stand for this text in the PDF? Text and a font's characters in; text that the font can draw out.
+"""Visual order of bidirectional text for PDF.
 
-A PDF holds glyphs from left to right, so writing from right to left has to be put in that order first. This follows
-the Unicode bidirectional algorithm (UAX 9) for one line whose own direction is left to right, without explicit
-directions (the report drops those); Arabic letters are not joined.
+A PDF stores glyphs from left to right, so right-to-left script has to be reordered first. This follows the Unicode
+bidirectional algorithm (Unicode Standard Annex 9) for one line whose base direction is left to right, without explicit
+directional marks (the report removes those); Arabic letters are not joined.
 """
 
 from __future__ import annotations
@@ -14,12 +14,31 @@ _MIRRORED = str.maketrans("()[]{}<>", ")(][}{><")
 
 
 def drawable(text: str, characters: Container[int]) -> str:
-    """``text`` in the order in which it is drawn; a character that is not in ``characters`` becomes U+FFFD."""
+    """``text`` in visual order, with U+FFFD for every character that the font lacks.
+
+    Parameters
+    ----------
+    text : str
+        Text in logical order.
+    characters : container of int
+        Code points that the font can draw.
+
+    Examples
+    --------
+    >>> drawable("a\u6a19", {ord("a")}) == "a\ufffd"
+    True
+    """
     return visual("".join(c if ord(c) in characters else "\ufffd" for c in text))
 
 
 def visual(text: str) -> str:
-    """Logical order -> order of drawing from left to right."""
+    """Text in the order in which it is drawn from left to right.
+
+    Examples
+    --------
+    >>> visual("id \u05d0\u05d1 12") == "id 12 \u05d1\u05d0"
+    True
+    """
     kinds = [_kind(c) for c in text]
     out, i = "", 0
     while i < len(text):
@@ -35,7 +54,7 @@ def visual(text: str) -> str:
 
 
 def _reversed(span: str) -> str:
-    """Right-to-left writing turned round: a letter keeps its marks behind it, a number its digits in order."""
+    """Right-to-left text reversed: a letter keeps its marks behind it, a number its digits in order."""
     pieces: list[str] = []
     previous = ""
     for i, c in enumerate(span):

@@ -1,4 +1,4 @@
-"""Who is on which side of the split? A run, or a table of predictions, in; counts by part and class, overlaps, out."""
+"""Partition of a run's data: counts by partition and class, and ids that several partitions share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,30 @@ from her2core.runs.folder import Run
 
 PARTS = ("train", "val", "test")
 NAMES = {"train": "training", "val": "validation", "test": "test"}
-#: What the ids can be asked about: who stands in several parts.
-ASKED = {"patient": "patient_id", "slide": "slide_id"}
-#: Units of a split that keep patients apart, if their ids are right.
-_KEEPING = ("patient", "site")
+#: Level of disjointness -> column with its ids.
+LEVELS = {"patient": "patient_id", "slide": "slide_id"}
+#: Split units that keep patients disjoint, if their ids are right.
+_DISJOINT = ("patient", "site")
 
 Overlap = Literal["none", "some", "unknown"]
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """``unit``: by what the data were divided; None where nobody says. ``counts``: part, class, patches, patients
-    (Int64, NA where unknown). ``shared``: patient and slide -> how many stand in several parts; None where none is
-    seen, but an id is unknown or a part is not at hand. ``parts``: those at hand."""
+    """How data were partitioned.
+
+    Attributes
+    ----------
+    unit : str or None
+        Split unit: 'patient', 'slide', 'site', 'patch_random', 'predefined'; None where it is not stated.
+    counts : DataFrame
+        Columns part, class, patches and patients (Int64, NA where unknown).
+    shared : mapping of str to int or None
+        'patient' and 'slide' -> number of ids that occur in several partitions; None where none is seen but an id
+        is unknown or a partition is not available.
+    parts : tuple of str
+        The partitions that are available, out of 'train', 'val' and 'test'.
+    """
 
     unit: str | None
     counts: pd.DataFrame
@@ -36,35 +47,52 @@ class Partition:
 
     @property
     def patients(self) -> Overlap:
-        """Whether patients stand in several parts, as far as the ids show."""
+        """Whether patients occur in several partitions, as far as the ids show."""
         count = self.shared["patient"]
         return "unknown" if count is None else "some" if count else "none"
 
     @property
     def keeps_patients_apart(self) -> bool:
-        """Shown by the ids of all three parts, and meant by the split: figures then say something of new patients."""
-        return self.patients == "none" and self.unit in _KEEPING
+        """Whether the split unit keeps patients disjoint and the ids of all partitions confirm it.
+
+        Only then do the figures apply to new patients.
+        """
+        return self.patients == "none" and self.unit in _DISJOINT
 
     @property
     def sentence(self) -> str:
-        """What the split allows to be claimed."""
+        """What can be claimed under this partition, in words."""
         if self.keeps_patients_apart:
-            return "No patient stands in two parts: the ids of training, validation and test were compared."
+            return "Partitions are disjoint by patient: the ids of training, validation and test were compared."
         if self.patients == "some":
             return (
-                f"{_counted(self.shared['patient'])} in several parts: the figures make no claim about new patients, "
-                "and may be inflated."
+                f"{_counted(self.shared['patient'])} in several partitions: the figures support no claim about new "
+                "patients and may be inflated."
             )
         if self.patients == "none":
-            return f"No patient stands in two parts, but the data were divided by {_unit(self.unit)}, not by patient."
+            return (
+                f"No patient occurs in two partitions, but the data were split by {_unit(self.unit)}, not by patient."
+            )
         missing = [NAMES[p] for p in PARTS if p not in self.parts]
-        why = f"the {' and '.join(missing)} part is not at hand" if missing else "patient ids are unknown"
-        return f"Whether a patient stands in two parts cannot be shown: {why}. No claim about new patients is possible."
+        why = f"the {' and '.join(missing)} partition is not available" if missing else "patient ids are unknown"
+        return f"Whether partitions share patients is unknown: {why}. No claim about new patients is possible."
 
 
 def partition_of_run(run: Run) -> Partition:
-    """From the run's data table; from its split and predictions where an older run has none (labels of training are
-    then unknown and its patients cannot be compared)."""
+    """Partition of a run, from its data table.
+
+    A run without that table is described from its predictions; labels of the training partition are then unknown and
+    its patients cannot be compared.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+
+    Returns
+    -------
+    Partition
+    """
     try:
         data = run.dataset
     except RunError:
@@ -73,7 +101,7 @@ def partition_of_run(run: Run) -> Partition:
 
 
 def partition_of_predictions(predictions: Predictions) -> Partition:
-    """From the ids and the split column of a table of predictions."""
+    """Partition of a table of predictions, from its ids and its split column."""
     labels = pd.Series(predictions.classes, dtype="str").take(predictions.labels).to_numpy()
     return _partition(predictions.frame.assign(label=labels), None, predictions.classes)
 
@@ -88,7 +116,7 @@ def _partition(data: pd.DataFrame, unit: str | None, classes: tuple[str, ...]) -
             rows.append((part, name, len(here), here["patient_id"].nunique() if known else pd.NA))
     counts = pd.DataFrame(rows, columns=["part", "class", "patches", "patients"]).astype({"patients": "Int64"})
     shared: dict[str, int | None] = {}
-    for what, column in ASKED.items():
+    for what, column in LEVELS.items():
         ids = data[column].astype(object).fillna(UNKNOWN).astype("str")
         several = int((data.groupby(ids.to_numpy())["split"].nunique().drop(UNKNOWN, errors="ignore") > 1).sum())
         unknown = (ids == UNKNOWN).any() or set(parts) != set(PARTS)
@@ -97,9 +125,9 @@ def _partition(data: pd.DataFrame, unit: str | None, classes: tuple[str, ...]) -
 
 
 def _unit(unit: str | None) -> str:
-    words = {"patch_random": "random patches", "predefined": "a split that came with the data"}
-    return "a unit that nobody states" if unit is None else words.get(unit, unit)
+    words = {"patch_random": "random patches", "predefined": "a predefined split"}
+    return "an unstated unit" if unit is None else words.get(unit, unit)
 
 
 def _counted(count: int | None) -> str:
-    return "1 patient stands" if count == 1 else f"{count} patients stand"
+    return "1 patient occurs" if count == 1 else f"{count:,} patients occur"

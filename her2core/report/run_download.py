@@ -1,4 +1,4 @@
-"""How does a page or a command get the report? The report of a run or a table in; HTML or PDF bytes out."""
+"""Run report as files: HTML and PDF of one document, and how many checklist items it meets."""
 
 from __future__ import annotations
 
@@ -7,37 +7,58 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from her2core.report.checklist import CHECKLISTS, STATES, fill
+from her2core.report.checklist_items import State
 from her2core.report.document import Document
-from her2core.report.run_document import document_of
+from her2core.report.run_document import report_document
 from her2core.report.run_html import render_run_html
 from her2core.report.run_pdf import render_run_pdf
 from her2core.report.run_report import RunReport
 
 
 @dataclass(frozen=True)
-class Made:
-    """A report in words, ready to be laid out. ``counts``: guideline -> state -> how many of its items."""
+class RenderedReport:
+    """A report whose text is final, ready to be written as HTML or PDF.
+
+    Attributes
+    ----------
+    document : Document
+        Sections with text, tables and charts.
+    counts : mapping of str to mapping of str to int
+        Guideline -> state -> number of its items.
+    """
 
     document: Document
-    counts: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, Mapping[State, int]]
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """Banners and warnings that precede every number."""
         return (*self.document.banners, *self.document.warnings)
 
     def html(self) -> bytes:
-        """One self-contained HTML file, UTF-8; the same bytes for equal reports."""
+        """One self-contained HTML file in UTF-8; equal reports give equal bytes."""
         return render_run_html(self.document).encode()
 
     def pdf(self) -> bytes:
-        """PDF of A4 pages; the same bytes for equal reports."""
+        """PDF of A4 pages; equal reports give equal bytes."""
         return render_run_pdf(self.document)
 
 
-def made(report: RunReport) -> Made:
-    """Put the evidence into words, once, for both kinds of file."""
-    counts = {}
+def render_report(report: RunReport) -> RenderedReport:
+    """Compose the text of a report once, for both file formats.
+
+    Parameters
+    ----------
+    report : RunReport
+        From ``run_report`` or ``predictions_report``.
+
+    Returns
+    -------
+    RenderedReport
+        Its ``html()`` and ``pdf()`` have the same content.
+    """
+    counts: dict[str, Mapping[State, int]] = {}
     for checklist in CHECKLISTS:
         count = Counter(row.state for row in fill(checklist, report))
         counts[checklist.name] = {state: count[state] for state in STATES}
-    return Made(document_of(report), counts)
+    return RenderedReport(report_document(report), counts)

@@ -1,11 +1,12 @@
-"""Where does each block of a report stand on the PDF's pages? A Document in; blocks to draw, page after page, out.
+"""Page layout of the run report's PDF: blocks of a document as reportlab flowables.
 
-Imports reportlab as it is imported itself; run_pdf imports it when a PDF is asked for.
+Imports reportlab at module level; ``run_pdf`` imports this module when a PDF is requested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 from xml.sax.saxutils import escape
 
 from PIL import Image
@@ -16,14 +17,14 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, Table
 
 from her2core.cli.text import NOTICE
-from her2core.report.case import fitted
-from her2core.report.document import Chart, Document, Facts, Grid, Picture, Points, Row, Section, Words
-from her2core.report.drawing import FONT, Drawing
+from her2core.report.case_page import fitted
+from her2core.report.document import Block, Chart, Document, Facts, Grid, Picture, Points, Row, Section, Words
+from her2core.report.drawing import FONT, Drawing, Mark
 from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable
 from her2core.report.run_style import COLOURS, STATES
 
-#: A4 and its margins in points; BELOW leaves room for the number of the page.
+#: A4 and its margins in points; BELOW leaves space for the page number.
 PAGE, ACROSS, ABOVE, BELOW = (595.276, 841.89), 42.0, 24.0, 40.0
 WIDTH = PAGE[0] - 2 * ACROSS
 _SIZE, _LINE, _ACCENT = 7.6, "#d8d4dc", "#7a3b8f"
@@ -31,17 +32,26 @@ _NOTE, _NOTE_TEXT, _NOTE_LINE = "#fff4d6", "#4f3500", "#c98a00"
 _TEXT, _MUTED = COLOURS["ink"], COLOURS["muted"]
 #: Width of a chart, two beside each other; of a picture, four; and how many of its pixels are kept.
 _CHART, _PICTURE, _DPI = (WIDTH - 16) / 2, (WIDTH - 30) / 4, 200
-#: Points that a heading and the charts below it take: they are not torn apart.
+#: Height in points of a heading and the charts below it, which stay on one page.
 _WITH_CHART = 270
 
 
 class Flow:
-    """Flowables of a document. ``characters``: those that the fonts can draw."""
+    """Flowables of a document.
+
+    Parameters
+    ----------
+    document : Document
+        The composed report.
+    characters : frozenset of int
+        Code points that the fonts can draw.
+    """
 
     def __init__(self, document: Document, characters: frozenset[int]) -> None:
         self.document, self.characters = document, characters
 
     def story(self) -> list[Flowable]:
+        """All flowables from the title to the last section."""
         d = self.document
         blocks = [self.words(d.name, size=17, bold=True), Spacer(1, 3), self.words(d.subject, colour=_MUTED, size=9)]
         blocks += [Spacer(1, 8)]
@@ -57,14 +67,15 @@ class Flow:
         blocks.append(_table(list(zip(entries[:half], entries[half:], strict=True)), [WIDTH / 2] * 2))
         for section in d.sections:
             blocks += self._section(section)
-        blocks += [Spacer(1, 14), self.words(f"Made with {d.made_with}", colour=_MUTED, size=7)]
+        blocks += [Spacer(1, 14), self.words(f"Software: {d.made_with}", colour=_MUTED, size=7)]
         return blocks
 
     def head_height(self) -> float:
-        """Points that the lines at the top of every page take, margins included."""
+        """Height in points of the lines at the top of every page, margins included."""
         return ABOVE + sum(p.wrap(WIDTH, PAGE[1])[1] for p in self._head()) + 12
 
-    def write_head(self, canvas: Canvas, _doc) -> None:
+    def write_head(self, canvas: Canvas, _doc: object) -> None:
+        """Draw the lines at the top of a page."""
         y = PAGE[1] - ABOVE
         for line in self._head():
             y -= line.wrap(WIDTH, PAGE[1])[1]
@@ -86,7 +97,7 @@ class Flow:
         before: str = "",
         link: str = "",
     ) -> Paragraph:
-        """A paragraph; ``before`` is markup of ours (an anchor), ``link`` the anchor that the words lead to."""
+        """A paragraph; ``before`` is our own markup (an anchor), ``link`` the anchor that the text leads to."""
         style = ParagraphStyle(
             "words",
             fontName=BOLD if bold else PLAIN,
@@ -106,10 +117,12 @@ class Flow:
         return Paragraph(before + said, style, bulletText=bullet)
 
     def item(self, text: str, *, colour: str = _TEXT) -> Paragraph:
+        """A list item."""
         return self.words(text, colour=colour, indent=10, bullet="\u2022")
 
     def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Table:
-        style = [
+        """A coloured box, with a line at its left edge where ``edge`` is a colour."""
+        style: list[tuple[Any, ...]] = [
             ("BACKGROUND", (0, 0), (-1, -1), colour),
             ("LEFTPADDING", (0, 0), (-1, -1), 7),
             ("TOPPADDING", (0, 0), (-1, -1), 4),
@@ -130,9 +143,9 @@ class Flow:
         anchor = f'<a name="{section.key}"/>'
         title = self.words(f"{section.number}. {section.title}", size=12, bold=True, before=anchor)
         near = section.blocks[:3]
-        room = _WITH_CHART + 40 if any(isinstance(b, Row) for b in near) else 120
+        space = _WITH_CHART + 40 if any(isinstance(b, Row) for b in near) else 120
         found: list[Flowable] = [
-            CondPageBreak(room),
+            CondPageBreak(space),
             Spacer(1, 16),
             _Outline(section.title, section.key),
             title,
@@ -145,7 +158,7 @@ class Flow:
             found += self._block(block)
         return found
 
-    def _block(self, block) -> list[Flowable]:
+    def _block(self, block: Block) -> list[Flowable]:
         match block:
             case Words(text, "strong"):
                 return [Spacer(1, 5), self.words(text, bold=True, size=8.5), Spacer(1, 3)]
@@ -195,7 +208,7 @@ class Flow:
         wide, across = (_PICTURE, 4) if pictures else (_CHART, 2)
         gap = (WIDTH - across * wide) / (across - 1)
         cells = [self._figure(item, wide) for item in items]
-        cells += [""] * (-len(cells) % across)
+        cells += [[]] * (-len(cells) % across)
         rows = [cells[i : i + across] for i in range(0, len(cells), across)]
         style = [("RIGHTPADDING", (0, 0), (-2, -1), gap), ("BOTTOMPADDING", (0, 0), (-1, -1), 6)]
         return [_table(rows, [wide + gap] * (across - 1) + [wide], style), Spacer(1, 3)] if rows else []
@@ -211,18 +224,18 @@ def numbered_canvas(write: Callable[[Canvas, int, int], None]) -> type[Canvas]:
     """A canvas that calls ``write(canvas, page, pages)`` on every page once all are there."""
 
     class Numbered(Canvas):
-        def __init__(self, *args, **options) -> None:
+        def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
-            self._held: list[dict] = []
+            self._pages: list[dict[str, Any]] = []
 
         def showPage(self) -> None:
-            self._held.append(dict(self.__dict__))
+            self._pages.append(dict(self.__dict__))
             self._startPage()
 
         def save(self) -> None:
-            for number, state in enumerate(self._held, start=1):
+            for number, state in enumerate(self._pages, start=1):
                 self.__dict__.update(state)
-                write(self, number, len(self._held))
+                write(self, number, len(self._pages))
                 super().showPage()
             super().save()
 
@@ -252,7 +265,7 @@ def _table(rows: list, widths: Sequence[float], style: Sequence[tuple] = (), hea
     )
 
 
-def _lines() -> list[tuple]:
+def _lines() -> list[tuple[Any, ...]]:
     return [
         ("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE),
         ("TOPPADDING", (0, 0), (-1, -1), 1.6),
@@ -264,7 +277,7 @@ def _lines() -> list[tuple]:
 class _Rule(Flowable):
     """A line across the page."""
 
-    def wrap(self, *_):
+    def wrap(self, *_: float) -> tuple[float, float]:
         return WIDTH, 4
 
     def draw(self) -> None:
@@ -274,13 +287,13 @@ class _Rule(Flowable):
 
 
 class _Outline(Flowable):
-    """An entry of the PDF's table of contents; takes no room."""
+    """An entry of the PDF's table of contents; takes no space."""
 
     def __init__(self, title: str, key: str) -> None:
         super().__init__()
         self.title, self.key = title, key
 
-    def wrap(self, *_):
+    def wrap(self, *_: float) -> tuple[float, float]:
         return 0, 0
 
     def draw(self) -> None:
@@ -330,7 +343,7 @@ class _Field(Flowable):
                 area = mark.kind == "area"
                 canvas.drawPath(path, stroke=not area, fill=area)
 
-    def _write(self, mark, place: tuple[float, float]) -> None:
+    def _write(self, mark: Mark, place: tuple[float, float]) -> None:
         canvas = self.canv
         canvas.saveState()
         canvas.translate(*place)

@@ -1,7 +1,7 @@
-"""How does a report of a run look in a browser and printed from it? A Document in; one self-contained HTML file out.
+"""Run report as one self-contained HTML file, for the browser and for printing.
 
-Nothing is fetched and nothing runs: figures are inline SVG, pictures data: URIs of freshly encoded PNG, and the file's
-own Content-Security-Policy allows its one style sheet, by its hash, and those pictures only.
+Nothing is fetched and nothing is executed: charts are inline SVG, images are data: URIs of freshly encoded PNG, and the
+file's own Content-Security-Policy allows its one style sheet, by its hash, and those images only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from her2core.cli.text import NOTICE
-from her2core.report.case import fitted
+from her2core.report.case_page import fitted
 from her2core.report.document import Chart, Document, Grid, Picture
 from her2core.report.run_style import STYLE
 from her2core.report.run_svg import render_svg
@@ -87,14 +87,25 @@ _TEMPLATE = """<!doctype html>
 </section>
 {% endfor %}
 </main>
-<footer><p><strong class="use">{{ notice }}</strong></p><p>Made with {{ document.made_with }}</p></footer>
+<footer><p><strong class="use">{{ notice }}</strong></p><p>Software: {{ document.made_with }}</p></footer>
 </body>
 </html>
 """
 
 
 def render_run_html(document: Document) -> str:
-    """The document as one HTML file; the same text for equal documents."""
+    """The document as one HTML file.
+
+    Parameters
+    ----------
+    document : Document
+        From ``run_document.report_document``.
+
+    Returns
+    -------
+    str
+        Equal documents give equal text.
+    """
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     template = _environment().from_string(_TEMPLATE)

@@ -1,22 +1,39 @@
-"""How does a report of a run look on paper? A Document in; the bytes of a PDF of A4 pages out.
+"""Run report as a PDF of A4 pages.
 
-The words are those of run_html, the letters those of fonts. Each page carries the notice, what the figures must not be
-taken for, and its number. Equal documents give equal bytes: the only date in them is the run's.
+The text is that of ``run_html``. Each page carries the notice, the restrictions on the figures, and its number. Equal
+documents give equal bytes: the only date in them is the run's.
 """
 
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from her2core.cli.text import NOTICE
 from her2core.report.document import Document
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp
 
+if TYPE_CHECKING:
+    from reportlab.pdfgen.canvas import Canvas
+
 
 def render_run_pdf(document: Document) -> bytes:
-    """The document as PDF; the same bytes for equal documents.
+    """The document as PDF.
 
-    Raises ConfigError where matplotlib was installed without its fonts.
+    Parameters
+    ----------
+    document : Document
+        From ``run_document.report_document``.
+
+    Returns
+    -------
+    bytes
+        Equal documents give equal bytes.
+
+    Raises
+    ------
+    ConfigError
+        matplotlib was installed without its fonts.
     """
     from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 
@@ -26,7 +43,7 @@ def render_run_pdf(document: Document) -> bytes:
         flow = Flow(document, fonts())
         head = flow.head_height()
         stream = io.BytesIO()
-        made = BaseDocTemplate(
+        template = BaseDocTemplate(
             stream,
             pagesize=PAGE,
             title=document.title,
@@ -39,13 +56,13 @@ def render_run_pdf(document: Document) -> bytes:
             rightMargin=ACROSS,
         )
         frame = Frame(ACROSS, BELOW, PAGE[0] - 2 * ACROSS, PAGE[1] - BELOW - head, 0, 0, 0, 0)
-        made.addPageTemplates([PageTemplate("page", [frame], onPage=flow.write_head)])
-        made.beforeDocument = lambda: _dated(made.canv, document)
-        made.build(flow.story(), canvasmaker=numbered_canvas(margin_writer(flow)))
+        template.addPageTemplates([PageTemplate("page", [frame], onPage=flow.write_head)])
+        template.beforeDocument = lambda: _dated(template.canv, document)
+        template.build(flow.story(), canvasmaker=numbered_canvas(margin_writer(flow)))
         return stream.getvalue()
 
 
-def _dated(canvas, document: Document) -> None:
+def _dated(canvas: Canvas, document: Document) -> None:
     canvas.setViewerPreference("DisplayDocTitle", "true")
     if document.created is not None:
         created = stamp(document.created)

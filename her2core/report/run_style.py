@@ -1,4 +1,4 @@
-"""Which colours and measures does a report of a run have? Its style sheet, and its colours on paper."""
+"""Colours of the run report on paper and its HTML style sheet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DARK = {
     "c10": "#4fd0aa",
     "c11": "#d8a451",
 }
-#: State of a checklist's item -> colour of its text and of its ground, on paper and in light mode.
+#: State of a checklist's item -> colour of its text and of its background, on paper and in light mode.
 STATES = {
     "met": ("#0b5c3f", "#e0f2ea"),
     "partly": ("#6b4a00", "#fff1cc"),
@@ -56,11 +56,11 @@ _STATES_DARK = {
 
 
 def _tokens(colours: dict[str, str], states: dict[str, tuple[str, str]]) -> str:
-    held = [f"--{role}: {colour};" for role, colour in colours.items()]
+    tokens = [f"--{role}: {colour};" for role, colour in colours.items()]
     for state, (text, ground) in states.items():
         name = state.replace(" ", "-")
-        held += [f"--{name}: {text};", f"--{name}-ground: {ground};"]
-    return " ".join(held)
+        tokens += [f"--{name}: {text};", f"--{name}-ground: {ground};"]
+    return " ".join(tokens)
 
 
 _ROLES = "\n".join(f".l.{r} {{ stroke: var(--{r}); }} .f.{r}, .t.{r} {{ fill: var(--{r}); }}" for r in COLOURS)

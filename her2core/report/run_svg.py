@@ -1,4 +1,4 @@
-"""How does a drawing look in a browser? Marks in; one inline SVG, coloured by the page's style sheet, out."""
+"""Charts of the run report as inline SVG, coloured by the page's style sheet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from her2core.report.drawing import FONT, Drawing, Mark
 
 
 def render_svg(drawing: Drawing, *, alt: str) -> str:
-    """One ``<svg>`` element: classes instead of colours, so that light and dark follow the page; no id, no script."""
+    """One ``<svg>`` element with classes instead of colours, so that light and dark follow the page.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        Marks in points.
+    alt : str
+        Text alternative for readers who do not see the chart.
+
+    Returns
+    -------
+    str
+        No ids and no script.
+    """
     inner = "".join(map(_mark, drawing.marks))
     box = f"0 0 {drawing.width:g} {drawing.height:g}"
-    words = escape(alt)
-    return f'<svg viewBox="{box}" role="img" aria-label="{words}" font-size="{FONT:g}">{inner}</svg>'
+    label = escape(alt)
+    return f'<svg viewBox="{box}" role="img" aria-label="{label}" font-size="{FONT:g}">{inner}</svg>'
 
 
 def _mark(mark: Mark) -> str:

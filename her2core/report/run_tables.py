@@ -1,16 +1,17 @@
-"""How does evidence stand in a report's tables? Rows with value, bounds and note in; cells and footnotes out."""
+"""Tables of the run report: rows with value, bounds and note as cells and footnotes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from string import ascii_lowercase
+from typing import Any
 
 import pandas as pd
 
 from her2core.report.document import Grid
 
-#: How figures are called. A metric that is not here keeps its own name: nothing is left out.
+#: Labels of metrics and figures. A metric without an entry keeps its own name, so that none is omitted.
 NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -30,33 +31,56 @@ NAMES = {
     "average_precision": "Average precision",
     "sensitivity": "Sensitivity",
     "ppv": "PPV",
-    "share_called": "Share called",
+    "share_called": "Predicted positive",
     "ece_equal_mass": "ECE, top class, bins of equal mass",
     "ece_equal_width": "ECE, top class, 15 bins of equal width",
     "classwise_ece": "ECE, mean of classes",
     "brier": "Brier score",
-    "brier_reliability": "Brier: reliability (0 is best)",
-    "brier_resolution": "Brier: resolution (more is better)",
-    "brier_uncertainty": "Brier: uncertainty of the data",
+    "brier_reliability": "Brier: reliability (lower is better)",
+    "brier_resolution": "Brier: resolution (higher is better)",
+    "brier_uncertainty": "Brier: uncertainty",
     "brier_within_bins": "Brier: within bins",
-    "calibration_slope": "Slope (1 is right)",
-    "calibration_intercept": "Intercept (0 is right)",
-    "calibration_in_the_large": "In the large (0 is right)",
+    "calibration_slope": "Calibration slope (ideal 1)",
+    "calibration_intercept": "Calibration intercept (ideal 0)",
+    "calibration_in_the_large": "Calibration in the large (ideal 0)",
     "answered": "Answered",
-    "answered_rightly": "Answered rightly",
+    "answered_rightly": "Answered correctly",
     "sent": "Sent for IHC/ISH",
-    "covered": "Truth in the set",
-    "right_when_answered": "Right when answered",
+    "covered": "Coverage",
+    "right_when_answered": "Accuracy when answered",
 }
 NONE = "\u2014"
 
 
 def named(metric: str) -> str:
+    """Label of a metric.
+
+    Examples
+    --------
+    >>> named("macro_f1"), named("my_metric")
+    ('Macro F1', 'my_metric')
+    """
     return NAMES.get(metric, metric)
 
 
 def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
-    """``0.870 [0.754, 0.960]``; without bounds the value alone; a dash where there is none."""
+    """A value with its interval, three decimals.
+
+    Parameters
+    ----------
+    value, low, high : float
+        The value and its bounds; NaN where there is none.
+
+    Returns
+    -------
+    str
+        The value alone where a bound is missing; a dash where there is no value.
+
+    Examples
+    --------
+    >>> figure(0.87, 0.754, 0.96), figure(0.5), figure(float("nan"))
+    ('0.870 [0.754, 0.960]', '0.500', '\u2014')
+    """
     if not math.isfinite(value):
         return NONE
     bounds = f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
@@ -64,7 +88,7 @@ def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
 
 
 class Notes:
-    """Footnotes of one table: what all rows say stands once, anything else gets a letter."""
+    """Footnotes of one table: a note shared by all rows is printed once, any other gets a letter."""
 
     def __init__(self, notes: Iterable[str]) -> None:
         split = [_parts(note) for note in notes]
@@ -73,27 +97,28 @@ class Notes:
         self._letters: dict[str, str] = {}
 
     def mark(self, note: str) -> str:
-        """Letters for what this row says beyond the others, with a leading blank; empty where there is nothing."""
+        """Letters of the notes of this row that other rows lack, with a leading space; empty without such notes."""
         return self._letter("; ".join(p for p in _parts(note) if p not in self.common))
 
     def row(self, notes: Sequence[str]) -> tuple[str, list[str]]:
-        """What all cells of a row say, as a letter to stand at its head, and the letters of each cell beyond that."""
+        """Letters of the notes shared by all cells of a row, for its head, and of each cell's own notes."""
         own = [[p for p in _parts(note) if p not in self.common] for note in notes]
         shared = set.intersection(*map(set, own)) if len(own) > 1 else set()
         head = self._letter("; ".join(p for p in own[0] if p in shared)) if own else ""
         return head, [self._letter("; ".join(p for p in parts if p not in shared)) for parts in own]
 
-    def _letter(self, said: str) -> str:
-        return f" ({self._letters.setdefault(said, _nth(len(self._letters)))})" if said else ""
+    def _letter(self, note: str) -> str:
+        return f" ({self._letters.setdefault(note, _nth(len(self._letters)))})" if note else ""
 
     @property
     def lines(self) -> tuple[str, ...]:
+        """The footnotes, one a line."""
         every = (f"All rows: {'; '.join(self._all)}.",) if self._all else ()
         return every + tuple(f"({letter}) {note}." for note, letter in self._letters.items())
 
 
-def cell(row: Mapping | None, notes: Notes) -> str:
-    """The figure of a row with its interval and the letter of its note."""
+def cell(row: Mapping[Any, Any] | None, notes: Notes) -> str:
+    """The figure of a row with its interval and the letters of its notes; a dash where there is no row."""
     if row is None:
         return NONE
     return figure(row["value"], row["lower_95"], row["upper_95"]) + notes.mark(_text(row["note"]))
@@ -108,22 +133,42 @@ def pivot(
     across: str,
     order: Sequence[str],
     columns: Sequence[tuple[str, str]],
-    label=str,
+    label: Callable[[str], str] = str,
     first: Sequence[tuple[str, str]] = (),
     wide: float = 1.6,
 ) -> Grid:
-    """A table of figures: ``down`` the values of one column of ``rows`` in ``order``, ``across`` another's.
+    """Arrange figures in a table, one column of ``rows`` down and another across.
 
-    ``columns``: (value, what it is called) of those across; ``first``: (column of ``rows``, what it is called) of
-    plain cells to stand before the figures, the same in every row of a ``down``; ``label``: how a ``down`` is called.
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns value, lower_95, upper_95, note, ``down`` and ``across``.
+    caption, head : str
+        Caption of the table and title of its first column.
+    down, across : str
+        Columns whose values become rows and columns.
+    order : sequence of str
+        Values of ``down`` in the order of the rows.
+    columns : sequence of (str, str)
+        Value of ``across`` and its title.
+    label : callable, default str
+        Label of a value of ``down``.
+    first : sequence of (str, str)
+        Columns of ``rows``, with titles, shown before the figures; equal in all rows of one value of ``down``.
+    wide : float, default 1.6
+        Relative width of the first column.
+
+    Returns
+    -------
+    Grid
     """
     notes = Notes([_text(n) for n in rows["note"]])
-    held = {(r[down], r[across]): r for r in rows.to_dict("records")}
+    rows_by_cell = {(r[down], r[across]): r for r in rows.to_dict("records")}
     body = []
     for name in order:
-        some = next((r for (d, _), r in held.items() if d == name), None)
+        some = next((r for (d, _), r in rows_by_cell.items() if d == name), None)
         plain = [NONE if some is None else _plain(some[column]) for column, _ in first]
-        found = [held.get((name, value)) for value, _ in columns]
+        found = [rows_by_cell.get((name, value)) for value, _ in columns]
         mark, marks = notes.row([_text(r["note"]) for r in found if r is not None])
         letters = iter(marks)
         figures = [
@@ -142,16 +187,18 @@ def pivot(
 
 
 def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Grid:
-    """True classes down, predicted across, as count and share of the true class; beyond six classes counts only, and
-    columns go by number."""
+    """Confusion matrix with true classes down and predicted classes across.
+
+    Cells are counts with their share of the true class; beyond six classes counts only, with numbered columns.
+    """
     few = len(classes) <= 6
-    held = {(r.true, r.predicted): (int(r.count), r.share_of_true) for r in table.itertuples(index=False)}
+    rows_by_cell = {(r.true, r.predicted): (int(r.count), r.share_of_true) for r in table.itertuples(index=False)}
     names = [c if few else str(i) for i, c in enumerate(classes, start=1)]
     body = []
     for i, true in enumerate(classes, start=1):
-        cells = [held[true, guess] for guess in classes]
-        said = [f"{n} ({100 * s:.1f} %)" if few and math.isfinite(s) else str(n) for n, s in cells]
-        body.append((true if few else f"{i} {true}", *said))
+        cells = [rows_by_cell[true, guess] for guess in classes]
+        texts = [f"{n} ({100 * s:.1f} %)" if few and math.isfinite(s) else str(n) for n, s in cells]
+        body.append((true if few else f"{i} {true}", *texts))
     note = () if few else ("Columns are the predicted classes, by the number of their row.",)
     return Grid(
         f"Confusion matrix by {unit}: true class down, predicted class across",
@@ -164,7 +211,7 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
 
 
 def plain_grid(frame: pd.DataFrame, *, caption: str, wide: Sequence[float] = (), right: Sequence[int] = ()) -> Grid:
-    """Every cell as it is: numbers with three decimals where they are fractions, a dash where there is none."""
+    """Table of a frame's cells: fractions with three decimals, a dash for a missing value."""
     rows = tuple(tuple(_plain(v) for v in row) for row in frame.itertuples(index=False))
     return Grid(caption, tuple(map(str, frame.columns)), rows, tuple(wide), tuple(right))
 

@@ -1,9 +1,10 @@
-"""Which sections does a report have, in which order, and how is one referred to? A key in; its number and title out."""
+"""Sections of the run report: their order, numbers and titles, and how the text refers to them."""
 
 from __future__ import annotations
 
 from her2core.report.document import Block, Section
 
+#: Section key -> title, in the order of the report.
 TITLES = {
     "summary": "Summary",
     "data": "Data",
@@ -15,28 +16,48 @@ TITLES = {
     "abstention": "Abstention",
     "decisions": "Decision curve",
     "subgroups": "Subgroups",
-    "failures": "Failure cases",
-    "maps": "Maps",
+    "failures": "Misclassified cases",
+    "maps": "Class-activation maps",
     "missing": "What could not be assessed",
     "checklists": "Reporting checklists",
     "card": "Model card",
-    "methods": "How the figures were made",
+    "methods": "How the figures were computed",
 }
 
 
 def number(key: str) -> int:
+    """Number of a section, counted from 1.
+
+    Examples
+    --------
+    >>> number("partition")
+    3
+    """
     return list(TITLES).index(key) + 1
 
 
 def where(*keys: str) -> str:
-    """``Section 3 (Partition)``, several joined by "and"."""
+    """Reference to one section or several.
+
+    Examples
+    --------
+    >>> where("partition", "methods")
+    'Section 3 (Partition) and Section 16 (How the figures were computed)'
+    """
     return " and ".join(f"Section {number(k)} ({TITLES[k]})" for k in keys)
 
 
 def section(key: str, *blocks: Block) -> Section:
+    """The section ``key`` with its number and title, holding ``blocks`` in order."""
     return Section(key, number(key), TITLES[key], blocks)
 
 
 def units(unit: str, count: int) -> str:
-    """``1 patch``, ``24 patients``."""
+    """A count with its unit of analysis.
+
+    Examples
+    --------
+    >>> units("patch", 1), units("patch", 1200), units("patient", 24)
+    ('1 patch', '1,200 patches', '24 patients')
+    """
     return f"{count:,} {unit if count == 1 else 'patches' if unit == 'patch' else f'{unit}s'}"

@@ -1,15 +1,15 @@
-"""What do the first sections say: figures in short, data, partition, model? A RunReport in; words and tables out."""
+"""First sections of the run report: summary, data, partition, model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import RunError
-from her2core.report.document import Block, Facts, Grid, Points, Section, Words
+from her2core.report.document import Block, Facts, Grid, Points, Section, Tone, Words
 from her2core.report.partition import NAMES as PARTS
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, named, plain_grid
@@ -26,17 +26,17 @@ HEADLINE = (
 )
 _SPLITS = {
     "patient": "by patient",
-    "slide": "by slide: patches of one patient may stand on both sides",
+    "slide": "by slide: patches of one patient may be in several partitions",
     "site": "by site",
-    "patch_random": "by single patches at random: neighbouring patches of one slide stand on both sides",
-    "predefined": "a split that came with the data",
+    "patch_random": "random patches: neighbouring patches of one slide are in several partitions",
+    "predefined": "predefined",
 }
 _NOT_STATED = "not stated"
-_NOT_BY_SLIDE = f"{NONE} by slide: calibration and abstention are given by patch and patient."
+_NOT_BY_SLIDE = f"{NONE} by slide: calibration and abstention are computed by patch and patient."
 
 
 def summary(r: RunReport) -> Section:
-    """The few figures that a reader looks for first, at every unit, with what they may be taken for."""
+    """Headline figures at every unit of analysis, with the claim that the partition permits."""
     found, notes = [], Notes(())
     for table, metric in HEADLINE:
         cells = []
@@ -49,34 +49,31 @@ def summary(r: RunReport) -> Section:
                 rows = rows[rows["scores"] != "uncalibrated"]
             row = None if rows.empty else rows.iloc[0].to_dict()
             cells.append(cell(row, notes))
-        found.append(({"aurc": "AURC (risk over coverage)"}.get(metric, named(metric)), *cells))
-    held = r.evaluation.units
-    counted = tuple(f"{int(n):,}" for n in held.loc[held["assessed"].astype(bool), "n"])
+        found.append(({"aurc": "AURC (area under the risk-coverage curve)"}.get(metric, named(metric)), *cells))
+    table_of_units = r.evaluation.units
+    counted = tuple(f"{int(n):,}" for n in table_of_units.loc[table_of_units["assessed"].astype(bool), "n"])
     grid = Grid(
-        "Test part, with 95 % intervals",
+        "Test partition, with 95 % intervals",
         ("Figure", *(f"by {u}" for u in r.units)),
         (("Rows", *counted), *found),
         (1.6, *(1.0 for _ in r.units)),
         tuple(range(1, len(r.units) + 1)),
         (*notes.lines, *((_NOT_BY_SLIDE,) if "slide" in r.units else ())),
     )
-    drawn = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
-    said = [
-        f"Intervals by {u}: {units(drawn.loc[u, 'resampled'], int(drawn.loc[u, 'clusters']))} drawn with replacement."
-        for u in r.units
+    resampled = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
+    lines = [
+        f"Intervals by {u}: {units(unit, int(n))} resampled with replacement."
+        for u, unit, n in resampled.loc[list(r.units), ["resampling_unit", "n_clusters"]].itertuples()
     ]
-    absent = [f"Not by {row.unit}: {row.reason}" for row in held.itertuples() if not row.assessed]
-    return section("summary", Words(r.partition.sentence, "strong"), grid, Points((*said, *absent)))
+    absent = [f"Not by {row.unit}: {row.reason}" for row in table_of_units.itertuples() if not row.assessed]
+    return section("summary", Words(r.partition.sentence, "strong"), grid, Points((*lines, *absent)))
 
 
 def data(r: RunReport) -> Section:
-    """Where the data come from, what their labels mean, how many there are, and what the checks found."""
+    """Sources, meaning of the labels, numbers of ids, and findings of the data checks."""
     if r.run is None:
         blocks: list[Block] = [
-            Words(
-                "A table of predictions says nothing of the data it was made from: source, site, "
-                "labels and licence are not stated."
-            )
+            Words("A table of predictions does not describe its data: source, site, labels and licence are not stated.")
         ]
     else:
         card, facts = r.card["data"], r.card["data"].get("facts", {})
@@ -88,8 +85,8 @@ def data(r: RunReport) -> Section:
             ("Citation", facts.get("citation", _NOT_STATED)),
             ("Labels", f"{r.card['scheme']['meaning']} ({'' if r.card['scheme']['is_her2'] else 'not '}a HER2 status)"),
             ("Classes, in order", ", ".join(r.classes)),
-            ("What may be claimed", facts.get("claim", _NOT_STATED)),
-            *([("Drawn by a program from", _listed(spec))] if isinstance(spec, Mapping) else []),
+            ("Permitted claim", facts.get("claim", _NOT_STATED)),
+            *([("Generated from", _listed(spec))] if isinstance(spec, Mapping) else []),
             *_ids(r),
             ("Manifest (SHA-256)", str(r.run.info.get("manifest_hash", _NOT_STATED))),
         ]
@@ -98,20 +95,20 @@ def data(r: RunReport) -> Section:
 
 
 def partition(r: RunReport) -> Section:
-    """How the data were divided, how many of what stand where, and who stands on both sides."""
+    """Split unit, counts by class and partition, and ids shared between partitions."""
     p = r.partition
     counts = p.counts.pivot(index="class", columns="part", values=["patches", "patients"]).reindex(list(r.classes))
     rows = []
     for name in r.classes:
-        said = []
+        lines = []
         for part in p.parts:
             n, patients = counts.loc[name, ("patches", part)], counts.loc[name, ("patients", part)]
-            said.append(f"{int(n):,} / {NONE if pd.isna(patients) else f'{int(patients):,}'}")
-        rows.append((name, *said))
+            lines.append(f"{int(n):,} / {NONE if pd.isna(patients) else f'{int(patients):,}'}")
+        rows.append((name, *lines))
     total = p.counts.groupby("part")["patches"].sum()
     rows.append(("all", *(f"{int(total[part]):,}" for part in p.parts)))
     grid = Grid(
-        "Patches / patients of each class and part",
+        "Patches / patients of each class and partition",
         ("Class", *(PARTS[x] for x in p.parts)),
         tuple(rows),
         (1.6, *(1.0 for _ in p.parts)),
@@ -120,38 +117,39 @@ def partition(r: RunReport) -> Section:
     )
     asked = [
         (
-            f"{what.capitalize()}s in several parts",
-            "cannot be shown: ids are unknown, or a part is not at hand" if n is None else f"{n:,}",
+            f"{what.capitalize()}s in several partitions",
+            "unknown: ids are missing, or a partition is not available" if n is None else f"{n:,}",
         )
         for what, n in p.shared.items()
     ]
-    split = r.config.get("split") if isinstance(r.config.get("split"), Mapping) else {}
-    facts = [("Divided", _SPLITS.get(str(p.unit), _NOT_STATED))]
+    settings = r.config.get("split")
+    split: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
+    facts = [("Split", _SPLITS.get(str(p.unit), _NOT_STATED))]
     if r.run is not None and p.unit != "predefined":
         facts += [
-            ("Fractions asked for", ", ".join(map(str, split.get("fractions", []))) or _NOT_STATED),
+            ("Requested fractions", ", ".join(map(str, split.get("fractions", []))) or _NOT_STATED),
             ("Seed", str(split.get("seed", _NOT_STATED))),
         ]
     if r.run is not None:
         facts.append(("Split (SHA-256)", str(r.run.info.get("split_hash", _NOT_STATED))))
-    tone = "plain" if p.keeps_patients_apart else "note"
+    tone: Tone = "plain" if p.keeps_patients_apart else "note"
     return section("partition", Words(p.sentence, tone), Facts((*facts, *asked)), grid)
 
 
 def model(r: RunReport) -> Section:
-    """Which network, from which weights, trained how, on what machine."""
+    """Network, initial weights, training settings, software and hardware."""
     if r.run is None:
-        return section("model", Words("Not known: a table of predictions does not say what made it."))
+        return section("model", Words("Unknown: a table of predictions does not describe its model."))
     card, info = r.card, r.run.info
     network, inputs, start = card["network"], card["input"], info.get("start", {})
     git = info.get("git", {}) if isinstance(info.get("git"), Mapping) else {}
     rows = [
         ("Network", network["name"] + (f", {_listed(network['options'])}" if network["options"] else "")),
         (
-            "First weights",
+            "Initial weights",
             str(start.get("init", network.get("init", _NOT_STATED)))
             + (
-                f" ({start['tensors_filled']} tensors filled, {start['tensors_fresh']} fresh)"
+                f" ({start['tensors_filled']} tensors loaded, {start['tensors_fresh']} initialised at random)"
                 if {"tensors_filled", "tensors_fresh"} <= set(start)
                 else ""
             ),
@@ -165,15 +163,15 @@ def model(r: RunReport) -> Section:
         ),
         ("Output", f"softmax of the scores / {card['temperature']:.4f} (temperature, fitted on validation)"),
         ("Decision", str(card.get("decision", _NOT_STATED))),
-        ("Kept", r.run.kept or _NOT_STATED),
+        ("Selected", r.run.kept or _NOT_STATED),
         ("Weights (SHA-256)", card["weights_sha256"] if r.run.has_weights else "released without weights"),
         ("Seed", str(info.get("seed", _NOT_STATED))),
         ("Command", str(info.get("command", _NOT_STATED))),
-        ("Run made", str(info.get("created", _NOT_STATED))),
+        ("Run created", str(info.get("created", _NOT_STATED))),
         (
             "Code",
             f"commit {git.get('commit', _NOT_STATED)}"
-            + (" with changes that were not committed" if git.get("changed_files") else ""),
+            + (" with uncommitted changes" if git.get("changed_files") else ""),
         ),
         ("Python", str(info.get("python", _NOT_STATED))),
         ("Packages", _listed(info.get("packages", {}))),
@@ -189,12 +187,12 @@ def model(r: RunReport) -> Section:
 
 def _cost(cost: Mapping[str, Any] | None) -> list[Block]:
     if not cost:
-        return [Words("What the network costs was not measured.", "muted")]
-    rows = [("Parameters", f"{cost['parameters']:,}"), ("FLOPs of one patch", f"{cost['flops']:,}")]
+        return [Words("The computational cost was not measured.", "muted")]
+    rows = [("Parameters", f"{cost['parameters']:,}"), ("FLOPs per patch", f"{cost['flops']:,}")]
     if "latency_ratio" in cost:
         rows += [
             (
-                "Latency of one patch",
+                "Latency per patch",
                 f"{cost['latency_ms']} ms; {cost['latency_ratio']} times a plain ResNet50 in "
                 f"the same process ({cost.get('precision', '')}, {cost.get('threads', '')} threads)",
             )
@@ -204,34 +202,32 @@ def _cost(cost: Mapping[str, Any] | None) -> list[Block]:
 
 def _findings(r: RunReport) -> list[Block]:
     if r.checks is None:
-        return [Words("Coded checks of the data: not at hand.", "muted")]
+        return [Words("The findings of the data checks are not available.", "muted")]
     if not r.checks:
-        return [Words("The coded checks of data and split (her2 data check) found nothing.")]
+        return [Words("The checks of data and split (her2 data check) found nothing.")]
     frame = pd.DataFrame([{c: f[c] for c in ("code", "severity", "got", "fix", "count")} for f in r.checks])
-    frame.columns = ["Code", "Severity", "Found", "What to do", "Rows"]
+    frame.columns = ["Code", "Severity", "Finding", "Recommendation", "Rows"]
     return [
-        plain_grid(
-            frame, caption="What the coded checks of data and split found", wide=(1.3, 0.8, 2, 3, 0.6), right=(4,)
-        )
+        plain_grid(frame, caption="Findings of the checks of data and split", wide=(1.3, 0.8, 2, 3, 0.6), right=(4,))
     ]
 
 
 def _ids(r: RunReport) -> list[tuple[str, str]]:
-    """How many patients, slides, sites and scanners the run's data table names."""
+    """Numbers of patients, slides, sites and scanners in the run's data table."""
     try:
-        table = r.run.dataset
+        table = r.required_run.dataset
     except RunError:
         return []
     asked = (("patient_id", "Patients"), ("slide_id", "Slides"), ("site", "Sites"), ("scanner", "Scanners"))
-    said = []
+    lines = []
     for column, words in asked:
         if column not in table:
             continue
         known = table[column].dropna().astype("str")
         known = known[known != UNKNOWN]
         without = f" ({len(table) - len(known):,} patches without)" if 0 < len(known) < len(table) else ""
-        said.append((words, "unknown" if known.empty else f"{known.nunique():,}{without}"))
-    return said
+        lines.append((words, "unknown" if known.empty else f"{known.nunique():,}{without}"))
+    return lines
 
 
 def _field(inputs: Mapping[str, Any]) -> str:
@@ -240,17 +236,17 @@ def _field(inputs: Mapping[str, Any]) -> str:
     return f"{inputs['field_um']:g} microns across ({inputs['mpp']:g} microns per pixel)"
 
 
-def _numbers(values) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return ", ".join(f"{v:g}" for v in values)
 
 
-def _listed(held: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in held.items()) if isinstance(held, Mapping) else str(held)
+def _listed(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
 
 
-def _flat(held: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
-    for key, value in held.items():
+    for key, value in values.items():
         name = f"{before}{key}"
         rows += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, str(value))]
     return rows

@@ -1,4 +1,4 @@
-"""What do the last sections say: failures, maps, what is missing, checklists, the card, the methods? A RunReport in."""
+"""Last sections of the run report: misclassified cases, maps, missing figures, checklists, model card, methods."""
 
 from __future__ import annotations
 
@@ -15,44 +15,47 @@ from her2core.report.run_tables import NONE, figure, plain_grid
 from her2core.report.sections import section, units, where
 
 _METHODS = (
-    "Unit. Every figure says whether it counts patches, slides or patients. A slide or patient gets one answer from "
-    "its patches by a rule that was chosen on the validation part; the rules are named below.",
-    "Intervals. 95 % bootstrap that draws whole patients (Field and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x), "
-    "because patches of one patient go together; percentiles stand further out where few patients carry a figure "
-    "(Hesterberg 2015, doi 10.1080/00031305.2015.1089789), and a share of 0 or 1 has the bound of Clopper and Pearson "
-    "1934 for as many patients as hold its rows. Where patients are unknown or fewer than five, single rows are drawn "
-    "and the table says that its interval is too narrow. Calibration errors grow by resampling; their intervals are "
-    "reflected about the value. The evaluation tables say of every row how its interval was made.",
+    "Unit of analysis. Every figure states whether it counts patches, slides or patients. A slide or patient gets "
+    "one prediction from its patches by an aggregation rule selected on the validation partition; the rules are named "
+    "below.",
+    "Intervals. 95 % bootstrap that resamples whole patients (Field and Welsh 2007, doi "
+    "10.1111/j.1467-9868.2007.00593.x), because patches of one patient are correlated; percentiles are expanded where "
+    "the effective number of patients is small (Hesterberg 2015, doi 10.1080/00031305.2015.1089789), and a proportion "
+    "of 0 or 1 has the bound of Clopper and Pearson 1934 for the number of patients with such rows. Where patients are "
+    "unknown or fewer than five, single rows are resampled and the table states that its interval is too narrow. "
+    "Calibration errors are biased upwards by resampling; their intervals are reflected about the value. The "
+    "evaluation tables name the interval method of every row.",
     "Discrimination. AUROC is one class against the rest (Hanley and McNeil 1982, doi "
-    "10.1148/radiology.143.1.7063747); it does not depend on a threshold. Average precision is not interpolated; it "
-    "shows what AUROC hides where a class is rare. Kappa has squared weights (Cohen 1968, doi 10.1037/h0026256) and "
-    "sees how far off an answer is; Matthews correlation (Gorodkin 2004, doi 10.1016/j.compbiolchem.2004.09.006) is "
-    "zero for any guess.",
+    "10.1148/radiology.143.1.7063747); it does not depend on a threshold. Average precision is not interpolated; "
+    "unlike AUROC, it reflects the prevalence of a class. Kappa has quadratic weights (Cohen 1968, doi "
+    "10.1037/h0026256), which grow with the distance between classes; Matthews correlation (Gorodkin 2004, doi "
+    "10.1016/j.compbiolchem.2004.09.006) is zero for predictions independent of the truth.",
     "Calibration. Bins of equal mass; the Brier score runs from 0 to 2 over all classes (Murphy 1973); slope and "
     "intercept are those of a logistic regression on the log-odds (Cox 1958; Van Calster et al. 2019, doi "
     "10.1186/s12916-019-1466-7). A slope below 1 is overconfident.",
-    "Abstention. Risk against coverage answers the surest rows first (Geifman and El-Yaniv 2017, arXiv 1705.08500). "
-    "Prediction sets are class-conditional split conformal ones (Vovk 2012, doi 10.1007/s10994-013-5355-6), fitted on "
-    "validation patches and promised for patches exchangeable with those only.",
+    "Abstention. Risk against coverage answers the most confident rows first (Geifman and El-Yaniv 2017, arXiv "
+    "1705.08500). "
+    "Prediction sets are class-conditional split conformal ones (Vovk 2012, doi 10.1007/s10994-013-5355-6), calibrated "
+    "on validation patches and valid for patches exchangeable with those only.",
     "Clinical use. Net benefit after Vickers and Elkin 2006 (doi 10.1177/0272989X06295361). A threshold is set on "
     "validation by a named rule: the largest sensitivity + specificity - 1 (Youden 1950), or a sensitivity of 95 %.",
-    "Notes. A dash is a figure that cannot be computed; the letter beside it leads to the reason below the table.",
+    "Notes. A dash marks a figure that cannot be computed; the letter beside it refers to the reason below the table.",
 )
 
 
 def failures(r: RunReport) -> Section:
-    """The surest mistakes of every unit, and pictures of them where they were asked for and are at hand."""
+    """Most confident misclassified cases of every unit, with images where requested and available."""
     blocks: list[Block] = [
         Words(
-            f"Which class is taken for which: the confusion matrices of {where('performance')}. "
-            "Below, the mistakes that the network was surest of."
+            f"Confusion matrices are in {where('performance')}. "
+            "Below are the misclassified cases with the highest predicted probability."
         )
     ]
     for unit in r.units:
         wrong, (count, rows) = r.wrong[unit], r.wrong_counts[unit]
-        said = f"By {unit}: {count:,} of {units(unit, rows)} wrong"
+        line = f"By {unit}: {count:,} of {units(unit, rows)} misclassified"
         if not count:
-            blocks.append(Words(f"{said}."))
+            blocks.append(Words(f"{line}."))
             continue
         ids = ["patch_id", "patient_id", "slide_id", "site"] if unit == "patch" else ["patch_id", "site"]
         table = wrong[[*ids, "true", "predicted", "p_predicted", "p_true"]].copy()
@@ -70,11 +73,13 @@ def failures(r: RunReport) -> Section:
         more = f", the first {len(wrong)} of them" if count > len(wrong) else ""
         last = len(table.columns) - 1
         wide = (1.8, *(0.95 for _ in ids[2:]), 1.4, 1.0, 1.0, 0.9, 0.8)
-        blocks.append(plain_grid(table, caption=f"{said}{more}, surest first", wide=wide, right=(last - 1, last)))
+        blocks.append(
+            plain_grid(table, caption=f"{line}{more}, most confident first", wide=wide, right=(last - 1, last))
+        )
         if unit == "patch" and r.wrong_patients:
             most = ", ".join(f"{name} ({n})" for name, n in list(r.wrong_patients.items())[:3])
             whose = units("patient", len(r.wrong_patients))
-            blocks.append(Words(f"These {count:,} mistakes are of {whose}; the most of {most}."))
+            blocks.append(Words(f"These {count:,} misclassified patches belong to {whose}; most to {most}."))
     blocks.append(Words(r.pictures_note, "muted"))
     if r.pictures:
         blocks.append(Row(r.pictures))
@@ -82,57 +87,55 @@ def failures(r: RunReport) -> Section:
 
 
 def maps(r: RunReport) -> Section:
-    """How the class-activation maps stood their trials."""
+    """Evaluation of the class-activation maps."""
     if r.maps is None:
         return section(
             "maps",
             Words(
-                "The maps of this run were not tried (her2 runs maps RUN --save)."
+                "The maps of this run were not evaluated (her2 runs maps RUN --save)."
                 if r.run
                 else "A table of predictions has no maps."
             ),
         )
     kinds = list(dict.fromkeys(r.maps["method"]))
-    held = {(m.measure, m.method): figure(m.value, m.lower_95, m.upper_95) for m in r.maps.itertuples()}
+    values = {(m.measure, m.method): figure(m.value, m.lower_95, m.upper_95) for m in r.maps.itertuples()}
     rows = tuple(
-        (measure.replace("_", " "), *(held.get((measure, m), NONE) for m in kinds))
+        (measure.replace("_", " "), *(values.get((measure, m), NONE) for m in kinds))
         for measure in dict.fromkeys(r.maps["measure"])
     )
     grid = Grid(
-        "Trials of the maps, with 95 % intervals over patients",
+        "Evaluation of the maps, with 95 % intervals over patients",
         ("Measure", *kinds),
         rows,
         (1.2, *(1.1 for _ in kinds)),
         tuple(range(1, len(kinds) + 1)),
     )
-    said = (
-        "Pointing, mass and overlap: against synthetic truth. Deletion should be low; insertion and ROAD high. "
-        "Likeness to the maps of random weights should be near zero. The row chance is a map of noise: what does "
-        "not beat it is worth nothing."
+    line = (
+        "Pointing game, energy pointing game and overlap use the synthetic ground truth. Deletion should be low, "
+        "insertion and ROAD high. The rank correlation with maps of random weights should be near zero. The column "
+        "chance is a map of noise, the baseline for every measure."
     )
-    return section("maps", Words(said), grid)
+    return section("maps", Words(line), grid)
 
 
 def missing(r: RunReport) -> Section:
-    """Everything that the tables could not give, each with its reason, in one place."""
-    held = r.evaluation.units
-    rows = [("metrics", u.unit, "", u.reason) for u in held[~held["assessed"].astype(bool)].itertuples()]
+    """Everything that could not be computed, with reasons."""
+    values = r.evaluation.units
+    rows = [("metrics", u.unit, "", u.reason) for u in values[~values["assessed"].astype(bool)].itertuples()]
     rows += [(m.table.replace("_", " "), m.unit, m.what, m.reason) for m in r.missing.itertuples()]
     if not rows:
-        return section("missing", Words("Every table could be given at every unit."))
-    frame = pd.DataFrame(rows, columns=["Table", "Unit", "What", "Why not"])
-    return section("missing", plain_grid(frame, caption="Not given, and why", wide=(1, 0.6, 1, 3.4)))
+        return section("missing", Words("Every table could be computed at every unit."))
+    frame = pd.DataFrame(rows, columns=["Table", "Unit", "Item", "Reason"])
+    return section("missing", plain_grid(frame, caption="What could not be assessed", wide=(1, 0.6, 1, 3.4)))
 
 
 def checklists(r: RunReport) -> Section:
-    """TRIPOD+AI and CLAIM 2024, filled from what this report holds."""
+    """TRIPOD+AI and CLAIM 2024, filled in from the content of this report."""
     blocks: list[Block] = [
         Words(
-            "Filled by rules from what this report holds, item texts in our own short words. An item is met "
-            "only where the "
-            "content is here; what only an author can know (ethics, funding, eligibility) is not reported until "
-            "a person "
-            "adds it. The originals decide what an item asks."
+            "Filled in by rules from the content of this report; item texts are abridged. An item is met only where "
+            "its content is in this report; what only the authors know (ethics, funding, eligibility) is not reported. "
+            "The original guidelines define the items."
         )
     ]
     for checklist in CHECKLISTS:
@@ -154,20 +157,20 @@ def card(r: RunReport) -> Section:
 
 
 def methods(r: RunReport) -> Section:
-    """How each kind of figure was computed, with its reference, and by which rule patches became patients."""
-    rules = [f"Rule for the {u.unit}: {u.rule_reason}." for u in r.evaluation.units.itertuples() if u.rule]
+    """How each kind of figure was computed, with references, and the aggregation rules."""
+    rules = [f"Aggregation for the {u.unit}: {u.rule_reason}." for u in r.evaluation.units.itertuples() if u.rule]
     return section("methods", Words(r.origin), Points((*_METHODS, *rules)))
 
 
 def _checklist_grid(name: str, filled: tuple[Filled, ...]) -> Grid:
     rows = tuple((row.number, row.topic, row.text, row.state, row.where) for row in filled)
-    head = ("Item", "Topic", "What it asks", "State", "Where, or why not")
+    head = ("Item", "Topic", "Content", "State", "Section or reason")
     return Grid(name, head, rows, (0.45, 1.25, 2.25, 1.13, 2.7), states=3)
 
 
-def _flat(held: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
-    for key, value in held.items():
+    for key, value in values.items():
         name = f"{before}{key}"
         if isinstance(value, Mapping) and value:
             rows += _flat(value, f"{name}.")

@@ -1,7 +1,4 @@
-"""What do the sections of figures say: performance, thresholds, calibration, abstention, decisions, groups?
-
-A RunReport in; for each section its tables and charts, by every unit that could be assessed, or the reason, out.
-"""
+"""Sections of figures in the run report: performance, thresholds, calibration, abstention, decisions, subgroups."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _OVERALL = (
     "matthews",
     "negative_log_likelihood",
 )
-#: Figures of one class, four a table.
+#: Metrics of single classes, four to a table.
 _PER_CLASS = (
     ("recall", "specificity", "precision", "npv"),
     ("one_vs_rest_accuracy", "f1", "auroc", "average_precision"),
@@ -33,26 +30,26 @@ _PER_CLASS = (
 _RATES = ("sensitivity", "specificity", "ppv", "npv")
 _RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "brier")
 _COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-#: Classes beyond which the recall of each in each group is left to the table of the run.
+#: Most classes whose recall is shown by group; with more, the run's own table has it.
 _MOST_CLASSES = 6
 _TWO_READINGS = (
-    '"Class-specific accuracy" has two readings: recall (the share of a class that was found) and one-vs-rest accuracy '
-    "(the share of all answers that were right about a class). Both are given, each by its name."
+    '"Class-specific accuracy" has two readings: recall (the share of a class that was recognised) and one-vs-rest '
+    "accuracy (the share of all cases whose membership of a class was predicted correctly). Both are reported."
 )
 _ON_VALIDATION = (
-    "A threshold picked on the test part makes the test part's own figures too good. These were chosen on the "
-    "validation part (which held so many cases) and measured on the test part as they stood."
+    "A threshold selected on the test partition makes the figures of that partition optimistic. These were selected on "
+    "the validation partition (with the number of cases shown) and applied unchanged to the test partition."
 )
 _ONE_BY_ONE = (
-    "Groups are looked at one by one: that one interval leaves another's value out is no test of a difference."
+    "Each group is assessed separately: an interval that excludes another group's value is no test of a difference."
 )
 _NO_PEOPLE = (
-    "No column of these data says age, sex or ethnicity: whether the figures hold alike for all people is not known."
+    "No column of these data describes age, sex or ethnicity: fairness across groups of people cannot be assessed."
 )
 
 
 def performance(r: RunReport) -> Section:
-    """Every metric of the evaluation, the confusion matrices, ROC and recall."""
+    """All metrics of the evaluation, confusion matrices, ROC curves and recall."""
     metrics = r.evaluation.metrics
     overall = metrics[metrics["class"].astype(object).fillna("") == ""]
     known = [m for m in _OVERALL if (overall["metric"] == m).any()]
@@ -61,8 +58,8 @@ def performance(r: RunReport) -> Section:
         Words(_TWO_READINGS),
         pivot(
             overall,
-            caption="Figures over all classes, with 95 % intervals",
-            head="Figure",
+            caption="Metrics over all classes, with 95 % intervals",
+            head="Metric",
             down="metric",
             across="unit",
             order=order,
@@ -76,8 +73,8 @@ def performance(r: RunReport) -> Section:
         blocks.append(Words(f"By {unit}", "strong"))
         charts = (roc_chart(r.roc[unit], r.classes, unit), recall_chart(rows, r.classes, unit))
         blocks.append(Row(tuple(c for c in charts if c is not None)))
-        held = {m for group in _PER_CLASS for m in group}
-        rest = tuple(m for m in dict.fromkeys(rows["metric"]) if m not in held)
+        shown_metrics = {m for group in _PER_CLASS for m in group}
+        rest = tuple(m for m in dict.fromkeys(rows["metric"]) if m not in shown_metrics)
         for group in (*_PER_CLASS, *((rest,) if rest else ())):
             here = rows[rows["metric"].isin(group)]
             columns = [(m, named(m)) for m in group]
@@ -98,7 +95,7 @@ def performance(r: RunReport) -> Section:
 
 
 def operating_points(r: RunReport) -> Section:
-    """Sensitivity, specificity, PPV and NPV at thresholds chosen on validation, by named rules."""
+    """Sensitivity, specificity, PPV and NPV at thresholds set on validation by named rules."""
     blocks: list[Block] = [Words(_ON_VALIDATION)]
     for unit in UNITS:
         rows = r.table("operating_points", unit)
@@ -111,7 +108,7 @@ def operating_points(r: RunReport) -> Section:
                 pivot(
                     here,
                     caption=f"By {unit}, rule {rule}: {MEANINGS[rule]}",
-                    head="Class called",
+                    head="Class",
                     down="class",
                     across="metric",
                     order=of,
@@ -124,7 +121,7 @@ def operating_points(r: RunReport) -> Section:
 
 
 def calibration(r: RunReport) -> Section:
-    """Errors before and after the temperature, Brier score and its parts, slope and intercept of each class."""
+    """Calibration errors before and after temperature scaling, Brier decomposition, calibration slope and intercept."""
     blocks: list[Block] = []
     for unit in UNITS:
         rows = r.table("calibration", unit)
@@ -141,7 +138,7 @@ def calibration(r: RunReport) -> Section:
             pivot(
                 overall,
                 caption=f"Calibration by {unit}, with 95 % intervals",
-                head="Figure",
+                head="Metric",
                 down="metric",
                 across="scores",
                 order=list(dict.fromkeys(overall["metric"])),
@@ -166,7 +163,7 @@ def calibration(r: RunReport) -> Section:
 
 
 def abstention(r: RunReport) -> Section:
-    """How often it is wrong on what it is surest of; prediction sets and who is sent for IHC/ISH."""
+    """Risk against coverage, prediction sets, and cases sent for IHC/ISH."""
     blocks: list[Block] = []
     charts = [risk_chart(r.table("risk_coverage", u), u) for u in UNITS if len(r.table("risk_coverage", u))]
     if charts:
@@ -186,7 +183,7 @@ def abstention(r: RunReport) -> Section:
         blocks.append(
             pivot(
                 rows,
-                caption=f"Answered where the prediction set holds one class, otherwise {sent}, by {unit}",
+                caption=f"Answered where the prediction set has one class, otherwise {sent}, by {unit}",
                 head="True class",
                 down="class",
                 across="metric",
@@ -199,18 +196,18 @@ def abstention(r: RunReport) -> Section:
 
 
 def decisions(r: RunReport) -> Section:
-    """Net benefit of calling by the network, beside calling all and none."""
+    """Net benefit of the network, compared with treating all or none as positive."""
     tables = {u: r.table("decisions", u) for u in UNITS}
-    held = {u: t for u, t in tables.items() if not t.empty}
+    shown_metrics = {u: t for u, t in tables.items() if not t.empty}
     blocks: list[Block] = []
-    if held:
-        said = (
-            "Net benefit, of a row: cases found, less false alarms at the price that the threshold puts on them. It "
-            "takes probabilities at their word"
+    if shown_metrics:
+        lines = (
+            "Net benefit per case: true positives minus false positives, the latter weighted by the odds of the "
+            "threshold probability. It presupposes calibrated probabilities"
         )
-        blocks.append(Words(f"{said}: see {where('calibration')}."))
-        blocks.append(Row(tuple(decision_chart(t, u) for u, t in held.items())))
-    for unit, table in held.items():
+        blocks.append(Words(f"{lines}: see {where('calibration')}."))
+        blocks.append(Row(tuple(decision_chart(t, u) for u, t in shown_metrics.items())))
+    for unit, table in shown_metrics.items():
         near = table[table["threshold"].round(6).isin(_THRESHOLDS)].assign(step=table["threshold"].map("{:.2f}".format))
         of = str(table["class"].iloc[0])
         names = [
@@ -220,7 +217,7 @@ def decisions(r: RunReport) -> Section:
         blocks.append(
             pivot(
                 near,
-                caption=f"Net benefit of calling {of} by {unit} (calling none is 0)",
+                caption=f"Net benefit of class {of} by {unit} (none positive: 0)",
                 head="Threshold",
                 down="step",
                 across="strategy",
@@ -233,7 +230,7 @@ def decisions(r: RunReport) -> Section:
 
 
 def subgroups(r: RunReport) -> Section:
-    """The figures in each group of each column, with the patients behind them."""
+    """Metrics in each group of each column, with numbers of patients."""
     blocks: list[Block] = [Words(_ONE_BY_ONE), *([] if r.about_people else [Words(_NO_PEOPLE)])]
     for unit in UNITS:
         table = r.table("subgroups", unit)
@@ -281,12 +278,12 @@ def _risk_grid(r: RunReport) -> Grid:
             risk = r.table("risk_coverage", unit).query("metric == 'risk'")
             row = risk[risk["coverage"] >= share - 1e-9].iloc[0].to_dict()
             cells.append(f"{cell(row, notes)} of {units(unit, int(row['n']))}")
-        shown.append((f"the surest {100 * share:.0f} %", *cells))
+        shown.append((f"most confident {100 * share:.0f} %", *cells))
     areas = [r.table("risk_coverage", u).query("metric == 'aurc'").iloc[0].to_dict() for u in at]
     shown.append(("area under the curve (AURC)", *(cell(a, notes) for a in areas)))
     return Grid(
-        "Wrong among those answered",
-        ("Answered", *(f"by {u}" for u in at)),
+        "Risk (error rate among answered cases)",
+        ("Coverage", *(f"by {u}" for u in at)),
         tuple(shown),
         (1.2, *(1.4 for _ in at)),
         tuple(range(1, len(at) + 1)),
@@ -300,9 +297,9 @@ def _coverage_grid(table: pd.DataFrame) -> Grid:
         n = int(row["n"])
         shares = [figure(row[c]) for c in ("coverage_asked", "covered", "mean_size", "single", "empty")]
         rows.append((row["class"] or "all", *shares, f"{n:,}" if n else NONE))
-    head = ("True class", "Asked", "Truth in the set", "Mean size", "One class", "Empty", "Rows")
+    head = ("True class", "Nominal", "Coverage", "Mean size", "One class", "Empty", "Rows")
     return Grid(
-        "Prediction sets on the test patches",
+        "Prediction sets of the test patches",
         head,
         tuple(rows),
         (1.4, *(1.0 for _ in head[1:])),
@@ -316,7 +313,7 @@ def _at(table: pd.DataFrame, unit: str) -> pd.DataFrame:
 
 
 def _absent(r: RunReport, *tables: str) -> list[Block]:
-    """A sentence for each thing of these tables that could not be given."""
+    """A sentence for everything of these tables that could not be computed."""
     here = r.missing[r.missing["table"].isin(tables)]
     if here.empty:
         return []
@@ -326,8 +323,8 @@ def _absent(r: RunReport, *tables: str) -> list[Block]:
         grouped.setdefault(row.reason, []).append(
             f"{what} ({row.table.replace('_', ' ')})" if len(tables) > 1 else what
         )
-    said = [
+    lines = [
         f"{'; '.join(what[:6])}{f' and {len(what) - 6} more' if len(what) > 6 else ''}: {reason}"
         for reason, what in grouped.items()
     ]
-    return [Words(f"Not given. {s}", "muted") for s in said]
+    return [Words(f"Not available. {s}", "muted") for s in lines]

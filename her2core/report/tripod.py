@@ -1,24 +1,29 @@
-"""What does TRIPOD+AI 2024 ask, and by which rule is each of its items judged? 27 items, 52 with their parts."""
+"""TRIPOD+AI 2024: its 27 items (52 with sub-items) and the rule that assesses each.
+
+References
+----------
+G. S. Collins et al. (2024), BMJ 385:e078378, doi 10.1136/bmj-2023-078378.
+"""
 
 from __future__ import annotations
 
 from her2core.report import checklist_rules as rules
-from her2core.report.checklist_rules import Checklist, Item, absent, always, met, needless, of_people, of_run, partly
+from her2core.report.checklist_items import Checklist, Item, always, met, not_applicable, not_reported, partly
+from her2core.report.checklist_rules import of_people, of_run
 
-_AUTHOR = always(absent())
-_MACHINE = needless("pixels are read by a machine")
+_AUTHOR = always(not_reported())
+_MACHINE = not_applicable("pixels are read by a program")
 _TITLE = partly(
-    "says that a classifier was evaluated, of what and on which data; the people it is meant for are not named",
-    "summary",
+    "states that a classifier was evaluated, its outcome and its data; the target population is not named", "summary"
 )
 _USE = partly("research use only; no place in the care pathway is claimed", "card")
 _PREDICTORS = partly(
-    "the patch: size, field in microns, stain; when and how it was scanned only as far as the manifest says",
+    "the patch: size, field in microns, stain; scanning date and device only as far as the manifest states them",
     "model",
     "data",
 )
 _FLAGS = partly(
-    "blank patches are not judged, and patches unlike the training data are flagged; the thresholds are on the card",
+    "blank patches are not classified and out-of-distribution patches are flagged; the thresholds are on the card",
     "card",
 )
 
@@ -55,13 +60,13 @@ TRIPOD = Checklist(
         Item(
             "7",
             "Data preparation",
-            "Pre-processing and quality checks, and whether alike across groups",
+            "Pre-processing and quality checks, and whether similar across groups",
             of_run(rules.preprocessing),
         ),
         Item(
             "8a",
             "Outcome",
-            "What is predicted, how and when it was assessed, why, and whether alike across groups",
+            "What is predicted, how and when it was assessed, why, and whether similar across groups",
             of_run(rules.outcome),
         ),
         Item("8b", "Outcome", "Who assessed it, if that takes judgement", of_people()),
@@ -69,19 +74,19 @@ TRIPOD = Checklist(
         Item(
             "9a",
             "Predictors",
-            "How the first predictors were chosen",
-            of_run(always(needless("the patch is the only input; nothing was chosen beforehand"))),
+            "How the initial predictors were chosen",
+            of_run(always(not_applicable("the patch is the only input; no predictor was selected beforehand"))),
         ),
         Item("9b", "Predictors", "Every predictor, how and when it was measured", of_run(always(_PREDICTORS))),
         Item("9c", "Predictors", "Who measured it, if that takes judgement", of_run(always(_MACHINE))),
         Item(
             "10",
             "Sample size",
-            "How the size was arrived at, and whether it is enough",
-            always(absent("the size is given, how it was arrived at is not")),
+            "How the size was determined, and whether it is sufficient",
+            always(not_reported("the size is stated, its justification is not")),
         ),
-        Item("11", "Missing data", "How missing data were handled, and why data were left out", rules.missing_data),
-        Item("12a", "Analysis", "How the data were used and divided", rules.assignment),
+        Item("11", "Missing data", "How missing data were handled, and reasons for omitting data", rules.missing_data),
+        Item("12a", "Analysis", "How the data were used and partitioned", rules.assignment),
         Item(
             "12b",
             "Analysis",
@@ -105,7 +110,7 @@ TRIPOD = Checklist(
             "12f",
             "Analysis",
             "Updating of the model after evaluation",
-            of_run(always(needless("the model was not updated after it was evaluated"))),
+            of_run(always(not_applicable("the model was not updated after it was evaluated"))),
         ),
         Item("12g", "Analysis", "How predictions were calculated for evaluation", of_run(rules.specification)),
         Item(
@@ -115,14 +120,16 @@ TRIPOD = Checklist(
             of_run(rules.imbalance),
         ),
         Item("14", "Fairness", "What was done for fairness, and why", of_people()),
-        Item("15", "Model output", "What the model gives; how classes and thresholds were found", rules.output),
+        Item("15", "Model output", "Output of the model; how classes and thresholds were determined", rules.output),
         Item(
             "16",
             "Training and evaluation",
             "Differences between development and evaluation data",
             of_run(
                 always(
-                    partly("one data set; counts of each class by part; other differences are not listed", "partition")
+                    partly(
+                        "one data set; counts of each class by partition; other differences are not listed", "partition"
+                    )
                 )
             ),
         ),
@@ -131,8 +138,8 @@ TRIPOD = Checklist(
         Item("18b", "Interests", "Conflicts of interest", _AUTHOR),
         Item("18c", "Protocol", "Where the protocol is, or that there is none", _AUTHOR),
         Item("18d", "Registration", "Where the study is registered, or that it is not", _AUTHOR),
-        Item("18e", "Data sharing", "Whether and how the data can be had", of_run(rules.sharing)),
-        Item("18f", "Code sharing", "Whether and how the code can be had", of_run(rules.code)),
+        Item("18e", "Data sharing", "Whether and how the data are available", of_run(rules.sharing)),
+        Item("18f", "Code sharing", "Whether and how the code is available", of_run(rules.code)),
         Item("19", "Patients and public", "How patients and public were involved, or that they were not", of_people()),
         Item("20a", "Participants", "Flow of participants, with and without the outcome", rules.flow),
         Item("20b", "Participants", "Characteristics of participants, by source", of_run(rules.characteristics)),
@@ -140,13 +147,13 @@ TRIPOD = Checklist(
             "20c",
             "Participants",
             "Development and evaluation data side by side",
-            of_run(always(partly("the outcome by part; nothing else is compared", "partition"))),
+            of_run(always(partly("the outcome by partition; nothing else is compared", "partition"))),
         ),
         Item("21", "Model development", "Participants and outcomes in each analysis", rules.sizes),
         Item(
             "22",
             "Model specification",
-            "The whole model, so that others can use it, and restrictions",
+            "The full model, so that others can use it, and restrictions",
             of_run(rules.specification),
         ),
         Item("23a", "Performance", "Estimates with intervals, also for key groups of people", rules.estimates_by_group),
@@ -155,7 +162,7 @@ TRIPOD = Checklist(
             "24",
             "Model updating",
             "Results of any updating",
-            of_run(always(needless("the model was not updated after it was evaluated"))),
+            of_run(always(not_applicable("the model was not updated after it was evaluated"))),
         ),
         Item("25", "Interpretation", "What the results mean, with fairness and earlier studies", _AUTHOR),
         Item("26", "Limitations", "Limits of the study and their effect", rules.limitations),
@@ -163,7 +170,7 @@ TRIPOD = Checklist(
             "27a",
             "Usability",
             "How poor or missing input is to be handled in use",
-            lambda r: _FLAGS if r.card.get("ood") else absent("the run has no measure of unfamiliar input"),
+            lambda r: _FLAGS if r.card.get("ood") else not_reported("the run has no out-of-distribution detector"),
         ),
         Item("27b", "Usability", "What users have to do, and what they have to know", _AUTHOR),
         Item("27c", "Usability", "Next steps", _AUTHOR),
