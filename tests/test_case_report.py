@@ -1,4 +1,4 @@
-"""Do both documents of a case say what the prediction says, on one page, whatever a name or a patch may be?"""
+"""Case report: HTML and PDF agree with the prediction, fit one page, and keep hostile text inert."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def report(classes=THREE, probabilities=(0.02, 0.18, 0.8), **changes) -> CaseRep
     return replace(plain, **changes)
 
 
-def not_judged(**changes) -> CaseReport:
+def not_classified(**changes) -> CaseReport:
     return report(label=None, probabilities=(0.02, 0.18, 0.8), reason="The patch is blank.", **changes)
 
 
@@ -159,10 +159,8 @@ def test_both_say_the_same():
     for text in both(report(synthetic=True)):
         assert text.count(NOTICE) == 2
         assert text.startswith(f"her2core case report {NOTICE}")
-        assert "Prediction set at 90 %: equivocal, positive. The patch alone cannot tell these apart." in text
-        meaning = (
-            "at least 90 % of patches of each class keep their class in the set, on patches exchangeable with the "
-        )
+        assert "Prediction set at 90 %: equivocal, positive. The patch alone cannot distinguish them." in text
+        meaning = "for at least 90 % of the patches of each class the set contains the true class, on patches exchangeable with the "
         assert meaning + "validation patches" in text
         for words in (
             "sample 3.png",
@@ -184,18 +182,18 @@ def test_both_say_the_same():
         assert "ynthetic" not in text.replace("Synthetic demo cohort", "")
 
 
-def test_a_patch_that_was_not_judged_has_a_reason_and_no_class():
-    for text in both(not_judged()):
-        assert "Not judged The patch is blank." in text
+def test_a_patch_that_was_not_classified_has_a_reason_and_no_class():
+    for text in both(not_classified()):
+        assert "Not classified The patch is blank." in text
         assert not re.search(r"positive|negative|equivocal|probab|Prediction set|Temperature|Grad-CAM", text)
-    page = Document(render_html(not_judged()))
+    page = Document(render_html(not_classified()))
     assert len(page.all("img")) == 2
     assert not page.all("data")
 
 
 def test_an_empty_set_and_a_run_without_sets_are_said_in_words():
     for text in both(report(prediction_set=())):
-        assert "Prediction set at 90 %: empty; no class is credible at this level." in text
+        assert "Prediction set at 90 %: empty; no class reaches this level." in text
         assert text.count("yes") == 0
     for text in both(report(prediction_set=None, coverage=None)):
         assert "This run has no prediction sets" in text
@@ -221,7 +219,7 @@ def test_real_answers_of_a_released_run():
             assert name == "tissue" or FLAGS[answer.flags[0]][1:] in text
     failed = model.predict([b"no image"], names=["broken.png"])[0]
     case = case_report(failed, card=model.run.card, created=MOMENT, pictures=[], method="none", synthetic=False)
-    assert all("Not judged broken.png: expected" in text for text in both(case))
+    assert all("Not classified Expected" in text for text in both(case))
 
 
 def test_the_document_is_self_contained_and_runs_nothing():
@@ -381,7 +379,7 @@ def test_colours_are_legible_in_light_and_dark():
 
 
 def test_equal_reports_give_equal_bytes_in_threads_too():
-    cases = [report(), not_judged(), FULL["twelve classes"]]
+    cases = [report(), not_classified(), FULL["twelve classes"]]
     alone = [(render_html(c), render_pdf(c)) for c in cases]
     with ThreadPoolExecutor(6) as pool:
         made = list(pool.map(lambda i: (render_html(cases[i % 3]), render_pdf(cases[i % 3])), range(12)))

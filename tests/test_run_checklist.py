@@ -1,4 +1,4 @@
-"""Is every item of both guidelines judged by what the report holds, and by nothing it does not hold?"""
+"""Reporting guidelines: every item is assessed from the content of the report only."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_table_of_predictions_claims_nothing_of_its_model(brought):
     assert not {s for (name, n), s in found.items() if n in PARTITION[name]} & {"met"}
 
 
-def test_a_run_without_weights_data_or_checks_is_judged_by_the_rest(tiny_run, tmp_path):
+def test_a_run_without_weights_data_or_checks_is_assessed_by_the_rest(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "light")
     lacking = {"weights_released": False, "packages": {}, "git": {}}
     (folder / "run.json").write_text(json.dumps({**tiny_run.info, **lacking}))

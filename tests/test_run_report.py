@@ -1,4 +1,4 @@
-"""Does the report of a run, or of a table, hold every figure, say what it cannot, and stay safe whatever comes?"""
+"""Run report: all figures present, missing ones explained, hostile text inert."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from her2core.cli.text import NOTICE
 from her2core.errors import EvaluationError, Her2Error
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.foreign_source import predictions_of_table
+from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
 from her2core.report.document import CELL, Grid, Row, Words
 from her2core.report.drawing import Axes
@@ -139,10 +140,10 @@ def test_each_figure_is_where_its_row_and_column_say(demo):
     metrics = demo.evaluation.metrics.set_index(["unit", "metric", "class"])
     (section,) = [s for s in document.sections if s.key == "performance"]
     grids = [b for b in section.blocks if isinstance(b, Grid)]
-    recall = next(g for g in grids if "by patient" in g.caption and "Recall (sensitivity)" in g.head)
+    recall = next(g for g in grids if "by patient" in g.caption and metric_label("recall") in g.head)
     row = metrics.loc[("patient", "recall", "equivocal")]
     assert recall.rows[1][0] == "equivocal"
-    assert recall.rows[1][recall.head.index("Recall (sensitivity)")].startswith(
+    assert recall.rows[1][recall.head.index(metric_label("recall"))].startswith(
         figure(row.value, row.lower_95, row.upper_95)
     )
     overall = grids[0]
@@ -190,7 +191,7 @@ def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
         "Not a HER2 status",
         "Random patch split",
         "Partitions not shown to be disjoint by patient",
-        "Intervals draw single patches",
+        "Intervals resample single patches",
     )
     text = Page(render_report(report).html().decode()).text
     assert text.index("Random patch split") < text.index("1. Summary")
@@ -326,17 +327,17 @@ def test_it_can_be_read_by_everybody(browser, html, tmp_path):
 
 def test_pictures_are_shown_when_asked_for_and_otherwise_said(demo):
     assert len(demo.pictures) == 8
-    assert "drawn again" in demo.pictures_note
+    assert "generated again" in demo.pictures_note
     plain = run_report(demo.run)
     assert plain.pictures == ()
     assert "<img" not in render_report(plain).html().decode()
     assert "on request only" in render_report(plain).html().decode()
 
 
-def test_pictures_that_are_not_at_hand_are_said(tmp_path):
+def test_pictures_that_are_not_available_are_reported(tmp_path):
     report = run_report(open_run(ROOT / "models" / "tissue12"), pictures=True, base=tmp_path)
     assert report.pictures == ()
-    assert report.pictures_note.startswith("No pictures are at hand.")
+    assert report.pictures_note.startswith("No images are available.")
 
 
 # predictions that came without a run
@@ -348,9 +349,9 @@ def test_a_table_is_reported_with_its_own_figures():
     expected = evaluate(predictions, resamples=200, whole=True)
     pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
     document = report_document(report)
-    assert any("Nothing is known of the model" in w for w in document.warnings)
+    assert any("not known beyond this table" in w for w in document.warnings)
     text = Page(render_report(report).html().decode()).text
-    assert "a table of predictions does not say what made it" in text
+    assert "a table of predictions does not describe its model" in text
     row = expected.metrics.query("metric == 'accuracy' and unit == 'patient'").iloc[0]
     assert figure(row["value"], row["lower_95"], row["upper_95"]) in text
 
@@ -456,7 +457,7 @@ def test_the_command_takes_a_table(her2):
     table().to_csv("theirs.csv", index=False)
     code, out, err = her2("report", "theirs.csv", "--out", "r.html", "--classes", "negative,equivocal,positive")
     assert code == 0, err
-    assert "Nothing is known of the model" in out
+    assert "not known beyond this table" in out
     assert "theirs.csv" in Page(Path("r.html").read_text(encoding="utf-8")).all("h1")[0]
 
 

@@ -11,56 +11,8 @@ import pandas as pd
 
 from her2core.report.document import Grid
 
-#: Labels of metrics and figures. A metric without an entry keeps its own name, so that none is omitted.
-NAMES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "macro_auroc": "AUROC, mean of classes",
-    "macro_average_precision": "Average precision, mean of classes",
-    "quadratic_kappa": "Quadratic kappa",
-    "matthews": "Matthews correlation",
-    "negative_log_likelihood": "Negative log-likelihood (nats)",
-    "recall": "Recall (sensitivity)",
-    "specificity": "Specificity",
-    "precision": "Precision (PPV)",
-    "npv": "NPV",
-    "one_vs_rest_accuracy": "One-vs-rest accuracy",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "sensitivity": "Sensitivity",
-    "ppv": "PPV",
-    "share_called": "Predicted positive",
-    "ece_equal_mass": "ECE, top class, bins of equal mass",
-    "ece_equal_width": "ECE, top class, 15 bins of equal width",
-    "classwise_ece": "ECE, mean of classes",
-    "brier": "Brier score",
-    "brier_reliability": "Brier: reliability (lower is better)",
-    "brier_resolution": "Brier: resolution (higher is better)",
-    "brier_uncertainty": "Brier: uncertainty",
-    "brier_within_bins": "Brier: within bins",
-    "calibration_slope": "Calibration slope (ideal 1)",
-    "calibration_intercept": "Calibration intercept (ideal 0)",
-    "calibration_in_the_large": "Calibration in the large (ideal 0)",
-    "answered": "Answered",
-    "answered_rightly": "Answered correctly",
-    "sent": "Sent for IHC/ISH",
-    "covered": "Coverage",
-    "right_when_answered": "Accuracy when answered",
-}
+#: Cell without a figure.
 NONE = "\u2014"
-
-
-def named(metric: str) -> str:
-    """Label of a metric.
-
-    Examples
-    --------
-    >>> named("macro_f1"), named("my_metric")
-    ('Macro F1', 'my_metric')
-    """
-    return NAMES.get(metric, metric)
 
 
 def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:

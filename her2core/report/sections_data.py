@@ -9,10 +9,11 @@ import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import RunError
+from her2core.evidence.metrics.registry import metric_label
 from her2core.report.document import Block, Facts, Grid, Points, Section, Tone, Words
 from her2core.report.partition import NAMES as PARTS
 from her2core.report.run_report import RunReport
-from her2core.report.run_tables import NONE, Notes, cell, named, plain_grid
+from her2core.report.run_tables import NONE, Notes, cell, plain_grid
 from her2core.report.sections import section, units
 
 #: Figures of the summary: (table, metric).
@@ -49,7 +50,7 @@ def summary(r: RunReport) -> Section:
                 rows = rows[rows["scores"] != "uncalibrated"]
             row = None if rows.empty else rows.iloc[0].to_dict()
             cells.append(cell(row, notes))
-        found.append(({"aurc": "AURC (area under the risk-coverage curve)"}.get(metric, named(metric)), *cells))
+        found.append((metric_label(metric), *cells))
     table_of_units = r.evaluation.units
     counted = tuple(f"{int(n):,}" for n in table_of_units.loc[table_of_units["assessed"].astype(bool), "n"])
     grid = Grid(

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import pandas as pd
 
+from her2core.evidence.metrics.registry import metric_label, metrics_of
 from her2core.evidence.operating_points import CHOICES, MEANINGS
 from her2core.evidence.result_tables import UNITS
 from her2core.report.charts import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
 from her2core.report.document import Block, Grid, Row, Section, Words
 from her2core.report.run_report import RunReport
-from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, named, pivot
+from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, pivot
 from her2core.report.sections import section, units, where
 
-_OVERALL = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "macro_auroc",
-    "macro_average_precision",
-    "quadratic_kappa",
-    "matthews",
-    "negative_log_likelihood",
-)
+_OVERALL = tuple(m.name for m in metrics_of("metrics") if not m.per_class)
+_OF_CLASS = tuple(m.name for m in metrics_of("metrics") if m.per_class)
 #: Metrics of single classes, four to a table.
-_PER_CLASS = (
-    ("recall", "specificity", "precision", "npv"),
-    ("one_vs_rest_accuracy", "f1", "auroc", "average_precision"),
-)
-_RATES = ("sensitivity", "specificity", "ppv", "npv")
+_PER_CLASS = tuple(_OF_CLASS[i : i + 4] for i in range(0, len(_OF_CLASS), 4))
+_COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 _RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "brier")
 _COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: Most classes whose recall is shown by group; with more, the run's own table has it.
@@ -64,7 +54,7 @@ def performance(r: RunReport) -> Section:
             across="unit",
             order=order,
             columns=[(u, f"by {u}") for u in r.units],
-            label=named,
+            label=metric_label,
             wide=1.5,
         ),
     ]
@@ -77,7 +67,7 @@ def performance(r: RunReport) -> Section:
         rest = tuple(m for m in dict.fromkeys(rows["metric"]) if m not in shown_metrics)
         for group in (*_PER_CLASS, *((rest,) if rest else ())):
             here = rows[rows["metric"].isin(group)]
-            columns = [(m, named(m)) for m in group]
+            columns = [(m, metric_label(m)) for m in group]
             blocks.append(
                 pivot(
                     here,
@@ -100,7 +90,7 @@ def operating_points(r: RunReport) -> Section:
     for unit in UNITS:
         rows = r.table("operating_points", unit)
         for rule in CHOICES:
-            here = rows[(rows["rule"] == rule) & rows["metric"].isin(_RATES)]
+            here = rows[(rows["rule"] == rule) & ~rows["metric"].isin(_COUNTS)]
             if here.empty:
                 continue
             of = [c for c in r.classes if (here["class"] == c).any()]
@@ -112,7 +102,7 @@ def operating_points(r: RunReport) -> Section:
                     down="class",
                     across="metric",
                     order=of,
-                    columns=[(m, named(m)) for m in _RATES],
+                    columns=[(m, metric_label(m)) for m in dict.fromkeys(here["metric"])],
                     first=[("threshold", "Threshold"), ("validation_cases", "Cases")],
                     wide=1.0,
                 )
@@ -143,7 +133,7 @@ def calibration(r: RunReport) -> Section:
                 across="scores",
                 order=list(dict.fromkeys(overall["metric"])),
                 columns=[(s, s) for s in scores],
-                label=named,
+                label=metric_label,
             )
         )
         per_class = after[after["metric"].isin(_RECALIBRATION) & (after["class"].astype(object).fillna("") != "")]
@@ -155,7 +145,7 @@ def calibration(r: RunReport) -> Section:
                 down="class",
                 across="metric",
                 order=r.classes,
-                columns=[(m, named(m)) for m in _RECALIBRATION],
+                columns=[(m, metric_label(m)) for m in _RECALIBRATION],
                 wide=1.0,
             )
         )
@@ -175,10 +165,13 @@ def abstention(r: RunReport) -> Section:
         rows = r.table("referral", unit)
         if rows.empty:
             continue
-        outcomes = [(m, named(m)) for m in dict.fromkeys(rows["metric"])]
+        outcomes = [(m, metric_label(m)) for m in dict.fromkeys(rows["metric"])]
         sent = "sent for IHC/ISH"
         if not r.card["scheme"]["is_her2"]:
-            outcomes, sent = [(m, "Not answered" if m == "sent" else words) for m, words in outcomes], "not answered"
+            outcomes, sent = (
+                [(m, "Abstained" if m in ("sent", "referral_rate") else words) for m, words in outcomes],
+                "abstained",
+            )
         rows = rows.assign(**{"class": rows["class"].astype(object).fillna("").replace("", "all")})
         blocks.append(
             pivot(
@@ -247,7 +240,7 @@ def subgroups(r: RunReport) -> Section:
                     down="group",
                     across="metric",
                     order=groups,
-                    columns=[(m, named(m)) for m in measures],
+                    columns=[(m, metric_label(m)) for m in measures],
                     first=[("n", "Rows"), ("patients", "Patients")],
                     wide=1.0,
                 )

@@ -1,7 +1,7 @@
-"""Which figures may the README show? Tables of the released runs and of benchmarks/results in, the README's tables out.
+"""Generated tables of docs/results.md, from the released runs and benchmarks/results.
 
-python benchmarks/readme_figures.py          print the tables
-python benchmarks/readme_figures.py --write  put them between the README's markers
+python benchmarks/results_page.py            print the tables
+python benchmarks/results_page.py --write    insert them between the markers of docs/results.md
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from her2core.runs.folder import Run, open_run
 
 HOME = Path(__file__).resolve().parents[1]
 RESULTS = "benchmarks/results"
+#: From docs/results.md to the repository.
+LINK = ".."
 RUNS = ("demo", "tissue12", "her2st-erbb2")
 COLUMNS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
 def table() -> str:
-    """Two Markdown tables: each run by unit, and each class of the runs with three classes."""
+    """Metrics of each released run by unit, and of each class of the runs with three classes."""
     runs = [open_run(HOME / "models" / name) for name in RUNS]
     lines = [
-        "| run | split | unit (n) | accuracy | balanced accuracy | macro F1 | mean AUROC | intervals resample |",
+        "| run | split | unit (n) | accuracy | balanced accuracy | macro F1 | macro AUROC | resampling unit |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
@@ -34,7 +36,8 @@ def table() -> str:
             cells = [_cell(rows[rows["metric"] == m].iloc[0]) for m in COLUMNS]
             first = rows.iloc[0]
             split = run.card["data"]["split_unit"].replace("_", " ")
-            resampled = f"{first['clusters']} {first['resampled']}{'es' if first['resampled'] == 'patch' else 's'}"
+            unit_of_bootstrap = first["resampling_unit"]
+            resampled = f"{first['n_clusters']} {unit_of_bootstrap}{'es' if unit_of_bootstrap == 'patch' else 's'}"
             lines.append(f"| `{run.name}` | {split} | {unit} ({first['n']}) | {' | '.join(cells)} | {resampled} |")
     lines += ["", "| run | unit | class | recall | one-vs-rest accuracy | AUROC |", "|---|---|---|---|---|---|"]
     for run in (r for r in runs if len(r.classes) == 3):
@@ -47,15 +50,15 @@ def table() -> str:
 
 
 def dashboard() -> str:
-    """A Markdown table: what was measured of the dashboard, what was asked of it, and the results file."""
-    speed, sessions, familiar, quality = (
+    """Measurements of the dashboard with targets and results files."""
+    speed, sessions, ood, quality = (
         json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("dashboard_speed", "dashboard_sessions", "ood", "quality")
     )
     upload, visits, million, loaded = (
         speed[name]["result"] for name in ("upload", "pages", "million", "million-with-network")
     )
-    flagged = {k: v["flagged_percent"] for k, v in familiar["runs"]["demo"]["flagged"].items()}
+    flagged = {k: v["flagged_percent"] for k, v in ood["runs"]["demo"]["flagged"].items()}
     false = quality["false_alarms"]["all real tissue"]
 
     def medians(pages: dict) -> str:
@@ -63,7 +66,7 @@ def dashboard() -> str:
 
     rows = [
         (
-            f"upload of a 224-px patch to prediction and map on screen, median of {upload['times']}",
+            f"from upload of a 224-px patch to prediction and map on screen, median of {upload['times']}",
             f"{upload['median_s']:.2f} s",
             "1.5 s",
             "dashboard_speed",
@@ -71,25 +74,25 @@ def dashboard() -> str:
         (f"{' / '.join(visits)} after the first visit, medians", medians(visits), "1.0 s", "dashboard_speed"),
         (f"the same with {million['rows']:,} predictions", medians(million["pages"]), "3 s", "dashboard_speed"),
         (
-            "the server's memory with these at its highest, without / with a network loaded",
+            "peak memory of the server with these, without / with a network loaded",
             f"{million['memory_peak_MiB']:,.0f} / {loaded['memory_peak_MiB']:,.0f} MiB",
             "1.5 GB",
             "dashboard_speed",
         ),
         (
-            f"computing all figures of these {million['rows']:,}, once",
+            f"computing all figures of these {million['rows']:,} predictions once",
             f"{million['first_s']:.1f} s",
             "",
             "dashboard_speed",
         ),
         (
-            f"{sessions['sessions']} sessions for {sessions['seconds']:.0f} s: answers and maps, and wrong ones",
+            f"{sessions['sessions']} parallel sessions, {sessions['seconds']:.0f} s: predictions and maps, and wrong ones",
             f"{sessions['answers'] + sessions['maps']}, {sessions['wrong']} wrong",
             "0 wrong",
             "dashboard_sessions",
         ),
         (
-            "flagged as unlike the training data by `demo`: real H&E tiles / fields / IHC",
+            "flagged as out of distribution by `demo`: real H&E tiles / fields / IHC",
             " / ".join(f"{flagged[k]:.1f}" for k in ("tissue tiles", "BreCaHAD windows", "IHC windows")) + " %",
             "95 % each",
             "ood",
@@ -102,17 +105,17 @@ def dashboard() -> str:
             "quality",
         ),
     ]
-    lines = ["| what | measured | asked | file |", "|---|---|---|---|"]
-    lines += [f"| {a} | {b} | {c} | [{d}.json]({RESULTS}/{d}.json) |" for a, b, c, d in rows]
+    lines = ["| quantity | measured | target | file |", "|---|---|---|---|"]
+    lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
 
 
 def leakage() -> str:
-    """A Markdown table: the same network under each way to split, by patch and by patient, and the gap."""
+    """One network under each kind of split, by patch and by patient, with the difference to the patient split."""
     folder = HOME / "models" / "study" / "leakage"
     figures, gaps = pd.read_csv(folder / "leakage.csv"), pd.read_csv(folder / "gaps.csv")
     lines = [
-        "| split | accuracy by patch | its seeds | accuracy by patient | less the split by patient, by patch |",
+        "| split | accuracy by patch | range over seeds | accuracy by patient | difference to patient split (patch) |",
         "|---|---|---|---|---|",
     ]
     for group in dict.fromkeys(figures["group"]):
@@ -121,27 +124,27 @@ def leakage() -> str:
             for unit in ("patch", "patient")
         )
         gap = gaps[(gaps["unit"] == "patch") & (gaps["group"] == group) & (gaps["metric"] == "accuracy")]
-        told = (
+        statement = (
             ""
             if gap.empty
             else (
-                f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
-                f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
+                f"{gap['difference'].iloc[0]:+.3f} [{gap['lower_95'].iloc[0]:+.3f}, "
+                f"{gap['upper_95'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
             )
         )
         lines.append(
             f"| {SPLITS[group]} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
-            f"{_cell(by_patient)} | {told} |"
+            f"{_cell(by_patient)} | {statement} |"
         )
     return "\n".join(lines)
 
 
-#: The studies of networks, in the order in which the README shows them.
+#: The studies of networks, in the order of the page.
 STUDIES = ("backbones-demo", "backbones-tissue12", "backbones-her2st")
 
 
 def backbones() -> str:
-    """Markdown tables, one a study of networks: figures over seeds, paired differences, and what each network costs."""
+    """One table per study of networks: means over seeds, paired differences, computational cost."""
     return "\n\n".join(_study(HOME / "models" / "study" / name) for name in STUDIES)
 
 
@@ -152,21 +155,21 @@ def _study(folder: Path) -> str:
     units = [u for u in ("patch", "patient") if u in set(figures["unit"])]
     reference = facts["study"]["reference"]
     lines = [
-        f"**[{folder.name}](models/study/{folder.name})**: {facts['study']['title']}",
+        f"**[{folder.name}]({LINK}/models/study/{folder.name})**: {facts['study']['title']}",
         "",
-        f"| network | from | seeds | {' | '.join(f'balanced accuracy by {u}' for u in units)} | mean AUROC by patch "
-        f"| less {reference}, balanced accuracy by patch | latency | memory |",
+        f"| network | initial weights | seeds | {' | '.join(f'balanced accuracy by {u}' for u in units)} "
+        f"| macro AUROC by patch | difference to {reference}, balanced accuracy by patch | latency | memory |",
         "|---" * (7 + len(units)) + "|",
     ]
     for name in dict.fromkeys(figures["group"]):
         own, how = figures[figures["group"] == name].set_index(["unit", "metric"]), networks.loc[name]
         gap = gaps[(gaps["group"] == name) & (gaps["unit"] == "patch") & (gaps["metric"] == "balanced_accuracy")]
-        told = (
+        statement = (
             ""
             if gap.empty
             else (
-                f"{gap['difference'].iloc[0]:+.3f} [{gap['low'].iloc[0]:+.3f}, "
-                f"{gap['high'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
+                f"{gap['difference'].iloc[0]:+.3f} [{gap['lower_95'].iloc[0]:+.3f}, "
+                f"{gap['upper_95'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
             )
         )
         start = "random weights" if how["init"] == "none" else how["init"]
@@ -175,15 +178,15 @@ def _study(folder: Path) -> str:
         cost = costs.loc[name]
         seeds = f"{how['runs']} of {how['asked']}"
         lines.append(
-            f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {told} | "
+            f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {statement} | "
             f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |"
         )
     return "\n".join(lines)
 
 
-#: Metrics whose coverage stands in the README by themselves; of the others the README says how many are outside.
+#: Metrics whose coverage is listed; of all metrics the page states how many lie within the target range.
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "quadratic_kappa", "brier")
-#: Disturbances under which a copy should be found.
+#: Perturbations under which a near-duplicate should be found.
 COPIES = (
     "JPEG 90",
     "JPEG 75",
@@ -201,7 +204,7 @@ HARDER = ("15 % cropped off each axis", "Macenko-normalised", "turned, 10 % off,
 
 
 def evidence() -> str:
-    """A Markdown table: what was measured of the evidence, what was asked of it, and the results file."""
+    """Measurements of the data checks and the intervals with targets and results files."""
     audit, coverage, speed = (
         json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("leak_audit", "interval_coverage", "metric_speed")
@@ -212,29 +215,34 @@ def evidence() -> str:
     false = sum(c["others_of_one_group"] + c["others_of_two_groups"] for c in tiles["changes"].values())
     rows = [
         (
-            "planted faults found; clean cohorts with an alarm",
+            "planted faults found; clean cohorts with a false alarm",
             f"{cohorts['found']} of {cohorts['planted']}; {alarms} of {clean}",
             "all; none",
             "leak_audit",
         ),
         (
-            f"near-duplicates found of {tiles['disturbed']} real tiles, worst of JPEG 50 to 90, half and 1.5 times the "
-            "size, 5 and 10 % cropped, turned, stains by 15 and 30 %, darker",
+            f"near-duplicates found among {tiles['disturbed']} real tiles, lowest of JPEG 50 to 90, half and 1.5 times "
+            "the size, 5 and 10 % cropped, turned, stains by 15 and 30 %, darker",
             f"{min(tiles['changes'][c]['found'] for c in COPIES):.1%}",
             "",
             "leak_audit",
         ),
         (
-            f"the same of {'; '.join(HARDER)}",
+            f"the same for {'; '.join(HARDER)}",
             " / ".join(f"{tiles['changes'][c]['found']:.1%}" for c in HARDER),
             "",
             "leak_audit",
         ),
-        (f"false pairs among {tiles['other_pairs_compared']:,} others of real tiles", f"{false}", "", "leak_audit"),
+        (
+            f"false pairs among {tiles['other_pairs_compared']:,} other pairs of real tiles",
+            f"{false}",
+            "",
+            "leak_audit",
+        ),
     ]
     sizes = list(coverage["summary"])
     for name in ("ours", "naive"):
-        told = [
+        statement = [
             r[name]["coverage"]
             for r in coverage["rows"]
             if r["metric"] in HEADLINES
@@ -246,8 +254,8 @@ def evidence() -> str:
             (
                 f"coverage of {'our' if name == 'ours' else 'naive patch-level'} 95 % intervals over "
                 f"{coverage['cohorts_of_each_size']} cohorts of {', '.join(sizes)} patients each: accuracy, balanced "
-                "accuracy, macro F1, mean AUROC, kappa, Brier, by patch",
-                f"{min(told):.1%} to {max(told):.1%}",
+                "accuracy, macro F1, macro AUROC, kappa, Brier, by patch",
+                f"{min(statement):.1%} to {max(statement):.1%}",
                 "92.5 to 97.5 %" if name == "ours" else "",
                 "interval_coverage",
             )
@@ -258,7 +266,7 @@ def evidence() -> str:
     ]
     rows.append(
         (
-            f"figures within 92.5 to 97.5 %, all classes, by patch: {', '.join(sizes)} patients",
+            f"metrics with coverage within 92.5 to 97.5 %, all classes, by patch: {', '.join(sizes)} patients",
             ", ".join(f"{a} of {b}" for a, b in within),
             "",
             "interval_coverage",
@@ -267,19 +275,19 @@ def evidence() -> str:
     whole = speed["steps"]["the whole set of metrics"]
     rows.append(
         (
-            f"whole set of metrics, {speed['resamples']:,} resamples of {speed['patches']:,} patches from "
+            f"full set of metrics, {speed['resamples']:,} resamples of {speed['patches']:,} patches from "
             f"{speed['patients']} patients",
             f"{whole['seconds']:.1f} s ({whole['cpu']:.1f} s of CPU)",
             "10 s",
             "metric_speed",
         )
     )
-    lines = ["| what | measured | asked | file |", "|---|---|---|---|"]
-    lines += [f"| {a} | {b} | {c} | [{d}.json]({RESULTS}/{d}.json) |" for a, b, c, d in rows]
+    lines = ["| quantity | measured | target | file |", "|---|---|---|---|"]
+    lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
 
 
-#: Name of a block in the README -> what stands in it.
+#: Block of docs/results.md -> function that generates it.
 BLOCKS = {"figures": table, "leakage": leakage, "backbones": backbones, "evidence": evidence, "dashboard": dashboard}
 
 
@@ -294,13 +302,15 @@ def _metrics(run: Run) -> pd.DataFrame:
 
 
 def _cell(row: pd.Series) -> str:
-    bounds = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["lower_95"] == row["lower_95"] else " (no interval)"
+    bounds = (
+        f" [{row['lower_95']:.3f}, {row['upper_95']:.3f}]" if row["lower_95"] == row["lower_95"] else " (no interval)"
+    )
     return f"{row['value']:.3f}{bounds}"
 
 
 def main() -> None:
-    readme = HOME / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = HOME / "docs" / "results.md"
+    text = page.read_text(encoding="utf-8")
     for name in BLOCKS:
         begin, content, end = block(name)
         if "--write" not in sys.argv:
@@ -308,7 +318,7 @@ def main() -> None:
             continue
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
-        write_text(readme, text)
+        write_text(page, text)
 
 
 if __name__ == "__main__":
