@@ -86,7 +86,7 @@ def dashboard() -> str:
             "dashboard_speed",
         ),
         (
-            f"{sessions['sessions']} parallel sessions, {sessions['seconds']:.0f} s: predictions and maps, and wrong ones",
+            f"{sessions['sessions']} parallel sessions, {sessions['seconds']:.0f} s: predictions and maps, wrong ones",
             f"{sessions['answers'] + sessions['maps']}, {sessions['wrong']} wrong",
             "0 wrong",
             "dashboard_sessions",
