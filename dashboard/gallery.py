@@ -15,7 +15,7 @@ from dashboard.words import NAME, plain, sentence
 from her2core.data.prepare import centre_square
 from her2core.errors import Her2Error
 from her2core.io.images import resize_rgb
-from her2core.runs.pictures import is_synthetic
+from her2core.runs.patch_images import is_synthetic
 
 #: Pictures shown at a time, and in a row.
 PAGE, ACROSS = 6, 3

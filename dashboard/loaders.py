@@ -15,7 +15,7 @@ from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MISSING, ResultTable
 from her2core.evidence.result_tables import TABLES as EXHIBITS
 from her2core.runs.folder import STUDY, Run, list_runs, open_run
-from her2core.runs.pictures import Pictures, pictures_of
+from her2core.runs.patch_images import PatchImages, patch_images
 
 if TYPE_CHECKING:
     from her2core.inference.predictor import Predictor
@@ -144,11 +144,11 @@ def test_part(run: Run) -> tuple[Predictions, float]:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def _pictures(path: str) -> Pictures:
-    return pictures_of(open_run(path), base=HOME)
+def _pictures(path: str) -> PatchImages:
+    return patch_images(open_run(path), base=HOME)
 
 
-def pictures(run: Run) -> Pictures:
+def pictures(run: Run) -> PatchImages:
     """The pictures of a run's patches, where they are at hand."""
     return _pictures(str(run.path))
 

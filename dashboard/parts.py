@@ -15,7 +15,7 @@ from dashboard.words import plain, sentence
 from her2core.cli.text import NOTICE
 from her2core.io.spreadsheet import spreadsheet_safe
 from her2core.runs.folder import Run
-from her2core.runs.pictures import is_synthetic
+from her2core.runs.patch_images import is_synthetic
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:

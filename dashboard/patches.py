@@ -12,7 +12,7 @@ from dashboard.uploads import MAX_BYTES, MAX_FILES, Upload, accept
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
 from her2core.runs.folder import Run
-from her2core.runs.pictures import is_synthetic
+from her2core.runs.patch_images import is_synthetic
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What do all tests share? Where real tissue lies, a tiny cohort, and one tiny trained run for the whole session."""
+"""Shared fixtures: real tissue, a tiny cohort, and one tiny trained run for the whole session."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def brief_cost():
+    """Trainings and studies of this process time a network in 2 rounds, not in 30; tests/test_cost.py has the rest."""
+    from her2core.networks.cost import network_cost
+
+    def brief(network, px, *, rounds=30):
+        return network_cost(network, px, rounds=2)
+
+    patch = pytest.MonkeyPatch()
+    for module in ("her2core.training.artifacts", "her2core.study.costs"):
+        patch.setattr(f"{module}.network_cost", brief)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
 def tiny_manifest(tmp_path_factory) -> Path:
     """A synthetic cohort of 18 patients with 2 patches of 64 px each, on disk."""
     from her2core import import_dataset
@@ -36,14 +51,15 @@ def tiny_manifest(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config(tiny_manifest):
-    """Two epochs of the modified ResNet50 at 112 px on that cohort."""
+    """Two epochs of a ResNet with ten layers at 64 px on that cohort; its feature map has 4 x 4 cells."""
     from her2core.training.config import make_config
 
     return make_config(
         {
             "name": "tiny",
             "manifest": str(tiny_manifest),
-            "input": {"px": 112},
+            "input": {"px": 64},
+            "network": {"name": "timm:resnet10t", "options": {"output_stride": 16}},
             "train": {"epochs": 2, "batch_size": 8, "warmup_epochs": 0},
             "hardware": {"accelerator": "cpu"},
         }
@@ -51,7 +67,7 @@ def tiny_config(tiny_manifest):
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny_config, tmp_path_factory):
+def tiny_run(tiny_config, tmp_path_factory, brief_cost):
     """A finished run of that configuration. Never write into it: copy it first."""
     from her2core import train
 

@@ -71,7 +71,7 @@ def test_another_patch_class_and_opacity(demo, tiny_predictor):
     for target in tiny_predictor.classes:
         map_class(at).set_value(target).run()
         assert errors(at) == []
-        assert unescaped(at.image[2].captions[0]).startswith(f"Grad-CAM for {target}, 7 x 7 cells")
+        assert unescaped(at.image[2].captions[0]).startswith(f"Grad-CAM for {target}, 4 x 4 cells")
         pictures[target] = at.image[2].value
         empty = tiny_predictor.explain(samples[2][1], target=target).empty
         assert (f"nothing in this patch speaks for {target}" in unescaped(at.image[2].captions[0])) is empty

@@ -18,7 +18,8 @@ from dashboard.parts import interval
 from her2core.evidence.compare import compare_runs
 from her2core.runs.drafts import list_drafts
 from her2core.runs.export import export_run
-from her2core.runs.folder import _process_start, open_run
+from her2core.runs.folder import open_run
+from her2core.runs.lock import process_start
 
 
 def another(run, target, change=lambda frame: frame):
@@ -182,8 +183,8 @@ def draft(tmp_path):
     (work / "progress.json").write_text(json.dumps(progress))
     (work / "history.csv").write_text("epoch,train_loss,val_loss,val_balanced_accuracy\n0,1.0,1.1,0.4\n1,0.8,0.9,0.6\n")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        claim = {"host": socket.gethostname(), "pid": process.pid, "started": _process_start(process.pid)}
-        (work / "claim.json").write_text(json.dumps(claim))
+        claim = {"host": socket.gethostname(), "pid": process.pid, "started": process_start(process.pid)}
+        (work / "lock.json").write_text(json.dumps(claim))
         yield work
         process.kill()
 
@@ -202,7 +203,7 @@ def test_a_training_under_way_is_shown_and_can_be_stopped(demo, draft, tmp_path)
     assert errors(at) == []
     assert (draft / "stop.request").is_file()
     assert "Asked to stop" in said(at.main.caption)
-    (draft / "claim.json").unlink()
+    (draft / "lock.json").unlink()
     assert "Unfinished and at rest" in said(at.run().main.markdown)
 
 

@@ -1,7 +1,8 @@
-"""Does a finished run hold what is needed to serve and review it without its data, and can an older one be given it?"""
+"""Artifacts of a finished run, and their addition to a run of an older version."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from her2core.data.manifest import WINDOW, read_manifest
 from her2core.errors import Her2Error, RunError, WeightsError
 from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
 from her2core.io.files import read_table, sha256_file, write_json
+from her2core.networks.cost import network_cost
 from her2core.ood import read_ood_detector
 from her2core.runs.folder import WEIGHTS
 from her2core.training.artifacts import complete_run, write_artifacts
@@ -30,7 +32,7 @@ def copy_of(run, target: Path) -> Path:
 
 
 def older(run, target: Path) -> Path:
-    """The run as it was finished before there were companions."""
+    """The run as it was finished before there were artifacts."""
     copy = copy_of(run, target)
     for name in MADE:
         (copy / name).unlink()
@@ -48,15 +50,6 @@ def same_card(ours: dict, theirs: dict) -> bool:
 
 def contents(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Two timed rounds where a test asks for something else."""
-    from her2core.training import artifacts as companions
-
-    real = companions.network_cost
-    monkeypatch.setattr(companions, "network_cost", lambda network, px: real(network, px, rounds=2))
 
 
 # A fresh run
@@ -98,8 +91,9 @@ def test_the_cost_is_that_of_the_released_weights_on_a_named_machine(tiny_run):
     cost = tiny_run.cost
     assert cost["parameters"] == tiny_run.info["parameters"]
     assert cost["weights_bytes"] == (tiny_run.path / WEIGHTS).stat().st_size
-    assert cost["px"] == 112
-    assert cost["rounds"] == 30
+    assert cost["px"] == tiny_run.card["input"]["px"]
+    assert cost["rounds"] == 2  # conftest.brief_cost
+    assert inspect.signature(network_cost).parameters["rounds"].default == 30
     assert cost["hardware"] == tiny_run.info["hardware"]
     assert 0.2 < cost["latency_ratio"] < 5
 
@@ -134,16 +128,16 @@ def test_an_older_run_is_given_what_a_fresh_one_has_and_nothing_else_changes(tin
     assert {n for n in MADE if after[n] != fresh[n]} <= {"evaluation/cost.json", "ood.safetensors"}
     measured, there = completed.cost, tiny_run.cost
     assert (measured["flops"], measured["parameters"]) == (there["flops"], there["parameters"])
-    assert load_predictor(completed).predict([np.full((112, 112, 3), 200, np.uint8)])[0].error is None
+    assert load_predictor(completed).predict([np.full((64, 64, 3), 200, np.uint8)])[0].error is None
 
 
-def test_a_complete_run_may_be_completed_again(tiny_run, tmp_path, quick):
+def test_a_complete_run_may_be_completed_again(tiny_run, tmp_path):
     path = copy_of(tiny_run, tmp_path / "again")
     assert same_card(complete_run(path).card, tiny_run.card)
     assert not [p for p in path.rglob("*") if p.name.startswith(".")]
 
 
-def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifest, tmp_path, quick):
+def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifest, tmp_path):
     path = older(tiny_run, tmp_path / "old")
     config = (path / "config.yaml").read_text().replace(str(tiny_manifest), str(tmp_path / "gone.parquet"))
     (path / "config.yaml").unlink()
@@ -186,12 +180,12 @@ def test_tampered_weights_are_refused_and_nothing_is_written(tiny_run, tmp_path)
 
 
 def test_what_fails_on_the_way_leaves_the_run_as_it_was(tiny_run, tiny_manifest, tmp_path, monkeypatch):
-    from her2core.training import artifacts as companions
+    from her2core.training import artifacts
 
     def broken(*_):
         raise RuntimeError("the clock stopped")
 
-    monkeypatch.setattr(companions, "network_cost", broken)
+    monkeypatch.setattr(artifacts, "network_cost", broken)
     path = copy_of(tiny_run, tmp_path / "run")
     before = contents(path)
     with pytest.raises(RuntimeError, match="the clock stopped"):
@@ -199,7 +193,7 @@ def test_what_fails_on_the_way_leaves_the_run_as_it_was(tiny_run, tiny_manifest,
     assert contents(path) == before
 
 
-def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(tiny_run, tiny_manifest, tmp_path, quick):
+def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(tiny_run, tiny_manifest, tmp_path):
     """As in her2st, whose manifest brings a split of its own and cuts windows from slides."""
     from her2core.data.manifest import Manifest
     from her2core.data.prepare import Prepare

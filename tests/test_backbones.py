@@ -15,15 +15,8 @@ from her2core.errors import ConfigError, StudyError
 from her2core.evidence.seeds import seed_figures
 from her2core.networks.registry import build_network
 from her2core.runs.folder import open_run
-from her2core.study.backbones import (
-    BackboneConfig,
-    backbone_jobs,
-    costs_are_due,
-    finished_runs,
-    load_study,
-    save_backbones,
-    save_costs,
-)
+from her2core.study.backbone_tables import costs_are_due, save_backbones, save_costs
+from her2core.study.backbones import BackboneConfig, backbone_jobs, finished_runs, load_study
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +163,11 @@ def test_one_run_alone_for_a_cluster(study, capsys):
         ({"reference": "none"}, "reference among them"),
         ({"networks": [{"label": "a", "name": "resnet50"}]}, "networks"),
         ({"networks": [{"label": "a b", "name": "resnet50"}, {"label": "b", "name": "resnet50"}]}, "label"),
-        ({"run": {"name": "tiny", "manifest": "x", "seed": 1}}, "without seed"),
-        ({"run": {"name": "tiny", "manifest": "x", "frozen": {}}}, "without seed"),
-        ({"seeds": [0, 0]}, "seeds must differ"),
-        ({"run": {"name": "tiny", "manifest": "x", "input": None}}, "run.input must hold"),
-        ({"run": {"name": "tiny", "manifest": "x", "train": [1]}}, "run.train must hold"),
+        ({"run": {"name": "tiny", "manifest": "x", "seed": 1}}, "`run` without seed"),
+        ({"run": {"name": "tiny", "manifest": "x", "frozen": {}}}, "`run` without seed"),
+        ({"seeds": [0, 0]}, "seeds that differ"),
+        ({"run": {"name": "tiny", "manifest": "x", "input": None}}, "`run.input` to hold"),
+        ({"run": {"name": "tiny", "manifest": "x", "train": [1]}}, "`run.train` to hold"),
         ({"run": {"name": "tiny", "manifest": "x", "input": {"std": [0, 0, 0]}}}, "std"),
         (
             {
@@ -183,7 +176,7 @@ def test_one_run_alone_for_a_cluster(study, capsys):
                     {"label": "b", "name": "resnet50"},
                 ]
             },
-            "options must not hold classes",
+            "options` without classes",
         ),
         (
             {

@@ -631,7 +631,7 @@ def test_explain_writes_a_picture(her2, tiny_run, tiny_predictor, mixed):
     with Image.open("maps/map.png") as picture:
         assert picture.info == {}
     code, out, _ = her2("explain", tiny_run.path, mixed / "a.png", "--out", "map.png")
-    assert f"Grad-CAM for {tiny_predictor.predict([mixed / 'a.png'])[0].label}, 7 x 7 cells. Research use only." in out
+    assert f"Grad-CAM for {tiny_predictor.predict([mixed / 'a.png'])[0].label}, 4 x 4 cells. Research use only." in out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Is a training seen from outside while it runs, does it stop when asked, and does nothing get lost by that?"""
+"""Unfinished runs: progress from outside, stop requests, resumption, and broken files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ import yaml
 
 from her2core.errors import RunError
 from her2core.io.files import write_json
-from her2core.runs import drafts, folder
+from her2core.runs import drafts
 from her2core.runs.drafts import list_drafts, request_stop
-from her2core.runs.folder import PROGRESS, STOP, RunDraft, list_runs
+from her2core.runs.folder import list_runs
+from her2core.runs.lock import process_start
+from her2core.runs.writer import PROGRESS, STOP, RunWriter
 
 FACTS = {
     "phase": "training",
@@ -43,8 +45,9 @@ def config(manifest: Path, **hardware) -> dict:
         "name": "t",
         "title": "A training to look at",
         "manifest": str(manifest),
-        "input": {"px": 112},
+        "input": {"px": 64},
         "network": {"name": "timm:resnet10t"},
+        "serving": False,
         "train": {"epochs": 4, "batch_size": 2, "warmup_epochs": 0.5},
         "hardware": {"accelerator": "cpu", **hardware},
     }
@@ -83,7 +86,7 @@ def events(path: Path) -> list[dict]:
     return [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
 
 
-def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest, tmp_path):
+def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest, tmp_path, brief_cost):
     """Equal to the unbroken run to the bit; the stopped one reads its patches one by one, which changes no bit."""
     from her2core.training.config import make_config
     from her2core.training.fit import train
@@ -94,10 +97,10 @@ def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest
         request_stop(seen[-1])
         request_stop(seen[-1])  # asking twice is asking once
         _, said = process.communicate(timeout=120)
-    newborn = [d for d in seen if d.host is None]  # the folder is made a moment before it is claimed
+    newborn = [d for d in seen if d.host is None]  # the folder is made a moment before its lock
     assert seen[: len(newborn)] == newborn
-    claimed = seen[len(newborn) :]
-    assert all(d.running and d.host == socket.gethostname() and not d.stop_requested for d in claimed)
+    training_seen = seen[len(newborn) :]
+    assert all(d.running and d.host == socket.gethostname() and not d.stop_requested for d in training_seen)
     told = [d.progress for d in seen if d.progress]
     moments = [(p["epoch"], p["step"]) for p in told if p["phase"] == "training"]
     assert moments == sorted(moments)
@@ -116,7 +119,7 @@ def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest
     assert stopped["event"] == "stopped"
     assert 1 <= stopped["epoch"] < 4
     assert rest.progress["step"] == stopped["step"] <= rest.progress["steps"]
-    assert said.startswith("Expected a training of up to 4 epochs, but got one stopped on request in ")
+    assert said.startswith("Error: Expected a training of up to 4 epochs, but got one stopped on request in ")
     assert said.strip().endswith(f"The same command resumes from epoch {stopped['epoch'] + 1}.")
     assert "Traceback" not in said
     assert not rest.running
@@ -126,7 +129,7 @@ def test_a_training_is_watched_stopped_and_resumed_to_the_same_end(tiny_manifest
     assert rest.problem == ""
     assert rest.history["epoch"].tolist() == list(range(stopped["epoch"]))
     assert list_runs(root) == ([], [])
-    with pytest.raises(RunError, match="nobody trains"):
+    with pytest.raises(RunError, match="an interrupted one"):
         request_stop(rest)
 
     settings = make_config(config(tiny_manifest))
@@ -167,7 +170,7 @@ def test_two_processes_stop_after_the_same_batch(tiny_manifest, tmp_path):
 
 @pytest.fixture
 def opened(tmp_path):
-    draft = RunDraft(tmp_path, "net_data_abc")
+    draft = RunWriter(tmp_path, "net_data_abc")
     draft.open(fresh=False)
     draft.write_config("title: By hand\n")
     draft.event("started")
@@ -178,7 +181,7 @@ def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(o
     from her2core.training.callbacks import ProgressCallback
 
     written = []
-    monkeypatch.setattr(RunDraft, "write_progress", lambda self, facts: written.append(dict(facts)))
+    monkeypatch.setattr(RunWriter, "write_progress", lambda self, facts: written.append(dict(facts)))
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("her2core.training.callbacks.time.monotonic", lambda: clock.now)
     watch = ProgressCallback(opened, epochs=2, first=True)
@@ -197,7 +200,7 @@ def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(o
     assert [b["patches_per_second"] for b in batches] == pytest.approx([80] * len(batches))
 
 
-def test_a_stop_is_heard_while_patches_are_prepared_by_the_first_process_alone(opened):
+def test_the_first_process_alone_stops_while_patches_are_prepared(opened):
     from her2core.training.callbacks import ProgressCallback, Stopped
 
     watch, helper = (ProgressCallback(opened, epochs=2, first=first) for first in (True, False))
@@ -207,14 +210,14 @@ def test_a_stop_is_heard_while_patches_are_prepared_by_the_first_process_alone(o
     (opened.path / STOP).touch()
     helper.preparing(10, 10)
     assert (opened.path / PROGRESS).stat().st_mtime_ns == before
-    with pytest.raises(Stopped, match="while it prepared its patches. The same command resumes it") as stopped:
+    with pytest.raises(Stopped, match="while it prepared its patches.*The same command resumes it") as stopped:
         watch.preparing(1, 5)
     assert isinstance(stopped.value, RunError)
     (rest,) = list_drafts(opened.root)
     assert (rest.host, rest.event["event"], rest.progress["phase"]) == (None, "stopped", "preparing patches")
     (opened.path / ".progress.json.77.part").touch()  # a process was killed while it wrote
     opened.open(fresh=False)
-    assert {p.name for p in opened.path.iterdir()} == {"claim.json", "config.yaml", "events.jsonl", PROGRESS}
+    assert {p.name for p in opened.path.iterdir()} == {"lock.json", "config.yaml", "events.jsonl", PROGRESS}
 
 
 def test_a_report_that_cannot_be_written_ends_no_training(opened, monkeypatch):
@@ -223,7 +226,7 @@ def test_a_report_that_cannot_be_written_ends_no_training(opened, monkeypatch):
     def full(self, facts):
         raise OSError("disk full")
 
-    monkeypatch.setattr(RunDraft, "write_progress", full)
+    monkeypatch.setattr(RunWriter, "write_progress", full)
     ProgressCallback(opened, epochs=2, first=True).preparing(3, 3)
 
 
@@ -239,21 +242,21 @@ def sleeper():
     process.wait()
 
 
-def claimed(root: Path, sleeper, key: str = "net_data_abc", **claim) -> Path:
-    draft = RunDraft(root, key)
+def locked(root: Path, sleeper, key: str = "net_data_abc", **lock) -> Path:
+    draft = RunWriter(root, key)
     draft.path.mkdir(parents=True)
     draft.checkpoints.mkdir()
     draft.write_config("name: t\ntitle: By hand\n")
     draft.event("started")
     draft.write_progress(FACTS)
     draft.write_history(pd.DataFrame(HISTORY))
-    held = {"pid": sleeper.pid, "host": socket.gethostname(), "started": folder._process_start(sleeper.pid)}
-    write_json(draft.path / "claim.json", held | claim)
+    held = {"pid": sleeper.pid, "host": socket.gethostname(), "started": process_start(sleeper.pid)}
+    write_json(draft.path / "lock.json", held | lock)
     return draft.path
 
 
-def test_a_draft_in_each_of_its_states(tmp_path, sleeper):
-    path = claimed(tmp_path, sleeper)
+def test_an_unfinished_run_in_each_of_its_states(tmp_path, sleeper):
+    path = locked(tmp_path, sleeper)
     (draft,) = list_drafts(tmp_path, tmp_path, tmp_path / "nowhere")
     assert (draft.key, draft.path, draft.title, draft.running) == ("net_data_abc", path, "By hand", True)
     assert {k: v for k, v in draft.progress.items() if k != "updated"} == FACTS
@@ -266,14 +269,14 @@ def test_a_draft_in_each_of_its_states(tmp_path, sleeper):
     assert list_drafts(tmp_path)[0].stop_requested
     (path / STOP).unlink()
     write_json(path / PROGRESS, FACTS | {"phase": "evaluating"})
-    with pytest.raises(RunError, match="evaluates its best epoch. Wait for it"):
+    with pytest.raises(RunError, match="evaluating its best epoch.*Wait until"):
         request_stop(draft)
 
     sleeper.send_signal(signal.SIGKILL)
     sleeper.wait()
     (draft,) = list_drafts(tmp_path)
     assert (draft.running, draft.host, draft.problem) == (False, socket.gethostname(), "")
-    with pytest.raises(RunError, match="one that nobody trains.*resumes it"):
+    with pytest.raises(RunError, match="an interrupted one.*resumes it"):
         request_stop(draft)
     assert not (path / STOP).exists()
     os.rename(path, tmp_path / "20260101-000000_net_data_abc")
@@ -283,19 +286,19 @@ def test_a_draft_in_each_of_its_states(tmp_path, sleeper):
     assert not path.exists()
 
 
-def test_a_claim_of_another_machine_is_said_and_not_written_to(tmp_path, sleeper):
-    path = claimed(tmp_path, sleeper, host="elsewhere")
+def test_a_lock_of_another_machine_is_reported_and_gets_no_request(tmp_path, sleeper):
+    path = locked(tmp_path, sleeper, host="elsewhere")
     (draft,) = list_drafts(tmp_path)
     assert (draft.running, draft.host) == (False, "elsewhere")
-    assert draft.problem == "It is claimed on elsewhere; whether it still runs cannot be seen from here."
-    with pytest.raises(RunError, match=f"got one claimed on elsewhere. Stop it there; .*{STOP}"):
+    assert draft.problem == "It is being trained on elsewhere; whether it is still running cannot be seen from here."
+    with pytest.raises(RunError, match=f"got one on elsewhere.*Stop it there; .*{STOP}"):
         request_stop(draft)
     assert not (path / STOP).exists()
 
 
-def test_the_last_changed_comes_first_and_only_drafts_are_listed(tmp_path, sleeper):
+def test_the_last_changed_comes_first_and_only_unfinished_runs_are_listed(tmp_path, sleeper):
     for age, key in ((300, "old"), (0, "new"), (100, "middle")):
-        path = claimed(tmp_path, sleeper, key)
+        path = locked(tmp_path, sleeper, key)
         for changed in (path, *path.iterdir()):
             os.utime(changed, (time.time() - age,) * 2)
     (tmp_path / ".work" / "notes.txt").touch()
@@ -304,7 +307,7 @@ def test_the_last_changed_comes_first_and_only_drafts_are_listed(tmp_path, sleep
 
 
 def test_links_are_not_followed(tmp_path, sleeper):
-    secret = claimed(tmp_path / "secret", sleeper)
+    secret = locked(tmp_path / "secret", sleeper)
     root = tmp_path / "root"
     (root / ".work").mkdir(parents=True)
     (root / ".work" / "linked").symlink_to(secret)
@@ -314,7 +317,7 @@ def test_links_are_not_followed(tmp_path, sleeper):
     with pytest.raises(RunError, match="no such folder"):
         request_stop(drafts.Draft("linked", root / ".work" / "linked"))
 
-    path = claimed(root, sleeper)
+    path = locked(root, sleeper)
     for name in ("config.yaml", "history.csv", "events.jsonl", PROGRESS):
         (path / name).unlink()
         (path / name).symlink_to(secret / name)
@@ -326,7 +329,7 @@ def test_links_are_not_followed(tmp_path, sleeper):
     assert not (secret / "made").exists()
 
 
-@pytest.mark.parametrize("name", ["claim.json", "config.yaml", "history.csv", "events.jsonl", PROGRESS])
+@pytest.mark.parametrize("name", ["lock.json", "config.yaml", "history.csv", "events.jsonl", PROGRESS])
 @pytest.mark.parametrize(
     "content",
     [
@@ -346,12 +349,12 @@ def test_links_are_not_followed(tmp_path, sleeper):
     ids=range(12),
 )
 def test_a_broken_file_is_a_sentence(tmp_path, sleeper, name, content):
-    path = claimed(tmp_path, sleeper)
+    path = locked(tmp_path, sleeper)
     (path / name).write_bytes(content)
     (draft,) = list_drafts(tmp_path)
     harmless = (name == "events.jsonl" and not content) or (name, content[:2]) == ("config.yaml", b"a:")
     assert harmless or draft.problem.startswith(f"{name}: ")
-    assert draft.running == (name != "claim.json")
+    assert draft.running == (name != "lock.json")
 
 
 @pytest.mark.parametrize(
@@ -366,28 +369,28 @@ def test_a_broken_file_is_a_sentence(tmp_path, sleeper, name, content):
         {"patches_per_second": []},
     ],
 )
-def test_progress_of_another_kind_is_not_handed_on(tmp_path, sleeper, change):
-    write_json(claimed(tmp_path, sleeper) / PROGRESS, FACTS | change)
+def test_progress_with_other_values_is_not_returned(tmp_path, sleeper, change):
+    write_json(locked(tmp_path, sleeper) / PROGRESS, FACTS | change)
     (draft,) = list_drafts(tmp_path)
     assert draft.progress is None
-    assert draft.problem.startswith("Expected ")
+    assert draft.problem.startswith(f"{PROGRESS}: expected ")
 
 
 @pytest.mark.parametrize("change", [{"epoch": [0.0, None]}, {"val_loss": ["low", "high"]}, {"train_loss": None}])
-def test_a_history_of_another_kind_is_not_handed_on(tmp_path, sleeper, change):
+def test_a_history_with_other_values_is_not_returned(tmp_path, sleeper, change):
     columns = {k: v for k, v in (HISTORY | change).items() if v is not None}
-    pd.DataFrame(columns).to_csv(claimed(tmp_path, sleeper) / "history.csv", index=False)
+    pd.DataFrame(columns).to_csv(locked(tmp_path, sleeper) / "history.csv", index=False)
     (draft,) = list_drafts(tmp_path)
     assert draft.history.empty
-    assert draft.problem.startswith("Expected a table of numbers with the columns epoch, ")
+    assert draft.problem.startswith("history.csv: expected a table of numbers with the columns epoch, ")
 
 
-def test_a_foreign_folder_and_odd_files_are_said(tmp_path, sleeper):
+def test_a_foreign_folder_and_odd_files_are_reported(tmp_path, sleeper):
     (tmp_path / ".work" / "foreign").mkdir(parents=True)
     assert list_drafts(tmp_path)[0].problem == "", "a training makes the folder first"
     os.utime(tmp_path / ".work" / "foreign", (time.time() - 60,) * 2)
-    assert "may not be a draft" in list_drafts(tmp_path)[0].problem
-    path = claimed(tmp_path, sleeper, pid=10**30, started=None)
+    assert "may not be a run of her2 train" in list_drafts(tmp_path)[0].problem
+    path = locked(tmp_path, sleeper, pid=10**30, started=None)
     os.mkfifo(path / "pipe")
     os.replace(path / "pipe", path / "history.csv")  # a pipe nobody writes to would keep the page waiting
     os.utime(path, (2**60, 2**60))

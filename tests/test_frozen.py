@@ -287,8 +287,8 @@ def test_a_frozen_run_is_whole_and_served_as_it_was_judged(frozen_run, tiny_mani
     assert run.info["frozen"] == run.card["network"]["frozen"] == content["frozen"]["head"]
     assert run.info["chosen"] in run.info["tried"]
     assert list(run.history["tried"]) == run.info["tried"]
-    assert run.kept.startswith("Frozen features and ")
-    assert run.kept.endswith(f"{run.info['chosen']:g} out of {len(run.info['tried'])} tried")
+    assert run.selection.startswith("Frozen features and ")
+    assert run.selection.endswith(f"{run.info['chosen']:g} out of {len(run.info['tried'])} tried")
     assert "best_epoch" not in run.info
     predictor, reader = load_predictor(run), PatchReader(read_manifest(tiny_manifest))
     rows = run.predictions[run.predictions["split"] == "test"].head(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -179,13 +180,15 @@ def test_start_from_a_run_verifies_it(tiny_run, tmp_path):
 
     copy = tmp_path / "run"
     shutil.copytree(tiny_run.path, copy)
-    said = start_from(build_network("her2_resnet50", 4), f"run:{copy}")
-    assert said["tensors_fresh"] == 2
+    described = tiny_run.card["network"]
+    four = partial(build_network, described["name"], 4, **described["options"])
+    start = start_from(four(), f"run:{copy}")
+    assert start["tensors_fresh"] == 2
     blob = bytearray((copy / "model.safetensors").read_bytes())
     blob[-3] ^= 4
     (copy / "model.safetensors").write_bytes(blob)
     with pytest.raises(WeightsError, match="other bytes"):
-        start_from(build_network("her2_resnet50", 4), f"run:{copy}")
+        start_from(four(), f"run:{copy}")
 
 
 def test_start_refusals(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Are run folders finished in one step, opened with suspicion, and listed only when whole?"""
+"""Run folders: opening with checks, listing, and writing with one rename at the end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import pytest
 
 from her2core.errors import Her2Error, RunError
 from her2core.io.files import write_json, write_parquet
-from her2core.runs import folder
-from her2core.runs.folder import CARD_FIELDS, REQUIRED, SCHEMA_VERSION, RunDraft, list_runs, open_run
+from her2core.runs import lock
+from her2core.runs.folder import CARD_FIELDS, REQUIRED, SCHEMA_VERSION, list_runs, open_run
+from her2core.runs.lock import process_start
+from her2core.runs.writer import RunWriter
 
 CLASSES = ["negative", "positive"]
 
@@ -74,7 +76,7 @@ def test_a_finished_run_opens_with_its_tables(tmp_path):
 
 def test_a_table_of_the_evaluation_is_read_or_the_command_that_makes_it_is_named(tmp_path):
     opened = open_run(run(tmp_path))
-    with pytest.raises(RunError, match=r"evaluation/metrics.csv, but got no such file. Run: her2 evaluate "):
+    with pytest.raises(RunError, match=r"evaluation/metrics.csv, but got no such file .* Run: her2 evaluate "):
         opened.table("metrics")
     (opened.path / "evaluation").mkdir()
     (opened.path / "evaluation" / "metrics.csv").write_text(
@@ -103,11 +105,11 @@ def rewrite(name, **changes):
         (overwrite("run.json", b"{"), "Expected valid JSON"),
         (overwrite("run.json", b"\xff\xfe\x00"), "Expected valid JSON"),
         (overwrite("run.json", b"[1]"), "Expected a JSON object, but got list"),
-        (overwrite("run.json", b'{"runs": 3}'), "Expected a her2core run, but got a run.json of something else"),
-        (overwrite("run.json", b'{"schema_version": "1"}'), "a run.json of something else"),
+        (overwrite("run.json", b'{"runs": 3}'), "Expected a run of her2core, but got another program's run.json"),
+        (overwrite("run.json", b'{"schema_version": "1"}'), "another program's run.json"),
         (
             rewrite("run.json", schema_version=SCHEMA_VERSION + 1),
-            "of schema 1 or older, but got schema 2. Update her2core",
+            "of schema 1 or older, but got schema 2.*Update her2core",
         ),
         (rewrite("run.json", status="training"), "a finished run, but got status 'training'.*resumes"),
         (rewrite("run.json", status="gone"), "a finished run, but got status None"),
@@ -122,20 +124,20 @@ def rewrite(name, **changes):
         (rewrite("model.card.json", data="tissue"), "got no field 'data'"),
     ],
 )
-def test_a_folder_that_is_no_whole_run_is_refused_by_name_with_the_way_out(tmp_path, fault, message):
+def test_a_folder_that_is_no_complete_run_is_refused_by_name_with_the_fix(tmp_path, fault, message):
     path = run(tmp_path)
     fault(path)
     with pytest.raises(RunError, match=message) as refused:
         open_run(path)
     assert str(path) in str(refused.value)
-    assert refused.value.fix.endswith((".", "them."))
+    assert refused.value.fix.endswith(".")
 
 
 @pytest.mark.parametrize("name", [n for n in REQUIRED if n != "run.json"])
 def test_each_missing_file_is_named(tmp_path, name):
     path = run(tmp_path)
     (path / name).unlink()
-    with pytest.raises(RunError, match=f"got no {name}. Take the run again from its source"):
+    with pytest.raises(RunError, match=f"got no {name}.*Copy the run again from its source"):
         open_run(path)
 
 
@@ -177,7 +179,7 @@ def test_the_list_holds_whole_runs_newest_first_and_a_sentence_for_each_other_fo
     assert sum("schema 2" in p for p in problems) == sum(str(tmp_path / "foreign") in p for p in problems) == 1
 
 
-def test_a_shelf_of_runs_is_passed_over_and_is_a_root_of_its_own(tmp_path):
+def test_a_folder_of_runs_is_skipped_and_is_a_root_of_its_own(tmp_path):
     run(tmp_path, "demo")
     run(tmp_path / "study", "one")
     run(tmp_path / "study", "two", schema_version=SCHEMA_VERSION + 1)
@@ -191,12 +193,12 @@ def test_a_shelf_of_runs_is_passed_over_and_is_a_root_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     "fault",
     [
-        lambda shelf: (shelf / "notes.txt").write_text("x"),
-        lambda shelf: shutil.rmtree(shelf / "one"),
-        lambda shelf: (shelf / "one" / "run.json").unlink(),
+        lambda folder: (folder / "notes.txt").write_text("x"),
+        lambda folder: shutil.rmtree(folder / "one"),
+        lambda folder: (folder / "one" / "run.json").unlink(),
     ],
 )
-def test_what_is_not_quite_a_shelf_is_said_to_be_no_run(tmp_path, fault):
+def test_a_folder_that_holds_more_than_runs_is_reported_as_no_run(tmp_path, fault):
     run(tmp_path / "study", "one")
     fault(tmp_path / "study")
     assert [str(tmp_path / "study") in p for p in list_runs(tmp_path)[1]] == [True]
@@ -220,11 +222,11 @@ def test_only_a_plain_false_says_that_weights_were_left_out(tmp_path, said):
         open_run(path)
 
 
-# drafts
+# unfinished runs
 
 
-def test_a_draft_is_out_of_sight_until_one_rename_finishes_it(tmp_path):
-    draft = RunDraft(tmp_path, "net_data_abc")
+def test_an_unfinished_run_is_not_listed_until_one_rename_finishes_it(tmp_path):
+    draft = RunWriter(tmp_path, "net_data_abc")
     assert draft.open(fresh=False) is False
     fill(draft.path)
     draft.event("epoch", number=1, loss=0.5)
@@ -239,32 +241,32 @@ def test_a_draft_is_out_of_sight_until_one_rename_finishes_it(tmp_path):
     assert not list((tmp_path / ".work").iterdir())
     names = {p.name for p in finished.path.iterdir()}
     assert "checkpoints" not in names
-    assert "claim.json" not in names
+    assert "lock.json" not in names
     events = [json.loads(line) for line in (finished.path / "events.jsonl").read_text().splitlines()]
     assert [e["event"] for e in events] == ["epoch", "finished"]
     assert events[0]["loss"] == 0.5
 
 
 @pytest.mark.parametrize("name", [n for n in REQUIRED if n != "run.json"])
-def test_a_draft_that_lacks_a_file_is_not_finished_and_loses_nothing(tmp_path, name):
-    draft = RunDraft(tmp_path, "key")
+def test_a_run_that_lacks_a_file_is_not_finished_and_loses_nothing(tmp_path, name):
+    draft = RunWriter(tmp_path, "key")
     draft.open(fresh=False)
     fill(draft.path)
     (draft.checkpoints / "last.ckpt").write_bytes(b"x")
     (draft.path / name).unlink()
-    with pytest.raises(RunError, match=f"a whole run, but got no {name}. Train it again"):
+    with pytest.raises(RunError, match=f"a complete run, but got no {name}.*Train it again"):
         draft.finish({})
     assert (draft.checkpoints / "last.ckpt").is_file()
     assert list_runs(tmp_path) == ([], [])
 
 
-def test_a_draft_resumes_from_its_checkpoint_unless_told_to_start_afresh(tmp_path):
-    draft = RunDraft(tmp_path, "key")
+def test_an_unfinished_run_resumes_from_its_checkpoint_unless_fresh(tmp_path):
+    draft = RunWriter(tmp_path, "key")
     draft.open(fresh=False)
     (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    assert RunDraft(tmp_path, "key").open(fresh=False) is True
-    assert RunDraft(tmp_path, "other").open(fresh=False) is False
-    assert RunDraft(tmp_path, "key").open(fresh=True) is False
+    assert RunWriter(tmp_path, "key").open(fresh=False) is True
+    assert RunWriter(tmp_path, "other").open(fresh=False) is False
+    assert RunWriter(tmp_path, "key").open(fresh=True) is False
     assert not (draft.checkpoints / "last.ckpt").exists()
 
 
@@ -281,26 +283,26 @@ def sleeper():
     process.stdout.close()
 
 
-def claim(root: Path, **changes) -> RunDraft:
-    draft = RunDraft(root, "key")
+def locked(root: Path, **changes) -> RunWriter:
+    draft = RunWriter(root, "key")
     draft.checkpoints.mkdir(parents=True)
     (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    write_json(draft.path / "claim.json", {"host": socket.gethostname(), **changes})
+    write_json(draft.path / "lock.json", {"host": socket.gethostname(), **changes})
     return draft
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_draft_that_a_living_process_trains_is_refused(tmp_path, sleeper, fresh):
-    draft = claim(tmp_path, pid=sleeper.pid, started=folder._process_start(sleeper.pid))
+def test_a_run_that_a_living_process_trains_is_refused(tmp_path, sleeper, fresh):
+    draft = locked(tmp_path, pid=sleeper.pid, started=process_start(sleeper.pid))
     with pytest.raises(
-        RunError, match=f"no other process trains, but got process {sleeper.pid} at work on it.*Wait for it"
+        RunError, match=f"no other process is training, but got process {sleeper.pid} at work on it.*Wait for it"
     ):
         draft.open(fresh=fresh)
-    assert (draft.checkpoints / "last.ckpt").is_file(), "a draft in use was thrown away"
+    assert (draft.checkpoints / "last.ckpt").is_file(), "an unfinished run in use was deleted"
 
 
-def test_a_claim_is_void_once_its_process_was_killed_even_before_it_is_collected(tmp_path, sleeper):
-    draft = claim(tmp_path, pid=sleeper.pid, started=folder._process_start(sleeper.pid))
+def test_a_lock_is_stale_once_its_process_was_killed_even_before_it_is_collected(tmp_path, sleeper):
+    draft = locked(tmp_path, pid=sleeper.pid, started=process_start(sleeper.pid))
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, but a zombie still
     assert draft.open(fresh=False) is True
@@ -308,15 +310,13 @@ def test_a_claim_is_void_once_its_process_was_killed_even_before_it_is_collected
     assert draft.open(fresh=False) is True
 
 
-def test_a_number_that_another_process_took_over_holds_no_claim(tmp_path, sleeper):
-    assert claim(tmp_path, pid=sleeper.pid, started="1").open(fresh=False) is True
+def test_a_process_with_a_reused_number_holds_no_lock(tmp_path, sleeper):
+    assert locked(tmp_path, pid=sleeper.pid, started="1").open(fresh=False) is True
 
 
-def test_where_there_is_no_proc_a_living_process_still_holds_its_claim_and_a_dead_one_does_not(
-    tmp_path, sleeper, monkeypatch
-):
-    monkeypatch.setattr(folder, "_process_start", lambda pid: None)
-    draft = claim(tmp_path, pid=sleeper.pid, started=None)
+def test_without_proc_a_living_process_still_holds_its_lock_and_a_dead_one_does_not(tmp_path, sleeper, monkeypatch):
+    monkeypatch.setattr(lock, "process_start", lambda pid: None)
+    draft = locked(tmp_path, pid=sleeper.pid, started=None)
     with pytest.raises(RunError, match="at work on it"):
         draft.open(fresh=False)
     sleeper.kill()
@@ -325,16 +325,16 @@ def test_where_there_is_no_proc_a_living_process_still_holds_its_claim_and_a_dea
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"pid": "x"}', '{"pid": null}'])
-def test_a_broken_claim_is_no_claim(tmp_path, content):
-    draft = claim(tmp_path, pid=1)
-    (draft.path / "claim.json").write_text(content)
+def test_a_broken_lock_is_no_lock(tmp_path, content):
+    draft = locked(tmp_path, pid=1)
+    (draft.path / "lock.json").write_text(content)
     assert draft.open(fresh=False) is True
 
 
-def test_a_claim_of_this_very_process_or_of_another_machine_does_not_block(tmp_path):
-    draft = claim(tmp_path, pid=os.getpid(), started=folder._process_start(os.getpid()))
+def test_a_lock_of_this_process_or_of_another_machine_does_not_block(tmp_path):
+    draft = locked(tmp_path, pid=os.getpid(), started=process_start(os.getpid()))
     assert draft.open(fresh=False) is True
-    elsewhere = {"pid": 1, "started": folder._process_start(1), "host": "elsewhere"}
-    write_json(draft.path / "claim.json", elsewhere)
+    elsewhere = {"pid": 1, "started": process_start(1), "host": "elsewhere"}
+    write_json(draft.path / "lock.json", elsewhere)
     assert draft.open(fresh=False) is True
-    assert json.loads((draft.path / "claim.json").read_text())["pid"] == os.getpid()
+    assert json.loads((draft.path / "lock.json").read_text())["pid"] == os.getpid()

@@ -119,7 +119,7 @@ def test_a_failing_job_is_recorded_and_the_next_one_runs(plan, tmp_path, monkeyp
         Job("good", "c", 0, config),
     ]
     said = []
-    failures = run_jobs(jobs, tmp_path, tell=said.append)
+    failures = run_jobs(jobs, tmp_path, report=said.append)
     assert set(failures) == {"broken", "hungry", "mute"}
     assert failures["mute"].startswith("AssertionError")
     assert "Did you mean" in failures["broken"]
@@ -198,7 +198,7 @@ def test_runs_of_two_data_sets_never_stand_in_one_table(study, tmp_path):
         ({"splits": ["patch_random", "site"]}, "patient among them"),
         ({"seeds": []}, "seeds"),
         ({"colour": "red"}, "colour"),
-        ({"run": {"name": "tiny", "manifest": "x", "seed": 3}}, "without seed"),
+        ({"run": {"name": "tiny", "manifest": "x", "seed": 3}}, "`run` without seed"),
         ({"run": {"name": "tiny", "manifest": "x", "epochs": 3}}, "epochs"),
     ],
 )

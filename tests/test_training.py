@@ -1,9 +1,10 @@
-"""Does training do what it says: plain torch's step, a resume that changes nothing, several processes, whole runs?"""
+"""Training: one step against plain torch, resumption to the bit, several processes, complete runs, configurations."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,21 +19,26 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from her2core.cli import cli
 from her2core.data.dataset import EpochSampler
 from her2core.errors import ConfigError, Her2Error, ManifestError, RunError, SplitError
 from her2core.networks.registry import build_network
-from her2core.runs.folder import RunDraft, list_runs, open_run
+from her2core.runs.folder import list_runs, open_run
+from her2core.runs.writer import RunWriter
 from her2core.training.config import TrainConfig, load_config, make_config
 from her2core.training.fit import train
 from her2core.training.module import PatchClassifier
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def _config(manifest: Path, **changes) -> dict:
     base = {
         "name": "t",
         "manifest": str(manifest),
-        "input": {"px": 64},
+        "input": {"px": 32},
         "network": {"name": "timm:resnet10t"},
+        "serving": False,
         "train": {"epochs": 3, "batch_size": 6, "warmup_epochs": 0.5},
         "hardware": {"accelerator": "cpu"},
     }
@@ -123,15 +129,24 @@ def test_finished_run_is_whole(tiny_run):
     assert [p.name for p in (tiny_run.path.parent / ".work").iterdir()] == []
 
 
-def test_same_seed_same_weights(tiny_manifest, tmp_path):
+@pytest.fixture(scope="module")
+def one_epoch(tiny_manifest, tmp_path_factory, brief_cost):
+    """A configuration of one epoch, and its finished run."""
     config = make_config(_config(tiny_manifest, train={"epochs": 1}))
-    a, b = (train(config, root=tmp_path / n, progress=False) for n in "ab")
-    assert a.card["weights_sha256"] == b.card["weights_sha256"]
-    other = train(config.model_copy(update={"seed": 5}), root=tmp_path / "c", progress=False)
-    assert other.card["weights_sha256"] != a.card["weights_sha256"]
+    return config, train(config, root=tmp_path_factory.mktemp("one"), progress=False)
 
 
-def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
+def test_same_seed_same_weights(one_epoch, tmp_path):
+    config, run = one_epoch
+    again, other = (
+        train(config.model_copy(update={"seed": seed}), root=tmp_path / str(seed), progress=False)
+        for seed in (config.seed, 5)
+    )
+    assert again.card["weights_sha256"] == run.card["weights_sha256"]
+    assert other.card["weights_sha256"] != run.card["weights_sha256"]
+
+
+def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path, brief_cost):
     """Killed for good after its first epoch, then given the same command: equal to the unbroken run, to the bit."""
     config = _config(tiny_manifest, train={"epochs": 4, "freeze_epochs": 1})
     unbroken = train(make_config(config), root=tmp_path / "unbroken", progress=False)
@@ -150,8 +165,7 @@ def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
     process.wait()
     assert list_runs(tmp_path / "runs") == ([], [])
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    assert not cli.main(command[3:], standalone_mode=False)  # the same words
     (resumed,), problems = list_runs(tmp_path / "runs")
     assert not problems
     events = [json.loads(line)["event"] for line in (resumed.path / "events.jsonl").read_text().splitlines()]
@@ -163,7 +177,7 @@ def test_killed_run_resumes_to_the_same_end(tiny_manifest, tmp_path):
 
 
 def test_two_processes_train_together(tiny_manifest, tmp_path):
-    """DDP on two CPU processes, by configuration alone: one run comes out, every patch dealt to one of them."""
+    """DDP on two CPU processes, by configuration alone: one run comes out, every patch assigned to one of them."""
     config = _config(
         tiny_manifest,
         train={"epochs": 2, "batch_size": 4, "freeze_epochs": 1},
@@ -180,7 +194,7 @@ def test_two_processes_train_together(tiny_manifest, tmp_path):
     assert len(run.predictions) == (run.splits["split"] != "train").sum()
 
 
-def test_sampler_deals_every_patch_to_one_process():
+def test_sampler_assigns_every_patch_to_one_process():
     shares = [EpochSampler(21, seed=3, batch_size=5, rank=r, world_size=2) for r in range(2)]
     for sampler in shares:
         sampler.set_epoch(4)
@@ -192,7 +206,7 @@ def test_sampler_deals_every_patch_to_one_process():
     assert [i for i, _ in shares[0]] != a
 
 
-def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
+def test_frozen_trunk_is_unchanged_and_then_trained(tiny_manifest, tmp_path, brief_cost):
     from her2core.networks.weights import read_weights, save_weights
 
     torch.manual_seed(1)
@@ -205,7 +219,7 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     start = read_weights(tmp_path / "start.safetensors")
     seen = {}
 
-    class ProgressCallback(pl.Callback):
+    class Watch(pl.Callback):
         def on_train_epoch_end(self, trainer, module):
             state = module.network.state_dict()
             seen[trainer.current_epoch] = {
@@ -216,7 +230,7 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     original = pl.Trainer.__init__
 
     def with_watch(self, *args, callbacks=(), **kwargs):
-        original(self, *args, callbacks=[*callbacks, ProgressCallback()], **kwargs)
+        original(self, *args, callbacks=[*callbacks, Watch()], **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.Trainer, "__init__", with_watch)
@@ -225,18 +239,26 @@ def test_frozen_trunk_stays_put_and_then_moves(tiny_manifest, tmp_path):
     assert not any(seen[1].values())
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-def test_stopped_in_the_last_act(tiny_manifest, tmp_path, fresh):
-    """All epochs done, killed before the run came into sight: the same command finishes it, or starts over."""
-    config = make_config(_config(tiny_manifest, train={"epochs": 1}))
+@pytest.fixture(scope="module")
+def not_published(one_epoch, tmp_path_factory):
+    """A root in which all epochs are done and the disk was full when the run was to be published."""
+    root = tmp_path_factory.mktemp("not-published")
 
     def disk_full(self, info):
         raise OSError("disk full")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunDraft, "finish", disk_full)
+        patch.setattr(RunWriter, "finish", disk_full)
         with pytest.raises(OSError, match="disk full"):
-            train(config, root=tmp_path, progress=False)
+            train(one_epoch[0], root=root, progress=False)
+    return root
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_interrupted_before_publication_the_same_command_finishes_it_or_starts_over(
+    one_epoch, not_published, tmp_path, fresh
+):
+    config, tmp_path = one_epoch[0], Path(shutil.copytree(not_published, tmp_path / "runs"))
     assert list_runs(tmp_path) == ([], [])
     run = train(config, root=tmp_path, progress=False, fresh=fresh)
     events = [json.loads(line)["event"] for line in (run.path / "events.jsonl").read_text().splitlines()]
@@ -246,28 +268,34 @@ def test_stopped_in_the_last_act(tiny_manifest, tmp_path, fresh):
     assert list((tmp_path / ".work").iterdir()) == []
 
 
-def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(tiny_manifest, tmp_path):
+def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(one_epoch, tmp_path):
     """The same run with and without the cache, to the bit."""
-    runs = [
-        train(
-            make_config(_config(tiny_manifest, train={"epochs": 1}, hardware={"cache_gb": gb})),
-            root=tmp_path / str(gb),
-            progress=False,
-        )
-        for gb in (0.0, 4.0)
-    ]
-    assert runs[0].card["weights_sha256"] == runs[1].card["weights_sha256"]
+    config, cached = one_epoch
+    hardware = config.hardware.model_copy(update={"cache_gb": 0.0})
+    run = train(config.model_copy(update={"hardware": hardware}), root=tmp_path, progress=False)
+    assert run.card["weights_sha256"] == cached.card["weights_sha256"]
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"bogus": 1}, "unknown field 'bogus'"),
-        ({"train": {"epoch": 3}}, "unknown field 'train.epoch'"),
-        ({"train": {"lr": -1}}, "train.lr"),
-        ({"train": {"epochs": 2, "freeze_epochs": 2}}, "freeze_epochs must be smaller"),
-        ({"name": "Has Spaces"}, "name"),
-        ({"split": {"unit": "tile"}}, "split.unit"),
+        ({"bogus": 1}, "an unknown `bogus`"),
+        ({"train": {"epoch": 3}}, "an unknown `train.epoch`.*Did you mean 'epochs'"),
+        ({"train": {"lr": -1}}, "`train.lr` to be a number greater than 0, but got -1"),
+        ({"train": {"epochs": 2, "freeze_epochs": 2}}, "`train.freeze_epochs` to be smaller than"),
+        ({"train": None}, "`train` to be fields out of epochs"),
+        ({"train": {"augment": {"stain": 7}}}, "`train.augment.stain` to be a number of at least 0 and of at most 1"),
+        ({"name": "Has Spaces"}, "`name` to be"),
+        ({"name": "Has Spaces", "seed": -1}, "and 1 more to correct"),
+        ({"manifest": None}, "`manifest` to be a path"),
+        ({"split": {"unit": "tile"}}, "`split.unit` to be one of 'patient', 'slide', 'site', 'patch_random'"),
+        ({"split": {"unit": "patients"}}, "Did you mean 'patient'"),
+        ({"hardware": {"devices": "all"}}, "`hardware.devices` to be a whole number, or 'auto', but got 'all'"),
+        ({"input": {"mean": [0.5]}}, "`input.mean` to be a list of 3 numbers"),
+        ({"input": {"std": [0.5, 0.5, 0]}}, "each value of `input.std` to be a number greater than 0, but got 0"),
+        ({"network": {"init": "imagenett"}}, "`network.init` to be one of none, random, imagenet"),
+        ({"network": {"init": "run:"}}, "`network.init` to be one of"),
+        ({"frozen": {"head": "knn", "tried": [0.5]}}, "`frozen.tried` to hold positive numbers, whole ones for knn"),
     ],
 )
 def test_wrong_configurations_are_named(tiny_manifest, change, says):
@@ -289,9 +317,37 @@ def test_overrides(tiny_manifest, tmp_path):
         load_config(path)
 
 
+def test_a_missing_field_is_named_with_its_meaning():
+    with pytest.raises(ConfigError, match="a value for `manifest`, but got none.*the manifest to train on"):
+        make_config({"name": "own"})
+
+
+def test_random_first_weights_are_none_of_the_other_kinds(tiny_manifest):
+    none, random = (make_config(_config(tiny_manifest, network={"init": init})) for init in ("none", "random"))
+    assert random == none
+    assert random.content_hash() == none.content_hash()
+
+
+def test_the_neutral_configuration_says_nothing_of_the_demo(tmp_path):
+    config = load_config(CONFIGS / "own.yaml", ["name=mine", "manifest=mine.parquet"])
+    assert (config.title, config.limits, config.network.init, config.split.unit) == ("", (), "none", "patient")
+    assert "demo" not in config.to_yaml()
+
+
+@pytest.mark.parametrize("override", ["name=mine", "manifest=mine.parquet", "network.name=resnet50"])
+def test_a_title_of_another_run_is_not_inherited(override):
+    demo = load_config(CONFIGS / "demo.yaml")
+    mine = load_config(CONFIGS / "demo.yaml", [override])
+    assert demo.title
+    assert demo.limits
+    assert mine.title == ""
+    assert (mine.limits == ()) is override.startswith("manifest")
+    assert load_config(CONFIGS / "demo.yaml", [override, "title=Mine"]).title == "Mine"
+
+
 def test_released_configurations_are_valid():
-    found = sorted(Path(__file__).parents[1].glob("configs/*.yaml"))
-    assert {p.stem for p in found} >= {"demo", "tissue12", "her2st-erbb2"}
+    found = sorted(CONFIGS.glob("*.yaml"))
+    assert {p.stem for p in found} >= {"demo", "tissue12", "her2st-erbb2", "own"}
     for path in found:
         load_config(path)
 

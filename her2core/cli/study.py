@@ -80,7 +80,8 @@ def backbones(
     config: Path, out: Path, only, table_only: bool, quiet: bool, costs: bool, list_only: bool, as_json: bool
 ) -> int:
     """Several networks with the same data, split and budget; exit 1 when one of them failed."""
-    from her2core.study.backbones import backbone_jobs, costs_are_due, load_study, save_backbones, save_costs
+    from her2core.study.backbone_tables import costs_are_due, save_backbones, save_costs
+    from her2core.study.backbones import backbone_jobs, load_study
 
     plan = load_study(config)
     if list_only:
@@ -94,7 +95,7 @@ def backbones(
         answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
         return 1 if failures else 0
     if costs or costs_are_due(plan, out):
-        save_costs(plan, out, tell=_say)
+        save_costs(plan, out, report=_say)
     _tell(as_json, out, save_backbones(plan, out), failures)
     return 1 if failures else 0
 
@@ -106,7 +107,7 @@ def _say(line: str) -> None:
 def _run(jobs, out: Path, only, quiet: bool) -> dict[str, str]:
     from her2core.study.jobs import run_jobs
 
-    return run_jobs(jobs, out, only=only, tell=_say, progress=not quiet)
+    return run_jobs(jobs, out, only=only, report=_say, progress=not quiet)
 
 
 def _tell(wants_json: bool, out: Path, found: SeedFigures, failures: dict[str, str]) -> None:

@@ -31,7 +31,7 @@ from her2core.maps.metrics import (
     with_random_weights,
 )
 from her2core.runs.folder import Run, open_run
-from her2core.runs.pictures import is_synthetic, pictures_of
+from her2core.runs.patch_images import is_synthetic, patch_images
 
 METHODS = ("gradcam", "gradcam_plusplus", "xgradcam", "layercam")
 #: What a map of noise gets: the row every method must beat.
@@ -146,7 +146,7 @@ def _reader(run: Run, base: Path) -> Callable[[str], tuple[np.ndarray, np.ndarra
             return patch.image, patch.mask
 
         return drawn
-    found = pictures_of(run, base=base)
+    found = patch_images(run, base=base)
     if found.read is None:
         raise EvaluationError(
             "the pictures of the run's patches", got="none at hand", where=run.name, fix=found.why_not

@@ -27,7 +27,7 @@ from her2core.evidence.result_tables import all_missing, all_result_tables, inpu
 from her2core.report.document import Picture
 from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.runs.folder import Run
-from her2core.runs.pictures import is_synthetic, pictures_of
+from her2core.runs.patch_images import is_synthetic, patch_images
 
 #: Misclassified cases that are listed, and those whose image is shown.
 LISTED, SHOWN = 15, 8
@@ -297,7 +297,7 @@ def _config(run: Run) -> Mapping[str, Any]:
 
 
 def _pictures(run: Run, wrong: pd.DataFrame, base: Path) -> tuple[tuple[Picture, ...], str]:
-    source = pictures_of(run, base=base)
+    source = patch_images(run, base=base)
     if source.read is None:
         return (), f"No images are available. {source.why_not}"
     shown = []

@@ -164,7 +164,7 @@ def model(r: RunReport) -> Section:
         ),
         ("Output", f"softmax of the scores / {card['temperature']:.4f} (temperature, fitted on validation)"),
         ("Decision", str(card.get("decision", _NOT_STATED))),
-        ("Selected", r.run.kept or _NOT_STATED),
+        ("Selected", r.run.selection or _NOT_STATED),
         ("Weights (SHA-256)", card["weights_sha256"] if r.run.has_weights else "released without weights"),
         ("Seed", str(info.get("seed", _NOT_STATED))),
         ("Command", str(info.get("command", _NOT_STATED))),

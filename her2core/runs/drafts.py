@@ -1,7 +1,7 @@
-"""Which trainings are under way or lie unfinished? Run roots in; one Draft each out, and a way to ask one to stop.
+"""Unfinished runs: trainings under way or interrupted, and requests that one stop.
 
-Only the small tables and notes of a draft are read, never its checkpoints; links are not followed. A draft may be
-half-written, broken or foreign: that is a sentence in ``problem``, never an exception.
+Only the small tables and notes of an unfinished run are read, never its checkpoints, and links are not followed. Such
+a folder may be incomplete, broken or foreign: that is a sentence in ``problem``, never an exception.
 """
 
 from __future__ import annotations
@@ -21,38 +21,52 @@ import pandas as pd
 import yaml
 
 from her2core.errors import RunError
-from her2core.runs.folder import PROGRESS, STOP, _claimant
+from her2core.runs.lock import LOCK, lock_holder
+from her2core.runs.writer import PROGRESS, STOP
 
-#: What is read of one file at most; of events.jsonl it is the end. A year of epochs stays far below.
+#: At most this many bytes of one file are read, of events.jsonl the last ones: more than years of epochs.
 MAX_BYTES = 4_000_000
-#: YAML is read slowly, and pages ask every other second.
+#: YAML is slow to read, and pages ask every other second.
 MAX_YAML = 100_000
 _COUNTS = ("epoch", "epochs", "step", "steps")
-#: What every history holds and its figure needs.
+#: Columns that every history has and its figure needs.
 _HISTORY = ("epoch", "train_loss", "val_loss", "val_balanced_accuracy")
 _NUMBERS = ("loss", "patches_per_second")
-#: Seconds after which a draft should hold its configuration: a training makes the folder first.
-_BORN = 30.0
+#: Seconds after which the configuration should be there: a training makes the folder first.
+_YOUNG = 30.0
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_FILES = ("claim.json", "config.yaml", "events.jsonl", "history.csv", PROGRESS)
+_FILES = (LOCK, "config.yaml", "events.jsonl", "history.csv", PROGRESS)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One training that has not come to its end, as it was when it was looked at.
+    """One unfinished run, as it was when it was read.
 
-    key : the draft's name, <network>_<data>_<hash>.
-    path : its folder.
-    title : the configuration's line for people; empty where there is none.
-    running : claimed by a process that is alive on this machine. False for a claim of another machine: whether that
-        process lives cannot be seen from here, and ``problem`` says so.
-    host : the machine of the claim; None when nobody claims it.
-    progress : progress.json (see ``training.callbacks.Watch``), phase, counts and numbers checked; None without.
-    history : one row an epoch, numeric columns (``epoch`` from 0, losses, accuracies); empty before the first ends.
-    event : the last line of events.jsonl; None without.
-    stop_requested : somebody asked it to stop. The next start forgets that.
-    updated : when it last changed, UTC.
-    problem : what of it could not be read, or be known, in sentences; empty when all is well.
+    Attributes
+    ----------
+    key : str
+        ``<network>_<data>_<hash>``.
+    path : Path
+        Its folder.
+    title : str
+        The configuration's title; empty where there is none.
+    running : bool
+        Whether a process alive on this machine holds its lock. False for a lock of another machine, whose process
+        cannot be seen from here; ``problem`` says so.
+    host : str or None
+        The machine of the lock; None without a lock.
+    progress : dict or None
+        progress.json (see ``training.callbacks.ProgressCallback``) with phase, counts and numbers checked.
+    history : DataFrame
+        One row an epoch, numeric columns (``epoch`` from 0, losses, accuracies); empty before the first epoch ends.
+    event : dict or None
+        The last line of events.jsonl.
+    stop_requested : bool
+        Whether it was asked to stop; the next start removes the request.
+    updated : datetime
+        When it last changed, UTC.
+    problem : str
+        What could not be read or determined, in sentences; empty otherwise.
     """
 
     key: str
@@ -68,57 +82,85 @@ class Draft:
     problem: str = ""
 
 
-def list_drafts(*roots: str | os.PathLike) -> list[Draft]:
-    """Every draft below the folders' ``.work``, the last changed first.
+def list_drafts(*roots: str | os.PathLike[str]) -> list[Draft]:
+    """List the unfinished runs below the folders' ``.work``.
 
-    A ``.work`` or a draft that is a link is passed over; a root may be one, for whoever named it meant it.
+    Parameters
+    ----------
+    *roots : str or path
+        Folders of runs, possibly links; a ``.work`` or an unfinished run that is a link is skipped.
+
+    Returns
+    -------
+    list of Draft
+        The last changed first.
+
+    Examples
+    --------
+    >>> list_drafts("no-such-folder")
+    []
     """
     drafts = []
     for root in dict.fromkeys(map(Path, roots)):
         work = root / ".work"
         for path in _folders(work) if _is_folder(work) else []:
             if path.suffix != ".checkpoints" and not path.name.startswith("."):
-                drafts.append(_look(path))
-    # A draft that came to its end while it was looked at is a run now, and no draft.
+                drafts.append(_read_draft(path))
+    # One that finished while it was read is a run now.
     return sorted((d for d in drafts if _is_folder(d.path)), key=lambda d: (d.updated, d.key), reverse=True)
 
 
 def request_stop(draft: Draft) -> None:
-    """Ask the process that trains this draft to stop after its batch; the same command resumes it.
+    """Ask the process that trains this run to stop after its batch; the same command resumes it.
 
-    The draft is looked at anew, so an old ``Draft`` does no harm; asking twice is asking once. A training that is
-    already past its last batch finishes all the same.
+    The folder is read again, so an old ``Draft`` does no harm, and a second request changes nothing. A training past
+    its last batch finishes all the same.
 
-    Raises RunError when the draft is gone, when nobody trains it, when all its epochs are done, when it cannot be
-    written to, and when its claim is another machine's: nobody here can tell whether that process lives, and a request
-    that nobody hears would look like one that is about to be met. The message says how to ask on that machine.
+    Parameters
+    ----------
+    draft : Draft
+        One of ``list_drafts``.
+
+    Raises
+    ------
+    RunError
+        When the folder is gone or cannot be written to, when no process is training it, when all epochs are done, or
+        when its lock is another machine's, whose process cannot be seen from here; the message says how to ask there.
+
+    Examples
+    --------
+    >>> try:
+    ...     request_stop(Draft("key", Path("no-such-folder")))
+    ... except RunError as error:
+    ...     print(error.got)
+    no such folder
     """
-    where = str(draft.path)
+    where = draft.path
     if not _is_folder(draft.path):
         raise _gone(where)
-    now = _look(draft.path)
+    now = _read_draft(draft.path)
     if now.host is not None and now.host != socket.gethostname():
         raise RunError(
-            "a training of this machine",
-            got=f"one claimed on {now.host}",
+            "a training on this machine",
+            got=f"one on {now.host}",
             where=where,
             fix=f"Stop it there; or, if you know that it is running, create the empty file {STOP} in this folder.",
         )
     if not now.running:
         raise RunError(
-            "a draft that a process trains",
-            got="one that nobody trains",
+            "a training under way",
+            got="an interrupted one",
             where=where,
             fix="There is nothing to stop; the same her2 train command resumes it.",
         )
     if now.progress and now.progress["phase"] == "evaluating":
         raise RunError(
             "a training with epochs to go",
-            got="one that evaluates its best epoch",
+            got="one that is evaluating its best epoch",
             where=where,
-            fix="Wait for it: it finishes by itself.",
+            fix="Wait until it has finished.",
         )
-    try:  # never through a link, and never making a folder anew that was just renamed into sight
+    try:  # never through a link, and never in a folder that was renamed a moment ago
         os.close(os.open(draft.path / STOP, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError:
         return
@@ -126,34 +168,34 @@ def request_stop(draft: Draft) -> None:
         raise _gone(where) from None
     except OSError as refused:
         raise RunError(
-            "a draft that can be written to",
+            "a folder that can be written to",
             got=str(refused.strerror),
             where=where,
-            fix="Ask as the user who trains it.",
+            fix="Ask as the user who is training it.",
         ) from None
 
 
-def _gone(where: str) -> RunError:
+def _gone(where: Path) -> RunError:
     return RunError(
         "an unfinished training",
         got="no such folder",
         where=where,
-        fix="It has finished or was deleted; her2 runs list shows what is finished.",
+        fix="It has finished or was deleted; her2 runs list shows the finished runs.",
     )
 
 
-def _look(path: Path) -> Draft:
+def _read_draft(path: Path) -> Draft:
     problems: list[str] = []
-    claim = _json(path / "claim.json", problems)
-    host = claim.get("host") if claim is not None else None
-    if claim is not None and not isinstance(host, str):
-        problems.append("claim.json: it names no machine.")
+    lock = _json(path / LOCK, problems)
+    host = lock.get("host") if lock is not None else None
+    if lock is not None and not isinstance(host, str):
+        problems.append(f"{LOCK}: it names no machine.")
         host = None
-    running = host is not None and _alive(path / "claim.json")
+    running = host is not None and _alive(path / LOCK)
     if host not in (None, socket.gethostname()):
-        problems.append(f"It is claimed on {host}; whether it still runs cannot be seen from here.")
+        problems.append(f"It is being trained on {host}; whether it is still running cannot be seen from here.")
     updated = _updated(path)
-    young = time.time() - updated.timestamp() < _BORN
+    young = time.time() - updated.timestamp() < _YOUNG
     return Draft(
         key=path.name,
         path=path,
@@ -169,10 +211,10 @@ def _look(path: Path) -> Draft:
     )
 
 
-def _alive(claim: Path) -> bool:
+def _alive(lock: Path) -> bool:
     try:
-        return _claimant(claim) is not None
-    except OverflowError:  # no system counts its processes that far
+        return lock_holder(lock) is not None
+    except OverflowError:  # a process number beyond any system's
         return False
 
 
@@ -220,9 +262,9 @@ def _title(path: Path, problems: list[str], *, expected: bool) -> str:
     content = _read(path, problems, most=MAX_YAML)
     if content is None:
         if expected and not _exists(path):
-            problems.append(f"{path.name}: there is none, so this may not be a draft of her2 train.")
+            problems.append(f"{path.name}: there is none, so this may not be a run of her2 train.")
         return ""
-    try:  # the plainest loader: text, lists and mappings, and no tag that could be malformed
+    try:  # the most restricted loader: text, lists and mappings
         config = yaml.load(content, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError):
         config = None
@@ -244,7 +286,7 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     return value
 
 
-def _parsed(content: bytes) -> Any:
+def _parsed(content: bytes) -> object:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -252,9 +294,9 @@ def _parsed(content: bytes) -> Any:
 
 
 def _read(path: Path, problems: list[str], *, most: int = MAX_BYTES, end: bool = False) -> bytes | None:
-    """The file's bytes, or its last ``most``; None when there is none, and with a problem when it is not to be read.
+    """The file's bytes, or its last ``most``; None when there is none, and with a problem when it is not read.
 
-    A link, or a pipe that would keep a page waiting, is not opened.
+    A link is not opened, nor a pipe, which would keep a page waiting.
     """
     try:
         facts = path.lstat()
@@ -262,7 +304,7 @@ def _read(path: Path, problems: list[str], *, most: int = MAX_BYTES, end: bool =
             problems.append(f"{path.name}: not a plain file, so it is not read.")
             return None
         if facts.st_size > most and not end:
-            problems.append(f"{path.name}: {facts.st_size:,} bytes are more than such a file holds.")
+            problems.append(f"{path.name}: {facts.st_size:,} bytes, more than such a file has.")
             return None
         with path.open("rb") as handle:
             handle.seek(max(0, facts.st_size - most))
@@ -283,7 +325,7 @@ def _updated(path: Path) -> datetime:
             continue
     try:
         return datetime.fromtimestamp(max(times), UTC)
-    except (ValueError, OverflowError, OSError):  # a date that no calendar holds
+    except (ValueError, OverflowError, OSError):  # a date outside the calendar
         return _NEVER
 
 

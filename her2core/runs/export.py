@@ -1,4 +1,4 @@
-"""How does a run get a name of its own? A finished run in; a checked copy elsewhere, renamed into place, out."""
+"""Export of a finished run under a name of its own: a verified copy, renamed into place."""
 
 from __future__ import annotations
 
@@ -11,26 +11,51 @@ from her2core.io.files import sha256_file, write_json
 from her2core.runs.folder import SERVING, WEIGHTS, Run, open_run
 
 
-def export_run(source: str | os.PathLike, target: str | os.PathLike, *, weights: bool = True) -> Run:
-    """Copy a finished run to ``target``, weights verified first; ``weights=False`` leaves out what only serving
-    needs, and says so.
+def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *, weights: bool = True) -> Run:
+    """Copy a finished run, its weights verified first.
 
-    Raises RunError when ``target`` is there already, WeightsError when the weights are not those of the card.
+    Parameters
+    ----------
+    source : str or path
+        The run folder.
+    target : str or path
+        The folder to make; nothing is ever overwritten.
+    weights : bool, optional
+        False leaves out what only serving needs and records that in run.json.
+
+    Returns
+    -------
+    Run
+        The copy.
+
+    Raises
+    ------
+    RunError
+        When ``target`` exists or is inside the run.
+    WeightsError
+        When the weights do not have the card's hash.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_run("models/demo", Path(folder) / "copy", weights=False).has_weights
+    False
     """
     run, target = open_run(source), Path(target)
     if target.exists():
         raise RunError(
-            "a folder that does not exist yet", got="one that does", where=str(target), fix="Choose another name."
+            "a folder that does not exist yet", got="one that does", where=target, fix="Choose another name."
         )
     if run.has_weights and sha256_file(run.path / WEIGHTS) != run.card["weights_sha256"]:
         raise WeightsError(
-            "the weights that the card names",
+            "weights with the card's hash",
             got="other bytes",
-            where=str(run.path / WEIGHTS),
-            fix="Take the run again from its source.",
+            where=run.path / WEIGHTS,
+            fix="Copy the run again from its source.",
         )
     if target.resolve().is_relative_to(run.path.resolve()):
-        raise RunError("a folder outside the run", got="one inside it", where=str(target), fix="Choose another place.")
+        raise RunError("a folder outside the run", got="one inside it", where=target, fix="Choose another place.")
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Where, when and with what was this run made? Nothing in; a dictionary for run.json out."""
+"""Provenance of a run: command, time, git commit, package versions and machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,28 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pandas", "pillow", "scikit-learn", "scipy")
 
 
-def provenance() -> dict:
-    """Command, time (UTC), git commit and whether files were changed since, package versions, machine."""
+def provenance() -> dict[str, Any]:
+    """Describe this process, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``command``, ``created`` (UTC), ``git`` (commit, and whether tracked files were changed since; None outside a
+        checkout), ``python``, ``packages`` (name to version) and ``hardware``.
+
+    Examples
+    --------
+    >>> here = provenance()
+    >>> sorted(here)
+    ['command', 'created', 'git', 'hardware', 'packages', 'python']
+    >>> here["hardware"]["cores"] == os.cpu_count()
+    True
+    """
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -25,13 +41,14 @@ def provenance() -> dict:
     }
 
 
-def _git() -> dict | None:
+def _git() -> dict[str, Any] | None:
     def ask(*words: str) -> str:
         return subprocess.run(
             ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()
 
     try:
+        ask("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another repository
         return {"commit": ask("rev-parse", "HEAD"), "changed_files": bool(ask("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
         return None

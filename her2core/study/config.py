@@ -1,4 +1,4 @@
-"""How is a study's YAML read? A path and the kind of study in; the study, or one sentence that names the field, out."""
+"""Reading of a study's YAML file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,45 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from her2core.errors import ConfigError
+from her2core.training.config_errors import config_error
 
 Study = TypeVar("Study", bound=BaseModel)
 
 
-def read_study(path: str | os.PathLike, kind: type[Study], *, example: str) -> Study:
-    """The study in ``path``. Raises ConfigError; ``example`` is a file that shows how it is written."""
+def read_study(path: str | os.PathLike[str], kind: type[Study], *, example: str) -> Study:
+    """Read and validate a study's configuration.
+
+    Parameters
+    ----------
+    path : str or path
+        A YAML file.
+    kind : type of BaseModel
+        ``LeakageConfig`` or ``BackboneConfig``.
+    example : str
+        A file that shows the format, for messages.
+
+    Returns
+    -------
+    BaseModel
+        Of the given kind.
+
+    Raises
+    ------
+    ConfigError
+        That names the field.
+
+    Examples
+    --------
+    >>> from her2core.study.leakage import LeakageConfig
+    >>> read_study("configs/study/leakage.yaml", LeakageConfig, example="").seeds
+    (0, 1, 2)
+    """
     path = Path(path)
     try:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as unread:
         raise ConfigError(
-            "a YAML file", got=str(unread).splitlines()[0][:150], where=str(path), fix=f"See {example}."
+            "a YAML file", got=str(unread).splitlines()[0][:150], where=path, fix=f"{example} is an example."
         ) from None
     except ValidationError as refused:
-        first = refused.errors()[0]
-        raise ConfigError(
-            first["msg"].lower(),
-            got=repr(first.get("input"))[:80],
-            where=f"{path}, {'.'.join(map(str, first['loc'])) or 'the whole'}",
-            fix=f"See {example}.",
-        ) from None
+        raise config_error(refused, kind, where=str(path), fix=f"{example} is an example.") from None

@@ -1,7 +1,7 @@
-"""What does each network of a study cost? Networks in; one table, measured one after another in this process, out.
+"""Computational cost of a study's networks, measured one after another in one process.
 
-Each is timed in turns with a plain ResNet50 at the same size, so that the ratios stand on one footing whatever else the
-machine does (networks.cost).
+Each network is timed in alternation with a plain ResNet50 at the same size, so that the ratios do not depend on what
+else the machine does (``networks.cost``).
 """
 
 from __future__ import annotations
@@ -39,14 +39,33 @@ def measure_costs(
     *,
     classes: int,
     rounds: int = 30,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """One row a network: ``network`` (its label), ``last_layer`` (as JSON), COLUMNS, ``reason`` where it could not be
-    built, and the machine.
+    """Measure every network on this machine.
 
-    ``networks``: label -> how it is trained, and what its card says of a last layer that is not its own. Latency and
-    throughput ratios are to a plain ResNet50 (torchvision's); ``latency_ratio_low`` and ``_high`` are quartiles over
-    the ``rounds``.
+    Parameters
+    ----------
+    networks : mapping
+        From label to configuration, and to the card's options of a last layer that is not the network's own.
+    classes : int
+        Number of classes.
+    rounds : int, optional
+        Timed forward passes of each network.
+    report : callable, optional
+        Called with a line before each network.
+
+    Returns
+    -------
+    DataFrame
+        One row a network: ``network`` (its label), ``last_layer`` (JSON), ``COLUMNS``, ``reason`` where it could not
+        be built, and the machine. Ratios are to a plain ResNet50 (torchvision's); ``latency_ratio_low`` and ``_high``
+        are quartiles over the rounds.
+
+    Examples
+    --------
+    >>> config = RunConfig(name="own", manifest="m.csv", network={"name": "timm:lcnet_050"}, input={"px": 32})
+    >>> measure_costs({"lcnet": (config, None)}, classes=3, rounds=2)["parameters"].tolist()
+    [594995]
     """
     here = provenance()
     machine = {
@@ -56,7 +75,7 @@ def measure_costs(
     }
     rows = []
     for label, (config, last_layer) in networks.items():
-        tell(f"{label}: measuring what it costs")
+        report(f"{label}: measuring its cost")
         try:
             network = build_network(config.network.name, classes, **config.network.options)
             cost = network_cost(with_last_layer(network, last_layer, classes), config.input.px, rounds=rounds)
@@ -65,8 +84,14 @@ def measure_costs(
         else:
             cost["latency_ratio_low"], cost["latency_ratio_high"] = cost["latency_ratio_quartiles"]
             reason = ""
-        held = json.dumps(last_layer, sort_keys=True) if last_layer else ""
+        described = json.dumps(last_layer, sort_keys=True) if last_layer else ""
         rows.append(
-            {"network": label, "last_layer": held, **{c: cost.get(c) for c in COLUMNS}, "reason": reason, **machine}
+            {
+                "network": label,
+                "last_layer": described,
+                **{c: cost.get(c) for c in COLUMNS},
+                "reason": reason,
+                **machine,
+            }
         )
     return pd.DataFrame(rows)

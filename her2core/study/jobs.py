@@ -1,11 +1,11 @@
-"""How do many trainings become one study? Jobs with a configuration each in; one finished run folder a job out.
+"""Execution of a study's trainings, one finished run folder a job.
 
     <root>/<job>/           a finished run, under the job's name
-    <root>/.training/       drafts, and failed/<job>.txt with the reason of a job that failed; it is tried again
+    <root>/.training/       unfinished runs, and failed/<job>.txt with the reason of a job that failed
 
-The runs are made one after another in this process. Killed at any moment, the same call goes on: finished jobs are not
-trained again, and the one under way resumes. On a cluster, the same jobs can run apart (``only``), as each has a folder
-of its own.
+Jobs are trained one after another in this process. After an interruption the same call continues: finished jobs are
+skipped, the one under way resumes, failed ones are tried again. On a cluster the jobs can run apart (``only``), as
+each has a folder of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,27 @@ from her2core.training.fit import train
 from her2core.training.hardware import first_process, several_devices
 
 TRAINING, FAILED = ".training", "failed"
-#: Told of a job while it is trained, so that it stays told of one whose process was killed from outside.
-UNDER_WAY = "under way, or its process was ended while it was: stopped, or killed, perhaps for want of memory"
+#: Recorded for a job while it is trained; it is what remains of a job whose process was killed from outside.
+UNDER_WAY = "under way, or its process was ended meanwhile: stopped, or killed, perhaps for lack of memory"
 
 
 @dataclass(frozen=True)
 class Job:
-    """``name``: its folder; ``group``: what is compared; ``seed``; ``config``: the whole training; ``weights``: whether
-    the run keeps what serving needs."""
+    """One training of a study.
+
+    Attributes
+    ----------
+    name : str
+        The run's folder.
+    group : str
+        What is compared: a split unit, or a network's label.
+    seed : int
+        The seed within the group.
+    config : RunConfig
+        The whole training.
+    weights : bool
+        Whether the run keeps what serving needs.
+    """
 
     name: str
     group: str
@@ -46,32 +59,57 @@ class Job:
 
 def run_jobs(
     jobs: Sequence[Job],
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     *,
     only: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
     progress: bool = True,
 ) -> dict[str, str]:
-    """Train what is not trained yet, in this order; failures by job name, empty when all went well.
+    """Train the jobs that are not finished, in the given order.
 
-    A job that fails (a network that cannot be built, too little memory, weights that are not there) is recorded with
-    its reason and the next one is begun. One whose process was killed is tried again after the others, so that it
-    cannot keep them from being trained. ``only`` names the jobs to look at; ``tell`` is called with a line before and
-    after each. Raises ConfigError for a job that does not exist, StudyError for a folder that holds another job's run,
-    and ``training.callbacks.Stopped`` when somebody asked the training under way to stop.
+    A job that fails (a network that cannot be built, too little memory, missing weights) is recorded with its reason
+    and the next one begins. One whose process was killed is tried again after the others, so that it cannot block
+    them.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        All jobs of the study.
+    root : str or path
+        The study's folder.
+    only : sequence of str, optional
+        Names of the jobs to train; all where empty.
+    report : callable, optional
+        Called with a line before each job, and when one fails.
+    progress : bool, optional
+        Show Lightning's progress bar.
+
+    Returns
+    -------
+    dict
+        Reasons of failure by job name; empty when none failed.
+
+    Raises
+    ------
+    ConfigError
+        For a job name that does not exist.
+    StudyError
+        For a folder that contains another job's run.
+    Stopped
+        When the training under way was asked to stop.
     """
     root, names = Path(root), [job.name for job in jobs]
     if unknown := sorted(set(only) - set(names)):
         raise ConfigError(
-            f"jobs out of {', '.join(names)}", got=", ".join(unknown), where="only", fix="Correct the names."
+            f"jobs out of {', '.join(names)}", got=", ".join(unknown), where="--only", fix="Correct the names."
         )
     failures: dict[str, str] = {}
     asked = [job for job in jobs if not only or job.name in only]
     asked.sort(key=lambda job: (root / TRAINING / FAILED / f"{job.name}.txt").exists())
     for number, job in enumerate(asked):
-        told = root / TRAINING / FAILED / f"{job.name}.txt"
+        record = root / TRAINING / FAILED / f"{job.name}.txt"
         if finished(job, root) is not None:
-            told.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
             continue
         if len(asked) > 1 and several_devices(job.config.hardware):
             raise StudyError(
@@ -80,38 +118,84 @@ def run_jobs(
                 where=job.name,
                 fix="Name it: --only; or set hardware.devices to 1.",
             )
-        tell(f"{job.name}: {number + 1} of {len(asked)}")
+        report(f"{job.name}: {number + 1} of {len(asked)}")
         if first_process():
-            write_text(told, UNDER_WAY)
+            write_text(record, UNDER_WAY)
         try:
             _train(job, root, progress=progress)
-            told.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
         except (Stopped, StudyError):
-            told.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
             raise
-        except Exception as failed:  # whatever a network that somebody named does: the others go on
+        except Exception as failed:  # whatever a named network does, the others go on
             failures[job.name] = reason_of(failed)
-            write_text(told, failures[job.name])
-            tell(f"{job.name}: failed. {failures[job.name]}")
-        gc.collect()  # the next network may need the memory of this one
+            write_text(record, failures[job.name])
+            report(f"{job.name}: failed. {failures[job.name]}")
+        gc.collect()  # the next network may need this one's memory
     return failures
 
 
 def reason_of(failed: BaseException) -> str:
-    """One line of at most 400 characters."""
+    """Describe an exception in one line of at most 400 characters.
+
+    Parameters
+    ----------
+    failed : BaseException
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> reason_of(MemoryError("out of memory"))
+    'MemoryError: out of memory'
+    """
     return f"{type(failed).__name__}: {failed}".splitlines()[0][:400]
 
 
-def failed_jobs(root: str | os.PathLike) -> dict[str, str]:
-    """Job name -> why it failed when it was tried last, or UNDER_WAY; of jobs not finished since, by any process."""
-    told = sorted((Path(root) / TRAINING / FAILED).glob("*.txt"))
-    return {path.stem: path.read_text(encoding="utf-8") for path in told}
+def failed_jobs(root: str | os.PathLike[str]) -> dict[str, str]:
+    """Read why jobs failed when they were tried last, by any process.
+
+    Parameters
+    ----------
+    root : str or path
+        The study's folder.
+
+    Returns
+    -------
+    dict
+        Reason by job name, or ``UNDER_WAY``; jobs that finished since are not in it.
+
+    Examples
+    --------
+    >>> failed_jobs("no-such-folder")
+    {}
+    """
+    records = sorted((Path(root) / TRAINING / FAILED).glob("*.txt"))
+    return {path.stem: path.read_text(encoding="utf-8") for path in records}
 
 
-def finished(job: Job, root: str | os.PathLike) -> Run | None:
-    """The job's run, or None where it is not trained yet.
+def finished(job: Job, root: str | os.PathLike[str]) -> Run | None:
+    """Find the job's finished run.
 
-    Raises StudyError when its folder holds a run of another configuration, and RunError when it holds no whole run.
+    Parameters
+    ----------
+    job : Job
+    root : str or path
+        The study's folder.
+
+    Returns
+    -------
+    Run or None
+        None where it is not trained yet.
+
+    Raises
+    ------
+    StudyError
+        When its folder contains a run of another configuration, or one without the weights that the job keeps.
+    RunError
+        When it contains no complete run.
     """
     path = Path(root) / job.name
     if not path.exists():
@@ -121,34 +205,44 @@ def finished(job: Job, root: str | os.PathLike) -> Run | None:
         raise StudyError(
             "a run with its weights",
             got="one that was kept for review only",
-            where=str(path),
-            fix="Delete it to have it trained again, or take `weights` back.",
+            where=path,
+            fix="Delete it to have it trained again, or remove `weights` from the study.",
         )
     if run.info.get("config_hash") != job.config.content_hash():
         raise StudyError(
             "the run of this job's configuration",
             got="that of another one",
-            where=str(path),
-            fix="Name another folder for the changed study, or put the configuration back.",
+            where=path,
+            fix="Name another folder for the changed study, or restore the configuration.",
         )
     return run
 
 
-def refuse_other_data(runs: Sequence[Run]) -> None:
-    """Raises StudyError when the runs were not made from one data set: they must not stand in one table."""
+def require_one_dataset(runs: Sequence[Run]) -> None:
+    """Refuse runs that were not made from one data set: they cannot be compared in one table.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        At least one.
+
+    Raises
+    ------
+    StudyError
+        For several data sets.
+    """
     hashes = {run.info.get("manifest_hash") for run in runs}
     if len(hashes) > 1:
-        where = str(runs[0].path.parent)
         raise StudyError(
             "runs of one data set",
             got=f"{len(hashes)} data sets",
-            where=where,
+            where=runs[0].path.parent,
             fix="Train the study anew on one manifest.",
         )
 
 
 def _train(job: Job, root: Path, *, progress: bool) -> None:
-    read_manifest(job.config.manifest)  # the plainest of failures first: no data, no folder
+    read_manifest(job.config.manifest)  # without data no folder is made
     run = train(job.config, root=root / TRAINING, progress=progress)
     if run is None:  # a helper process of a training over several devices
         return

@@ -1,8 +1,8 @@
-"""What does a reported accuracy become when no patient stands on both sides? One network, four ways to split, in.
+"""Leakage study: one network trained under splits by random patches, slide, patient and site.
 
-The same network is trained with the same budget under a split by random patches, by slide, by patient and by site, with
-several seeds (each seed draws weights, order and split). What the random split gains over the split by patient is the
-leakage gap (Bussola et al. 2021, doi 10.1007/978-3-030-68763-2_13).
+The same network is trained with the same budget and several seeds (each seed determines weights, order and split).
+What the random split gains over the split by patient is the leakage gap (Bussola et al. 2021,
+doi 10.1007/978-3-030-68763-2_13).
 """
 
 from __future__ import annotations
@@ -16,50 +16,113 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.splits import Unit
 from her2core.errors import ConfigError, StudyError
+from her2core.evidence.predictions import Predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.io.files import write_json, write_via_temporary
-from her2core.runs.folder import STUDY
+from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.config import read_study
-from her2core.study.jobs import Job, finished, refuse_other_data
+from her2core.study.jobs import Job, finished, require_one_dataset
 from her2core.training.config import make_config
 
-#: What the others are held against: the split that makes a claim about new patients.
+#: The split that the others are compared with: the one that supports claims about new patients.
 REFERENCE = "patient"
-#: Units by which the runs are judged.
-JUDGED = ("patch", "patient")
+#: Units by which the runs are evaluated.
+UNITS = ("patch", "patient")
+_EXAMPLE = "configs/study/leakage.yaml"
 
 
 class LeakageConfig(BaseModel):
-    """The study, whole: which training (``run``, as RunConfig has it), split how, with which seeds."""
+    """Configuration of the study: which training, which splits, which seeds.
+
+    Attributes
+    ----------
+    title : str
+        One line about the study.
+    run : dict
+        Fields of RunConfig, without seed, split and serving.
+    splits : tuple of str
+        Units to split by, REFERENCE among them.
+    seeds : tuple of int
+        Of weights, order and split alike.
+
+    Examples
+    --------
+    >>> LeakageConfig(title="t", run={"name": "own", "manifest": "m.csv"}).splits
+    ('patch_random', 'slide', 'patient', 'site')
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = Field(..., min_length=1, description="one line for people")
+    title: str = Field(..., min_length=1, description="one line about the study")
     run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed and split")
     splits: tuple[Unit, ...] = Field(("patch_random", "slide", "patient", "site"), description="units to split by")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and split alike")
 
 
-def load_study(path: str | os.PathLike) -> LeakageConfig:
-    """Read the study's YAML. Raises ConfigError that names the field."""
-    study = read_study(path, LeakageConfig, example="configs/study/leakage.yaml")
+def load_study(path: str | os.PathLike[str]) -> LeakageConfig:
+    """Read the study's YAML; every configuration is checked before the first is trained.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    LeakageConfig
+
+    Raises
+    ------
+    ConfigError
+        That names the field.
+
+    Examples
+    --------
+    >>> load_study("configs/study/leakage.yaml").seeds
+    (0, 1, 2)
+    """
+    study = read_study(path, LeakageConfig, example=_EXAMPLE)
     if REFERENCE not in study.splits or len(set(study.splits)) < 2:
         raise ConfigError(
             f"at least two splits, {REFERENCE} among them",
             got=", ".join(study.splits),
             where=f"{path}, splits",
-            fix=f"The others are held against {REFERENCE}.",
+            fix=f"The others are compared with {REFERENCE}.",
         )
-    leakage_jobs(study, where=str(path))  # every configuration is checked before the first is trained
+    leakage_jobs(study, where=str(path))
     return study
 
 
 def leakage_jobs(study: LeakageConfig, *, where: str = "leakage study") -> list[Job]:
-    """One job a seed and split, seed after seed, so that an unfinished study holds whole comparisons."""
+    """List one job a seed and split, seed after seed, so that an unfinished study contains whole comparisons.
+
+    Parameters
+    ----------
+    study : LeakageConfig
+    where : str, optional
+        The source, for messages.
+
+    Returns
+    -------
+    list of Job
+
+    Raises
+    ------
+    ConfigError
+        For fields of ``run`` that the study sets or RunConfig does not accept.
+
+    Examples
+    --------
+    >>> [job.name for job in leakage_jobs(load_study("configs/study/leakage.yaml"))][:2]
+    ['patch-random-seed0', 'slide-seed0']
+    """
     if taken := {"seed", "split", "serving"} & set(study.run):
         raise ConfigError(
-            "run without seed, split and serving", got=", ".join(sorted(taken)), where=where, fix="The study sets them."
+            "`run` without seed, split and serving",
+            got=", ".join(sorted(taken)),
+            where=where,
+            fix="Remove them: the study sets them.",
         )
     return [
         Job(
@@ -82,38 +145,63 @@ def leakage_jobs(study: LeakageConfig, *, where: str = "leakage study") -> list[
     ]
 
 
-def leakage_figures(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
-    """The splits side by side, by patch and by patient, from the finished runs below ``root``.
+def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedFigures:
+    """Compare the splits by patch and by patient, from the finished runs.
 
-    Raises StudyError while a run is missing or the runs are of several data sets, EvaluationError as
-    ``evidence.seeds.seed_figures``.
+    Parameters
+    ----------
+    study : LeakageConfig
+    root : str or path
+        The study's folder.
+
+    Returns
+    -------
+    SeedFigures
+
+    Raises
+    ------
+    StudyError
+        While a run is missing, and for runs of several data sets.
+    EvaluationError
+        As ``evidence.seeds.seed_figures``.
+
+    Examples
+    --------
+    >>> study = load_study("configs/study/leakage.yaml")
+    >>> leakage_figures(study, "models/study/leakage").table  # doctest: +SKIP
     """
-    jobs = leakage_jobs(study)
-    runs = {job.name: finished(job, root) for job in jobs}
-    if missing := [name for name, run in runs.items() if run is None]:
-        raise StudyError(
-            f"all {len(jobs)} runs of the study",
-            got=f"{len(missing)} missing: {missing[0]} ...",
-            where=str(root),
-            fix="Run: her2 study leakage, which resumes.",
-        )
-    refuse_other_data(list(runs.values()))
-    groups: dict[str, list] = {unit: [] for unit in study.splits}
-    for job in jobs:
-        run = runs[job.name]
+    groups: dict[str, list[Predictions]] = {unit: [] for unit in study.splits}
+    for job, run in zip(leakage_jobs(study), _finished_runs(study, root), strict=True):
         groups[job.group].append(run.test_predictions())
-    figures = [seed_figures(groups, reference=REFERENCE, unit=unit) for unit in JUDGED]
+    figures = [seed_figures(groups, reference=REFERENCE, unit=unit) for unit in UNITS]
     return SeedFigures(
-        *(pd.concat(t, ignore_index=True) for t in ([f.table for f in figures], [f.differences for f in figures]))
+        pd.concat([f.table for f in figures], ignore_index=True),
+        pd.concat([f.differences for f in figures], ignore_index=True),
     )
 
 
-def save_leakage(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
-    """Compute the figures and write leakage.csv, gaps.csv and study.json (last) into ``root``."""
+def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedFigures:
+    """Compute the figures and write leakage.csv, gaps.csv and study.json (last).
+
+    Parameters
+    ----------
+    study : LeakageConfig
+    root : str or path
+        The study's folder.
+
+    Returns
+    -------
+    SeedFigures
+
+    Raises
+    ------
+    StudyError, EvaluationError
+        As ``leakage_figures``.
+    """
     root, found = Path(root), leakage_figures(study, root)
     for name, table in (("leakage.csv", found.table), ("gaps.csv", found.differences)):
         write_via_temporary(root / name, lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"))
-    first = finished(leakage_jobs(study)[0], root)
+    first = _finished_runs(study, root)[0]
     write_json(
         root / STUDY,
         {
@@ -127,3 +215,18 @@ def save_leakage(study: LeakageConfig, root: str | os.PathLike) -> SeedFigures:
         },
     )
     return found
+
+
+def _finished_runs(study: LeakageConfig, root: str | os.PathLike[str]) -> list[Run]:
+    jobs = leakage_jobs(study)
+    found = {job.name: finished(job, root) for job in jobs}
+    runs = [run for run in found.values() if run is not None]
+    if missing := [name for name, run in found.items() if run is None]:
+        raise StudyError(
+            f"all {len(jobs)} runs of the study",
+            got=f"{len(missing)} missing: {missing[0]} ...",
+            where=root,
+            fix="Run: her2 study leakage, which resumes.",
+        )
+    require_one_dataset(runs)
+    return runs

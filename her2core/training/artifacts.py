@@ -1,13 +1,13 @@
-"""What must a finished run hold to be served and reviewed without its data? A run folder and its data in; files out.
+"""Artifacts with which a finished run is served and reviewed without its data.
 
-    dataset.parquet            the manifest's rows without paths, with their part of the split
-    checks.json                the coded findings on manifest and split
-    ood.safetensors    how the training patches look (her2core.ood)
-    evaluation/cost.json       parameters, FLOPs, measured time
-    evaluation/prediction_sets.csv   how often the test patches' true class is in the set
-    model.card.json            + prediction_sets, ood
+    dataset.parquet                  the manifest's rows without paths, with their split
+    checks.json                      the findings on manifest and split
+    ood.safetensors                  the out-of-distribution detector (her2core.ood)
+    evaluation/cost.json             parameters, FLOPs, measured time
+    evaluation/prediction_sets.csv   coverage of the prediction sets on the test part
+    model.card.json                  + prediction_sets, ood
 
-Training writes them into the draft; ``complete_run`` gives them to a run that was finished before they existed.
+Training writes them into the unfinished run; ``complete_run`` adds them to a run that an older version finished.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.stain.macenko import StainReference
 
-#: Patches up to which their contents are checked too (copies, near-duplicates, colour): seconds for thousands, minutes
-#: for tens of thousands, for which ``her2 data check --contents`` is there.
+#: Up to this many patches their pixels are checked too (copies, near-duplicates, colour): seconds for thousands,
+#: minutes for tens of thousands, for which there is ``her2 data check --contents``.
 CHECKED_CONTENTS = 6000
 
 
@@ -53,27 +53,56 @@ def write_artifacts(
     device: str | torch.device = "cpu",
     serving: bool = True,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Write all of them into ``folder``, where weights and predictions are, and give the card with what was added.
+    """Write all artifacts but the card; nothing is written before all of them are computed.
 
-    ``network`` carries the released weights; ``split`` has patch_id and split. The card is not written here.
-    ``serving=False`` leaves ood out, which takes longest and which only serving needs. Nothing is
-    written before all of it is known. Raises a Her2Error for patches that cannot be read, or too few of them.
+    Parameters
+    ----------
+    folder : Path
+        The run folder, in which the weights are.
+    card : dict
+        The model card so far.
+    network : Module
+        With the released weights.
+    manifest : Manifest
+        All patches.
+    split : DataFrame
+        Columns patch_id and split.
+    prepare : Prepare
+        Crop, size and stain of the network's input.
+    table : DataFrame
+        The content of predictions.parquet.
+    device : str or torch.device, optional
+        Where features are computed.
+    serving : bool, optional
+        False leaves out the out-of-distribution detector, which takes longest and only serving needs.
+
+    Returns
+    -------
+    card : dict
+        The card with ``prediction_sets`` and ``ood``, for the caller to write last.
+    dataset : DataFrame
+        The content of dataset.parquet.
+
+    Raises
+    ------
+    Her2Error
+        For patches that cannot be read, or too few of them.
     """
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
-    read = len(manifest) <= CHECKED_CONTENTS
-    findings = [finding.as_dict() for finding in check_manifest(manifest, split, contents=read)]
+    contents = len(manifest) <= CHECKED_CONTENTS
+    findings = [finding.as_dict() for finding in check_manifest(manifest, split, contents=contents)]
 
-    known = None
+    detector = None
     if serving:
-        parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val")}
+        train, val = (manifest.subset(split.loc[split["split"] == part, "patch_id"]) for part in ("train", "val"))
         mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
-        known = fit_ood(network, **parts, prepare=prepare, mean=mean, std=std, device=device)
+        detector = fit_ood(network, train=train, val=val, prepare=prepare, mean=mean, std=std, device=device)
 
     predictions = calibrated_predictions(table, card)
-    val, test = predictions.part("val"), predictions.part("test")
-    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=predictions.classes)
-    covered = coverage_table(sets, test)
+    calibration = predictions.part("val")
+    sets = fit_prediction_sets(calibration.probs, labels=calibration.labels, classes=predictions.classes)
+    coverage = coverage_table(sets, predictions.part("test"))
 
     here = provenance()
     cost = {
@@ -87,27 +116,41 @@ def write_artifacts(
     write_json(folder / "checks.json", findings)
     write_json(folder / "evaluation" / "cost.json", cost)
     write_via_temporary(
-        folder / "evaluation" / "prediction_sets.csv", lambda t: covered.to_csv(t, index=False, float_format="%.6f")
+        folder / "evaluation" / "prediction_sets.csv", lambda t: coverage.to_csv(t, index=False, float_format="%.6f")
     )
     card = {**card, "prediction_sets": sets.as_dict()}
-    if known is not None:
-        card["ood"] = {"sha256": known.save(folder / OOD_FILE), **known.facts()}
+    if detector is not None:
+        card["ood"] = {"sha256": detector.save(folder / OOD_FILE), **detector.facts()}
     return card, dataset
 
 
-def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None = None) -> Run:
-    """Give a finished run the companions it lacks; weights, predictions and metrics stay. The card is written last.
+def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[str] | None = None) -> Run:
+    """Add the artifacts that an older version did not write; weights, predictions and metrics are unchanged.
 
-    ``manifest`` is where the run's manifest lies now; the path in its configuration when left out. Raises RunError
-    when it is another data set or its files are missing, or the run was released without weights; another Her2Error for
-    a manifest or weights that cannot be read.
+    Parameters
+    ----------
+    path : str or path
+        The run folder.
+    manifest : str or path, optional
+        Where the run's manifest is now; the path in its configuration when left out.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RunError
+        When the manifest has other rows or misses files, or the run was released without weights.
+    Her2Error
+        For a manifest or weights that cannot be read.
     """
     run = open_run(path)
     if not run.has_weights:
         raise RunError(
             "a run with its weights",
             got="one released without",
-            where=str(run.path),
+            where=run.path,
             fix="Complete the run where it was trained, then export it.",
         )
     manifest = Path(manifest or _configured_manifest(run))
@@ -116,23 +159,27 @@ def complete_run(path: str | os.PathLike, *, manifest: str | os.PathLike | None 
         raise RunError(
             "the manifest that this run was trained on",
             got="one with other rows",
-            where=str(manifest),
+            where=manifest,
             fix="Import the data set again as it was.",
         )
     if missing := data.missing_files():
         raise RunError(
             "every file that the manifest names",
             got=f"{len(missing)} missing",
-            where=str(manifest),
-            fix="Put them back, or import the data set where it lies.",
+            where=manifest,
+            fix="Restore them, or import the data set from where it is now.",
         )
     card = run.card
     reference = card["stain"]["reference"]
     stain = None if reference is None else StainReference.from_dict(reference)
-    prepare = Prepare(card["input"]["px"], stain)
-    network = network_of(card, run.path / WEIGHTS)
     card, _ = write_artifacts(
-        run.path, card, network=network, manifest=data, split=run.splits, prepare=prepare, table=run.predictions
+        run.path,
+        card,
+        network=network_of(card, run.path / WEIGHTS),
+        manifest=data,
+        split=run.splits,
+        prepare=Prepare(card["input"]["px"], stain),
+        table=run.predictions,
     )
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)
@@ -148,7 +195,7 @@ def _configured_manifest(run: Run) -> str:
         raise RunError(
             "a configuration that names the manifest",
             got="one that does not",
-            where=str(run.path / "config.yaml"),
-            fix="Say where it lies: --manifest PATH.",
+            where=run.path / "config.yaml",
+            fix="Give its path: --manifest PATH.",
         )
     return named

@@ -1,8 +1,4 @@
-"""What is kept and told while a run trains? After each epoch history, weights and a checkpoint; meanwhile progress.
-
-``Keep`` writes what a resumed run needs. ``Watch`` writes how far the training is, for whoever looks from outside, and
-ends it when somebody asks for that.
-"""
+"""Lightning callbacks that keep what a resumed training needs and report how far it is."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,53 +14,73 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
 
 from her2core.errors import RunError
 from her2core.networks.weights import save_weights
-from her2core.runs.folder import STOP, RunDraft
+from her2core.runs.writer import LAST, STOP, RunWriter
 
 BEST = "best.safetensors"
-LAST = "last.ckpt"
-#: progress.json is written at most this often.
+#: Least seconds between two writes of progress.json.
 SECONDS = 1.0
+
+_Outputs = Tensor | Mapping[str, Any] | None
 
 
 class CheckpointCallback(Checkpoint):
-    """Writes history.csv, the best epoch's weights and the resume checkpoint; each under a temporary name first.
+    """Writes history.csv, the best epoch's weights and the checkpoint to resume from, each under a temporary name.
 
-    The order matters: whatever is interrupted, the checkpoint is never newer than what stands beside it, so a resumed
-    run repeats the epoch and overwrites the rest. A Checkpoint to Lightning, so that it is called after the module has
-    logged its epoch and after all other callbacks.
+    The order matters: whenever the process is killed, the checkpoint is never newer than the files beside it, so a
+    resumed training repeats the epoch and overwrites them. It is a Checkpoint to Lightning, and so called after the
+    module has logged its epoch and after all other callbacks.
+
+    Parameters
+    ----------
+    writer : RunWriter
+        The unfinished run.
+    monitor : str
+        The logged metric that selects the best epoch; ``val_loss`` is minimised, others are maximised.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+    best_epoch : int
+        Its epoch, from 0; -1 before the first ends.
     """
 
-    def __init__(self, draft: RunDraft, monitor: str) -> None:
-        self.draft, self.monitor = draft, monitor
+    def __init__(self, writer: RunWriter, monitor: str) -> None:
+        self.writer, self.monitor = writer, monitor
         self.best: float | None = None
         self.best_epoch = -1
         self._started = time.monotonic()
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
+        """State for the checkpoint."""
         return {"best": self.best, "best_epoch": self.best_epoch}
 
-    def load_state_dict(self, state: dict) -> None:
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the state of a checkpoint."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
         self._started = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write weights where they are the best, history and event, and last the checkpoint."""
         score = float(trainer.callback_metrics[self.monitor])
         better = self.best is None or (score < self.best if self.monitor == "val_loss" else score > self.best)
         if better:
             self.best, self.best_epoch = score, trainer.current_epoch
         if trainer.is_global_zero:
             if better:
-                save_weights(module.network, self.draft.checkpoints / BEST, half=False)
+                save_weights(pl_module.network, self.writer.checkpoints / BEST, half=False)
             self._append(trainer)
-        part = self.draft.checkpoints / f".{LAST}.part"
+        part = self.writer.checkpoints / f".{LAST}.part"
         trainer.save_checkpoint(part)  # every process takes part in this call
         if trainer.is_global_zero:
-            os.replace(part, self.draft.checkpoints / LAST)
+            os.replace(part, self.writer.checkpoints / LAST)
 
     def _append(self, trainer: pl.Trainer) -> None:
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("train_", "val_"))}
@@ -73,38 +90,46 @@ class CheckpointCallback(Checkpoint):
             **metrics,
             "seconds": round(time.monotonic() - self._started, 1),
         }
-        path: Path = self.draft.path / "history.csv"
+        path: Path = self.writer.path / "history.csv"
         rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
         rows = [r for r in rows if r["epoch"] < row["epoch"]] + [row]
-        self.draft.write_history(pd.DataFrame(rows))
-        self.draft.event("epoch", **row, best=self.best, best_epoch=self.best_epoch)
+        self.writer.write_history(pd.DataFrame(rows))
+        self.writer.event("epoch", **row, best=self.best, best_epoch=self.best_epoch)
 
 
 class Stopped(RunError):
-    """A training that ended early because somebody asked for it."""
+    """A training that ended early because it was asked to stop."""
 
 
 class ProgressCallback(pl.Callback):
-    """Writes the draft's progress.json, and looks after each batch whether the training was asked to stop.
+    """Writes progress.json, and looks for a stop request after each batch.
 
-    progress.json: ``phase`` (preparing patches, computing features, training,
-    evaluating), ``epoch`` (from 0) of ``epochs``, ``step`` of
-    ``steps`` (batches of this epoch on the first process; patches of the part being prepared), ``loss`` of the last
-    batch on the first process (null before the first one, and when it is not finite), ``patches_per_second`` over all
-    processes since the epoch or the part's preparation began, ``started`` (this process) and ``updated``, both UTC.
-    Written by the first process alone, at most once a second, and when a phase, part or epoch begins or ends;
-    validation counts as training.
+    progress.json holds ``phase`` (preparing patches, computing features, training, evaluating), ``epoch`` (from 0) of
+    ``epochs``, ``step`` of ``steps`` (batches of this epoch on the first process; patches of the part in preparation),
+    ``loss`` of the last batch on the first process (null before the first one, and when it is not finite),
+    ``patches_per_second`` over all processes since the epoch or the preparation began, ``started`` (this process) and
+    ``updated``, both UTC. The first process alone writes it, at most once a second, and when a phase, part or epoch
+    begins or ends; validation counts as training.
 
-    A stop is an exception out of the batch loop: neither validation nor ``Keep`` sees the cut epoch, so that a resumed
-    run repeats it whole, just as after a kill. With several processes the first one looks and tells the others in one
-    all-reduce of a number: were each to look by itself, one could see the request a batch before the others, which
-    would then wait for its gradients for ever; and other machines need not share the folder. Validation is not
-    interrupted: what it costs is kept, and the next epoch's first batch ends the training.
+    A stop is an exception out of the batch loop: neither validation nor ``CheckpointCallback`` sees the interrupted
+    epoch, so that a resumed training repeats it from its start, as after a kill. With several processes the first one
+    looks and the others learn of it by one all-reduce of a number: if each looked by itself, one could see the request
+    a batch before the others, which would then wait for its gradients for ever; and other machines need not share the
+    folder. Validation is not interrupted: its result is kept, and the next epoch's first batch ends the training.
+
+    Parameters
+    ----------
+    writer : RunWriter
+        The unfinished run.
+    epochs : int
+        The largest number of epochs.
+    first : bool
+        Whether this is the first process of the run.
     """
 
-    def __init__(self, draft: RunDraft, *, epochs: int, first: bool) -> None:
-        self.draft, self.first = draft, first
-        self._request = str(draft.path / STOP)
+    def __init__(self, writer: RunWriter, *, epochs: int, first: bool) -> None:
+        self.writer, self.first = writer, first
+        self._request = str(writer.path / STOP)
         self._facts: dict[str, Any] = {
             "phase": "preparing patches",
             "epoch": 0,
@@ -119,8 +144,19 @@ class ProgressCallback(pl.Callback):
         self._write()
 
     def preparing(self, done: int, patches: int) -> None:
-        """``done`` of the part's ``patches`` are prepared. Raises Stopped when that is asked for."""
-        if not self.first:  # a helper joins the others first: it is stopped after their first batch together
+        """Report patches of one part that are prepared.
+
+        Parameters
+        ----------
+        done, patches : int
+            How many, of how many.
+
+        Raises
+        ------
+        Stopped
+            When that was requested.
+        """
+        if not self.first:  # a helper first joins the others: it stops after their first batch together
             return
         if done <= 1:
             self._since = time.monotonic()
@@ -131,11 +167,23 @@ class ProgressCallback(pl.Callback):
             self._write(step=done, steps=patches, patches_per_second=self._rate())
 
     def extracting(self, done: int, patches: int) -> None:
-        """``done`` of the part's ``patches`` that a frozen network had not seen are seen. Raises Stopped, as above."""
+        """Report patches of one part whose features are computed.
+
+        Parameters
+        ----------
+        done, patches : int
+            How many, of how many that were not in the cache.
+
+        Raises
+        ------
+        Stopped
+            When that was requested.
+        """
         self._facts["phase"] = "computing features"
         self.preparing(done, patches)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the epoch's beginning."""
         self._since, self._patches = time.monotonic(), 0
         self._write(
             phase="training",
@@ -145,40 +193,59 @@ class ProgressCallback(pl.Callback):
             patches_per_second=None,
         )
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: _Outputs,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+    ) -> None:
+        """Report a batch; raise Stopped when that was requested."""
         self._patches += len(batch[1]) * trainer.world_size
         last = batch_idx + 1 == trainer.num_training_batches
-        if self.first and (last or self._due()):
+        if self.first and isinstance(outputs, Mapping) and (last or self._due()):
             loss = float(outputs["loss"])  # waits for the device, hence not after every batch
             self._write(step=batch_idx + 1, loss=loss if math.isfinite(loss) else None, patches_per_second=self._rate())
-        asked = self.first and os.path.exists(self._request)
+        requested = self.first and os.path.exists(self._request)
         if trainer.world_size > 1:
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked:
+            requested = trainer.strategy.reduce_boolean_decision(requested, all=False)
+        if requested:
             self._facts.update(epoch=trainer.current_epoch, step=batch_idx + 1)
             self._stop()
 
-    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: _Outputs,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Renew ``updated`` during a long validation."""
         if self._due():
-            self._write()  # a sign of life
+            self._write()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the epoch's end."""
         self._write()
 
-    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report that the evaluation begins."""
         self._write(phase="evaluating", epoch=max(trainer.current_epoch - 1, 0), patches_per_second=None)
 
     def _stop(self) -> None:
         epoch, epochs = self._facts["epoch"] + 1, self._facts["epochs"]
         if self.first:
             self._write()
-            self.draft.event("stopped", phase=self._facts["phase"], epoch=epoch - 1, step=self._facts["step"])
-            self.draft.release()
+            self.writer.event("stopped", phase=self._facts["phase"], epoch=epoch - 1, step=self._facts["step"])
+            self.writer.release()
         preparing = self._facts["phase"] != "training"
         raise Stopped(
-            expected=f"a training of up to {epochs} epochs",
+            f"a training of up to {epochs} epochs",
             got=f"one stopped on request {'while it prepared its patches' if preparing else f'in epoch {epoch}'}",
-            where=str(self.draft.path),
+            where=self.writer.path,
             fix=f"The same command resumes {'it' if preparing else f'from epoch {epoch}'}.",
         )
 
@@ -192,5 +259,5 @@ class ProgressCallback(pl.Callback):
         self._facts.update(facts)
         if self.first:
             self._written = time.monotonic()
-            with contextlib.suppress(OSError):  # a day's training does not end for want of a report about it
-                self.draft.write_progress(self._facts)
+            with contextlib.suppress(OSError):  # a training does not end because its report cannot be written
+                self.writer.write_progress(self._facts)

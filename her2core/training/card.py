@@ -1,11 +1,14 @@
-"""What must a user of these weights know? Configuration, data and split in; the model card out, as plain values."""
+"""Model card of a run: what is needed to use its weights and to assess them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from her2core.cli.text import NOTICE
 from her2core.data.manifest import Manifest
+from her2core.io.images import image_size
 from her2core.stain.macenko import StainReference
 from her2core.training.config import RunConfig
 
@@ -20,12 +23,35 @@ def model_card(
     sha256: str,
     grid: tuple[int, int],
     stain: StainReference | None,
-    last_layer: dict | None = None,
-) -> dict:
-    """All that is needed to use and to judge the weights, JSON-ready.
+    last_layer: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Compose the card, JSON-ready.
 
-    ``temperature`` divides the scores before softmax; ``grid`` is rows and columns of the feature map; ``sha256`` that
-    of model.safetensors; ``last_layer`` says how a last layer that is not the network's own is built (networks.heads).
+    Parameters
+    ----------
+    config : RunConfig
+        The configuration that was trained.
+    manifest : Manifest
+        All patches.
+    split : DataFrame
+        Columns patch_id and split.
+    warnings : list of str
+        Limits that follow from the split.
+    temperature : float
+        Divides the logits before softmax.
+    sha256 : str
+        Hash of model.safetensors.
+    grid : (int, int)
+        Rows and columns of the feature map.
+    stain : StainReference or None
+        What patches are normalised to; None where they are not.
+    last_layer : dict, optional
+        Options of a last layer that is not the network's own (``networks.heads``).
+
+    Returns
+    -------
+    dict
+        With the fields of ``runs.folder.CARD_FIELDS`` and ``CARD_SECTIONS``.
     """
     frame = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
     field_um = _field(frame, manifest)
@@ -71,7 +97,7 @@ def model_card(
 
 
 def _counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    """Different values of a column, by part and class."""
+    """Different values of a column, by split part and class."""
     table = frame.groupby(["split", "label"])[column].nunique()
     return {
         part: {k: int(v) for k, v in table[part].items()} for part in ("train", "val", "test") if part in table.index
@@ -79,15 +105,13 @@ def _counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
 
 
 def _field(frame: pd.DataFrame, manifest: Manifest) -> float | None:
-    """Median side of a training patch in microns; None when the manifest does not say how many microns a pixel is."""
+    """Median side of a training patch in microns; None when the manifest gives no microns per pixel."""
     known = frame[frame["mpp"].notna() & (frame["split"] == "train")]
     if known.empty:
         return None
     if "width" in known:
         sides = known["width"].astype(float) * known["mpp"]
     else:
-        from her2core.io.images import image_size
-
         few = known.iloc[:: max(1, len(known) // 50)]
         sides = pd.Series([min(image_size(manifest.file(p))) for p in few["path"]], dtype=float) * few["mpp"].to_numpy()
     return round(float(sides.median()), 2)

@@ -1,13 +1,15 @@
-"""What exactly is to be trained? YAML and ``--set a.b=c`` in, one strict and frozen RunConfig out.
+"""Configuration of one training run: a strict, frozen model of every setting, read from YAML.
 
-Every default that Joshi et al. 2025 does not state (all but the 60/20/20 fractions, Macenko and ResNet50 + SE + DSC)
-is our choice.
+Every default that Joshi et al. 2025 (doi 10.48084/etasr.12140) does not state (all but the 60/20/20 fractions, Macenko
+and ResNet50 + SE + DSC) is our choice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,26 +27,35 @@ from pydantic import (
 
 from her2core.data.splits import Unit
 from her2core.errors import ConfigError
+from her2core.training.config_errors import config_error
 
 
 class _Section(BaseModel):
+    """Fields and values; unknown fields are refused, and nothing changes once it is made."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SplitConfig(_Section):
+    """Partition of the patches into training, validation and test."""
+
     unit: Unit = Field(
-        "patient", description="what stays on one side: patient, slide, site; or patch_random, predefined"
+        "patient", description="what is kept together: patient, slide, site; or patch_random, predefined"
     )
     fractions: tuple[float, float, float] = Field((0.6, 0.2, 0.2), description="train, val, test (the paper's)")
     seed: int = Field(0, ge=0, description="which of the possible splits")
 
 
 class StainConfig(_Section):
-    method: Literal["macenko", "none"] = Field("macenko", description="Macenko to a stored reference, or as it is")
+    """Stain normalisation of every patch."""
+
+    method: Literal["macenko", "none"] = Field("macenko", description="Macenko to a stored reference, or unchanged")
     white: float = Field(240.0, gt=200, le=255, description="grey level taken for no absorption")
 
 
 class InputConfig(_Section):
+    """Size and scaling of the network's input."""
+
     px: int = Field(112, ge=32, le=1024, description="side of the network's input in pixels")
     mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="subtracted from RGB in 0..1")
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
@@ -52,21 +63,42 @@ class InputConfig(_Section):
     )
 
 
+#: Names of ``network.init`` that need no value, and kinds that are followed by one.
+INITS, INIT_KINDS = ("none", "random", "imagenet", "hub"), ("package", "file", "run")
+
+
 class NetworkConfig(_Section):
-    name: str = Field("her2_resnet50", description="a name of networks.registry, or timm:<name>")
+    """The network by name, its options and its first weights."""
+
+    name: str = Field("her2_resnet50", description="a name of networks.registry, timm:<name> or hub:<owner>/<model>")
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the network, e.g. dropout: 0.5")
+    init: str = Field(
+        "none",
+        description="first weights: random (none), imagenet, hub, package:<name>, file:<safetensors>, run:<folder>",
+    )
 
     @field_validator("options")
     @classmethod
     def _own(cls, options: dict[str, Any]) -> dict[str, Any]:
         if taken := {"classes", "name", "hub_id"} & set(options):
-            raise ValueError(f"network.options must not hold {', '.join(sorted(taken))}: the data or the name says it")
+            allowed = "`network.options` without classes, name and hub_id, which data and name determine"
+            raise ValueError(allowed, ", ".join(sorted(taken)))
         return options
 
-    init: str = Field("none", description="none, imagenet, hub, package:<name>, file:<path.safetensors>, run:<folder>")
+    @field_validator("init")
+    @classmethod
+    def _known(cls, init: str) -> str:
+        """``random`` is another word for ``none``; a configuration and its hash know one of them."""
+        kind, _, value = init.partition(":")
+        if init not in INITS and (kind not in INIT_KINDS or not value):
+            forms = ", ".join((*INITS, *(f"{k}:<...>" for k in INIT_KINDS)))
+            raise ValueError(f"`network.init` to be one of {forms}")
+        return "none" if init == "random" else init
 
 
 class AugmentConfig(_Section):
+    """Random changes of a training patch."""
+
     flips: bool = Field(True, description="the eight flips and quarter turns")
     min_crop: float = Field(
         0.75, gt=0.2, le=1, description="smallest crop side as a share of the patch; 1 switches off"
@@ -75,39 +107,43 @@ class AugmentConfig(_Section):
 
 
 class TrainConfig(_Section):
+    """Optimisation: AdamW, linear warm-up and cosine decay."""
+
     epochs: int = Field(20, ge=1, description="at most this many passes over the training patches")
     batch_size: int = Field(32, ge=2, description="patches a step on each device")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW, after warm-up; cosine down to 0")
-    trunk_lr: float = Field(1.0, ge=0, le=1, description="the trunk's share of lr; under 1 for pretrained trunks")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of AdamW, after warm-up; cosine decay to 0")
+    trunk_lr: float = Field(1.0, ge=0, le=1, description="the trunk's share of lr; below 1 for pretrained trunks")
     weight_decay: float = Field(0.05, ge=0, description="on weights, not on norms and biases")
     warmup_epochs: float = Field(1.0, ge=0, description="linear rise of the learning rate, epochs")
     freeze_epochs: int = Field(0, ge=0, description="epochs with the trunk frozen, before all is trained")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
-    class_weights: Literal["balanced", "none"] = Field("balanced", description="weight of a class by inverse frequency")
+    class_weights: Literal["balanced", "none"] = Field("balanced", description="loss weights by inverse frequency")
     monitor: Literal["val_balanced_accuracy", "val_accuracy", "val_loss"] = Field(
-        "val_balanced_accuracy", description="what picks the best epoch and stops early"
+        "val_balanced_accuracy", description="selects the best epoch and stops early"
     )
-    patience: int = Field(8, ge=1, description="stop after this many epochs without a better one")
+    patience: int = Field(8, ge=1, description="stop after this many epochs without an improvement")
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
 
-#: What is tried on frozen features where the configuration names nothing: inverse penalties, numbers of neighbours.
+#: Default candidates on frozen features: inverse regularisation strengths C, numbers of neighbours k.
 TRIED = {"linear": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "knn": (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)}
 
 
 class FrozenConfig(_Section):
-    """The network stays as ``network.init`` left it; only its last layer is found. Of ``train``, class_weights and
-    monitor count."""
+    """Only the last layer is fitted, on the features that ``network.init`` gives.
 
-    head: Literal["linear", "knn"] = Field("linear", description="logistic regression, or the nearest neighbours' vote")
+    Of ``train``, only ``class_weights`` and ``monitor`` apply.
+    """
+
+    head: Literal["linear", "knn"] = Field("linear", description="logistic regression, or k nearest neighbours")
     tried: tuple[FiniteFloat, ...] = Field(
-        (), description="inverse penalties, or numbers of neighbours; TRIED where empty"
+        (), description="candidates: inverse regularisation strengths, or numbers of neighbours; TRIED where empty"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:
-        """What is tried by default stands in the configuration, and so in its hash."""
+        """Default candidates are written into the configuration, and so into its hash."""
         if isinstance(given, dict) and given.get("tried") in (None, (), []):
             head = given.get("head", "linear")
             return {**given, "tried": TRIED[head] if isinstance(head, str) and head in TRIED else ()}
@@ -117,11 +153,13 @@ class FrozenConfig(_Section):
     def _positive(self) -> FrozenConfig:
         least = 1 if self.head == "knn" else 0
         if any(value < least or value == 0 or (self.head == "knn" and value % 1) for value in self.tried):
-            raise ValueError("frozen.tried must hold positive numbers, whole ones for knn")
+            raise ValueError("`frozen.tried` to hold positive numbers, whole ones for knn", list(self.tried))
         return self
 
 
 class HardwareConfig(_Section):
+    """Where and how fast; nothing of it belongs to the run's content hash."""
+
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what Lightning runs on")
     devices: int | Literal["auto"] = Field("auto", description="processes on this machine (on CPU: auto is 1)")
     nodes: int = Field(1, ge=1, description="machines")
@@ -131,84 +169,180 @@ class HardwareConfig(_Section):
     )
     workers: int = Field(0, ge=0, description="processes that prepare batches; 0 prepares them in the training process")
     cache_gb: float = Field(4.0, ge=0, description="prepared patches are kept in memory up to this size")
-    features: Path = Field(Path("data/.features"), description="where vectors of frozen networks are kept")
+    features: Path = Field(Path("data/.features"), description="cache of frozen networks' features")
 
 
 class RunConfig(_Section):
-    """One training run, whole. Unknown fields and values out of range are refused by name."""
+    """One training run, whole. Unknown fields and values out of range are refused by name.
+
+    Attributes
+    ----------
+    name : str
+        Short name of the data, used in the run folder's name.
+    manifest : Path
+        The manifest to train on, relative to the working folder.
+    seed : int
+        Of weights, order and augmentation.
+    title : str
+        One line about this run; made from network and name where empty.
+    limits : tuple of str
+        Claims that this run cannot make; copied into the model card.
+    serving : bool
+        Whether to fit what only serving needs (out-of-distribution detection).
+    split, stain, input, network, train, frozen, hardware
+        Sections of their own; ``frozen`` is None where the whole network is trained.
+
+    Examples
+    --------
+    >>> config = RunConfig(name="own", manifest="data/own.parquet", train={"epochs": 5})
+    >>> config.train.epochs, config.network.name, config.split.unit
+    (5, 'her2_resnet50', 'patient')
+    """
 
     name: str = Field(
-        ..., pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="short name of the data, for the run folder"
+        ...,
+        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+        description="short name of the data: up to 40 lower-case letters, digits and hyphens",
     )
     manifest: Path = Field(..., description="the manifest to train on, relative to the working folder")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
-    title: str = Field("", description="one line for people: what this run is")
-    limits: tuple[str, ...] = Field((), description="what this run cannot claim; goes into the card")
-    serving: bool = Field(True, description="also fit what serving needs alone; a study's runs go without")
+    title: str = Field("", description="one line about this run; made from network and name where empty")
+    limits: tuple[str, ...] = Field((), description="claims that this run cannot make; copied into the model card")
+    serving: bool = Field(True, description="also fit what only serving needs; a study's runs do without")
     split: SplitConfig = Field(default_factory=SplitConfig)
     stain: StainConfig = Field(default_factory=StainConfig)
     input: InputConfig = Field(default_factory=InputConfig)
     network: NetworkConfig = Field(default_factory=NetworkConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
-    frozen: FrozenConfig | None = Field(None, description="find only the last layer, on frozen features")
+    frozen: FrozenConfig | None = Field(None, description="fit only the last layer, on frozen features")
     hardware: HardwareConfig = Field(default_factory=HardwareConfig)
 
     @model_validator(mode="after")
     def _freeze_within_epochs(self) -> RunConfig:
         if self.train.freeze_epochs >= self.train.epochs:
-            raise ValueError("train.freeze_epochs must be smaller than train.epochs")
+            got = f"{self.train.freeze_epochs} and {self.train.epochs}"
+            raise ValueError("`train.freeze_epochs` to be smaller than `train.epochs`", got)
         return self
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) of all that decides the result; hardware and words do not count."""
+        """Hash all settings that determine the result; ``hardware``, ``title``, ``limits`` and ``serving`` do not.
+
+        Returns
+        -------
+        str
+            SHA-256, hexadecimal.
+
+        Examples
+        --------
+        >>> a = RunConfig(name="own", manifest="m.csv", title="one")
+        >>> a.content_hash() == a.model_copy(update={"title": "other"}).content_hash()
+        True
+        """
         content = self.model_dump(mode="json", exclude={"hardware", "title", "limits", "serving"})
-        if self.frozen is None:  # as in runs from before there was this section
+        if self.frozen is None:  # as in runs from before this section existed
             del content["frozen"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:
+        """Write the configuration as YAML, defaults included.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> RunConfig(name="own", manifest="m.csv").to_yaml().splitlines()[0]
+        'name: own'
+        """
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> RunConfig:
-    """Read a YAML file and apply ``a.b=c`` overrides (values are read as YAML).
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration from YAML and apply overrides.
 
-    Raises ConfigError that names the field, what it takes and what it got.
+    Parameters
+    ----------
+    path : str or path
+        A YAML file.
+    overrides : sequence of str, optional
+        ``a.b=c`` each; the value is read as YAML. Where ``name``, ``manifest`` or ``network`` is overridden, the
+        file's ``title`` no longer describes the run and is dropped unless it is overridden too; where ``manifest`` is,
+        so are the file's ``limits``.
+
+    Returns
+    -------
+    RunConfig
+
+    Raises
+    ------
+    ConfigError
+        For a file that is missing or no YAML, and for a field or value that is not accepted; the message names the
+        field, what it accepts, what was given, and near matches.
+
+    Examples
+    --------
+    >>> load_config("configs/own.yaml", ["name=mine", "manifest=data/mine.parquet"]).title
+    ''
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError("a YAML file", got="no such file", where=str(path), fix="See configs/ for examples.")
+        raise ConfigError("a YAML file", got="no such file", where=path, fix="configs/own.yaml is an example.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
         raise ConfigError(
-            "valid YAML", got=str(broken).replace("\n", " ")[:150], where=str(path), fix="Correct that line."
+            "valid YAML", got=str(broken).replace("\n", " ")[:150], where=path, fix="Correct that line."
         ) from None
     if not isinstance(content, dict):
-        raise ConfigError("fields and values", got=type(content).__name__, where=str(path), fix="See configs/.")
-    for override in overrides:
-        _apply(content, override)
+        raise ConfigError(
+            "fields and values", got=type(content).__name__, where=path, fix="configs/own.yaml is an example."
+        )
+    overridden = {_apply(content, override) for override in overrides}
+    if overridden & {"name", "manifest", "network"} and "title" not in overridden:
+        content.pop("title", None)
+    if "manifest" in overridden and "limits" not in overridden:
+        content.pop("limits", None)
     return make_config(content, where=str(path))
 
 
 def make_config(content: dict[str, Any], *, where: str = "configuration") -> RunConfig:
-    """A RunConfig from plain values; ConfigError for anything it does not take."""
+    """Validate plain values as a configuration.
+
+    Parameters
+    ----------
+    content : dict
+        Fields and values, as YAML gives them.
+    where : str, optional
+        The source, for messages.
+
+    Returns
+    -------
+    RunConfig
+
+    Raises
+    ------
+    ConfigError
+        For a field or value that is not accepted.
+
+    Examples
+    --------
+    >>> make_config({"name": "own", "manifest": "m.csv", "seed": 3}).seed
+    3
+    >>> try:
+    ...     make_config({"name": "own", "manifest": "m.csv", "train": {"lr": -1}})
+    ... except ConfigError as error:
+    ...     print(error.expected)
+    `train.lr` to be a number greater than 0
+    """
     try:
         return RunConfig.model_validate(content)
     except ValidationError as refused:
-        first = refused.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole"
-        more = f" (and {len(refused.errors()) - 1} more)" if len(refused.errors()) > 1 else ""
-        unknown = first["type"] == "extra_forbidden"
-        raise ConfigError(
-            f"fields as RunConfig has them at {field!r}" if unknown else f"{field}: {first['msg'].lower()}",
-            got=(f"an unknown field {field!r}" if unknown else repr(first.get("input"))[:80]) + more,
-            where=where,
-            fix="her2core/training/config.py lists every field with what it takes.",
-        ) from None
+        raise config_error(refused, RunConfig, where=where) from None
 
 
-def _apply(content: dict, override: str) -> None:
+def _apply(content: dict[str, Any], override: str) -> str:
+    """Write one ``a.b=c`` into the content; returns the first part of the name."""
     name, equals, value = override.partition("=")
     if not equals or not name:
         raise ConfigError("--set a.b=c", got=repr(override), where="--set", fix="Put an equals sign between.")
@@ -216,10 +350,11 @@ def _apply(content: dict, override: str) -> None:
     for parent in parents:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
-            raise ConfigError(f"a section {parent!r}", got="a value", where=f"--set {name}", fix="Check the name.")
+            raise ConfigError(f"a section `{parent}`", got="a value", where=f"--set {name}", fix="Check the name.")
     try:
         content[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(
             "a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
         ) from None
+    return name.partition(".")[0]

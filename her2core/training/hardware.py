@@ -1,8 +1,9 @@
-"""What does Lightning run on, and in which precision? A configuration and this machine in; Lightning's words out."""
+"""Lightning's hardware options from a configuration and this machine."""
 
 from __future__ import annotations
 
 import logging
+from typing import Literal
 
 import torch
 
@@ -11,47 +12,134 @@ from her2core.training.config import HardwareConfig, RunConfig
 
 LOG = logging.getLogger("her2core")
 SLOW = (
-    "this processor has no bfloat16 units and emulates bf16-mixed, which is slower than 32-bit by far: "
-    "set hardware.precision to 32-true (--set hardware.precision=32-true; the result may differ by rounding)"
+    "this processor has no bfloat16 units and emulates bf16-mixed, which is much slower than 32-bit: "
+    "set hardware.precision to 32-true (--set hardware.precision=32-true; results may differ by rounding)"
 )
 
 
 def devices(hardware: HardwareConfig) -> int | str:
+    """Number of devices on this machine, as Lightning takes it.
+
+    Parameters
+    ----------
+    hardware : HardwareConfig
+
+    Returns
+    -------
+    int or "auto"
+        On a CPU, ``auto`` means one process.
+
+    Examples
+    --------
+    >>> devices(HardwareConfig(accelerator="cpu")), devices(HardwareConfig(accelerator="cpu", devices=2))
+    (1, 2)
+    """
     on_gpu = hardware.accelerator == "gpu" or (hardware.accelerator == "auto" and torch.cuda.is_available())
     return hardware.devices if hardware.devices != "auto" or on_gpu else 1
 
 
 def several_devices(hardware: HardwareConfig) -> bool:
-    """Whether Lightning starts this command again, once for each further device."""
+    """Tell whether Lightning starts this command again for further devices.
+
+    Parameters
+    ----------
+    hardware : HardwareConfig
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> several_devices(HardwareConfig(accelerator="cpu", devices=2))
+    True
+    """
     asked = devices(hardware)
-    return hardware.nodes > 1 or (torch.cuda.device_count() if asked == "auto" else asked) > 1
+    return hardware.nodes > 1 or (asked if isinstance(asked, int) else torch.cuda.device_count()) > 1
 
 
 def first_process() -> bool:
-    """False in the processes that were started for further devices of the same run."""
+    """Tell whether this is the run's first process; False in those started for its further devices.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> first_process()
+    True
+    """
     from pytorch_lightning.utilities import rank_zero_only
 
     return getattr(rank_zero_only, "rank", 0) in (0, None)
 
 
 def one_device(hardware: HardwareConfig) -> torch.device:
-    """Where a single process computes. Raises ConfigError for a GPU that is asked for and not there."""
-    there = torch.cuda.is_available()
-    if hardware.accelerator == "gpu" and not there:
+    """Choose the device of a computation in a single process.
+
+    Parameters
+    ----------
+    hardware : HardwareConfig
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ConfigError
+        For a GPU that is asked for and not available.
+
+    Examples
+    --------
+    >>> one_device(HardwareConfig(accelerator="cpu"))
+    device(type='cpu')
+    """
+    available = torch.cuda.is_available()
+    if hardware.accelerator == "gpu" and not available:
         raise ConfigError(
             "a GPU", got="none that torch can use", where="hardware.accelerator", fix="Set it to auto or cpu."
         )
-    return torch.device("cuda" if there and hardware.accelerator != "cpu" else "cpu")
+    return torch.device("cuda" if available and hardware.accelerator != "cpu" else "cpu")
 
 
 def strategy(config: RunConfig) -> str:
-    # A trunk that is frozen at first leaves parameters without gradient, which plain DDP refuses.
+    """Lightning's strategy; a frozen trunk leaves parameters without gradient, which plain DDP refuses.
+
+    Parameters
+    ----------
+    config : RunConfig
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> strategy(RunConfig(name="own", manifest="m.csv"))
+    'auto'
+    """
     frozen_ddp = config.hardware.strategy == "ddp" and config.train.freeze_epochs > 0
     return "ddp_find_unused_parameters_true" if frozen_ddp else config.hardware.strategy
 
 
-def precision(hardware: HardwareConfig) -> str:
-    """The configuration's, with ``auto`` decided; what is asked for by name is done, and told where it is slow."""
+def precision(hardware: HardwareConfig) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
+    """Lightning's precision, with ``auto`` decided; a named one is used, with a warning where it is slow.
+
+    Parameters
+    ----------
+    hardware : HardwareConfig
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> precision(HardwareConfig(accelerator="cpu"))
+    '32-true'
+    """
     on_cpu = hardware.accelerator == "cpu" or not torch.cuda.is_available()
     if hardware.precision == "bf16-mixed" and on_cpu and not native_bfloat16():
         LOG.warning(SLOW)
@@ -63,8 +151,18 @@ def precision(hardware: HardwareConfig) -> str:
 
 
 def native_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; elsewhere it is emulated."""
+    """Tell whether this processor multiplies bfloat16 itself; elsewhere it is emulated.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> isinstance(native_bfloat16(), bool)
+    True
+    """
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
-        return torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cpu._is_avx512_bf16_supported())
     can = torch.cpu.get_capabilities()
     return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))

@@ -1,4 +1,4 @@
-"""What is one training step? Batches in; loss, metrics and parameter updates out (a LightningModule)."""
+"""Training and validation steps, metrics and optimiser as a LightningModule."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
@@ -15,11 +16,23 @@ from her2core.training.config import TrainConfig
 
 
 class PatchClassifier(pl.LightningModule):
-    """Cross-entropy with class weights, AdamW, warm-up and cosine, trunk frozen for the first epochs if asked.
+    """Cross-entropy with class weights, AdamW, linear warm-up and cosine decay, trunk frozen for the first epochs.
 
-    ``class_counts`` are the training patches of each class; ``steps_per_epoch`` the optimiser steps of an epoch on
-    this device.
+    Parameters
+    ----------
+    network : Module
+        From float32 (N, 3, H, W) to logits (N, K), with ``trunk_modules()``.
+    settings : TrainConfig
+        Learning rate, schedule, smoothing, class weights.
+    class_counts : list of int
+        Training patches of each class.
+    steps_per_epoch : int
+        Optimiser steps of an epoch on this device.
+    seed : int
+        With the epoch, it seeds dropout.
     """
+
+    class_weight: Tensor
 
     def __init__(
         self, network: nn.Module, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
@@ -35,6 +48,7 @@ class PatchClassifier(pl.LightningModule):
         self.val_balanced_accuracy = MulticlassAccuracy(classes, average="macro")
 
     def on_train_epoch_start(self) -> None:
+        """Seed the epoch and freeze or unfreeze the trunk."""
         # Dropout draws from the global generator: seeding it here makes a resumed epoch equal to an unbroken one.
         torch.manual_seed(self.seed * 100_003 + self.current_epoch * 101 + self.global_rank)
         frozen = self.current_epoch < self.settings.freeze_epochs
@@ -43,6 +57,7 @@ class PatchClassifier(pl.LightningModule):
             module.train(not frozen)  # a frozen trunk keeps its batch statistics too
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Compute the loss of a batch: float32 (N, 3, H, W) images and int64 (N,) classes."""
         images, targets = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(
@@ -54,10 +69,12 @@ class PatchClassifier(pl.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
+        """Log loss and accuracy over the epoch's training batches."""
         self.log("train_loss", self.train_loss, logger=False)
         self.log("train_accuracy", self.train_accuracy, logger=False)
 
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Update the validation metrics with a batch; without class weights or smoothing."""
         images, targets = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
         self.val_loss.update(F.cross_entropy(logits, targets), len(targets))
@@ -65,10 +82,12 @@ class PatchClassifier(pl.LightningModule):
         self.val_balanced_accuracy.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
         for name in ("val_loss", "val_accuracy", "val_balanced_accuracy"):
             self.log(name, getattr(self, name), prog_bar=name != "val_accuracy", logger=False)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW without decay on norms and biases; the schedule steps with every batch."""
         trunk = {id(p) for m in self.network.trunk_modules() for p in m.parameters()}
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.network.parameters():
@@ -96,7 +115,7 @@ class PatchClassifier(pl.LightningModule):
 
 
 def _class_weight(counts: list[int], how: str) -> Tensor:
-    """Mean 1 over the training patches; inverse to the class's frequency when balanced."""
+    """Inverse class frequency where balanced; the mean over the training patches is 1."""
     if how == "none":
         return torch.ones(len(counts))
     total = sum(counts)

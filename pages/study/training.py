@@ -59,6 +59,6 @@ st.header(f"Curves of {plain(run.name)}")
 figure(history_figure(history), history_words(history), key="curves", table=history)
 info = run.info
 machine = f"{info['hardware']['processor']}, {info['hardware']['cores']} cores, torch {info['packages']['torch']}"
-done = f"{run.kept}; made by"
+done = f"{run.selection}; made by"
 st.markdown(f"{done} {plain(info['command'], SENTENCE)} on {plain(machine, SENTENCE)}.")
 st.caption(NOTICE)
