@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.words import plain, sentence
-from her2core.cli.text import NOTICE
 from her2core.io.spreadsheet import spreadsheet_safe
+from her2core.notice import NOTICE
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
 

@@ -6,7 +6,7 @@ import pytest
 from app_steps import errors, said, unescaped, visit
 from hostile_tables import CASES, SCRIPT, csv, good
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 
 SHOW = "Show the evidence"
 

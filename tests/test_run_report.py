@@ -20,12 +20,12 @@ from cohorts import CLASSES, HARD, hard, read, table
 
 from her2core import open_run
 from her2core.cli import main
-from her2core.cli.text import NOTICE
 from her2core.errors import EvaluationError, Her2Error
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.foreign_source import predictions_of_table
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
+from her2core.notice import NOTICE
 from her2core.report.document import CELL, Grid, Row, Words
 from her2core.report.drawing import Axes
 from her2core.report.run_document import SYNTHETIC, report_document

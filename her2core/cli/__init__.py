@@ -1,4 +1,4 @@
-"""The ``her2`` command: words in, answers and exit codes out. 0 done, 1 something you can mend, 2 our fault.
+"""The ``her2`` command: exit code 0 when done, 1 for what the user can correct, 2 for a fault of the program.
 
 Every command imports what it needs when it runs, so that ``her2 --help`` answers at once.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from her2core.cli import data, reporting, runs, serving, study, training  # noqa: F401 (each adds its commands)
+from her2core.cli import data, reporting, runs, serving, study, training  # noqa: F401 (each registers its commands)
 from her2core.cli.base import cli
 from her2core.errors import Her2Error
 
@@ -20,7 +20,7 @@ __all__ = ["cli", "main"]
 
 
 def main() -> None:
-    """Run the command and leave with its exit code."""
+    """Run the command and exit with its code."""
     wants_json = "--json" in sys.argv
     try:
         code = cli.main(standalone_mode=False)
@@ -34,10 +34,10 @@ def main() -> None:
         _fail(wants_json, f"The system refused: {refused}. Choose a place that can be written.", 1)
     except Exception as broken:
         traceback.print_exc()
-        _fail(wants_json, f"This is a fault of her2core, not yours: {type(broken).__name__}: {broken}", 2)
+        _fail(wants_json, f"A fault of her2core, not of your input: {type(broken).__name__}: {broken}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(wants_json: bool, message: str, code: int, **parts: Any) -> None:
-    click.echo(json.dumps({"error": message, **parts}) if wants_json else f"her2: {message}", err=not wants_json)
+def _fail(wants_json: bool, message: str, code: int, **parts: Any) -> NoReturn:
+    click.echo(json.dumps({"error": message, **parts}) if wants_json else f"Error: {message}", err=not wants_json)
     sys.exit(code)

@@ -1,12 +1,14 @@
-"""How is an answer said on a terminal, and written as a table? Results in; text, plain values and one CSV out."""
+"""Answers of the commands as text, plain values and CSV."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-RESEARCH = "Research use only."
-#: On every page and every export.
-NOTICE = f"{RESEARCH} Not a medical device; not for the care of any patient."
+from her2core.notice import RESEARCH
+
+if TYPE_CHECKING:
+    pass
 
 
 def write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.case import CaseReport
 from her2core.report.case_page import CasePage, case_page, columns, fitted
 

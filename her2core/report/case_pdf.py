@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.case import CaseReport
 from her2core.report.case_page import case_page
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp

@@ -16,7 +16,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.utils import ImageReader
 from reportlab.platypus import Flowable, Paragraph, Spacer, Table
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.case_page import Bar, CasePage, columns, fitted
 from her2core.report.fonts import BOLD, PLAIN
 from her2core.report.lettering import drawable

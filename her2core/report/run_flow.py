@@ -16,7 +16,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, Table
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.case_page import fitted
 from her2core.report.document import Block, Chart, Document, Facts, Grid, Picture, Points, Row, Section, Words
 from her2core.report.drawing import FONT, Drawing, Mark

@@ -11,7 +11,7 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.case_page import fitted
 from her2core.report.document import Chart, Document, Grid, Picture
 from her2core.report.run_style import STYLE

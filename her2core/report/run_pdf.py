@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from her2core.cli.text import NOTICE
+from her2core.notice import NOTICE
 from her2core.report.document import Document
 from her2core.report.fonts import ONE_AT_A_TIME, fonts, stamp
 
