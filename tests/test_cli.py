@@ -1,4 +1,4 @@
-"""Does the ``her2`` command answer, refuse and exit as it promises? In one process, as a user would type it."""
+"""The ``her2`` command: answers, refusals and exit codes, in one process as a user would type it."""
 
 from __future__ import annotations
 
@@ -169,14 +169,15 @@ def test_a_fault_of_ours_exits_2_with_its_traceback_on_stderr(her2, monkeypatch,
     assert "Traceback" in err
     assert "Traceback" not in out
     said = strict_json(out)["error"] if flag else err
-    assert "This is a fault of her2core, not yours: RuntimeError: the wheel came off" in said
+    assert "A fault of her2core, not of your input: RuntimeError: the wheel came off" in said
 
 
 def test_a_user_error_exits_1_in_one_sentence_on_stderr(her2):
     code, out, err = her2("runs", "show", "nowhere")
     assert code == 1
     assert out == ""
-    assert err == "Expected a run folder, but got no such folder. her2 runs list shows them.\n"
+    assert err.startswith("Error: Expected a run folder, but got no such folder (nowhere). ")
+    assert err.count("\n") == 1
 
 
 def test_stopping_exits_1(her2, monkeypatch):
@@ -185,7 +186,7 @@ def test_stopping_exits_1(her2, monkeypatch):
 
     monkeypatch.setattr("her2core.runs.folder.list_runs", stopped)
     code, _, err = her2("runs", "list")
-    assert (code, err.strip()) == (1, "her2: Stopped.")
+    assert (code, err.strip()) == (1, "Error: Stopped.")
 
 
 @pytest.mark.parametrize(
@@ -392,12 +393,12 @@ def test_a_missing_file_is_an_error_of_check_and_refused_by_train(her2, tiny_man
     ("override", "said"),
     [
         ("network.nam=resnet50", "network.nam"),
-        ("train.epocs=3", "an unknown field 'train.epocs'"),
-        ("train.epochs=0", "train.epochs: input should be greater than or equal to 1, but got 0"),
+        ("train.epocs=3", "an unknown `train.epocs`"),
+        ("train.epochs=0", "`train.epochs` to be a whole number of at least 1, but got 0"),
         ("train.epochs=[", "close its brackets"),
         ("train", "Put an equals sign between."),
-        ("name=Not A Name", "name:"),
-        ("name.x=1", "Expected a section 'name', but got a value"),
+        ("name=Not A Name", "`name` to be"),
+        ("name.x=1", "Expected a section `name`, but got a value"),
         ("split.unit=hospital", "split.unit"),
         ("split.fractions=[0.5,0.5,0.5]", "three positive fractions that sum to 1"),
         ("manifest=none.parquet", "Expected a CSV or Parquet file, but got no such file"),
