@@ -1,0 +1,57 @@
+"""Build hooks of the documentation site: links into the repository, and API pages from the packages.
+
+- A link that leaves ``docs/`` (to a test, a run, a configuration) becomes the path in code font, since the site holds
+  pages only; a link to a file that does not exist stops the build.
+- A line ``<!-- modules: her2core.data her2core.stain -->`` becomes one mkdocstrings block for each public module.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+HOME = Path(__file__).resolve().parents[1]
+DOCS = HOME / "docs"
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#]+)(#[^)]*)?\)")
+_MODULES = re.compile(r"^<!-- modules: (.+?) -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
+    """Markdown of a page as mkdocs renders it."""
+    folder = (DOCS / page.file.src_path).parent
+    markdown = _LINK.sub(lambda found: _link(found, folder, page.file.src_path), markdown)
+    return _MODULES.sub(lambda found: "\n\n".join(_blocks(found[1].split())), markdown)
+
+
+def _link(found: re.Match[str], folder: Path, page: str) -> str:
+    target = (folder / found[2]).resolve()
+    if not target.exists():
+        raise PluginError(f"{page}: the link to {found[2]} leads to no file of the repository")
+    if target.is_relative_to(DOCS):
+        return found[0]
+    path = target.relative_to(HOME).as_posix()
+    text = found[1].strip("`")
+    return f"`{path}`" if text == path or path.endswith(f"/{text}") else f"{found[1]} (`{path}`)"
+
+
+def _blocks(packages: list[str]) -> list[str]:
+    names = []
+    for package in packages:
+        start = HOME / package.replace(".", "/")
+        files = sorted(start.rglob("*.py")) if start.is_dir() else [start.with_suffix(".py")]
+        names += [_name(f) for f in files if not f.stem.startswith("__main") and _is_documented(f)]
+    return [f"::: {name}" for name in names]
+
+
+def _name(file: Path) -> str:
+    parts = file.relative_to(HOME).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _is_documented(file: Path) -> bool:
+    """Whether a module has public functions or classes of its own, or is a package with a text of its own."""
+    text = file.read_text(encoding="utf-8")
+    return bool(re.search(r"^(?:def|class) [A-Za-z]", text, re.MULTILINE))
