@@ -1,5 +1,6 @@
 # make app   install into .venv and open the dashboard
 # make test  install what the tests need into .venv and run them all
+# make docs  install what the documentation needs into .venv and build it into build/site
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 # make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
 #                 the same command goes on. Its data are those of `make released`.
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared/data
 
-.PHONY: app test released studies clean
+.PHONY: app test docs released studies clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -17,6 +18,14 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(VENV)/.app requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-docs.txt
+	touch $@
 
 $(VENV)/.app: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "her2core needs Python 3.11 or newer; name one: make app PYTHON=python3.11")'

@@ -2,11 +2,13 @@
 
 - A link that leaves ``docs/`` (to a test, a run, a configuration) becomes the path in code font, since the site holds
   pages only; a link to a file that does not exist stops the build.
-- A line ``<!-- modules: her2core.data her2core.stain -->`` becomes one mkdocstrings block for each public module.
+- A line ``<!-- modules: her2core.data her2core.stain -->`` becomes one mkdocstrings block for each public module, and
+  ``<!-- public names -->`` a table of what ``import her2core`` offers.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,21 @@ def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     """Markdown of a page as mkdocs renders it."""
     folder = (DOCS / page.file.src_path).parent
     markdown = _LINK.sub(lambda found: _link(found, folder, page.file.src_path), markdown)
-    return _MODULES.sub(lambda found: "\n\n".join(_blocks(found[1].split())), markdown)
+    markdown = _MODULES.sub(lambda found: "\n\n".join(_blocks(found[1].split())), markdown)
+    return (
+        markdown.replace("<!-- public names -->", _public_names()) if "<!-- public names -->" in markdown else markdown
+    )
+
+
+def _public_names() -> str:
+    import her2core
+
+    rows = ["| name | summary |", "|---|---|"]
+    for name in sorted(n for n in her2core.__all__ if not n.startswith("__")):
+        value = getattr(her2core, name)
+        summary = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        rows.append(f"| [`her2core.{name}`][{value.__module__}.{value.__qualname__}] | {summary} |")
+    return "\n".join(rows)
 
 
 def _link(found: re.Match[str], folder: Path, page: str) -> str:

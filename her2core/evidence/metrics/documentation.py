@@ -13,8 +13,8 @@ Names as they appear in the column `metric` of every table, with definition, ran
 from the registry (`her2core/evidence/metrics/registry.py`). Intervals are described under [Method](method.md); how to
 add a metric, in [Add a metric](howto/add-a-metric.md).
 
-"Class-specific accuracy" has two readings in the literature, recall and one-vs-rest accuracy; both are computed, each by
-its name. *Needs scores*: the metric is left out where only hard labels are given.
+"Class-specific accuracy" has two readings in the literature, recall and one-vs-rest accuracy; both are computed, each
+by its name. *Needs scores*: the metric is left out where only hard labels are given.
 """
 #: Table -> heading of its section.
 _SECTIONS = {
