@@ -1,134 +1,353 @@
-"""What did the network say? A run's table, or any other tool's, in; checked probabilities and labels out."""
+"""Predictions of a model: true classes, probabilities or predicted classes, and whose they are.
+
+Every figure of ``her2core.evidence`` is computed from ``Predictions``, whether they come from a run of this project or
+from the table of any other tool.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from her2core.data.manifest import UNKNOWN
-from her2core.errors import EvaluationError
-from her2core.evidence.calibration import probabilities
+from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence.prediction_columns import ID_ROLES, ROLES, ColumnMap, guess_columns, map_columns
+from her2core.evidence.prediction_table import id_table, interpret_table
+from her2core.io.cells import UNKNOWN
+from her2core.io.limits import TableLimits
+from her2core.io.tables import read_table
+from her2core.io.text import clean_text
 
-#: What a row may be told apart by; every row has all four, unknown where the source does not say.
-IDS = ("patch_id", "patient_id", "slide_id", "site")
+if TYPE_CHECKING:
+    from her2core.runs.folder import Run
+
+__all__ = ["IDS", "ColumnMap", "Predictions", "calibrated_predictions", "id_table", "read_predictions", "refuse_empty"]
+
+#: Identifiers of a row; every row has all four, ``unknown`` where the source does not state one.
+IDS = ID_ROLES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
-    """One row a patch, slide or patient (``unit``).
+    """Predictions, one row a patch, slide or patient.
 
-    ``frame`` holds the ids (patch_id, patient_id, slide_id, site) and split; ``probs`` float64 (N, K); ``labels`` int64
-    (N,), positions in ``classes``. ``notes`` are sentences that every figure made from them should carry. Nothing in
-    it is changed once it is made: what is derived from it is computed once.
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns patch_id, patient_id, slide_id, site and split (train, val or test), all text.
+    probabilities : ndarray of float64, shape (N, K), or None
+        Probabilities; None where only predicted classes are known. Read them as ``probs``.
+    labels : ndarray of int64, shape (N,)
+        True classes as positions in ``classes``.
+    classes : tuple of str
+        The K classes, in order.
+    unit : str
+        "patch", "slide" or "patient": what a row is.
+    notes : tuple of str
+        Sentences on how the table was read, to be shown with every figure.
+    warnings : tuple of str
+        Sentences on what may make figures wrong, to be shown before any figure.
+    predicted_labels : ndarray of int64, shape (N,), optional
+        Predicted classes where there are no probabilities.
 
-    Raises EvaluationError for a probability that is not finite, a label that is no class, or parts of other lengths.
+    Raises
+    ------
+    EvaluationError
+        For a probability that is not finite, a label that is no class, parts of different lengths.
+
+    Notes
+    -----
+    The parts are never changed once they are made; what is derived from them is computed once.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"patient": ["P1", "P2"], "label": ["neg", "pos"], "p_neg": [0.9, 0.4], "p_pos": [0.1, 0.6]})
+    >>> predictions = Predictions.from_frame(frame)
+    >>> predictions
+    Predictions(2 patches of 2 patients; classes neg, pos; test 2)
+    >>> predictions.predicted.tolist(), predictions.labels.tolist()
+    ([0, 1], [0, 1])
     """
 
     frame: pd.DataFrame
-    probs: np.ndarray
+    probabilities: np.ndarray | None
     labels: np.ndarray
     classes: tuple[str, ...]
     unit: str = "patch"
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    predicted_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        n, k = len(self.labels), len(self.classes)
-        if self.probs.shape != (n, k) or len(self.frame) != n:
+        n, k, probs, hard = len(self.labels), len(self.classes), self.probabilities, self.predicted_labels
+        if (probs is None) == (hard is None):
             raise EvaluationError(
-                f"{n} rows of {k} probabilities, one a label and class",
-                got=f"probabilities of shape {self.probs.shape}, {len(self.frame)} rows of ids",
+                "either probabilities or predicted classes",
+                got="neither" if hard is None else "both",
+                where="predictions",
+                fix="Give one of the two.",
+            )
+        shape = (n, k) if probs is None else probs.shape
+        if shape != (n, k) or len(self.frame) != n or (hard is not None and hard.shape != (n,)):
+            raise EvaluationError(
+                f"{n} rows of {k} probabilities, one per label and class",
+                got=f"probabilities of shape {shape}, {len(self.frame)} rows of identifiers",
                 where="predictions",
                 fix="Give all parts of the same rows.",
             )
-        if not np.isfinite(self.probs).all():
-            row = int(np.argmin(np.isfinite(self.probs).all(axis=1)))
+        if probs is not None and not np.isfinite(probs).all():
+            row = int(np.argmin(np.isfinite(probs).all(axis=1)))
             raise EvaluationError(
                 "a finite number for every class",
-                got=str(self.probs[row].tolist())[:200],
+                got=str(probs[row].tolist())[:200],
                 where=f"predictions, row {row + 1}",
                 fix="Correct or drop such rows.",
             )
-        if n and not 0 <= self.labels.min() <= self.labels.max() < k:
+        for labels in (self.labels, hard):
+            if labels is not None and n and not 0 <= labels.min() <= labels.max() < k:
+                raise EvaluationError(
+                    f"labels from 0 to {k - 1}",
+                    got=f"{labels.min()} to {labels.max()}",
+                    where="predictions",
+                    fix="Give each label as its position among the classes.",
+                )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        columns: ColumnMap | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        kind: str = "auto",
+        temperature: float = 1.0,
+    ) -> Predictions:
+        """Predictions from a table in memory.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            One row a patch, slide or patient; it is not changed.
+        columns : ColumnMap, optional
+            Which column holds what; recognised by name when left out (``guess_columns``).
+        classes : sequence of str, optional
+            All classes in their order; clinical order, or that of the columns, when left out.
+        kind : {"probabilities", "logits", "auto"}
+            What the scores are; "auto" takes them as logits where their columns are named so.
+        temperature : float
+            Logits are divided by it before the softmax.
+
+        Returns
+        -------
+        Predictions
+            Findings about the table are in ``warnings`` and ``notes``.
+
+        Raises
+        ------
+        TableError
+            Naming the first row or column that cannot be read.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"GT": [0, 1, 1], "Pred": [0, 1, 0]})
+        >>> predictions = Predictions.from_frame(frame)
+        >>> predictions.has_scores, predictions.predicted.tolist()
+        (False, [0, 1, 0])
+        """
+        table = read_table(frame)
+        columns = guess_columns(table.frame) if columns is None else columns
+        read = interpret_table(table.frame, columns, classes=classes, kind=kind, temperature=temperature)
+        return cls(**vars(read))
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether there are probabilities, and not predicted classes only."""
+        return self.probabilities is not None
+
+    @property
+    def probs(self) -> np.ndarray:
+        """Probabilities, float64 of shape (N, K).
+
+        Raises
+        ------
+        EvaluationError
+            Where only predicted classes are known.
+        """
+        if self.probabilities is None:
             raise EvaluationError(
-                f"labels from 0 to {k - 1}",
-                got=f"{self.labels.min()} to {self.labels.max()}",
+                "a probability for each class",
+                got="predicted classes only",
                 where="predictions",
-                fix="Give each label as its place among the classes.",
+                fix="Export the model's probabilities for the figures that need scores.",
             )
+        return self.probabilities
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Predicted classes, int64 of shape (N,): the class of highest probability, the first of equals."""
+        return self.probs.argmax(axis=1) if self.predicted_labels is None else self.predicted_labels
+
+    @cached_property
+    def patients(self) -> tuple[np.ndarray, pd.Index]:
+        """Each row's patient as a position in the second, int64 of shape (N,), and the patients in order."""
+        codes, names = pd.factorize(self.frame["patient_id"], sort=True)
+        return codes, names
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether every row names its patient."""
+        return UNKNOWN not in self.patients[1]
+
+    def where(self, mask: np.ndarray) -> Predictions:
+        """Only some rows.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (N,), or of int
+            Which rows; or positions, in the order wanted.
+
+        Returns
+        -------
+        Predictions
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"y": [0, 1, 1], "pred": [0, 1, 0]})
+        >>> predictions = Predictions.from_frame(frame)
+        >>> len(predictions.where(predictions.predicted == predictions.labels))
+        2
+        """
+        if mask.dtype == bool and mask.all():
+            return self
+        return replace(
+            self,
+            frame=self.frame.iloc[mask].reset_index(drop=True),
+            probabilities=None if self.probabilities is None else self.probabilities[mask],
+            labels=self.labels[mask],
+            predicted_labels=None if self.predicted_labels is None else self.predicted_labels[mask],
+        )
+
+    def part(self, split: str) -> Predictions:
+        """One part of the split.
+
+        Parameters
+        ----------
+        split : str
+            "val" or "test".
+
+        Returns
+        -------
+        Predictions
+            Perhaps without rows.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"y": [0, 1, 1], "pred": [0, 1, 0], "set": ["val", "test", "test"]})
+        >>> len(Predictions.from_frame(frame).part("test"))
+        2
+        """
+        return self.where((self.frame["split"] == split).to_numpy())
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """int64 (N,): the class of highest probability, the first of equals."""
-        return self.probs.argmax(axis=1)
-
-    @cached_property
-    def patients(self) -> tuple[np.ndarray, pd.Index]:
-        """int64 (N,): each row's patient as a position in the second, the patients' names in order."""
-        return pd.factorize(self.frame["patient_id"], sort=True)
-
-    @property
-    def patients_known(self) -> bool:
-        return UNKNOWN not in self.patients[1]
-
-    def where(self, mask: np.ndarray) -> Predictions:
-        """Only these rows: bool (N,), or positions in the order wanted."""
-        if mask.dtype == bool and mask.all():
-            return self
-        return replace(
-            self, frame=self.frame.iloc[mask].reset_index(drop=True), probs=self.probs[mask], labels=self.labels[mask]
-        )
-
-    def part(self, split: str) -> Predictions:
-        """Only one part of the split: val or test."""
-        return self.where((self.frame["split"] == split).to_numpy())
+    def __repr__(self) -> str:
+        units = f"{len(self):,} {self.unit}{'es' if self.unit == 'patch' else 's'}"
+        of = f" of {len(self.patients[1]):,} patients" if self.patients_known and self.unit != "patient" else ""
+        parts = ", ".join(f"{part} {n:,}" for part, n in self.frame["split"].value_counts().items())
+        scores = "" if self.has_scores else "; no scores"
+        return f"Predictions({units}{of}; classes {', '.join(self.classes)}; {parts}{scores})"
 
 
 def read_predictions(
-    frame: pd.DataFrame, *, classes: tuple[str, ...] | None = None, temperature: float = 1.0
+    source: str | os.PathLike[str] | bytes | pd.DataFrame | Run,
+    *,
+    columns: Mapping[str, str] | None = None,
+    scores: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    classes: Sequence[str] | None = None,
+    kind: str = "auto",
+    name: str = "",
+    temperature: float = 1.0,
+    limits: TableLimits | None = None,
 ) -> Predictions:
-    """Predictions from a table with ``label`` and ``logit_<class>`` or ``probability_<class>`` columns.
+    """Read predictions of any tool, or of a run of this project.
 
-    Scores are divided by ``temperature`` and put through softmax; probabilities must sum to one within 1e-3 and are
-    taken as they are. Missing ids become ``unknown``, a missing split ``test``. Raises EvaluationError that names the
-    first bad row for NaN, an unknown label, a sum that is not one, or a patch that stands twice.
+    Parameters
+    ----------
+    source : path, bytes, DataFrame or Run
+        A table (CSV, Parquet, Excel; see ``her2core.io.tables.read_table``) with one row a patch, slide or patient; or
+        a run, or its folder, whose probabilities are calibrated.
+    columns : mapping of str to str, optional
+        Role (label, predicted, patch_id, patient_id, slide_id, site, split) -> column, where the column is not
+        recognised by name; "" for a role that no column has.
+    scores : mapping of str to str, optional
+        Class -> column of its probability or logit. Of two classes one is enough.
+    labels : mapping of str to str, optional
+        Spelling in the label columns -> the class it means.
+    classes : sequence of str, optional
+        All classes in their order.
+    kind : {"probabilities", "logits", "auto"}
+        What the scores are; "auto" takes them as logits where their columns are named so.
+    name : str, optional
+        What to call the table in messages.
+    temperature : float
+        Logits are divided by it before the softmax.
+    limits : TableLimits, optional
+        Largest table.
+
+    Returns
+    -------
+    Predictions
+        Findings about the table are in ``warnings`` and ``notes``.
+
+    Raises
+    ------
+    TableError
+        For what is no table, and for cells and columns that cannot be read, naming the first.
+    ConfigError
+        For an unknown role or kind, and for options that a run does not take.
+
+    Examples
+    --------
+    >>> table = b"PatientID;y_true;prob_1\\nP1;0;0,2\\nP2;1;0,7\\n"
+    >>> predictions = read_predictions(table)
+    >>> predictions.classes, predictions.probs[:, 1].tolist()
+    (('0', '1'), [0.2, 0.7])
+    >>> read_predictions(table, labels={"0": "negative", "1": "positive"}, scores={"positive": "prob_1"}).classes
+    ('negative', 'positive')
     """
-    kind = "logit_" if any(str(c).startswith("logit_") for c in frame) else "probability_"
-    found = tuple(str(c).removeprefix(kind) for c in frame if str(c).startswith(kind))
-    classes = classes or found
-    if "label" not in frame or len(classes) < 2 or set(classes) - set(found):
-        raise EvaluationError(
-            "columns label and logit_<class> or probability_<class> for at least two classes",
-            got=f"columns {', '.join(map(str, list(frame)[:12]))}",
-            where="predictions",
-            fix="Rename your columns so.",
+    from her2core.runs.folder import Run, open_run
+
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+        source = open_run(source)
+    if isinstance(source, Run):
+        if columns or scores or labels or classes or kind != "auto":
+            raise ConfigError(
+                "a table of predictions with columns, scores, labels, classes or kind",
+                got="a run, whose card states them",
+                where=source.name,
+                fix="Leave these options out.",
+            )
+        return source.calibrated_predictions
+    known = dict(columns or {})
+    if unknown := [role for role in known if role not in ROLES]:
+        raise ConfigError(
+            f"a role out of {', '.join(ROLES)}",
+            got=clean_text(repr(unknown[0]), 80),
+            where="columns",
+            fix="Scores are stated by class, not by role (scores, her2 evaluate --score).",
         )
-    if frame.empty:
-        raise EvaluationError("at least one prediction", got="none", where="predictions", fix="Check the file.")
-    values = np.stack([pd.to_numeric(frame[kind + c], errors="coerce").to_numpy(np.float64) for c in classes], axis=1)
-    _refuse_row(~np.isfinite(values).all(axis=1), frame, "a finite number for every class")
-    if kind == "probability_":
-        _refuse_row(
-            (values < -1e-9).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > 1e-3),
-            frame,
-            "probabilities from 0 to 1 that sum to one",
-        )
-    index = {name: i for i, name in enumerate(classes)}
-    codes, names = pd.factorize(frame["label"])  # an empty cell is -1 and gets the last, which is no class
-    labels = np.array([*(index.get(str(v), -1) for v in names), -1], np.int64)[codes]
-    _refuse_row(labels < 0, frame, f"a label out of {', '.join(classes)}")
-    ids = id_table({c: frame[c] for c in (*IDS, "split") if c in frame}, len(frame))
-    named = ids["patch_id"] != UNKNOWN
-    _refuse_row((ids["patch_id"].duplicated(keep=False) & named).to_numpy(), frame, "each patch once")
-    probs = probabilities(values, temperature) if kind == "logit_" else values
-    return Predictions(ids, probs, labels, tuple(classes))
+    table = read_table(source, name=name, text=[c for c in known.values() if c], limits=limits)
+    mapped = map_columns(table.frame, known, scores=scores, labels=labels, classes=classes)
+    found = Predictions.from_frame(table.frame, mapped, classes=classes, kind=kind, temperature=temperature)
+    return replace(found, notes=(*table.notes, *found.notes))
 
 
 def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Predictions:
@@ -137,18 +356,18 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     Parameters
     ----------
     frame : DataFrame
-        One row a patch, as ``predictions.parquet`` holds them: ids, split, label and ``logit_<class>``.
+        One row a patch, as ``predictions.parquet`` has them: identifiers, split, label and ``logit_<class>``.
     card : mapping
         The run's model card; ``classes`` and ``temperature`` are read.
 
     Returns
     -------
     Predictions
-        All rows, validation and test.
+        All rows, validation and test. What has to be said of a run is in its own ``warnings``.
 
     Raises
     ------
-    EvaluationError
+    TableError
         As ``read_predictions``.
 
     Examples
@@ -157,38 +376,29 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     >>> calibrated_predictions(frame, {"classes": ["a", "b"], "temperature": 2.0}).probs.round(3).tolist()
     [[0.731, 0.269]]
     """
-    return read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
-
-
-def id_table(given: dict[str, pd.Series], rows: int) -> pd.DataFrame:
-    """patch_id, patient_id, slide_id, site and split as text, ``rows`` long: what is missing is ``unknown``, a missing
-    split ``test``."""
-    ids = {}
-    for column in IDS:
-        cells = given.get(column)
-        if cells is None:
-            ids[column] = pd.Series(UNKNOWN, index=range(rows), dtype="str")
-        else:
-            cells = cells.reset_index(drop=True)
-            ids[column] = cells.where(cells.notna(), UNKNOWN).astype("str")
-    split = given.get("split")
-    split = pd.Series("test", index=range(rows)) if split is None else split.reset_index(drop=True)
-    ids["split"] = split.astype("str")
-    return pd.DataFrame(ids)
-
-
-def _refuse_row(bad: np.ndarray, frame: pd.DataFrame, expected: str) -> None:
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise EvaluationError(
-            expected,
-            got=f"{int(bad.sum())} rows without, the first: {frame.iloc[row].to_dict()}"[:300],
-            where=f"predictions, row {row + 1}",
-            fix="Correct or drop these rows.",
-        )
+    found = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
+    return replace(found, notes=(), warnings=())
 
 
 def refuse_empty(predictions: Predictions, where: str) -> None:
-    """Raises EvaluationError when there is no row."""
+    """Refuse predictions without rows.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        The rows.
+    where : str
+        What they are for, for the message.
+
+    Raises
+    ------
+    EvaluationError
+        When there is no row.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"y": [0, 1], "pred": [0, 1]})
+    >>> refuse_empty(Predictions.from_frame(frame), "metrics")
+    """
     if not len(predictions):
-        raise EvaluationError("at least one prediction", got="none", where=where, fix="Choose a part that holds some.")
+        raise EvaluationError("at least one prediction", got="none", where=where, fix="Choose a part that has some.")

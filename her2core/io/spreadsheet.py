@@ -1,18 +1,33 @@
-"""What in a table would a spreadsheet run as a formula? A table in; one that is only text and numbers out."""
+"""Export of tables to spreadsheets without cells that they would run as formulas.
+
+OWASP (2024), "CSV Injection": a cell that begins with =, +, - or @ is executed when the file is opened.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 
-#: A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection"); the last are full-width signs.
+#: First characters of a formula; the last are full-width signs.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table with an apostrophe before each text (column names too) that a spreadsheet takes for a formula.
+    """The same table with an apostrophe before each text that a spreadsheet takes for a formula.
 
-    Numbers stay numbers: -0.5 is no text. The result is for export to spreadsheets only, since it changes the text;
-    ``frame`` itself is left alone.
+    Parameters
+    ----------
+    frame : DataFrame
+        Any table; it is not changed.
+
+    Returns
+    -------
+    DataFrame
+        For export only, since it changes text (column names too). Numbers stay numbers: -0.5 is no text.
+
+    Examples
+    --------
+    >>> spreadsheet_safe(pd.DataFrame({"id": ["=1+1", "P1"], "x": [-0.5, 1.0]})).to_dict("list")
+    {'id': ["'=1+1", 'P1'], 'x': [-0.5, 1.0]}
     """
     safe = frame.copy(deep=False)
     for i in range(frame.shape[1]):

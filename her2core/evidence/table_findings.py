@@ -1,0 +1,111 @@
+"""Findings about a table of predictions as a whole, stated before any of its figures.
+
+Warnings say that figures may be inflated or wrong; notes say how the table was read. Patients who occur in several
+parts of a split inflate patch-level accuracy (Bussola et al. 2021, doi 10.1007/978-3-030-68763-2_13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from her2core.io.cells import UNKNOWN, rounded_identifiers
+from her2core.io.text import clean_text
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def table_warnings(ids: pd.DataFrame, patients: pd.Series | None) -> list[str]:
+    """Findings that may make figures wrong.
+
+    Parameters
+    ----------
+    ids : DataFrame
+        Columns patient_id and split, ``UNKNOWN`` where a patient is not stated.
+    patients : Series or None
+        Patient identifiers as the table has them.
+
+    Returns
+    -------
+    list of str
+        Sentences, the gravest first.
+
+    Examples
+    --------
+    >>> ids = pd.DataFrame({"patient_id": ["P1", "P1", "P2"], "split": ["train", "test", "test"]})
+    >>> table_warnings(ids, ids["patient_id"])[0][:51]
+    'Patients occur in more than one split part (1 of 2 '
+    """
+    found = []
+    known = ids.loc[ids["patient_id"] != UNKNOWN, ["patient_id", "split"]].drop_duplicates()
+    parts = known.groupby("patient_id")["split"].size()
+    if (parts > 1).any():
+        found.append(
+            f"Patients occur in more than one split part ({int((parts > 1).sum()):,} of {len(parts):,} patients): "
+            "patch-level accuracy is inflated, and no figure says how well new patients are classified."
+        )
+    rounded = rounded_identifiers(patients) if patients is not None else []
+    if rounded:
+        found.append(
+            f"Patient identifiers such as {clean_text(rounded[0], 40)} were rounded by a spreadsheet: different "
+            "patients have become one, and neither patient-level figures nor intervals can be trusted. Export the "
+            "identifiers as text."
+        )
+    unknown = int((ids["patient_id"] == UNKNOWN).sum())
+    if unknown:
+        rows = "patients are unknown" if unknown == len(ids) else f"{unknown:,} of {len(ids):,} rows name no patient"
+        found.append(f"Patient overlap between training and test cannot be checked: {rows}.")
+    return found
+
+
+def table_notes(
+    ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str], *, split_column: str | None = None
+) -> list[str]:
+    """How the split was read, and which classes are absent where they matter.
+
+    Parameters
+    ----------
+    ids : DataFrame
+        Column split, with train, val or test.
+    labels : ndarray of int, shape (N,)
+        Positions in ``classes``.
+    classes : sequence of str
+        The classes.
+    split_column : str, optional
+        The column that states the part.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+
+    Examples
+    --------
+    >>> ids = pd.DataFrame({"split": ["val", "test", "test"]})
+    >>> table_notes(ids, np.array([0, 0, 1]), ["low", "high"])
+    ['The validation part has no row of high: no threshold and no aggregation rule can be chosen for it.']
+    """
+    found = []
+    counts = ids["split"].value_counts()
+    if split_column is not None and (counts.get("train", 0) or split_column.casefold() != "split"):
+        parts = ", ".join(f"{int(counts[part]):,} {name}" for part, name in PARTS.items() if part in counts)
+        found.append(
+            f"Column {clean_text(split_column, 40)!r} states the split part ({parts} rows); training rows are not "
+            "evaluated."
+        )
+    here = np.bincount(labels, minlength=len(classes)) > 0
+    for i, name in enumerate(classes):
+        if not here[i]:
+            found.append(f"No row has the true class {clean_text(name, 60)}: its recall cannot be computed.")
+    for part in ("val", "test"):
+        rows = (ids["split"] == part).to_numpy(bool)
+        present = np.bincount(labels[rows], minlength=len(classes)) > 0
+        absent = [name for name, everywhere, there in zip(classes, here, present, strict=True) if everywhere and not there]
+        if not rows.any() or not absent:
+            continue
+        names = ", ".join(clean_text(name, 60) for name in absent)
+        lost = "no threshold and no aggregation rule can be chosen" if part == "val" else "no recall can be computed"
+        found.append(f"The {PARTS[part]} part has no row of {names}: {lost} for it.")
+    return found

@@ -1,0 +1,167 @@
+"""Number formats of text tables: decimal comma or point, thousands separators.
+
+A table from a German, French or Brazilian Excel writes 0,5 and 1.024; an English one 0.5 and 1,024. The format of a
+column follows from its own cells where they decide it ("0,5" can only be a decimal), otherwise from that of the other
+columns of the table ("1,024" is a thousand beside decimal points, one and a bit beside decimal commas).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from her2core.io.cells import MISSING, missing_cells
+
+_SPACES = " \u00a0\u202f'’"
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How numbers of one column are written.
+
+    Parameters
+    ----------
+    decimal : str
+        "." or ",".
+    thousands : str
+        Characters between groups of three digits; empty where there are none.
+
+    Examples
+    --------
+    >>> NumberFormat(",", ".").parse("1.024,5")
+    1024.5
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The regular expression that a number in this format matches as a whole."""
+        d, t = re.escape(self.decimal), f"[{re.escape(self.thousands)}]"
+        whole = rf"[1-9]\d{{0,2}}(?:{t}\d{{3}})+|\d+" if self.thousands else r"\d+"
+        return re.compile(rf"[-+]?(?:(?:{whole})(?:{d}\d*)?|{d}\d+)(?:[eE][-+]?\d+)?|[-+]?inf(?:inity)?", re.IGNORECASE)
+
+    def plain(self, text: str) -> str:
+        """A number in this format as Python and Arrow write it.
+
+        Parameters
+        ----------
+        text : str
+            A cell that matches ``pattern``.
+
+        Returns
+        -------
+        str
+        """
+        return text.translate({ord(c): None for c in self.thousands}).replace(self.decimal, ".")
+
+    def parse(self, text: str) -> float:
+        """The value of one cell; NaN where it is no number in this format.
+
+        Parameters
+        ----------
+        text : str
+            The cell.
+
+        Returns
+        -------
+        float
+        """
+        return float(self.plain(text)) if self.pattern.fullmatch(text.strip()) else float("nan")
+
+
+#: In order of preference where a column fits several and no other column decides.
+_POINT, _COMMA = NumberFormat("."), NumberFormat(",")
+FORMATS = (
+    NumberFormat("."),
+    NumberFormat(".", ","),
+    NumberFormat(","),
+    NumberFormat(",", "."),
+    NumberFormat(".", _SPACES),
+    NumberFormat(",", _SPACES),
+)
+
+
+def possible_formats(cells: Iterable[str]) -> list[NumberFormat]:
+    """The formats in which every cell is a number.
+
+    Parameters
+    ----------
+    cells : iterable of str
+        Cells of one column; missing values are passed over.
+
+    Returns
+    -------
+    list of NumberFormat
+        In order of preference; empty for a column of text or without any value.
+
+    Examples
+    --------
+    >>> [f.decimal for f in possible_formats(["0,5", "NA"])]
+    [',', ',', ',']
+    """
+    held = [c for cell in cells if (c := cell.strip()).casefold() not in MISSING]
+    return [f for f in FORMATS if held and all(f.pattern.fullmatch(c) for c in held)]
+
+
+def choose_formats(columns: Sequence[Iterable[str]]) -> list[NumberFormat | None]:
+    """The number format of each column of a table.
+
+    Parameters
+    ----------
+    columns : sequence of iterables of str
+        The cells of each column, or a sample of them.
+
+    Returns
+    -------
+    list of NumberFormat or None
+        None where a column holds text.
+
+    Examples
+    --------
+    >>> [f.decimal for f in choose_formats([["0,5"], ["1,024"]])]
+    [',', ',']
+    >>> choose_formats([["1,024"], ["low"]])
+    [NumberFormat(decimal='.', thousands=','), None]
+    """
+    possible = [possible_formats(cells) for cells in columns]
+    decided = [marks.pop() for formats in possible if len(marks := {f.decimal for f in formats}) == 1]
+    usual = "," if decided.count(",") > decided.count(".") else "." if decided else None
+    return [next((f for f in formats if usual in (None, f.decimal)), next(iter(formats), None)) for formats in possible]
+
+
+def to_numbers(column: pd.Series) -> np.ndarray:
+    """A column as numbers, whatever its number format.
+
+    Parameters
+    ----------
+    column : Series
+        Numbers, or text of which each cell is a number or missing.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        NaN where a cell is missing or no number: ``missing_cells`` tells which.
+
+    Examples
+    --------
+    >>> to_numbers(pd.Series(["0,25", "1,5", "n/a"])).tolist()
+    [0.25, 1.5, nan]
+    """
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return numbers
+    unread = np.isnan(numbers) & ~missing_cells(column)
+    if not unread.any():
+        return numbers
+    text = column.astype("str").str.strip()
+    chosen = choose_formats([text[~missing_cells(column)].unique()])[0]
+    if chosen is None:
+        return numbers
+    values = {cell: chosen.parse(cell) for cell in text.unique()}
+    return text.map(values).to_numpy(np.float64)
