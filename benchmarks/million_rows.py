@@ -45,9 +45,10 @@ def make(path: Path) -> None:
 
 
 def measure(path: Path, suffix: str) -> dict:
+    from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
+
     from her2core.evidence.curves import average_precision, pr_points, roc_points
     from her2core.evidence.evaluation import evaluate
-    from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
     from her2core.evidence.misclassified import cell, mistakes
     from her2core.evidence.thresholds import operating_point
 

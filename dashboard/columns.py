@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
+from her2core.evidence.foreign import ColumnMap, label_values, suggest_labels
 
 from dashboard.words import plain
-from her2core.evidence.foreign import ColumnMap, label_values, suggest_labels
 
 #: More spellings than this are no classes, and are left to the sentence that refuses them.
 MAX_SPELLINGS = 12

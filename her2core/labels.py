@@ -90,6 +90,12 @@ SCHEMES: dict[str, LabelScheme] = {
             "ihc4", IHC_SCORES, "the four IHC scores as they were read", by_ihc=tuple((s, s) for s in IHC_SCORES)
         ),
         LabelScheme(
+            "ihc3",
+            ("0/1+", "2+", "3+"),
+            "IHC scores as they were read, 0 and 1+ together",
+            by_ihc=(("0", "0/1+"), ("1+", "0/1+"), ("2+", "2+"), ("3+", "3+")),
+        ),
+        LabelScheme(
             "binary",
             ("negative", "positive"),
             "final HER2 result: IHC 0 and 1+ negative, 3+ positive, 2+ by its ISH result",
@@ -107,6 +113,11 @@ SCHEMES: dict[str, LabelScheme] = {
 
 #: Abbreviations and synonyms of class names, after ``_plain``.
 SPELLINGS = {
+    "0 1+": "0/1+",
+    "0/1": "0/1+",
+    "0,1+": "0/1+",
+    "0 or 1+": "0/1+",
+    "0 and 1+": "0/1+",
     "neg": "negative",
     "equiv": "equivocal",
     "borderline": "equivocal",
@@ -188,7 +199,7 @@ def order_classes(names: Iterable[str]) -> tuple[str, ...]:
     -------
     tuple of str
         The same names, unchanged: in the order of the known scheme that holds all of them (in any case and spelling;
-        two or more of its classes are enough), in the given order where there is none.
+        two or more of its classes are enough); whole numbers by value; in the given order otherwise.
 
     Examples
     --------
@@ -196,10 +207,12 @@ def order_classes(names: Iterable[str]) -> tuple[str, ...]:
     ('Negative', 'Equivocal', 'Positive')
     >>> order_classes(["1+", "0"])
     ('0', '1+')
-    >>> order_classes(["tumour", "stroma"])
-    ('tumour', 'stroma')
+    >>> order_classes(["2", "0", "1"]), order_classes(["tumour", "stroma"])
+    (('0', '1', '2'), ('tumour', 'stroma'))
     """
     names = tuple(names)
+    if all(re.fullmatch(r"-?\d{1,9}", name) for name in names):
+        return tuple(sorted(names, key=int))
     classes = {name: spelled_class(name) for name in names}
     if len(names) < 2 or len(set(classes.values())) < len(names):
         return names
@@ -229,6 +242,43 @@ def spelled_class(name: str) -> str:
     plain = _plain(name)
     plain = SPELLINGS.get(plain, plain)
     return plain if any(plain in scheme.classes for scheme in SCHEMES.values()) else name
+
+
+def near_spellings(spellings: Iterable[str], classes: Iterable[str]) -> dict[str, str]:
+    """Spellings that differ from one class only by case, blanks or a known abbreviation.
+
+    Parameters
+    ----------
+    spellings : iterable of str
+        Class names as a column has them.
+    classes : iterable of str
+        The classes.
+
+    Returns
+    -------
+    dict
+        Spelling -> class, without the spellings that are a class and those that fit none or several.
+
+    Examples
+    --------
+    >>> near_spellings(["Positive", "HER2-neg", "unsure"], ["negative", "positive"])
+    {'HER2-neg': 'negative', 'Positive': 'positive'}
+    """
+    classes = list(classes)
+    plain: dict[str, set[str]] = {}
+    for name in classes:
+        for form in {_squeezed(name), _squeezed(spelled_class(name))}:
+            plain.setdefault(form, set()).add(name)
+    near: dict[str, str] = {}
+    for spelling in sorted(set(spellings) - set(classes)):
+        fitting = plain.get(_squeezed(spelling)) or plain.get(_squeezed(spelled_class(spelling))) or set()
+        if len(fitting) == 1:
+            near[spelling] = next(iter(fitting))
+    return near
+
+
+def _squeezed(name: str) -> str:
+    return "".join(name.split()).casefold()
 
 
 def _plain(name: str) -> str:

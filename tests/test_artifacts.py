@@ -17,7 +17,8 @@ from her2core.data.checks import check_manifest
 from her2core.data.manifest import WINDOW, read_manifest
 from her2core.errors import Her2Error, RunError, WeightsError
 from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
-from her2core.io.files import read_table, sha256_file, write_json
+from her2core.io.files import sha256_file, write_json
+from her2core.io.tables import read_table
 from her2core.networks.cost import network_cost
 from her2core.ood import read_ood_detector
 from her2core.runs.folder import WEIGHTS
@@ -212,7 +213,7 @@ def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(ti
         prepare=Prepare(64, None),
         table=tiny_run.predictions,
     )
-    pd.testing.assert_frame_equal(dataset, read_table(path / "dataset.parquet")[0], check_dtype=False)
+    pd.testing.assert_frame_equal(dataset, read_table(path / "dataset.parquet").frame, check_dtype=False)
     assert not {"path", *WINDOW} & set(dataset)
     assert set(dataset["gene_share"]) == {0.5}
     assert dataset["split"].value_counts().to_dict() == tiny_run.splits["split"].value_counts().to_dict()

@@ -1,4 +1,4 @@
-"""Does bad input give a stated result or a clear refusal, never a silent number, wherever figures are made?"""
+"""Extreme and bad predictions: a stated result or a clear refusal, never a silent number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from her2core.errors import EvaluationError, Her2Error
+from her2core.errors import EvaluationError, Her2Error, TableError
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
@@ -52,7 +52,7 @@ def predictions(n=60, patients=12, *, unit="patch") -> Predictions:
 
 
 def with_probs(p: Predictions, probs) -> Predictions:
-    return replace(p, probs=np.asarray(probs, np.float64))
+    return replace(p, probabilities=np.asarray(probs, np.float64))
 
 
 def several_labels(p: Predictions) -> Predictions:
@@ -111,20 +111,20 @@ def test_nothing_to_judge_is_refused(name):
 def test_a_probability_that_is_no_number_never_becomes_a_prediction(bad):
     probs = predictions().probs.copy()
     probs[4, 1] = bad
-    with pytest.raises(EvaluationError, match="Expected a finite number for every class, got"):
+    with pytest.raises(EvaluationError, match="Expected a finite number for every class, but got"):
         with_probs(predictions(), probs)
 
 
 def test_labels_and_probabilities_that_do_not_fit_are_refused():
     p = predictions()
     for labels in (p.labels - 1, p.labels + 1):
-        with pytest.raises(EvaluationError, match="Expected labels from 0 to 2, got"):
+        with pytest.raises(EvaluationError, match="Expected labels from 0 to 2, but got"):
             replace(p, labels=labels)
     with pytest.raises(EvaluationError, match="60 rows of 3 probabilities"):
         with_probs(p, p.probs[:59])
     with pytest.raises(EvaluationError, match="60 rows of 2 probabilities"):
         replace(p, classes=CLASSES[:2])
-    with pytest.raises(EvaluationError, match="59 rows of ids"):
+    with pytest.raises(EvaluationError, match="59 rows of identifiers"):
         replace(p, frame=p.frame.head(59))
 
 
@@ -246,9 +246,9 @@ def test_runs_with_scores_that_are_no_number_are_not_compared():
     p = predictions()
     broken = run("broken", p, probability_negative=np.where(np.arange(60) == 3, np.nan, p.probs[:, 0]))
     for pair in ((run("a", p), broken), (broken, run("a", p))):
-        with pytest.raises(EvaluationError, match="Expected a finite number for every class"):
+        with pytest.raises(TableError, match=r"Expected a finite number in every row.*row 4"):
             compare_runs(*pair, resamples=40)
-    with pytest.raises(EvaluationError, match="Expected a finite number"):
+    with pytest.raises(TableError, match="Expected a finite number"):
         compare_many(run("a", p), [broken], resamples=40)
 
 

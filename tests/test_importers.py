@@ -1,4 +1,4 @@
-"""Do the importers read the layouts they name, and refuse all else by file and row?"""
+"""Importers: the layouts that they read, and refusal of all others by file and row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from her2core.data.importers import IMPORTERS, import_dataset
 from her2core.data.manifest import UNKNOWN, read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.splits import split_manifest, split_warnings
-from her2core.errors import ConfigError, ImageError, ManifestError
+from her2core.errors import ConfigError, ImageError, ManifestError, TableError
 from her2core.io.images import image_size
 from her2core.labels import SCHEMES
 
@@ -34,7 +34,7 @@ def test_an_unknown_importer_offers_near_matches_or_the_general_ones(tmp_path):
         ManifestError, match=r"an importer out of folder, table, her2st, demo, but got 'her2ts'.*mean her2st\?"
     ):
         import_dataset("her2ts", tmp_path)
-    with pytest.raises(ManifestError, match="Bring any other data with 'table' or 'folder'"):
+    with pytest.raises(ManifestError, match="Import any other data with 'table' or 'folder'"):
         import_dataset("xyz", tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_too_few_class_folders_are_refused(tmp_path):
     with pytest.raises(ManifestError, match=r"Expected at least two folders of images.*no such folder"):
         import_dataset("folder", tmp_path / "nowhere")
     png(tmp_path / "only" / "1.png")
-    with pytest.raises(ManifestError, match=r"one a class, but got 1\. Put each class's images"):
+    with pytest.raises(ManifestError, match=r"one a class, but got 1 .*Put each class's images"):
         import_dataset("folder", tmp_path)
 
 
@@ -163,6 +163,39 @@ def test_scheme_classes_and_image_folder_can_be_given(tmp_path):
     assert import_dataset("table", table).scheme is SCHEMES["ihc4"]
 
 
+@pytest.mark.parametrize("scheme", [None, "paper3"])
+def test_ihc_scores_with_0_and_1_together_follow_a_named_scheme_and_the_mapping_is_in_the_facts(tmp_path, scheme):
+    table = write_table(tmp_path / "t.csv", "file;HER2;PatientID\n1.png;3+;P1\n2.png;0/1+;P2\n3.png;2+;NA\n")
+    made = import_dataset("table", table, scheme=scheme)
+    assert made.scheme.is_her2
+    assert made.facts["columns_read_as"] == {"path": "file", "label": "HER2", "patient_id": "PatientID"}
+    assert list(made.frame["patient_id"]) == ["P1", "P2", UNKNOWN]
+    if scheme is None:
+        assert made.scheme is SCHEMES["ihc3"]
+        assert list(made.frame["label"]) == ["3+", "0/1+", "2+"]
+        assert "labels_read_as" not in made.facts
+    else:
+        assert list(made.frame["label"]) == ["positive", "negative", "equivocal"]
+        assert made.facts["labels_read_as"] == {"3+": "positive", "0/1+": "negative", "2+": "equivocal"}
+
+
+def test_folders_named_by_ihc_score_are_a_her2_scheme_and_may_be_mapped_to_another(tmp_path):
+    for name in ("IHC 0", "IHC 1+", "IHC 2+", "IHC 3+"):
+        png(tmp_path / name / "1.png")
+    made = import_dataset("folder", tmp_path)
+    assert made.scheme is SCHEMES["ihc4"]
+    assert made.facts["labels_read_as"] == {"IHC 0": "0", "IHC 1+": "1+", "IHC 2+": "2+", "IHC 3+": "3+"}
+    assert set(import_dataset("folder", tmp_path, scheme="paper3").frame["label"]) == set(SCHEMES["paper3"].classes)
+
+
+def test_an_excel_workbook_is_a_table(tmp_path):
+    frame = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["neg", "pos"], "patient_id": ["007", "008"]})
+    frame.to_excel(tmp_path / "t.xlsx", index=False)
+    made = import_dataset("table", tmp_path / "t.xlsx")
+    assert made.scheme is SCHEMES["binary"]
+    assert list(made.frame["patient_id"]) == ["007", "008"]
+
+
 def test_a_parquet_table_and_windows_style_paths(tmp_path):
     png(tmp_path / "img" / "1.png")
     pd.DataFrame({"path": ["img\\1.png", "img\\2.png"], "label": ["a", "b"]}).to_parquet(tmp_path / "t.parquet")
@@ -194,7 +227,7 @@ def test_an_equivocal_case_without_ish_has_no_binary_label(tmp_path):
 
 
 def test_a_missing_table_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match=r"Expected a CSV or Parquet file, but got no such file"):
+    with pytest.raises(TableError, match=r"Expected a CSV, Parquet or Excel file, but got no such file"):
         import_dataset("table", tmp_path / "none.csv")
 
 
@@ -336,10 +369,10 @@ def other_gene(root):
     [
         (one_section, {}, "at least two sections in ST-cnts.*got 1"),
         (drop("ST-imgs/A/A2/A2.jpg"), {}, "Expected one image and one spot file.*got 0 images, spot file there"),
-        (drop("ST-spotfiles/A2_selection.tsv"), {}, "section A2: .*got 1 images, spot file missing"),
-        (lambda root: png(root / "ST-imgs/B/A2/2.jpg"), {}, "section A2: .*got 2 images"),
+        (drop("ST-spotfiles/A2_selection.tsv"), {}, "got 1 images, spot file missing.*section A2"),
+        (lambda root: png(root / "ST-imgs/B/A2/2.jpg"), {}, "got 2 images.*section A2"),
         (put("ST-spotfiles/A2_selection.tsv", b"x\ty\n1\t1\n"), {}, "Expected columns .*got x, y"),
-        (put("ST-spotfiles/A2_selection.tsv", b""), {}, "Expected a readable tsv table"),
+        (put("ST-spotfiles/A2_selection.tsv", b""), {}, "got an empty file.*A2_selection"),
         (other_gene, {}, "Expected a column ERBB2"),
         (cut("ST-cnts/A2.tsv.gz", 60), {}, "Expected a gzipped table of counts"),
         (put("ST-cnts/A2.tsv.gz", b"plain text"), {}, "Expected a gzipped table of counts"),
@@ -354,7 +387,7 @@ def test_her2st_refuses_an_incomplete_or_damaged_folder_by_section_or_file(tmp_p
     root = fake_her2st(tmp_path)
     if fault:
         fault(root)
-    with pytest.raises(ManifestError, match=message):
+    with pytest.raises((ManifestError, TableError), match=message):
         import_dataset("her2st", root, **{"window_px": 60, **options})
 
 

@@ -19,13 +19,13 @@ from torchmetrics.functional.classification import (
     multiclass_stat_scores,
 )
 
-from her2core.errors import EvaluationError, Her2Error
+from her2core.errors import EvaluationError, Her2Error, TableError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.calibration import TEMPERATURE_RANGE, expected_calibration_error, fit_temperature, probabilities
 from her2core.evidence.evaluation import TABLES, UNITS, evaluate, evaluate_folder
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.old_metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
-from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, clusters, draws
 
 few = settings(max_examples=60, deadline=None)
@@ -447,19 +447,19 @@ def test_rows_are_chosen_by_mask_by_part_and_by_position():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"label": None}, {}, r"columns label and logit_<class> or probability_<class>.*Rename"),
-        ({"logit_b": None}, {}, "at least two classes, but got columns patch_id, label, logit_a"),
-        ({}, {"classes": ("a", "c")}, "columns label and logit_<class>"),
-        ({"logit_a": [1, np.nan, 2]}, {}, r"Expected a finite number for every class, but got 1 rows"),
-        ({"logit_a": [1, 2, np.inf]}, {}, "Expected a finite number"),
-        ({"logit_a": ["1", "2", "upper_95"]}, {}, "Expected a finite number"),
-        ({"label": ["a", "c", "c"]}, {}, r"Expected a label out of a, b, but got 2 rows"),
-        ({"label": ["a", "b", None]}, {}, "Expected a label out of a, b"),
-        ({"patch_id": ["q1", "q2", "q1"]}, {}, "Expected each patch once, but got 2 rows"),
+        ({"label": None}, {}, "a column for the label, but got no column chosen"),
+        ({"logit_b": None}, {"classes": ("a", "b", "c")}, "one score and one class without any"),
+        ({}, {"classes": ("a", "c")}, "every class once, each with its column, but got no column for 'c'"),
+        ({"logit_a": [1, np.nan, 2]}, {}, "Expected a finite number in every row, but got an empty cell"),
+        ({"logit_a": [1, 2, np.inf]}, {}, "Expected a finite number in every row, but got an infinity"),
+        ({"logit_a": ["1", "2", "upper_95"]}, {}, "Expected a finite number in every row, but got 'upper_95'"),
+        ({"label": ["a", "c", "c"]}, {}, r"Expected labels out of a, b, but got 'c' \(2 rows\)"),
+        ({"label": ["a", "b", None]}, {}, "Expected a true label in every row"),
+        ({"patch_id": ["q1", "q2", "q1"]}, {}, r"Expected each patch once, but got 'q1' in rows 1, 3"),
         (
             {"logit_a": None, "logit_b": None, "probability_a": [0.9, 0.2, 0.5], "probability_b": [0.1, 0.2, 0.5]},
             {},
-            "Expected probabilities from 0 to 1 that sum to one",
+            r"Expected probabilities that sum to one.*row 2",
         ),
         (
             {"logit_a": None, "logit_b": None, "probability_a": [1.2, 0.2, 0.5], "probability_b": [-0.2, 0.8, 0.5]},
@@ -469,12 +469,17 @@ def test_rows_are_chosen_by_mask_by_part_and_by_position():
     ],
 )
 def test_predictions_that_cannot_be_used_are_refused_by_row(changes, options, message):
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(TableError, match=message):
         read_predictions(plain(**changes), **options)
 
 
+def test_a_run_whose_table_lacks_the_scores_of_a_class_is_refused():
+    with pytest.raises(TableError, match="no column 'logit_b'"):
+        calibrated_predictions(plain(logit_b=None), {"classes": ["a", "b"], "temperature": 1.0})
+
+
 def test_an_empty_table_of_predictions_is_refused():
-    with pytest.raises(EvaluationError, match="at least one prediction"):
+    with pytest.raises(TableError, match="at least one prediction"):
         read_predictions(plain().head(0))
 
 
@@ -588,7 +593,7 @@ def test_a_file_that_is_no_predictions_is_refused(tmp_path):
     with pytest.raises(Her2Error, match=r"run\.json"):
         evaluate(tmp_path)
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(EvaluationError, match="columns label and logit_<class>"):
+    with pytest.raises(TableError, match="a probability column for each"):
         evaluate(tmp_path / "x.csv")
 
 

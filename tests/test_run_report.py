@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import CLASSES, HARD, hard, read, table
+from her2core.evidence.foreign_source import predictions_of_table
 
 from her2core import open_run
 from her2core.cli import main
 from her2core.errors import EvaluationError, Her2Error
 from her2core.evidence.evaluation import evaluate
-from her2core.evidence.foreign_source import predictions_of_table
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
 from her2core.notice import NOTICE
@@ -377,7 +377,7 @@ def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
 
 
 def report_of_table(data: bytes, name: str, **options) -> RunReport:
-    return predictions_report(predictions_of_table(data, name=name, **options), name=name)
+    return predictions_report(read_predictions(data, name=name, **options), name=name)
 
 
 def test_bytes_of_a_table_become_a_report_and_anything_else_a_sentence():

@@ -177,13 +177,15 @@ def predefined(words) -> Manifest:
 def test_a_predefined_split_is_taken_as_it_is():
     words = ["train", "val", "test", "test", "val", "train"]
     assert list(split_manifest(predefined(words), "predefined")["split"]) == words
+    spelled = ["Training", "valid", "TEST", "test", "dev", "train"]
+    assert list(split_manifest(predefined(spelled), "predefined")["split"]) == words
 
 
 def test_a_predefined_split_is_refused_without_column_with_a_strange_word_or_an_empty_part():
     with pytest.raises(SplitError, match="a column 'split' in the manifest"):
         split_manifest(cohort(), "predefined")
-    with pytest.raises(SplitError, match=r"Expected one of train, val, test, but got 'Test'"):
-        split_manifest(predefined(["train", "val", "Test", "test", "val", "train"]), "predefined")
+    with pytest.raises(SplitError, match=r"Expected one of train, val, test, but got 'fold 3'"):
+        split_manifest(predefined(["train", "val", "fold 3", "test", "val", "train"]), "predefined")
     with pytest.raises(SplitError, match="got no val patch"):
         split_manifest(predefined(["train", "test", "test", "test", "test", "train"]), "predefined")
     with pytest.raises(SplitError, match=r"every class among the training patches, but got none of c1"):

@@ -77,10 +77,10 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
     """Coded checks on a manifest; exit 1 when one is an error."""
     from her2core.data.checks import check_manifest, patients_for_half_width
     from her2core.data.manifest import read_manifest
-    from her2core.io.files import read_table
+    from her2core.io.tables import read_table
 
     needed = None if half_width is None else patients_for_half_width(half_width)
-    split = read_table(split_path)[0] if split_path else None
+    split = read_table(split_path).frame if split_path else None
     if split is not None and not {"patch_id", "split"} <= set(split):
         raise SplitError(
             "columns patch_id and split",

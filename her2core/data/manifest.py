@@ -1,8 +1,8 @@
-"""What is in a data set? THE table, one row a patch, with its schema, reading, writing and content hash.
+"""Manifest of a data set: one row a patch, with schema, reading, writing and content hash.
 
-A manifest is a table plus what cannot stand in a cell: the label scheme, the folder that relative paths start from,
-and facts an importer fixed (thresholds, licence, citation). As Parquet these travel in the file's own metadata; as
-CSV in ``<name>.meta.json`` beside it.
+A manifest is a table together with what cannot stand in a cell: the label scheme, the folder from which relative paths
+start, and facts that an importer fixed (thresholds, licence, citation). In a Parquet file these are in the file's own
+metadata; beside a CSV in ``<name>.meta.json``.
 """
 
 from __future__ import annotations
@@ -10,40 +10,47 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from her2core.errors import ManifestError
-from her2core.io.files import read_table, write_json, write_parquet, write_via_temporary
-from her2core.labels import IHC_SCORES, ISH_RESULTS, SCHEMES, LabelScheme, declared_scheme
+from her2core.data.manifest_labels import map_labels, scheme_of_labels
+from her2core.data.manifest_rows import COLUMNS, DEFAULTS, WINDOW, check_rows, normalise_rows, recognise_columns, refuse
+from her2core.io.cells import UNKNOWN, identifiers
+from her2core.io.files import write_json, write_parquet, write_via_temporary
+from her2core.io.tables import read_table
+from her2core.labels import SCHEMES, LabelScheme, declared_scheme, spelled_class
 
-UNKNOWN = "unknown"
+__all__ = ["COLUMNS", "DEFAULTS", "UNKNOWN", "WINDOW", "Manifest", "build_manifest", "read_manifest"]
+
 REQUIRED = ("path", "label")
-#: Columns with the value a row gets when the source does not say.
-DEFAULTS = {
-    "patient_id": UNKNOWN,
-    "slide_id": UNKNOWN,
-    "site": UNKNOWN,
-    "scanner": UNKNOWN,
-    "mpp": float("nan"),
-    "her2_ihc": None,
-    "ish": UNKNOWN,
-    "source": UNKNOWN,
-}
-#: A row with these is a window of a larger image, in that image's own pixels; without them it is the whole image.
-WINDOW = ("x", "y", "width", "height")
-COLUMNS = ("patch_id", "path", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source")
 _META_KEY = "her2core"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One row a patch. ``frame`` has COLUMNS in that order, then any more; ``root`` is where relative paths start.
+    """A data set, one row a patch.
 
-    ``facts`` holds what the importer fixed once for the whole table: thresholds, licence, citation, notes.
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns ``COLUMNS`` in that order, then any others.
+    scheme : LabelScheme
+        The classes and what they mean.
+    root : Path
+        Where relative paths start.
+    facts : dict
+        What holds for the whole table: thresholds, licence, citation, and how labels and columns were read.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["Neg", "Pos"], "patient_id": ["P1", "P2"]})
+    >>> manifest = build_manifest(table, root="images")
+    >>> len(manifest), manifest.classes, manifest.patients_known
+    (2, ('negative', 'positive'), True)
     """
 
     frame: pd.DataFrame
@@ -53,42 +60,130 @@ class Manifest:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The classes, in order."""
         return self.scheme.classes
 
     @property
     def patients_known(self) -> bool:
-        """Whether every row names its patient. Without that no patient-level claim can be made."""
+        """Whether every row names its patient. Without that no patient-level statement can be made."""
         return len(self.frame) > 0 and not (self.frame["patient_id"] == UNKNOWN).any()
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    def __repr__(self) -> str:
+        patients = f"{self.frame['patient_id'].nunique():,} patients" if self.patients_known else "patients unknown"
+        return f"Manifest({len(self):,} patches, {patients}; classes {', '.join(self.classes)}; root {self.root})"
+
     def file(self, path: str) -> Path:
-        """The file a row's ``path`` means: as it is when absolute, otherwise below ``root``."""
+        """The file that a row's ``path`` names.
+
+        Parameters
+        ----------
+        path : str
+            A cell of the column path.
+
+        Returns
+        -------
+        Path
+            As it is when absolute, otherwise below ``root``.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"path": ["a/1.png", "a/2.png"], "label": ["low", "high"]})
+        >>> build_manifest(table, root="images").file("a/1.png").as_posix()
+        'images/a/1.png'
+        """
         return Path(path) if os.path.isabs(path) else self.root / path
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) of rows and classes, whatever the row order and wherever the folder lies on this machine."""
+        """SHA-256 of rows and classes, whatever the order of rows and wherever the folder is.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["low", "high"]})
+        >>> turned = table.iloc[::-1]
+        >>> build_manifest(table, root="a").content_hash() == build_manifest(turned, root="b").content_hash()
+        True
+        """
         columns = sorted(self.frame.columns)
         rows = self.frame.sort_values("patch_id")[columns].to_csv(index=False, float_format="%.9g", lineterminator="\n")
         return hashlib.sha256("\n".join((*self.classes, rows)).encode()).hexdigest()
 
-    def subset(self, patch_ids) -> Manifest:
-        """The same manifest with only these patches."""
+    def subset(self, patch_ids: Iterable[str]) -> Manifest:
+        """The same manifest with some patches only.
+
+        Parameters
+        ----------
+        patch_ids : iterable of str
+            Which.
+
+        Returns
+        -------
+        Manifest
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["low", "high"]})
+        >>> len(build_manifest(table, root=".").subset(["1.png"]))
+        1
+        """
         return replace(self, frame=self.frame[self.frame["patch_id"].isin(set(patch_ids))].reset_index(drop=True))
 
     def missing_files(self) -> list[str]:
-        """Paths of this manifest that are not there, each once."""
+        """Paths of this manifest that do not exist.
+
+        Returns
+        -------
+        list of str
+            Each once.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["low", "high"]})
+        >>> build_manifest(table, root="nowhere").missing_files()
+        ['1.png', '2.png']
+        """
         return [p for p in self.frame["path"].unique() if not self.file(p).is_file()]
 
-    def write(self, path: str | os.PathLike) -> Path:
-        """Write as ``.parquet`` or ``.csv``: first under a temporary name, then renamed."""
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the manifest.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .parquet or .csv.
+
+        Returns
+        -------
+        Path
+            ``path``.
+
+        Raises
+        ------
+        ManifestError
+            For another ending.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["low", "high"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     read_manifest(build_manifest(table, root=folder).write(f"{folder}/m.parquet")).classes
+        ('low', 'high')
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         meta = {
             "scheme": self.scheme.name,
             "classes": list(self.classes),
             "meaning": self.scheme.meaning,
+            "is_her2": self.scheme.is_her2,
             "root": os.path.relpath(self.root.resolve(), path.parent.resolve()),
             "text_columns": [str(c) for c in self.frame if not pd.api.types.is_numeric_dtype(self.frame[c])],
             "facts": self.facts,
@@ -99,226 +194,158 @@ class Manifest:
         elif path.suffix == ".parquet":
             write_parquet(path, self.frame, {_META_KEY: json.dumps(meta)})
         else:
-            raise ManifestError(
-                "a file name ending in .parquet or .csv",
-                got=path.name,
-                where="manifest to write",
-                fix="Choose one of the two.",
-            )
+            refuse("a file name ending in .parquet or .csv", path.name, "manifest to write", "Choose one of the two.")
         return path
 
 
 def build_manifest(
     frame: pd.DataFrame,
     *,
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     scheme: LabelScheme | None = None,
     facts: dict[str, Any] | None = None,
     where: str = "manifest",
 ) -> Manifest:
-    """Turn any table with at least ``path`` and ``label`` into a checked Manifest.
+    """Turn a table with the columns of a manifest into a checked one.
 
-    Missing columns get the values of DEFAULTS, ``patch_id`` is made from path and window where absent, labels may be
-    derived from ``her2_ihc`` and ``ish`` by the scheme. Raises ManifestError for a missing column, an empty table, an
-    unknown label, a duplicate row, a bad score, a bad mpp or a window without all four of its columns.
+    Parameters
+    ----------
+    frame : DataFrame
+        At least ``path`` and ``label``, or ``her2_ihc`` (and ``ish``) from which the scheme derives the label. Missing
+        columns get the values of ``DEFAULTS``; ``patch_id`` is made from path and window where it is absent. The frame
+        is not changed.
+    root : path
+        Where relative paths start.
+    scheme : LabelScheme, optional
+        The classes; when left out those that the labels follow (``manifest_labels.scheme_of_labels``).
+    facts : dict, optional
+        What holds for the whole table.
+    where : str
+        The file, for messages.
+
+    Returns
+    -------
+    Manifest
+        ``facts["labels_read_as"]`` has the labels whose spelling was mapped to a class.
+
+    Raises
+    ------
+    ManifestError
+        For a missing column, an empty table, an unknown label, a duplicate row, a bad score or scale, or a window
+        without all four of its columns, by row.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"path": ["1.png", "2.png", "3.png"], "her2_ihc": ["0", "2+", "3+"]})
+    >>> build_manifest(table, root=".").frame["label"].tolist()
+    ['negative', 'equivocal', 'positive']
     """
     frame = frame.reset_index(drop=True)
     if frame.columns.duplicated().any():
-        _refuse(
+        refuse(
             "column names that differ",
             f"{frame.columns[frame.columns.duplicated()][0]!r} twice",
             where,
             "Rename or drop one of them.",
         )
     if frame.empty:
-        _refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
-    scheme = scheme or _scheme_of(frame, where)
+        refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
     if "label" not in frame and "her2_ihc" in frame:
-        ish = frame["ish"] if "ish" in frame else [UNKNOWN] * len(frame)
-        frame["label"] = [scheme.derive(_text(i), _text(s)) for i, s in zip(frame["her2_ihc"], ish, strict=True)]
+        scheme = scheme or SCHEMES["paper3"]
+        frame["label"] = _derived(frame, scheme)
     for column in REQUIRED:
         if column not in frame:
-            _refuse(
+            refuse(
                 f"a column {column!r}",
                 f"columns {', '.join(map(str, frame.columns))}",
                 where,
                 "Name it, or map one of your columns to it (her2 data import table --map label=<yours>).",
             )
+    scheme = scheme or scheme_of_labels(frame["label"], where=where)
     for column, default in DEFAULTS.items():
         if column not in frame:
             frame[column] = default
-    _normalise(frame, where)
-    _check_rows(frame, scheme, where)
+    normalise_rows(frame, where)
+    frame["label"], spelled = map_labels(frame["label"], scheme)
+    check_rows(frame, scheme, where)
     rest = [c for c in frame.columns if c not in COLUMNS]
-    return Manifest(frame[[*COLUMNS, *rest]].reset_index(drop=True), scheme, Path(root), dict(facts or {}))
+    read = {"labels_read_as": spelled} if spelled else {}
+    return Manifest(frame[[*COLUMNS, *rest]].reset_index(drop=True), scheme, Path(root), {**(facts or {}), **read})
 
 
-def read_manifest(path: str | os.PathLike) -> Manifest:
-    """Read a manifest written by ``Manifest.write``, or any Parquet or CSV with its columns.
+def _derived(frame: pd.DataFrame, scheme: LabelScheme) -> list[str | None]:
+    scores, results = (
+        identifiers(frame[c]).map(spelled_class) if c in frame else pd.Series(UNKNOWN, index=frame.index)
+        for c in ("her2_ihc", "ish")
+    )
+    return [scheme.derive(None if i == UNKNOWN else i, s) for i, s in zip(scores, results, strict=True)]
 
-    Raises ManifestError, naming file and row, when it is not readable or breaks the schema.
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read a manifest, written by ``Manifest.write`` or by any other program.
+
+    Parameters
+    ----------
+    path : path
+        A CSV, Parquet or Excel file. The images that it names need not exist.
+
+    Returns
+    -------
+    Manifest
+        Of another program's table, columns are recognised by name and labels by their spelling;
+        ``facts["columns_read_as"]``, ``facts["labels_read_as"]`` and ``facts["table_notes"]`` say how.
+
+    Raises
+    ------
+    TableError
+        When it is no readable table.
+    ManifestError
+        When it breaks the schema, naming file and row.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder, "cases.csv")
+    ...     _ = table.write_text("filename;GT;mpp\\n1.png;neg;0,25\\n2.png;pos;0,25\\n")
+    ...     manifest = read_manifest(table)
+    >>> manifest.scheme.name, manifest.frame["mpp"].tolist(), manifest.facts["columns_read_as"]
+    ('binary', [0.25, 0.25], {'path': 'filename', 'label': 'GT'})
     """
     path = Path(path)
-    if path.suffix == ".csv" and _sidecar(path).is_file():
+    own = path.suffix == ".csv" and _sidecar(path).is_file()
+    if own:
         meta = _read_meta(_sidecar(path).read_bytes(), str(_sidecar(path)))
-        frame, _ = read_table(path, text=meta.get("text_columns", ()), own=True)
+        table = read_table(path, text=meta.get("text_columns", ()), own=True)
     else:
-        frame, file_meta = read_table(path)
-        meta = _read_meta(file_meta.get(_META_KEY, "{}").encode(), str(path))
-    scheme = None
+        table = read_table(path)
+        meta = _read_meta(table.metadata.get(_META_KEY, "{}").encode(), str(path))
+    scheme, frame, facts = None, table.frame, dict(meta.get("facts") or {})
     if meta.get("classes"):
         name = meta.get("scheme", "declared")
         known = SCHEMES.get(name)
         if known is not None and known.classes == tuple(meta["classes"]):
             scheme = known
         else:
-            scheme = declared_scheme(name, tuple(meta["classes"]), meta.get("meaning", ""))
-    root = path.parent / meta.get("root", ".")
-    return build_manifest(frame, root=root, scheme=scheme, facts=meta.get("facts"), where=str(path))
+            her2 = meta.get("is_her2") is True
+            scheme = declared_scheme(name, tuple(meta["classes"]), meta.get("meaning", ""), is_her2=her2)
+    else:
+        frame, renamed = recognise_columns(frame)
+        facts |= {"columns_read_as": renamed} if renamed else {}
+        facts |= {"table_notes": list(table.notes)} if table.notes else {}
+    return build_manifest(frame, root=path.parent / meta.get("root", "."), scheme=scheme, facts=facts, where=str(path))
 
 
 def _read_meta(data: bytes, where: str) -> dict[str, Any]:
+    fix = "Delete it or import the data again."
     try:
         meta = json.loads(data)
     except ValueError as broken:
-        _refuse("valid JSON", str(broken), where, "Delete it or import the data again.")
+        refuse("valid JSON", str(broken), where, fix)
     if not isinstance(meta, dict):
-        _refuse("a JSON object", type(meta).__name__, where, "Delete it or import the data again.")
+        refuse("a JSON object", type(meta).__name__, where, fix)
     return meta
-
-
-def _scheme_of(frame: pd.DataFrame, where: str) -> LabelScheme:
-    """A table that declares no classes: paper3 when its labels fit (or only IHC scores are given), else its own."""
-    if "label" not in frame:
-        return SCHEMES["paper3"]
-    found = sorted({text for v in frame["label"] if (text := _text(v)) is not None})
-    fits = len(found) > 1 and set(found) <= set(SCHEMES["paper3"].classes) and "equivocal" in found
-    if fits:
-        return SCHEMES["paper3"]
-    if set(found) == set(SCHEMES["binary"].classes):
-        return SCHEMES["binary"]
-    if len(found) < 2:
-        _refuse(
-            "at least two classes",
-            f"only {found}",
-            where,
-            "A classifier needs two; add the other class or declare the classes in the manifest.",
-        )
-    return declared_scheme("declared", tuple(found), f"classes as found in {where}")
-
-
-def _normalise(frame: pd.DataFrame, where: str) -> None:
-    for column in ("patient_id", "slide_id", "site", "scanner", "source", "ish"):
-        text = frame[column].map(_text)
-        frame[column] = text.where(text.notna(), UNKNOWN).astype("str")
-    for column in ("path", "label", "her2_ihc"):
-        frame[column] = frame[column].map(_text).astype("object")
-    if frame["path"].isna().any():
-        _refuse(
-            "a path in every row",
-            "an empty cell",
-            f"{where}, row {_row(frame, frame['path'].isna())}",
-            "Fill it or drop the row.",
-        )
-    frame["path"] = frame["path"].str.replace("\\", "/", regex=False)
-    mpp = pd.to_numeric(frame["mpp"], errors="coerce")
-    bad = (mpp.isna() & frame["mpp"].map(_text).notna()) | (mpp <= 0) | (mpp > 100)
-    if bad.any():
-        row = _row(frame, bad)
-        _refuse(
-            "microns per pixel between 0 and 100, or an empty cell",
-            repr(frame["mpp"].iloc[row - 1]),
-            f"{where}, row {row}",
-            "Correct it or leave it empty.",
-        )
-    frame["mpp"] = mpp.astype("float64")
-    present = [c for c in WINDOW if c in frame]
-    if present and len(present) < len(WINDOW):
-        _refuse(
-            "all of x, y, width and height, or none", f"only {', '.join(present)}", where, "A window needs all four."
-        )
-    if present:
-        _check_windows(frame, where)
-    if "patch_id" not in frame:
-        frame["patch_id"] = frame["path"]
-        if present:
-            place = "#" + frame["x"].map(_text) + "," + frame["y"].map(_text)
-            frame["patch_id"] += place.where(frame["x"].notna(), "")
-    frame["patch_id"] = frame["patch_id"].map(_text).astype("object")
-
-
-def _check_windows(frame: pd.DataFrame, where: str) -> None:
-    numbers = frame[list(WINDOW)].apply(pd.to_numeric, errors="coerce")
-    given = frame[list(WINDOW)].map(_text).notna()
-    whole = ~given.any(axis=1)
-    good = (numbers < 1e9).all(axis=1) & (numbers[["x", "y"]] >= 0).all(axis=1)
-    good &= (numbers[["width", "height"]] >= 1).all(axis=1)
-    bad = ~(whole | good)
-    if bad.any():
-        row = _row(frame, bad)
-        _refuse(
-            "x and y from 0, width and height from 1, in pixels, or four empty cells",
-            repr([_text(v) for v in frame[list(WINDOW)].iloc[row - 1]]),
-            f"{where}, row {row}",
-            "Correct the window's columns.",
-        )
-    frame[list(WINDOW)] = numbers
-
-
-def _check_rows(frame: pd.DataFrame, scheme: LabelScheme, where: str) -> None:
-    ihc_bad = frame["her2_ihc"].notna() & ~frame["her2_ihc"].isin(IHC_SCORES)
-    checks = (
-        (ihc_bad, "her2_ihc", f"a HER2 IHC score out of {', '.join(IHC_SCORES)}, or an empty cell"),
-        (~frame["ish"].isin(ISH_RESULTS), "ish", f"an ISH result out of {', '.join(ISH_RESULTS)}"),
-        (~frame["label"].isin(scheme.classes), "label", f"a label out of {', '.join(scheme.classes)}"),
-    )
-    for bad, column, expected in checks:
-        if bad.any():
-            row = _row(frame, bad)
-            _refuse(
-                expected,
-                f"{frame[column].iloc[row - 1]!r} ({int(bad.sum())} such rows)",
-                f"{where}, row {row}",
-                "Correct the cell, or declare other classes for this manifest.",
-            )
-    if frame["patch_id"].isna().any():
-        _refuse(
-            "a patch_id in every row",
-            "an empty cell",
-            f"{where}, row {_row(frame, frame['patch_id'].isna())}",
-            "Fill it, or drop the column: it is then made from path and window.",
-        )
-    twice = frame["patch_id"].duplicated(keep=False)
-    if twice.any():
-        row = _row(frame, twice)
-        name = frame["patch_id"].iloc[row - 1]
-        rows = ", ".join(str(i + 1) for i in frame.index[frame["patch_id"] == name][:5])
-        _refuse(
-            "each patch once",
-            f"{name!r} in rows {rows}",
-            where,
-            "Drop the duplicate rows, or give each its own patch_id.",
-        )
-
-
-def _text(value) -> str | None:
-    """A cell as text; None for an empty one. 2.0 read from a CSV with gaps means 2."""
-    if value is None or (isinstance(value, float) and value != value) or value is pd.NA:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return text or None
-
-
-def _row(frame: pd.DataFrame, bad: pd.Series) -> int:
-    """The first offending row, counted from 1 below the header."""
-    return int(bad.to_numpy().argmax()) + 1
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_suffix(".meta.json")
-
-
-def _refuse(expected: str, got: str, where: str, fix: str):
-    raise ManifestError(expected, got=got, where=where, fix=fix)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregation_rules import RULES, combine
 from her2core.evidence.old_metrics import confusion, from_confusion
 from her2core.evidence.predictions import Predictions
+from her2core.io.cells import UNKNOWN
 
 #: Units of a class that validation must hold before a rule is chosen by them.
 MIN_UNITS = 5
@@ -25,6 +25,8 @@ def choose_rule(validation: Predictions, unit: str) -> tuple[str, str]:
     ``mean`` wins ties, and is taken without a choice where validation is missing, cannot be judged by this unit, or
     holds fewer than MIN_UNITS units of a class.
     """
+    if not validation.has_scores:
+        return "majority", "majority: predicted classes without scores can only vote"
     if not len(validation):
         return "mean", "mean: there is no validation part to choose a rule by"
     try:
@@ -84,10 +86,21 @@ def aggregate(predictions: Predictions, unit: str, *, rule: str = "mean") -> Pre
             where=f"{unit} level",
             fix=f"The labels belong to smaller regions: report patches, or give each {unit} one label.",
         )
-    probs = combine(predictions.probs, codes, rule=rule)
+    if predictions.has_scores:
+        probs, votes = combine(predictions.probs, codes, rule=rule), None
+    else:
+        one_hot = np.eye(len(predictions.classes))[predictions.predicted]
+        probs, votes = None, combine(one_hot, codes, rule="majority").argmax(axis=1)
     first = np.empty(len(names), np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # written last to first, so that the first row stays
     frame = predictions.frame.iloc[first].reset_index(drop=True)
     if unit == "patient":
         frame = frame.assign(slide_id=UNKNOWN)
-    return replace(predictions, frame=frame.assign(patch_id=frame[column]), probs=probs, labels=lowest, unit=unit)
+    return replace(
+        predictions,
+        frame=frame.assign(patch_id=frame[column]),
+        probabilities=probs,
+        predicted_labels=votes,
+        labels=lowest,
+        unit=unit,
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -16,10 +17,13 @@ from her2core.evidence.old_metrics import confusion
 from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
-from her2core.io.files import read_table, write_via_temporary
+from her2core.io.files import write_via_temporary
+from her2core.io.tables import read_table
 from her2core.labels import SCHEMES
 from her2core.runs.folder import Run, open_run
 
+#: What can be evaluated: a run or its folder, any tool's table (a file, its content, a frame), or predictions.
+Source: TypeAlias = "Run | Predictions | pd.DataFrame | bytes | str | os.PathLike[str]"
 UNITS = ("patch", "slide", "patient")
 TABLES = ("metrics", "confusion", "units")
 
@@ -28,12 +32,13 @@ TABLES = ("metrics", "confusion", "units")
 class Evaluation:
     """``metrics``: one row a unit, metric and class, with its interval. ``confusion``: one row a unit, true and
     predicted class, as count and as share of the true class. ``units``: whether each unit could be assessed, with
-    counts, and why not. ``warnings``: sentences that every figure must carry."""
+    counts, and why not. ``warnings``: sentences that every figure must carry; ``notes``: how a table was read."""
 
     metrics: pd.DataFrame
     confusion: pd.DataFrame
     units: pd.DataFrame
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def value(self, metric: str, *, unit: str = "patch", of: str = "") -> float:
         """One number out of ``metrics``. Raises EvaluationError when it is not there."""
@@ -50,7 +55,7 @@ class Evaluation:
 
 
 def evaluate(
-    source: Run | Predictions | str | os.PathLike,
+    source: Source,
     *,
     part: str = "test",
     rule: str | None = None,
@@ -58,7 +63,10 @@ def evaluate(
     seed: int = 0,
     whole: bool = False,
 ) -> Evaluation:
-    """The evidence for one part of a run, of a predictions file, or of Predictions already read.
+    """The evidence for one part of a run, of any tool's table of predictions, or of Predictions already read.
+
+    ``source``: a run, its folder, a table as a file, its content or a DataFrame (``predictions.read_predictions``), or
+    Predictions.
 
     ``whole`` adds the rows of ``ordinal.ordinal_table`` (kappa, Matthews, NPV, average precision, loss), which take
     long for a million rows; a run's own tables always have them. Kappa weighs by the order of the classes: for a run
@@ -75,7 +83,6 @@ def evaluate(
 
 def _evaluate(
     predictions: Predictions,
-    warnings: tuple[str, ...],
     no_order: str,
     *,
     part: str = "test",
@@ -109,7 +116,7 @@ def _evaluate(
                 }
             )
             continue
-        ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels)
+        ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels) if at_unit.has_scores else None
         units.append(
             {
                 "unit": unit,
@@ -129,7 +136,8 @@ def _evaluate(
         pd.concat(metrics, ignore_index=True),
         pd.concat(tables, ignore_index=True),
         pd.DataFrame(units),
-        tuple(warnings),
+        predictions.warnings,
+        predictions.notes,
     )
 
 
@@ -150,8 +158,9 @@ def evaluate_folder(
     operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
     before all of it is known.
     """
-    table = read_table(folder / "predictions.parquet")[0] if table is None else table
-    evaluation = _evaluate(calibrated_predictions(table, card), tuple(warnings), _no_order(card), whole=True)
+    table = read_table(folder / "predictions.parquet", own=True).frame if table is None else table
+    predictions = replace(calibrated_predictions(table, card), warnings=tuple(warnings))
+    evaluation = _evaluate(predictions, _no_order(card), whole=True)
     result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
     tables = {name: getattr(evaluation, name) for name in TABLES}
     tables |= {name: result_table.frame for name, result_table in result_tables.items()} | {
@@ -165,15 +174,15 @@ def evaluate_folder(
     return evaluation
 
 
-def _read(source) -> tuple[Predictions, tuple[str, ...], str]:
-    """Predictions, warnings, and why their classes have no order ("" where they have one or nobody knows)."""
+def _read(source: Source) -> tuple[Predictions, str]:
+    """Predictions with their warnings, and why their classes have no order ("" where they may have one)."""
     if isinstance(source, Predictions):
-        return source, source.notes, ""
-    if not isinstance(source, Run) and Path(source).is_dir():
+        return source, ""
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
         source = open_run(source)
     if isinstance(source, Run):
-        return source.calibrated_predictions, source.warnings, _no_order(source.card)
-    return read_predictions(read_table(Path(source))[0]), (), ""
+        return replace(source.calibrated_predictions, warnings=source.warnings), _no_order(source.card)
+    return read_predictions(source), ""
 
 
 def _no_order(card: dict) -> str:

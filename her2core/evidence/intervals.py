@@ -61,7 +61,7 @@ def metric_table(
         for m in PER_CLASS
         for i, name in enumerate(predictions.classes)
     ]
-    if aurocs:
+    if aurocs and predictions.has_scores:
         rows += _auroc_rows(predictions, group, resamples, seed, level)
     frame = pd.DataFrame(rows)
     frame.insert(0, "unit", predictions.unit)

@@ -14,8 +14,8 @@ COLUMNS = (*IDS, "split", "true", "predicted", "p_predicted", "p_true")
 def mistakes(predictions: Predictions) -> pd.DataFrame:
     """Every row whose class of highest probability is not the true one, most confident first (COLUMNS).
 
-    ``p_predicted`` and ``p_true`` are the probabilities of the predicted and of the true class. Equally confident rows
-    keep their order. Empty, with its columns, when there is no mistake.
+    ``p_predicted`` and ``p_true`` are the probabilities of the predicted and of the true class, NaN without scores.
+    Equally confident rows keep their order. Empty, with its columns, when there is no mistake.
     """
     return _rows(predictions, predictions.predicted != predictions.labels)
 
@@ -39,8 +39,10 @@ def cell(predictions: Predictions, *, true: str, predicted: str) -> pd.DataFrame
 
 def _rows(predictions: Predictions, chosen: np.ndarray) -> pd.DataFrame:
     rows = np.flatnonzero(chosen)
-    sure = predictions.probs[rows, predictions.predicted[rows]]
-    rows = rows[np.argsort(-sure, kind="stable")]
+    probs = (
+        predictions.probs if predictions.has_scores else np.full((len(predictions), len(predictions.classes)), np.nan)
+    )
+    rows = rows[np.argsort(-probs[rows, predictions.predicted[rows]], kind="stable")]
     true, predicted = predictions.labels[rows], predictions.predicted[rows]
     names = pd.Series(predictions.classes, dtype="str")
     return (
@@ -49,7 +51,7 @@ def _rows(predictions: Predictions, chosen: np.ndarray) -> pd.DataFrame:
         .assign(
             true=names.take(true).to_numpy(),
             predicted=names.take(predicted).to_numpy(),
-            p_predicted=predictions.probs[rows, predicted],
-            p_true=predictions.probs[rows, true],
+            p_predicted=probs[rows, predicted],
+            p_true=probs[rows, true],
         )
     )

@@ -93,11 +93,12 @@ def ordinal_table(
             interval_row("matthews", "", matthews(matrix), matthews(counts), level, matthews(left)),
             "cannot be computed: only one class is true, or only one predicted",
         ),
-        _loss_row(predictions, group, resamples, seed, level),
     ]
+    if predictions.has_scores:
+        rows.append(_loss_row(predictions, group, resamples, seed, level))
     npv, drawn, without = (negative_predictive_value(c) for c in (matrix, counts, left))
-    precision_rows = _precision_rows(predictions, group, resamples, seed, level)
-    rows.append(precision_rows[0])
+    precision_rows = _precision_rows(predictions, group, resamples, seed, level) if predictions.has_scores else []
+    rows += precision_rows[:1]
     for i, name in enumerate(predictions.classes):
         held = holding(group, predictions.predicted != i)
         rows.append(

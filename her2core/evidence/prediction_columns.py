@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from her2core.errors import ConfigError
 from her2core.io.cells import distinct_labels
 from her2core.io.columns import find_column, find_split, squash
 from her2core.io.number_formats import to_numbers
-from her2core.labels import spelled_class
+from her2core.io.text import clean_text
 
 #: The columns that a table may have besides scores: fields of ``ColumnMap``.
 ROLES = ("label", "predicted", "patch_id", "patient_id", "slide_id", "site", "split")
@@ -155,6 +156,11 @@ def map_columns(
     -------
     ColumnMap
 
+    Raises
+    ------
+    ConfigError
+        For an unknown role.
+
     Examples
     --------
     >>> frame = pd.DataFrame({"outcome": ["no", "yes"], "risk": [0.1, 0.8]})
@@ -162,6 +168,13 @@ def map_columns(
     >>> columns.scores, columns.rest
     ({'yes': 'risk'}, 'no')
     """
+    if unknown := [role for role in chosen if role not in ROLES]:
+        raise ConfigError(
+            f"a role out of {', '.join(ROLES)}",
+            got=clean_text(repr(unknown[0]), 80),
+            where="columns",
+            fix="Scores are stated by class, not by role (scores, her2 evaluate --score).",
+        )
     columns = replace(guess_columns(frame, chosen), labels=dict(labels or {}))
     if not scores:
         return columns
@@ -235,43 +248,6 @@ def label_values(frame: pd.DataFrame, column: str | None) -> list[str]:
     if column is None or column not in names:
         return []
     return sorted(distinct_labels(pd.Series(frame.iloc[:, names.index(column)].unique()[:_MAX_LABELS])))
-
-
-def near_spellings(spellings: Iterable[str], classes: Iterable[str]) -> dict[str, str]:
-    """Spellings that differ from one class only by case, blanks or a known abbreviation.
-
-    Parameters
-    ----------
-    spellings : iterable of str
-        Class names as a column has them.
-    classes : iterable of str
-        The classes.
-
-    Returns
-    -------
-    dict
-        Spelling -> class, without the spellings that are a class and those that fit none or several.
-
-    Examples
-    --------
-    >>> near_spellings(["Positive", "HER2-neg", "unsure"], ["negative", "positive"])
-    {'HER2-neg': 'negative', 'Positive': 'positive'}
-    """
-    classes = list(classes)
-    plain: dict[str, set[str]] = {}
-    for name in classes:
-        for form in {_squeezed(name), _squeezed(spelled_class(name))}:
-            plain.setdefault(form, set()).add(name)
-    near: dict[str, str] = {}
-    for spelling in sorted(set(spellings) - set(classes)):
-        fitting = plain.get(_squeezed(spelling)) or plain.get(_squeezed(spelled_class(spelling))) or set()
-        if len(fitting) == 1:
-            near[spelling] = next(iter(fitting))
-    return near
-
-
-def _squeezed(name: str) -> str:
-    return "".join(str(name).split()).casefold()
 
 
 def _numeric(column: pd.Series) -> bool:

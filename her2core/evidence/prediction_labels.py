@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import ConfigError, TableError
-from her2core.evidence.prediction_columns import near_spellings
 from her2core.evidence.prediction_scores import WHERE, count_rows
 from her2core.io.cells import cell_text, distinct_labels, label_text
 from her2core.io.columns import split_parts
 from her2core.io.text import clean_text
-from her2core.labels import order_classes
+from her2core.labels import near_spellings, order_classes
 
 
 def list_names(names: Sequence[str], most: int = 6) -> str:
@@ -103,7 +102,9 @@ def class_indices(
     if (positions < 0).any():
         unknown = [t for t, i in zip(texts, found, strict=True) if i < 0]
         raise _unknown_label(unknown, twice, classes, positions < 0, where)
-    stated = {t: classes[i] for t, i in zip(texts, found, strict=True) if classes[i] != t and label_text(classes[i]) != t}
+    stated = {
+        t: classes[i] for t, i in zip(texts, found, strict=True) if classes[i] != t and label_text(classes[i]) != t
+    }
     said = [f"{clean_text(t, 60)!r} as {clean_text(c, 60)!r}" for t, c in stated.items()]
     return positions, [f"Labels were read as classes: {list_names(said)}."] if said else []
 
@@ -194,7 +195,7 @@ def read_split(column: pd.Series, name: str) -> tuple[pd.Series, list[str]]:
             "train, val or test in every row",
             got=f"{clean_text(cell_text(column.iloc[row]), 40)!r} ({count_rows(int(unknown.sum()))})",
             where=f"{WHERE}, column {clean_text(name, 60)}, row {row + 1}",
-            fix="Rename the parts, or choose no split column (her2 evaluate --column split=): every row is then tested.",
+            fix="Rename the parts, or choose no split column (her2 evaluate --column split=) to test every row.",
         )
     said = [f"{clean_text(t, 60)!r} as {part!r}" for t, part in spelled.items()]
     return parts, [f"Split parts were read as: {list_names(said)}."] if said else []

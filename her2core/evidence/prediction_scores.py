@@ -210,7 +210,13 @@ def _wrong_sum(sums: np.ndarray, off: np.ndarray) -> TableError:
 
 
 def one_score(
-    score: np.ndarray, *, names: Sequence[str], scores: Mapping[str, str], rest: str, kind: str, temperature: float = 1.0
+    score: np.ndarray,
+    *,
+    names: Sequence[str],
+    scores: Mapping[str, str],
+    rest: str,
+    kind: str,
+    temperature: float = 1.0,
 ) -> tuple[np.ndarray, list[str]]:
     """Probabilities of two classes of which one has a score.
 
@@ -254,5 +260,7 @@ def one_score(
     titles[place] = f"one minus {column}"
     given: str = "logits" if logits else kind if kind == "auto" else "probabilities"
     probs, notes = to_probabilities(values, columns=titles, kind=given, temperature=temperature)
-    stated = f"The table has a score of {clean_text(name, 60)} only; the probability of {clean_text(rest, 60)} is one minus"
+    stated = (
+        f"The table has a score of {clean_text(name, 60)} only; the probability of {clean_text(rest, 60)} is one minus"
+    )
     return probs, [*notes, f"{stated} it."]

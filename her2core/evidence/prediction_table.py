@@ -113,12 +113,7 @@ def interpret_table(
             probs, said = to_probabilities(values, columns=scored, kind=kind, temperature=temperature)
         else:
             probs, said = one_score(
-                values[:, 0],
-                names=names,
-                scores=columns.scores,
-                rest=columns.rest,
-                kind=kind,
-                temperature=temperature,
+                values[:, 0], names=names, scores=columns.scores, rest=columns.rest, kind=kind, temperature=temperature
             )
     notes = said + notes
     if classes is None:
@@ -208,10 +203,7 @@ def _class_names(table: _Columns, columns: ColumnMap, classes: Sequence[str] | N
             else ", ".join(clean_text(c, 30) for c in names[:12])
         )
         raise TableError(
-            "every class once, each with its column",
-            got=got,
-            where=WHERE,
-            fix="Give the same classes in both places.",
+            "every class once, each with its column", got=got, where=WHERE, fix="Give the same classes in both places."
         )
     if not all(clean_text(c) for c in names):
         raise TableError("a name for every class", got="a blank one", where=WHERE, fix="Name the class.")

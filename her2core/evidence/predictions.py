@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import ConfigError, EvaluationError
-from her2core.evidence.prediction_columns import ID_ROLES, ROLES, ColumnMap, guess_columns, map_columns
+from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap, guess_columns, map_columns
 from her2core.evidence.prediction_table import id_table, interpret_table
 from her2core.io.cells import UNKNOWN
 from her2core.io.limits import TableLimits
 from her2core.io.tables import read_table
-from her2core.io.text import clean_text
 
 if TYPE_CHECKING:
     from her2core.runs.folder import Run
@@ -61,13 +60,9 @@ class Predictions:
     EvaluationError
         For a probability that is not finite, a label that is no class, parts of different lengths.
 
-    Notes
-    -----
-    The parts are never changed once they are made; what is derived from them is computed once.
-
     Examples
     --------
-    >>> frame = pd.DataFrame({"patient": ["P1", "P2"], "label": ["neg", "pos"], "p_neg": [0.9, 0.4], "p_pos": [0.1, 0.6]})
+    >>> frame = pd.DataFrame({"patient": ["P1", "P2"], "y": ["neg", "pos"], "p_neg": [0.9, 0.4], "p_pos": [0.1, 0.6]})
     >>> predictions = Predictions.from_frame(frame)
     >>> predictions
     Predictions(2 patches of 2 patients; classes neg, pos; test 2)
@@ -310,7 +305,7 @@ def read_predictions(
     Raises
     ------
     TableError
-        For what is no table, and for cells and columns that cannot be read, naming the first.
+        For what is no table, and for what cannot be read in it.
     ConfigError
         For an unknown role or kind, and for options that a run does not take.
 
@@ -337,13 +332,6 @@ def read_predictions(
             )
         return source.calibrated_predictions
     known = dict(columns or {})
-    if unknown := [role for role in known if role not in ROLES]:
-        raise ConfigError(
-            f"a role out of {', '.join(ROLES)}",
-            got=clean_text(repr(unknown[0]), 80),
-            where="columns",
-            fix="Scores are stated by class, not by role (scores, her2 evaluate --score).",
-        )
     table = read_table(source, name=name, text=[c for c in known.values() if c], limits=limits)
     mapped = map_columns(table.frame, known, scores=scores, labels=labels, classes=classes)
     found = Predictions.from_frame(table.frame, mapped, classes=classes, kind=kind, temperature=temperature)
@@ -376,7 +364,12 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     >>> calibrated_predictions(frame, {"classes": ["a", "b"], "temperature": 2.0}).probs.round(3).tolist()
     [[0.731, 0.269]]
     """
-    found = read_predictions(frame, classes=tuple(card["classes"]), temperature=card["temperature"])
+    classes = tuple(card["classes"])
+    kind = "logit" if any(str(c).startswith("logit_") for c in frame) else "probability"
+    ids = {role: role for role in (*IDS, "split") if role in frame}
+    columns = ColumnMap("label", {c: f"{kind}_{c}" for c in classes}, **ids)
+    given = "logits" if kind == "logit" else "probabilities"
+    found = Predictions.from_frame(frame, columns, classes=classes, kind=given, temperature=card["temperature"])
     return replace(found, notes=(), warnings=())
 
 

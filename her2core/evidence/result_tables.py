@@ -23,10 +23,10 @@ from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.operating_points import CHOICES, validated_point
 from her2core.evidence.operating_points import COLUMNS as POINT_COLUMNS
-from her2core.evidence.predictions import IDS, Predictions, read_predictions, refuse_empty
+from her2core.evidence.predictions import IDS, Predictions, calibrated_predictions, refuse_empty
 from her2core.evidence.reliability import before_and_after, calibration_table, reliability_table
 from her2core.evidence.subgroups import subgroup_table
-from her2core.io.files import read_table
+from her2core.io.tables import read_table
 
 UNITS = ("patch", "patient")
 _BASE = ("value", "lower_95", "upper_95", "interval_method", "note", "level", "resampling_unit", "n_clusters", "n")
@@ -113,10 +113,9 @@ def inputs_from_folder(
     Raises EvaluationError when there is no test part or the card's prediction sets are broken.
     """
     folder, classes = Path(folder), tuple(card["classes"])
-    frame = read_table(folder / "predictions.parquet")[0] if table is None else table
-    read = partial(read_predictions, frame, classes=classes)
+    frame = read_table(folder / "predictions.parquet", own=True).frame if table is None else table
     why_not: dict[str, str] = {}
-    uncalibrated = read().part("test")
+    uncalibrated: Predictions | None = calibrated_predictions(frame, {**card, "temperature": 1.0}).part("test")
     if not any(str(c).startswith("logit_") for c in frame):
         uncalibrated, why_not["uncalibrated"] = None, "the run's table holds probabilities, not scores"
     sets = None
@@ -125,9 +124,9 @@ def inputs_from_folder(
     else:
         why_not["sets"] = "this run has no prediction sets (her2 runs complete gives them)"
     data, columns = folder / "dataset.parquet", None
-    test = read(temperature=card["temperature"])
+    test = calibrated_predictions(frame, card)
     if dataset is None and data.is_file():
-        dataset = read_table(data)[0]
+        dataset = read_table(data, own=True).frame
     if dataset is not None:
         by_patch = dataset.drop_duplicates("patch_id").set_index("patch_id")
         columns = by_patch.reindex(test.part("test").frame["patch_id"]).reset_index(drop=True)

@@ -102,7 +102,9 @@ def table_notes(
     for part in ("val", "test"):
         rows = (ids["split"] == part).to_numpy(bool)
         present = np.bincount(labels[rows], minlength=len(classes)) > 0
-        absent = [name for name, everywhere, there in zip(classes, here, present, strict=True) if everywhere and not there]
+        absent = [
+            name for name, everywhere, there in zip(classes, here, present, strict=True) if everywhere and not there
+        ]
         if not rows.any() or not absent:
             continue
         names = ", ".join(clean_text(name, 60) for name in absent)

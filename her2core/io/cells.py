@@ -17,8 +17,10 @@ import pandas as pd
 UNKNOWN = "unknown"
 #: Spellings of a missing value, in lower case and without surrounding blanks.
 MISSING = frozenset(
-    ("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "none", "null", "nil", "unknown")
-    + ("not available", "not known", "missing", "undefined", "-", "--", "?", ".")
+    (
+        *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "none", "null", "nil", "unknown"),
+        *("not available", "not known", "missing", "undefined", "-", "--", "?", "."),
+    )
 )
 #: A number that a spreadsheet rounded to few digits: 1.23457E+15.
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d{2,}")

@@ -99,7 +99,7 @@ def read_delimited(
         table = _parse(data, separator, fast, point)
     except pa.ArrowInvalid as broken:
         if "conversion error" not in str(broken):
-            raise _ragged(str(broken), header, where) from None
+            raise _ragged(data, separator, header, where) from broken
         # Further down is a cell that is no number: the column stays text, and the cell is named when it is used.
         table = _parse(data, separator, [False] * len(header), point)
     check_size(table.num_rows, len(header), 0, limits, where)
@@ -162,18 +162,27 @@ def _parse(data: bytes, separator: str, numbers: list[bool], point: str) -> pa.T
     )
 
 
-def _ragged(message: str, header: list[str], where: str) -> TableError:
-    line = re.sub(r"^CSV parse error: ", "", message.splitlines()[0])
-    counts = re.search(r"Expected (\d+) columns, got (\d+)", line)
+def _ragged(data: bytes, separator: str, header: list[str], where: str) -> TableError:
+    """The error for rows of different length, with the first that differs from the header."""
+    reader = csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=separator)
+    width, got, place = len(header), "rows of different length", where
     fix = "Correct that row, or export the table again."
-    if counts and int(counts[2]) == len(header) + 1 and line.rstrip().endswith((",", ";", "|")):
-        fix = "That row ends in a trailing comma: remove it, or end every row so."
-    return TableError("the same number of cells in every row", got=clean_text(line, 120), where=where, fix=fix)
+    try:
+        for number, row in enumerate(reader):
+            if row and len(row) != width:
+                place = f"{where}, row {number}"
+                got = f"{len(row)} cells instead of {width}: {clean_text(separator.join(row), 80)!r}"
+                if len(row) == width + 1 and not row[-1].strip():
+                    fix = "That row ends in a trailing comma: remove it, or end every row in one."
+                break
+    except csv.Error as broken:
+        got = clean_text(broken, 80)
+    return TableError("the same number of cells in every row", got=got, where=place, fix=fix)
 
 
 def _fractional(cells: list[str]) -> bool:
     """Whether Arrow may parse the column at once: fractions in sight. Whole numbers are compared with their text."""
-    return any(re.search(r"[.,]|\d[eE]-|inf", c) for c in cells) and not any(re.search(r"[eE]\+?\d", c) for c in cells)
+    return any(re.search(r"[.,]|\d[eE]-|inf", c) for c in cells) and not any(re.search(_NO_NUMBER, c) for c in cells)
 
 
 def _numbers(column: pa.ChunkedArray, number: NumberFormat) -> pa.ChunkedArray:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from her2core.errors import Her2Error, RunError
 from her2core.evidence.predictions import Predictions, calibrated_predictions
-from her2core.io.files import read_table
+from her2core.io.tables import read_table
 
 SCHEMA_VERSION = 1
 #: Marks a folder of runs that belong to one study.
@@ -128,7 +128,7 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.parquet: one row a patch of validation and test, with uncalibrated ``logit_<class>``."""
-        return read_table(self.path / "predictions.parquet")[0]
+        return read_table(self.path / "predictions.parquet", own=True).frame
 
     @cached_property
     def calibrated_predictions(self) -> Predictions:
@@ -177,17 +177,17 @@ class Run:
     @cached_property
     def splits(self) -> pd.DataFrame:
         """splits.parquet: patch_id and split of every patch."""
-        return read_table(self.path / "splits.parquet")[0]
+        return read_table(self.path / "splits.parquet", own=True).frame
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """history.csv: one row an epoch, or a candidate of a last layer."""
-        return read_table(self.path / "history.csv")[0]
+        return read_table(self.path / "history.csv", own=True).frame
 
     @cached_property
     def dataset(self) -> pd.DataFrame:
         """The manifest's rows without paths, with ``split``. Raises RunError where the run has no such table."""
-        return read_table(self._artifact("dataset.parquet"))[0]
+        return read_table(self._artifact("dataset.parquet"), own=True).frame
 
     @cached_property
     def checks(self) -> list[dict[str, Any]]:
@@ -239,7 +239,7 @@ class Run:
                 where=self.path,
                 fix=f"Run: her2 evaluate --save {self.path}",
             )
-        return read_table(path, text=TEXT_COLUMNS, own=True)[0]
+        return read_table(path, text=TEXT_COLUMNS, own=True).frame
 
     def _artifact(self, name: str) -> Path:
         if not (self.path / name).is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
 
 from dashboard.choice import put_in_use
 from dashboard.columns import choose_columns
@@ -12,7 +13,6 @@ from dashboard.review import bring, brought_along
 from dashboard.state import forget, remember
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
-from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
 from her2core.io.text import safe_file_name
 
 #: Largest table taken, in MiB.

@@ -1,33 +1,70 @@
-"""Which public data sets can be read as they come? A registry: name -> one file with ``to_manifest(root)``."""
+"""Importers of data sets: a registry of name -> module with ``to_manifest(root, **options)``."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from her2core.data.manifest import Manifest
 from her2core.errors import ConfigError, ManifestError
 
 IMPORTERS = {
     "folder": "a folder for each class of images",
-    "table": "your own CSV or Parquet with a column mapping",
+    "table": "your own CSV, Parquet or Excel table, its columns recognised or mapped",
     "her2st": "her2st spatial transcriptomics: windows around spots, ERBB2 expression level",
-    "demo": "the synthetic cohort, drawn here",
+    "demo": "the synthetic cohort, which is drawn by this program",
 }
 
 
 def import_dataset(
-    name: str, root, /, *, licence: str | None = None, citation: str | None = None, **options
+    name: str,
+    root: str | os.PathLike[str],
+    /,
+    *,
+    licence: str | None = None,
+    citation: str | None = None,
+    **options: Any,
 ) -> Manifest:
-    """The manifest of the data set of that name below ``root``; ``options`` are the importer's own.
+    """Read a data set in its own layout as a manifest.
 
-    ``licence`` and ``citation`` of the data go into the manifest's facts, and from there into the card of every run;
-    importers of a public data set know their own.
+    Parameters
+    ----------
+    name : str
+        One of ``IMPORTERS``: folder, table, her2st or demo.
+    root : path
+        The data set's folder, or the table.
+    licence, citation : str, optional
+        Of the data; they go into the manifest's facts and from there into the card of every run. Importers of a public
+        data set know their own.
+    **options
+        Options of the importer: see ``to_manifest`` in its module.
 
-    Raises ManifestError for an unknown name (with near matches) or a layout that does not fit, ConfigError for an
-    option the importer does not take.
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ManifestError
+        For an unknown name (with near matches), and a layout that does not fit.
+    TableError
+        For a table that cannot be read.
+    ConfigError
+        For an option that the importer does not take.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder, "cases.csv")
+    ...     _ = table.write_text("path,patient,label\\n1.png,P1,neg\\n2.png,P2,pos\\n")
+    ...     manifest = import_dataset("table", table, licence="CC BY 4.0")
+    >>> manifest.classes, manifest.facts["licence"]
+    (('negative', 'positive'), 'CC BY 4.0')
     """
     if name not in IMPORTERS:
         near = difflib.get_close_matches(name, IMPORTERS, n=2)
@@ -35,7 +72,7 @@ def import_dataset(
             f"an importer out of {', '.join(IMPORTERS)}",
             got=repr(name),
             where="data import",
-            fix=f"Did you mean {near[0]}?" if near else "Bring any other data with 'table' or 'folder'.",
+            fix=f"Did you mean {near[0]}?" if near else "Import any other data with 'table' or 'folder'.",
         )
     module = importlib.import_module(f"her2core.data.importers.{name}")
     try:

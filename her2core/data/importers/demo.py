@@ -1,9 +1,10 @@
-"""Where do patches come from when there are none? A seed in, a synthetic cohort on disk and its manifest out."""
+"""Importer of the synthetic cohort, which is drawn from a seed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.synthetic import CohortSpec, write_cohort
@@ -11,12 +12,39 @@ from her2core.labels import SCHEMES
 
 
 def to_manifest(
-    root: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None, **spec
+    root: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None, **spec: Any
 ) -> Manifest:
-    """Write the synthetic cohort below ``root`` and return its manifest; ``spec`` holds fields of CohortSpec.
+    """Draw the synthetic cohort and return its manifest.
 
-    The patches are drawn by a program and are called synthetic wherever they appear. The same spec gives the same
-    bytes. Raises ConfigError for a spec out of range.
+    Parameters
+    ----------
+    root : Path
+        Folder to write the patches to.
+    workers : int
+        Processes that draw.
+    progress : callable, optional
+        Called with the patches drawn and their number in all.
+    **spec
+        Fields of ``CohortSpec``: patients, patches_per_patient, px, seed and others. The same values give the same
+        bytes.
+
+    Returns
+    -------
+    Manifest
+        Its facts say that the patches are synthetic.
+
+    Raises
+    ------
+    ConfigError
+        For a value out of range.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = to_manifest(folder, workers=1, patients=6, patches_per_patient=1, px=64)
+    >>> len(manifest), manifest.facts["synthetic"]
+    (6, True)
     """
     cohort = CohortSpec(**spec)
     frame = write_cohort(cohort, Path(root), workers=workers, progress=progress)

@@ -1,4 +1,4 @@
-"""Whose layout is `<root>/<class>/**/*.{png,jpg,...}`? A folder of classes in, a manifest out."""
+"""Importer of images in one folder per class: ``<root>/<class>/**/*.png``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,57 @@ from pathlib import Path
 import pandas as pd
 
 from her2core.data.manifest import Manifest, build_manifest
+from her2core.data.manifest_labels import scheme_of_labels
 from her2core.errors import ManifestError
 from her2core.io.images import SUFFIXES
-from her2core.labels import SCHEMES, declared_scheme
+from her2core.labels import get_scheme
 
 
-def to_manifest(root: Path, *, mpp: float | None = None, source: str | None = None) -> Manifest:
-    """One row an image, its class the first folder below ``root``. Patients are unknown, and stay so.
+def to_manifest(
+    root: Path, *, mpp: float | None = None, source: str | None = None, scheme: str | None = None
+) -> Manifest:
+    """Read folders of images as a manifest, one row an image.
 
-    ``mpp`` (microns per pixel) and ``source`` go into every row where given. Raises ManifestError when there are
-    fewer than two class folders with images.
+    Parameters
+    ----------
+    root : Path
+        The folder; the class of an image is the first folder below it. Patients are unknown.
+    mpp : float, optional
+        Scale of every image in microns per pixel.
+    source : str, optional
+        Name of the data set; that of the folder when left out.
+    scheme : str, optional
+        Name of a label scheme (``labels.SCHEMES``) into which folder names are mapped. When left out, the one that they
+        follow: IHC scores and HER2 status words in any spelling, otherwise classes of the data set's own.
+
+    Returns
+    -------
+    Manifest
+        Its facts say which folder names were read as which class.
+
+    Raises
+    ------
+    ManifestError
+        For fewer than two class folders with images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("HER2 Pos", "HER2 Neg"):
+    ...         Path(folder, name).mkdir()
+    ...         Image.new("RGB", (8, 8)).save(Path(folder, name, "1.png"))
+    ...     manifest = to_manifest(folder, mpp=0.5)
+    >>> manifest.classes, manifest.facts["labels_read_as"]
+    (('negative', 'positive'), {'HER2 Neg': 'negative', 'HER2 Pos': 'positive'})
     """
     root = Path(root)
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and p.parent != root)
     inside = [p.relative_to(root) for p in files]
-    # Names that start with a dot are leftovers of other programs (.ipynb_checkpoints, ._tile.jpg), not images.
+    # Names that start with a dot are left by other programs (.ipynb_checkpoints, ._tile.jpg): no images.
     rows = [(p.as_posix(), p.parts[0]) for p in inside if not any(part.startswith(".") for part in p.parts)]
-    classes = tuple(sorted({label for _, label in rows}))
+    classes = {label for _, label in rows}
     if len(classes) < 2:
         raise ManifestError(
             "at least two folders of images, one a class",
@@ -34,6 +68,7 @@ def to_manifest(root: Path, *, mpp: float | None = None, source: str | None = No
     frame = pd.DataFrame(rows, columns=["path", "label"])
     frame["mpp"] = mpp if mpp is not None else float("nan")
     frame["source"] = source or root.name
-    known = next((s for s in SCHEMES.values() if set(s.classes) == set(classes)), None)
-    scheme = known or declared_scheme(root.name or "folder", classes, f"the folder names below {root.name}")
-    return build_manifest(frame, root=root, scheme=scheme, where=str(root))
+    chosen = get_scheme(scheme) if scheme else None
+    if chosen is None:
+        chosen = scheme_of_labels(frame["label"], name=root.name or "folder", where=f"the folder names of {root.name}")
+    return build_manifest(frame, root=root, scheme=chosen, where=str(root))

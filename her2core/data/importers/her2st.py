@@ -1,10 +1,11 @@
-"""What does her2st's own folder hold? Its H&E sections and counts in, a manifest of windows around spots out.
+"""Importer of her2st: windows around spots of spatial transcriptomics, labelled with the level of ERBB2 mRNA.
 
 Andersson et al. 2021 (doi 10.1038/s41467-021-26271-2), CC BY 4.0. Layout: ``ST-imgs/<patient>/<section>/*.jpg``,
 ``ST-cnts/<section>.tsv.gz`` (spots x genes, rows ``XxY``), ``ST-spotfiles/<section>_selection.tsv``.
 
-The label is ``erbb2_level``: the tertile of ERBB2 counts per 10,000 of the spot, thresholds taken over the training
-sections only and kept in the manifest's facts. It is mRNA expression inside HER2-positive tumours, never a HER2 class.
+The label is ``erbb2_level``: the tertile of ERBB2 counts per 10,000 of the spot, with thresholds from the training
+sections only, which are kept in the manifest's facts. It is mRNA expression inside HER2-positive tumours, never a HER2
+class.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import csv
 import gzip
 import zlib
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
-from her2core.io.files import read_table
 from her2core.io.images import image_size
+from her2core.io.tables import read_table
 from her2core.labels import SCHEMES
 
 GENE = "ERBB2"
@@ -31,17 +33,29 @@ SPOT_PITCH_UM = 200.0
 def to_manifest(
     root: Path, *, window_px: int = 224, test_sections: tuple[str, ...] | None = None, val_share: float = 0.2
 ) -> Manifest:
-    """One row a spot whose window lies inside its section.
+    """Read the data set's own folder as a manifest, one row a spot whose window is inside its section.
 
     Parameters
     ----------
-    root : the folder with ``ST-imgs``, ``ST-cnts`` and ``ST-spotfiles``.
-    window_px : side of the square window around the spot, pixels of the section's image.
-    test_sections : sections kept for testing; the last one by name when left out.
-    val_share : share of each training section that becomes validation: the strip of spots with the largest y, so that
+    root : Path
+        The folder with ``ST-imgs``, ``ST-cnts`` and ``ST-spotfiles``.
+    window_px : int
+        Side of the square window around the spot, in pixels of the section's image.
+    test_sections : tuple of str, optional
+        Sections kept for testing; the last one by name when left out.
+    val_share : float
+        Share of each training section that becomes validation: the strip of spots with the largest y, so that
         validation spots touch training spots along one line only.
 
-    Raises ManifestError when the layout is another, a section lacks a file, ERBB2 is missing, or no spot is left.
+    Returns
+    -------
+    Manifest
+        With a column split, and the thresholds in its facts.
+
+    Raises
+    ------
+    ManifestError
+        When the layout is another, a section lacks a file, ERBB2 is missing, or no spot is left.
     """
     root = Path(root)
     if not 0 < val_share < 1 or window_px < 32:
@@ -93,17 +107,17 @@ def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.Dat
             "one image and one spot file for each section",
             f"{len(images)} images, spot file {'there' if spots_path.is_file() else 'missing'}",
             f"section {name}",
-            "Complete the folder, or take the section's counts away.",
+            "Complete the folder, or remove the section's counts.",
         )
     image = images[0]
-    spots, _ = read_table(spots_path)
+    spots = read_table(spots_path).frame
     needed = {"x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected"}
     if needed - set(spots.columns):
         _refuse(
             f"columns {', '.join(sorted(needed))}",
             ", ".join(spots.columns),
             str(spots_path),
-            "Take the spot file of the data set unchanged.",
+            "Use the spot file of the data set unchanged.",
         )
     spots = spots[spots["selected"] == 1]
     spots.index = [f"{x}x{y}" for x, y in zip(spots["x"], spots["y"], strict=True)]
@@ -134,14 +148,17 @@ def _section(root: Path, name: str, counts_path: Path, window_px: int) -> pd.Dat
 
 
 def _erbb2(path: Path) -> pd.DataFrame:
-    """Spot name -> ERBB2 counts per 10,000: raw counts follow a spot's total, so they say nothing by themselves."""
+    """Spot name -> ERBB2 counts per 10,000, since raw counts follow a spot's total.
+
+    Read line by line, not as a table: it has one column per gene (15,000), of which one is needed.
+    """
     rows = {}
     try:
         with gzip.open(path, "rt", newline="") as handle:
             reader = csv.reader(handle, delimiter="\t")
             header = next(reader, [])
             if GENE not in header:
-                _refuse(f"a column {GENE}", f"{len(header)} other columns", str(path), "Take the counts unchanged.")
+                _refuse(f"a column {GENE}", f"{len(header)} other columns", str(path), "Use the counts unchanged.")
             gene = header.index(GENE)
             for row in reader:
                 total = sum(map(float, row[1:]))
@@ -159,5 +176,5 @@ def _microns_per_pixel(spots: pd.DataFrame) -> float:
     return round(float(SPOT_PITCH_UM / np.mean([slope_x, slope_y])), 4)
 
 
-def _refuse(expected: str, got: str, where: str, fix: str):
+def _refuse(expected: str, got: str, where: str, fix: str) -> NoReturn:
     raise ManifestError(expected, got=got, where=where, fix=fix)

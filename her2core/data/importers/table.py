@@ -1,44 +1,78 @@
-"""How do I bring my own table? Any CSV or Parquet and a mapping of its columns in, a manifest out."""
+"""Importer of one's own table: CSV, Parquet or Excel, with a mapping of its columns where they are not recognised."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from her2core.data.manifest import COLUMNS, WINDOW, Manifest, build_manifest
+from her2core.data.manifest_rows import recognise_columns
 from her2core.errors import ManifestError
-from her2core.io.files import read_table
-from her2core.labels import SCHEMES, declared_scheme
+from her2core.io.tables import read_table
+from her2core.io.text import clean_text
+from her2core.labels import declared_scheme, get_scheme
 
 
 def to_manifest(
     root: Path,
     *,
-    columns: dict[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
     scheme: str | None = None,
-    classes: tuple[str, ...] | None = None,
-    images: str | os.PathLike | None = None,
+    classes: Sequence[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
 ) -> Manifest:
-    """A manifest from the table at ``root``.
+    """Read a table as a manifest.
 
     Parameters
     ----------
-    columns : manifest column -> the table's column, for those named differently, e.g. ``{"label": "HER2 Expression"}``.
-    scheme : name of a label scheme (labels.SCHEMES); ``classes`` declares one of your own instead.
-    images : folder that relative paths start from; the table's own folder when left out.
+    root : Path
+        The table.
+    columns : mapping of str to str, optional
+        Manifest column -> the table's column, such as ``{"label": "HER2 Expression"}``. Others are recognised by name
+        (``io.columns.SPELLINGS``). One column may serve twice.
+    scheme : str, optional
+        Name of a label scheme (``labels.SCHEMES``), into which IHC scores and HER2 status words are mapped. When left
+        out, the one that the labels follow.
+    classes : sequence of str, optional
+        All classes in their order, instead of a named scheme.
+    images : path, optional
+        Folder from which relative paths start; the table's own when left out.
 
-    Raises ManifestError for a mapping that names a column the table does not have, or a table that breaks the schema.
+    Returns
+    -------
+    Manifest
+        Its facts say which columns and labels were read as what.
+
+    Raises
+    ------
+    TableError
+        For what is no readable table.
+    ManifestError
+        For a mapping that names a column which the table does not have, and for rows that break the schema.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder, "cases.csv")
+    ...     _ = table.write_text("file,outcome\\n1.png,2+\\n2.png,0/1+\\n3.png,3+\\n")
+    ...     manifest = to_manifest(table, columns={"label": "outcome"}, scheme="paper3")
+    >>> manifest.frame["label"].tolist()
+    ['equivocal', 'negative', 'positive']
     """
-    table = Path(root)
+    path = Path(root)
     columns = dict(columns or {})
-    frame, _ = read_table(table, text=[own for target, own in columns.items() if target not in ("mpp", *WINDOW)])
+    text = [own for target, own in columns.items() if target not in ("mpp", *WINDOW)]
+    table = read_table(path, text=text)
+    frame = table.frame
     known = (*COLUMNS, *WINDOW, "split")
     for target, own in columns.items():
         if own not in frame.columns:
             raise ManifestError(
                 f"a column {own!r} to use as {target}",
-                got=f"columns {', '.join(map(str, frame.columns[:20]))}",
-                where=str(table),
+                got=f"columns {', '.join(clean_text(c, 40) for c in frame.columns[:20])}",
+                where=str(path),
                 fix="Correct the name in the mapping.",
             )
         if target not in known:
@@ -48,17 +82,20 @@ def to_manifest(
                 where="column mapping",
                 fix="Other columns are kept under their own name and need no mapping.",
             )
-    # A column of the table that already bears a mapped name gives way to the mapping; one column may serve twice.
+    # A column of the table that has a mapped name gives way to the mapping; one column may serve twice.
     taken = {target: frame[own] for target, own in columns.items()}
     frame = frame.drop(columns=[own for own in set(columns.values()) if own not in known]).assign(**taken)
+    frame, recognised = recognise_columns(frame)
+    facts: dict[str, object] = {}
+    if columns or recognised:
+        facts["columns_read_as"] = {**columns, **recognised}
+    if table.notes:
+        facts["table_notes"] = list(table.notes)
     chosen = None
     if classes:
-        chosen = declared_scheme("declared", tuple(classes), f"classes declared for {table.name}")
+        chosen = declared_scheme("declared", tuple(classes), f"classes declared for {path.name}")
     elif scheme:
-        from her2core.labels import get_scheme
-
         chosen = get_scheme(scheme)
-    elif "label" in frame:
-        found = {str(v) for v in frame["label"].dropna()}
-        chosen = next((s for s in SCHEMES.values() if set(s.classes) == found), None)
-    return build_manifest(frame, root=Path(images) if images else table.parent, scheme=chosen, where=str(table))
+    return build_manifest(
+        frame, root=Path(images) if images else path.parent, scheme=chosen, facts=facts, where=str(path)
+    )
