@@ -45,12 +45,12 @@ def make(path: Path) -> None:
 
 
 def measure(path: Path, suffix: str) -> dict:
-    from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
-
     from her2core.evidence.curves import average_precision, pr_points, roc_points
     from her2core.evidence.evaluation import evaluate
     from her2core.evidence.misclassified import cell, mistakes
+    from her2core.evidence.predictions import Predictions
     from her2core.evidence.thresholds import operating_point
+    from her2core.io.tables import read_table
 
     steps: dict[str, dict[str, float]] = {}
 
@@ -67,8 +67,8 @@ def measure(path: Path, suffix: str) -> dict:
 
     path = path.with_suffix(suffix)
     held = [path.read_bytes()]  # each step takes what the one before left, and nothing else stays in memory
-    held.append(timed("read_predictions_bytes", lambda: read_predictions_bytes(held.pop(), name=path.name)))
-    predictions = timed("adopt", lambda: adopt(held[0], guess_columns(held.pop())))
+    held.append(timed("read_table", lambda: read_table(held.pop(), name=path.name).frame))
+    predictions = timed("Predictions.from_frame", lambda: Predictions.from_frame(held.pop()))
     timed("evaluate, 2000 resamples, three units", lambda: evaluate(predictions))
     timed("roc_points", lambda: roc_points(predictions))
     timed("pr_points", lambda: pr_points(predictions))

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
-from her2core.evidence.foreign import ColumnMap, label_values, suggest_labels
 
 from dashboard.words import plain
+from her2core.evidence.prediction_columns import ColumnMap, label_values
+from her2core.labels import near_spellings
 
 #: More spellings than this are no classes, and are left to the sentence that refuses them.
 MAX_SPELLINGS = 12
@@ -16,7 +17,7 @@ MAX_SPELLINGS = 12
 
 @dataclass(frozen=True)
 class Columns:
-    """``columns`` and ``kind`` as ``evidence.foreign.adopt`` takes them; ``problem``: why they cannot be used yet."""
+    """``columns`` and ``kind`` as ``Predictions.from_frame`` takes them; ``problem``: why they cannot be used yet."""
 
     columns: ColumnMap
     kind: str
@@ -76,12 +77,12 @@ def _spellings(frame: pd.DataFrame, columns: ColumnMap, key: str) -> dict[str, s
     classes = [*filter(None, [columns.rest]), *columns.scores]
     if columns.label is None or len(classes) < 2:
         return {}
-    spelt = suggest_labels(frame, columns)
+    spelt = near_spellings(label_values(frame, columns.label), classes)
     if spelt:
         readings = ", ".join(f"{plain(repr(a))} as {plain(repr(b))}" for a, b in spelt.items())
         if not st.checkbox(f"Read {readings}", key=f"{key}-spelling"):
             spelt = {}
-    others = [value for value in label_values(frame, columns) if value not in (*classes, *spelt)]
+    others = [value for value in label_values(frame, columns.label) if value not in (*classes, *spelt)]
     if not others or len(others) > MAX_SPELLINGS:
         return spelt
     st.caption("These true labels are no class of the columns above. Choose what each means, or correct the classes.")

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import CLASSES, HARD, hard, read, table
-from her2core.evidence.foreign_source import predictions_of_table
 
 from her2core import open_run
 from her2core.cli import main

@@ -25,40 +25,6 @@ def cli() -> None:
     """HER2 status from H&E patches, with evidence that can be checked. Research use only."""
 
 
-def table_options(command):
-    """What a command takes that reads any tool's table of predictions."""
-    for option in (
-        click.option("--classes", help="Of a table: its classes in their order, separated by commas."),
-        click.option(
-            "--column",
-            "columns",
-            multiple=True,
-            metavar="ROLE=NAME",
-            help="Of a table: which column is the label, patch_id, patient_id, slide_id, site or split.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def read_table_of(source: Path, columns: tuple[str, ...], classes: str | None):
-    """The predictions of a table; None where ``source`` is no file, and then the options must be left out."""
-    if source.is_file():
-        from her2core.evidence.foreign_source import predictions_of_table
-
-        named = [c.strip() for c in classes.split(",")] if classes else None
-        return predictions_of_table(source.read_bytes(), name=source.name, columns=pairs(columns), classes=named)
-    if columns or classes:
-        got = "a folder" if source.is_dir() else "no such file"
-        raise ConfigError(
-            "a table of predictions with --column or --classes",
-            got=got,
-            where=str(source),
-            fix="Leave these options out.",
-        )
-    return None
-
-
 def answer(wants_json: bool, value: Any, text: str) -> None:
     """Print a command's answer.
 

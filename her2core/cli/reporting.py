@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from her2core.cli.base import answer, as_json, cli, read_table_of, table_options
+from her2core.cli.base import answer, as_json, cli
+from her2core.cli.table_options import TableOptions, read_table_of, table_options
 from her2core.cli.text import RESEARCH
 from her2core.errors import ConfigError
 
@@ -25,18 +26,11 @@ from her2core.errors import ConfigError
 @table_options
 @as_json
 def report(
-    source: Path,
-    out: Path,
-    pdf: Path | None,
-    pictures: bool,
-    recompute: bool,
-    columns: tuple[str, ...],
-    classes: str | None,
-    as_json: bool,
+    source: Path, out: Path, pdf: Path | None, pictures: bool, recompute: bool, table: TableOptions, as_json: bool
 ) -> None:
     """One self-contained HTML (and PDF) with every figure, its interval, TRIPOD+AI and CLAIM items and the card.
 
-    SOURCE is a run folder, or a table of predictions (CSV or Parquet) of any tool.
+    SOURCE is a run folder, or a table of predictions (CSV, Parquet or Excel) of any tool.
     """
     from her2core.io.files import write_via_temporary
     from her2core.report.run_download import render_report
@@ -46,8 +40,8 @@ def report(
     for path, suffix, option in ((out, ".html", "--out"), (pdf, ".pdf", "--pdf")):
         if path is not None and path.suffix.lower() != suffix:
             raise ConfigError(f"a name ending in {suffix}", got=path.name, where=option, fix="Choose another name.")
-    table = read_table_of(source, columns, classes)
-    if table is None:
+    predictions = read_table_of(source, table)
+    if predictions is None:
         found = run_report(open_run(source), fresh=recompute, pictures=pictures, base=Path.cwd())
     elif pictures or recompute:
         raise ConfigError(
@@ -57,7 +51,7 @@ def report(
             fix="Leave these options out.",
         )
     else:
-        found = predictions_report(table, name=source.name)
+        found = predictions_report(predictions, name=source.name)
     document = render_report(found)
     for path in filter(None, (out, pdf)):
         content = document.pdf() if path is pdf else document.html()

@@ -69,16 +69,3 @@ def run_text(run) -> str:
     card = run.card
     lines = [f"{run.path}: {card['title']}", f"  classes: {', '.join(run.classes)}", f"  {card['intended_use']}"]
     return "\n".join(lines + [f"  limit: {limit}" for limit in card["limits"]])
-
-
-def evidence_text(found) -> str:
-    """Every metric with its interval, as lines; warnings first."""
-    lines = [f"warning: {w}" for w in found.warnings]
-    lines += [f"{u.unit}: {u.reason}" for u in found.units.itertuples() if not u.assessed]
-    lines += [f"{u.unit} by {u.rule_reason}" for u in found.units.itertuples() if u.rule]
-    for row in found.metrics.itertuples():
-        name = f"{row.metric} of {row[3]}" if row[3] else row.metric
-        lines.append(
-            f"{row.unit:8}{name:44}{row.value:.3f}  [{row.lower_95:.3f}, {row.upper_95:.3f}]  {row.note}".rstrip()
-        )
-    return "\n".join([*lines, RESEARCH])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from her2core.cli.base import RUNS, answer, as_json, cli, read_table_of, set_option, table_options
-from her2core.cli.text import RESEARCH, evidence_text, run_text
+from her2core.cli.base import RUNS, answer, as_json, cli, set_option
+from her2core.cli.table_options import TableOptions, read_table_of, table_options
+from her2core.cli.text import RESEARCH, run_text
 from her2core.errors import ConfigError
 from her2core.evidence.aggregation_rules import RULES
 
@@ -42,9 +43,10 @@ def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json
 @table_options
 @as_json
 def evaluate(
-    source: Path, part: str, resamples: int, rule: str | None, save: bool, columns, classes: str | None, as_json: bool
+    source: Path, part: str, resamples: int, rule: str | None, save: bool, table: TableOptions, as_json: bool
 ) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
+    from her2core.cli.evidence_text import evidence_text, not_available
     from her2core.evidence.evaluation import evaluate as assess
     from her2core.evidence.evaluation import evaluate_folder
     from her2core.runs.folder import open_run
@@ -56,12 +58,13 @@ def evaluate(
             where="her2 evaluate",
             fix="A run's saved figures are by the rule chosen on its validation part.",
         )
-    table = read_table_of(source, columns, classes)
+    predictions = read_table_of(source, table)
     if save:
         run = open_run(source)
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
-        found = assess(source if table is None else table, part=part, rule=rule, resamples=resamples, whole=True)
+        table_or_run = source if predictions is None else predictions
+        found = assess(table_or_run, part=part, rule=rule, resamples=resamples, whole=True)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
@@ -71,6 +74,8 @@ def evaluate(
         "confusion": confusion,
         "units": units,
         "warnings": list(found.warnings),
+        "notes": list(found.notes),
+        "not_available": not_available(found),
         "notice": RESEARCH,
     }
     answer(as_json, value, evidence_text(found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from her2core.evidence.foreign import adopt, guess_columns, read_predictions_bytes
 
 from dashboard.choice import put_in_use
 from dashboard.columns import choose_columns
@@ -13,6 +12,10 @@ from dashboard.review import bring, brought_along
 from dashboard.state import forget, remember
 from dashboard.words import plain, sentence
 from her2core.errors import Her2Error
+from her2core.evidence.prediction_columns import guess_columns
+from her2core.evidence.predictions import Predictions
+from her2core.io.limits import TableLimits
+from her2core.io.tables import read_table
 from her2core.io.text import safe_file_name
 
 #: Largest table taken, in MiB.
@@ -50,7 +53,7 @@ try:
     with st.spinner("Reading the table ..."):
         frame = remember(
             ("table", file.file_id),
-            lambda: read_predictions_bytes(file.getvalue(), name=name, max_bytes=MAX_MB * 2**20),
+            lambda: read_table(file.getvalue(), name=name, limits=TableLimits(file=MAX_MB * 2**20)).frame,
         )
         guess = remember(("guess", file.file_id), lambda: guess_columns(frame))
 except Her2Error as refused:
@@ -69,7 +72,7 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
             st.error(chosen.problem)
             st.stop()
         with st.spinner("Computing every metric with its interval ..."):
-            predictions = adopt(frame, chosen.columns, kind=chosen.kind)
+            predictions = Predictions.from_frame(frame, chosen.columns, kind=chosen.kind)
             del frame  # the table may be large, and all that is needed of it is in the predictions
             forget(("table", file.file_id))
             review = bring(name, predictions)
