@@ -1,4 +1,4 @@
-"""Bad tables of predictions: what somebody may bring to "Your predictions", each with what must be said of it."""
+"""Bad and unusual tables of predictions, each with the sentence that refuses it or the note that it gets."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
+def excel(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_excel(buffer, index=False)
+    return buffer.getvalue()
+
+
 def with_first(column: str, value: object) -> pd.DataFrame:
     """The good table with one cell changed."""
     frame = good()
@@ -72,21 +78,26 @@ CASES = {
     "header only": Case("a.csv", csv(good()[:0]), "at least one row below the header"),
     "prose": Case("a.csv", b"these are notes of mine\nand more", "a table with several columns"),
     "binary": Case("a.csv", bytes(range(256)) * 40, "got binary data"),
-    "picture": Case("a.csv", b"\x89PNG\r\n\x1a\n" + b"\0" * 400, "got a picture"),
+    "picture": Case("a.csv", b"\x89PNG\r\n\x1a\n" + b"\0" * 400, "an image"),
     "web page with a script": Case("a.csv", b"<!doctype html><html>" + SCRIPT.encode(), "got a web page"),
     "JSON": Case("a.csv", b'{"label": [1, 2], "p": [3, 4]}', "got a JSON file"),
-    "Excel": Case("a.csv", zipped("xl/workbook.xml", b"x"), "got an Excel workbook"),
+    "Excel that is damaged": Case("a.csv", zipped("xl/workbook.xml", b"x"), "Excel workbook"),
+    "Excel": Case("a.csv", excel(good())),
+    "Excel called CSV with numbers as text": Case("a.csv", excel(good().astype("str"))),
     "zip": Case("a.parquet", zipped("a.csv", csv(good())), "got a ZIP archive"),
     "gzip": Case("a.csv", gzip.compress(csv(good())), "got a gzip archive"),
     "gzip bomb": Case("a.csv.gz", gzip.compress(b"a,b\n" + b"0,0\n" * 5_000_000), "got a gzip archive"),
     "pickle": Case("a.csv", b"\x80\x04\x95\x00\x00\x00", "could run code when opened"),
     # a table that is damaged
-    "Parquet cut off": Case("a.parquet", parquet(good())[:300], "a whole Parquet file"),
-    "Parquet with a false footer": Case("a.parquet", b"PAR1" + b"\xff" * 200 + b"PAR1", "a whole Parquet file"),
+    "Parquet cut off": Case("a.parquet", parquet(good())[:300], "a complete Parquet file"),
+    "Parquet with a false footer": Case("a.parquet", b"PAR1" + b"\xff" * 200 + b"PAR1", "a complete Parquet file"),
     "zero bytes within": Case("a.csv", csv(good()).replace(b"p3,", b"p\0003,"), "got binary data"),
-    "another encoding": Case("a.csv", csv(good()).replace(b"p3,", b"p\xe4,"), "another encoding in line 5"),
+    "Latin-1": Case("a.csv", csv(good()).replace(b"p3,", b"p\xe4,"), noted="Windows-1252"),
     "an open quote": Case("a.csv", csv(good()).replace(b"p3,", b'"p3,'), "the same number of cells in every row"),
     "a long row": Case("a.csv", csv(good()) + b"p99,P1,positive,0.1,0.9,7\n", "the same number of cells in every row"),
+    "a trailing comma in some rows": Case(
+        "a.csv", csv(good()).replace(b"\np7,", b",\np7,"), "That row ends in a trailing comma"
+    ),
     "a short row": Case("a.csv", csv(good()) + b"p99,P1\n", "the same number of cells in every row"),
     "20,000 columns": Case("a.csv", csv(pd.DataFrame({f"c{i}": [1] for i in range(20_000)})), "at most 2,000 columns"),
     "a cell of 200,000 letters": Case("a.csv", csv(with_first("patch_id", "x" * 200_000)), "a table of short cells"),
@@ -101,7 +112,7 @@ CASES = {
     "no probabilities": Case(
         "a.csv", csv(good(probability_negative=None, probability_positive=None)), "a probability column for"
     ),
-    "one probability": Case("a.csv", csv(good(probability_negative=None)), noted="negative got what is left to one"),
+    "one probability": Case("a.csv", csv(good(probability_negative=None)), noted="one minus it"),
     "one probability of three classes": Case(
         "a.csv",
         csv(good(probability_negative=None).assign(label=["positive", "negative", "other"] * (ROWS // 3))),
@@ -139,8 +150,34 @@ CASES = {
     "one patch twice": Case("a.csv", csv(with_first("patch_id", "p7")), "each patch once"),
     "one class only": Case("a.csv", csv(good(label=["positive"] * ROWS)), "at least two classes"),
     "one row": Case("a.csv", csv(good()[:1]), "at least two classes"),
-    "no test part": Case("a.csv", csv(good(split=["train"] * ROWS)), "predictions of the test part, got none"),
+    "no test part": Case("a.csv", csv(good(split=["train"] * ROWS)), "predictions of the test part"),
+    "independent scores rounded to two decimals": Case(
+        "a.csv",
+        csv(good(probability_positive=[0.71] * ROWS, probability_negative=[0.42] * ROWS)),
+        "probabilities that sum to one",
+    ),
     # read for what they are
+    "a trailing comma in every row": Case("a.csv", csv(good()).replace(b"\n", b",\n").replace(b",\n", b"\n", 1)),
+    "probabilities rounded to two decimals": Case(
+        "a.csv",
+        csv(good(probability_positive=[0.33, 0.66] * HALF, probability_negative=[0.66, 0.33] * HALF)),
+        noted="rounded to 2 decimals",
+    ),
+    "predicted classes only": Case(
+        "a.csv",
+        csv(
+            good(probability_positive=None, probability_negative=None).assign(
+                prediction=["positive", "negative"] * HALF
+            )
+        ),
+        noted="no scores",
+    ),
+    "patients in two parts of a fold": Case(
+        "a.csv", csv(good().assign(fold=["train", "test", "val"] * (ROWS // 3))), noted="more than one split part"
+    ),
+    "identifiers from a spreadsheet": Case(
+        "a.csv", csv(good(patient_id=["1.23457E+15", "9.87654E+15"] * HALF)), noted="rounded by a spreadsheet"
+    ),
     "CSV called Parquet": Case("a.parquet", csv(good())),
     "Parquet called CSV": Case("a.csv", parquet(good())),
     "UTF-16": Case("a.csv", good().to_csv(index=False).encode("utf-16")),

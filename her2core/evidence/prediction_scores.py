@@ -175,7 +175,8 @@ def to_probabilities(
 
 def _rounding(values: np.ndarray, sums: np.ndarray) -> tuple[int, float]:
     """The decimals that all values were rounded to (0: none in sight), and how far from one their sums may then be."""
-    if np.abs(sums - 1).max(initial=0.0) <= _FLOAT_ERROR or not len(values):
+    deviation = np.abs(sums - 1)
+    if deviation.max(initial=0.0) <= _FLOAT_ERROR or np.abs(values).max(initial=0.0) > 1e6:
         return 0, _HALF_PRECISION
     for decimals in range(MIN_DECIMALS, 7):
         scaled = values * 10.0**decimals
