@@ -158,7 +158,7 @@ def test_a_section_of_the_card_without_what_it_must_hold_is_named(tmp_path):
 def test_a_cut_table_is_refused_when_it_is_read(tmp_path):
     path = run(tmp_path)
     (path / "predictions.parquet").write_bytes((path / "predictions.parquet").read_bytes()[:50])
-    with pytest.raises(Her2Error, match=r"Expected a readable parquet table"):
+    with pytest.raises(Her2Error, match=r"Expected a complete Parquet file"):
         _ = open_run(path).predictions
 
 
