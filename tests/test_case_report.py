@@ -176,7 +176,7 @@ def test_both_say_the_same():
             "1.082",
             "Grad-CAM for equivocal, 7 x 7",
             "her2core 0.1.0",
-            "Synthetic patch: drawn",
+            "Synthetic patch, generated",
         ):
             assert words in text
         assert "diagnosis" not in text.lower()

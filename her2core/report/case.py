@@ -189,7 +189,13 @@ def case_report(
 
 
 def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Installed version of each package; packages that are not installed are omitted."""
+    """Installed version of each package; packages that are not installed are omitted.
+
+    Examples
+    --------
+    >>> sorted(software_versions(("numpy", "not-installed")))
+    ['numpy']
+    """
     found = {}
     for package in packages:
         try:

@@ -174,6 +174,13 @@ def render_html(report: CaseReport) -> str:
     -------
     str
         Equal reports give equal text.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_case
+    >>> html = render_html(example_case())
+    >>> html.startswith("<!doctype html>"), "http://" in html
+    (True, False)
     """
     from her2core.io.images import encode_png
 

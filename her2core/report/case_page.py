@@ -71,12 +71,27 @@ class CasePage:
 
     @property
     def title(self) -> str:
-        """Title of the document."""
+        """Title of the document.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_case
+        >>> case_page(example_case()).title
+        'Case report: tile_01.png (synthetic)'
+        """
         return f"Case report: {self.name}" + (" (synthetic)" if self.banner else "")
 
 
 def case_page(report: CaseReport) -> CasePage:
-    """The text of a case report."""
+    """The text of a case report.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_case
+    >>> page = case_page(example_case())
+    >>> page.answer, [bar.text for bar in page.bars]
+    ('positive', ['10.0\\xa0%', '20.0\\xa0%', '70.0\\xa0%'])
+    """
     classified = report.label is not None
     facts = [
         ("Created", _when(report.created)),
@@ -158,7 +173,13 @@ def fitted(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def columns(pictures: int) -> int:
-    """Images per row: at most seven, and at least four, so that none outgrows the page."""
+    """Images per row: at most seven, and at least four, so that none outgrows the page.
+
+    Examples
+    --------
+    >>> columns(3), columns(9)
+    (4, 5)
+    """
     return max(4, math.ceil(pictures / math.ceil(pictures / 7))) if pictures else 4
 
 

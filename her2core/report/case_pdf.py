@@ -46,6 +46,12 @@ def render_pdf(report: CaseReport) -> bytes:
     ------
     ConfigError
         matplotlib was installed without its fonts.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_case
+    >>> render_pdf(example_case())[:5]
+    b'%PDF-'
     """
     from reportlab.pdfgen.canvas import Canvas
 

@@ -51,66 +51,69 @@ class Sheet:
     def blocks(self) -> list[Flowable]:
         """All flowables of the page."""
         page, s = self.page, self.size
-        top = self.table(
-            [[self.text("her2core case report", colour=_MUTED), self.text(NOTICE, bold=True, right=True)]],
+        top = self._table(
+            [[self._text("her2core case report", colour=_MUTED), self._text(NOTICE, bold=True, right=True)]],
             [0.3 * WIDTH, 0.7 * WIDTH],
             [("LINEBELOW", (0, 0), (-1, -1), 1.2, _ACCENT), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.4 * s)],
         )
-        blocks = [top, self.gap(0.8), self.text(page.name, scale=1.5, bold=True), self.gap(0.6)]
+        blocks = [top, self._gap(0.8), self._text(page.name, scale=1.5, bold=True), self._gap(0.6)]
         if page.banner:
-            blocks += [self.box([self.text(page.banner, bold=True, colour="#ffffff")], _TEXT), self.gap(0.7)]
+            blocks += [self._box([self._text(page.banner, bold=True, colour="#ffffff")], _TEXT), self._gap(0.7)]
         if page.notes:
-            found = [self.text("READ BEFORE THE ANSWER", bold=True, colour=_NOTE_TEXT, scale=0.82)]
-            found += [self.item(note, colour=_NOTE_TEXT) for note in page.notes]
-            blocks += [self.box(found, _NOTE, _NOTE_LINE), self.gap(0.9)]
+            found = [self._text("READ BEFORE THE ANSWER", bold=True, colour=_NOTE_TEXT, scale=0.82)]
+            found += [self._item(note, colour=_NOTE_TEXT) for note in page.notes]
+            blocks += [self._box(found, _NOTE, _NOTE_LINE), self._gap(0.9)]
         left, right = 0.56 * WIDTH, 0.44 * WIDTH
         gutter = 2 * s
         apart = [("RIGHTPADDING", (0, 0), (0, 0), gutter)]
-        blocks += [self.table([[self.answer(left - gutter), self.facts(right)]], [left, right], apart), self.gap(1.1)]
+        blocks += [
+            self._table([[self._answer(left - gutter), self._facts(right)]], [left, right], apart),
+            self._gap(1.1),
+        ]
         if page.pictures:
-            blocks += [self.heading("Images"), self.pictures(), self.gap(0.6)]
+            blocks += [self._heading("Images"), self._pictures(), self._gap(0.6)]
         if page.limits:
-            blocks += [self.heading("Limits of this run"), *map(self.item, page.limits), self.gap(0.7)]
-        foot = [self.text(NOTICE, bold=True)]
-        foot += [self.text(f"Software: {page.software}", colour=_MUTED, scale=0.9)] if page.software else []
+            blocks += [self._heading("Limits of this run"), *map(self._item, page.limits), self._gap(0.7)]
+        foot = [self._text(NOTICE, bold=True)]
+        foot += [self._text(f"Software: {page.software}", colour=_MUTED, scale=0.9)] if page.software else []
         rule = [("LINEABOVE", (0, 0), (-1, 0), 1.2, _ACCENT), ("TOPPADDING", (0, 0), (-1, 0), 0.4 * s)]
-        return [*blocks, self.table([[foot]], [WIDTH], rule)]
+        return [*blocks, self._table([[foot]], [WIDTH], rule)]
 
-    def answer(self, width: float) -> list[Flowable]:
+    def _answer(self, width: float) -> list[Flowable]:
         """The answer with its probabilities."""
         page = self.page
-        answer = self.text(page.answer, scale=1.75, bold=True, colour=_ACCENT if page.classified else _TEXT)
-        found = [self.heading("Most probable class" if page.classified else "Answer"), answer, self.gap(0.3)]
+        answer = self._text(page.answer, scale=1.75, bold=True, colour=_ACCENT if page.classified else _TEXT)
+        found = [self._heading("Most probable class" if page.classified else "Answer"), answer, self._gap(0.3)]
         for i, sentence in enumerate(page.sentences):
             secondary = page.classified and i > 0
             colour, scale = (_MUTED, 0.9) if secondary else (_TEXT, 1.0)
-            found += [self.text(sentence, colour=colour, scale=scale), self.gap(0.3)]
-        return [*found, self.gap(0.3), self.bars(width)] if page.bars else found
+            found += [self._text(sentence, colour=colour, scale=scale), self._gap(0.3)]
+        return [*found, self._gap(0.3), self._bars(width)] if page.bars else found
 
-    def bars(self, width: float) -> Flowable:
+    def _bars(self, width: float) -> Flowable:
         """Table of probabilities with bars."""
         bars, s = self.page.bars, self.size
         sets = bars[0].in_set is not None
         head = ["Class", "Calibrated probability", ""] + (["In the set"] if sets else [])
-        rows: list[list[Any]] = [[self.text(t, colour=_MUTED, scale=0.85) for t in head]]
+        rows: list[list[Any]] = [[self._text(t, colour=_MUTED, scale=0.85) for t in head]]
         wide = [0.36 * width, 0, 5.0 * s, 6.2 * s if sets else 0]
         wide[1] = width - sum(wide)
         for bar in bars:
             row = [
-                self.text(bar.name, bold=bar.top),
+                self._text(bar.name, bold=bar.top),
                 _Strip(bar, wide[1], s),
-                self.text(bar.text, bold=bar.top, right=True),
+                self._text(bar.text, bold=bar.top, right=True),
             ]
-            rows.append(row + ([self.text("yes" if bar.in_set else "no")] if sets else []))
-        style = [*self.lines(), ("SPAN", (1, 0), (2, 0)), ("LEFTPADDING", (3, 0), (3, -1), s)]
-        return self.table(rows, wide if sets else wide[:3], style)
+            rows.append(row + ([self._text("yes" if bar.in_set else "no")] if sets else []))
+        style = [*self._lines(), ("SPAN", (1, 0), (2, 0)), ("LEFTPADDING", (3, 0), (3, -1), s)]
+        return self._table(rows, wide if sets else wide[:3], style)
 
-    def facts(self, width: float) -> list[Flowable]:
+    def _facts(self, width: float) -> list[Flowable]:
         """How the answer was computed."""
-        rows = [[self.text(what, colour=_MUTED), self.text(value)] for what, value in self.page.facts]
-        return [self.heading("How it was computed"), self.table(rows, [0.38 * width, 0.62 * width], self.lines())]
+        rows = [[self._text(what, colour=_MUTED), self._text(value)] for what, value in self.page.facts]
+        return [self._heading("How it was computed"), self._table(rows, [0.38 * width, 0.62 * width], self._lines())]
 
-    def pictures(self) -> Flowable:
+    def _pictures(self) -> Flowable:
         """Images with their captions."""
         across, gap = columns(len(self.page.pictures)), 0.8 * self.size
         cell = (WIDTH + gap) / across
@@ -119,13 +122,13 @@ class Sheet:
         for caption, _, pixels in self.page.pictures:
             height, width = pixels.shape[:2]
             wide, high = side * min(1.0, width / height), side * min(1.0, height / width)
-            cells.append([_Picture(pixels, wide, high), self.gap(0.2), self.text(caption, colour=_MUTED, scale=0.85)])
+            cells.append([_Picture(pixels, wide, high), self._gap(0.2), self._text(caption, colour=_MUTED, scale=0.85)])
         rows = [cells[i : i + across] for i in range(0, len(cells), across)]
         rows[-1] += [[]] * (across - len(rows[-1]))
         apart = [("RIGHTPADDING", (0, 0), (-1, -1), gap), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.6 * self.size)]
-        return self.table(rows, [min(cell, _LARGEST + gap)] * across, apart)
+        return self._table(rows, [min(cell, _LARGEST + gap)] * across, apart)
 
-    def text(
+    def _text(
         self,
         words: str,
         *,
@@ -154,37 +157,37 @@ class Sheet:
         )
         return Paragraph(escape(drawable(words, self.characters)), style, bulletText=bullet)
 
-    def item(self, words: str, *, colour: str = _TEXT) -> Flowable:
+    def _item(self, words: str, *, colour: str = _TEXT) -> Flowable:
         """A list item."""
-        return self.text(words, colour=colour, indent=1.6 * self.size, bullet="\u2022")
+        return self._text(words, colour=colour, indent=1.6 * self.size, bullet="\u2022")
 
-    def heading(self, words: str) -> Flowable:
+    def _heading(self, words: str) -> Flowable:
         """A heading."""
-        return self.table(
-            [[self.text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]],
+        return self._table(
+            [[self._text(words.upper(), bold=True, colour=_MUTED, scale=0.82)]],
             None,
             [("BOTTOMPADDING", (0, 0), (-1, -1), 0.35 * self.size)],
         )
 
-    def gap(self, share: float) -> Flowable:
+    def _gap(self, share: float) -> Flowable:
         """Vertical space, relative to the font size."""
         return Spacer(1, share * self.size)
 
-    def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Flowable:
+    def _box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Flowable:
         """A coloured box, with a line at its left edge where ``edge`` is a colour."""
         left = ("LEFTPADDING", (0, 0), (-1, -1), self.size)
         style = [("BACKGROUND", (0, 0), (-1, -1), colour), *_padding(0.5 * self.size), left]
         style += [("LINEBEFORE", (0, 0), (0, -1), 3, edge, "butt")] if edge else []
-        return self.table([[content]], [WIDTH], style)
+        return self._table([[content]], [WIDTH], style)
 
-    def lines(self) -> list[tuple[Any, ...]]:
+    def _lines(self) -> list[tuple[Any, ...]]:
         """Table style: rules between rows."""
         pad = 0.22 * self.size
         rule = ("LINEBELOW", (0, 0), (-1, -1), 0.5, _LINE)
         above, below = ("TOPPADDING", (0, 0), (-1, -1), pad), ("BOTTOMPADDING", (0, 0), (-1, -1), pad)
         return [rule, above, below, ("RIGHTPADDING", (0, 0), (0, -1), 0.5 * self.size)]
 
-    def table(self, rows: list, widths: Sequence[float] | None, style: Sequence[tuple[Any, ...]] = ()) -> Flowable:
+    def _table(self, rows: list, widths: Sequence[float] | None, style: Sequence[tuple[Any, ...]] = ()) -> Flowable:
         """A table without padding, with ``style`` on top."""
         bare = [*_padding(0), ("VALIGN", (0, 0), (-1, -1), "TOP")]
         return Table(rows, colWidths=widths, style=[*bare, *style], hAlign="LEFT")

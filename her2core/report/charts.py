@@ -21,7 +21,16 @@ _NAME = 22
 
 
 def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart | None:
-    """ROC curve of each class against the rest; None where no class has one. ``points`` as ``curves.roc_points``."""
+    """ROC curve of each class against the rest; None where no class has one. ``points`` as ``curves.roc_points``.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> chart = roc_chart(report.roc["patch"], report.classes, "patch")
+    >>> chart.caption
+    'ROC by patch, one class against the rest'
+    """
     shown = [c for c in classes if (points["class"] == c).any()]
     if not shown:
         return None
@@ -40,7 +49,16 @@ def roc_chart(points: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart 
 
 
 def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """Reliability diagram of the most probable class: mean confidence against observed frequency, by bin."""
+    """Reliability diagram of the most probable class: mean confidence against observed frequency, by bin.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> bins, errors = report.table("reliability", "patch"), report.table("calibration", "patch")
+    >>> reliability_chart(bins, errors, report.classes, "patch").caption[:19]
+    'Reliability diagram'
+    """
     rows = bins[bins["class"].astype(object).fillna("") == ""]
     axes = Axes((0, 1), (0, 1), "mean confidence", "observed frequency", _PERCENT, _PERCENT)
     axes.line([0, 1], [0, 1], "muted", dashed=True)
@@ -57,7 +75,15 @@ def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Se
 
 
 def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
-    """Risk-coverage curve: error rate among the answered cases against their share."""
+    """Risk-coverage curve: error rate among the answered cases against their share.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> risk_chart(report.table("risk_coverage", "patch"), "patch").caption
+    'Risk against coverage by patch, with its interval'
+    """
     rows = table[table["metric"] == "risk"]
     top = float(np.nanmax([*rows["value"], *rows["upper_95"], 0.05]))
     axes = Axes((0, 1), (0, top), "coverage (most confident first)", "risk (error rate)", _PERCENT, _up(top))
@@ -70,6 +96,13 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
     """Decision curve: net benefit of the network, of all positive and of none, by threshold probability.
 
     Negative values are cut off below a quarter of the highest.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> decision_chart(report.table("decisions", "patch"), "patch").caption
+    'Decision curve by patch: class positive'
     """
     network = table[table["strategy"] == "network"]
     shown = table[table["strategy"] != "network minus all"]
@@ -93,7 +126,16 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
 
 
 def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
-    """Recall of each class with its interval."""
+    """Recall of each class with its interval.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> metrics = report.evaluation.metrics
+    >>> recall_chart(metrics[metrics["unit"] == "patch"], report.classes, "patch").alt[:7]
+    'Recall:'
+    """
     rows = metrics[metrics["metric"] == "recall"].set_index("class").reindex(list(classes))
     count = len(classes)
     height = TOP + BOTTOM + max(60.0, 15.0 * count)

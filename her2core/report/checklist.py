@@ -56,6 +56,12 @@ def fill(checklist: Checklist, report: RunReport) -> tuple[Filled, ...]:
     -------
     tuple of Filled
         All items in the guideline's order.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> [item.state for item in fill(TRIPOD, example_report())].count("met")
+    1
     """
     filled = []
     for item in checklist.items:

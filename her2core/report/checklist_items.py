@@ -47,25 +47,56 @@ _BY_AUTHOR = "not contained in a run; its authors have to add it"
 
 
 def met(words: str, *sections: str) -> Assessment:
-    """Met, in the named sections."""
+    """Met, in the named sections.
+
+    Examples
+    --------
+    >>> met("disjoint by patient", "partition")
+    Assessment(state='met', where='Section 3 (Partition): disjoint by patient')
+    """
     return Assessment("met", f"{where(*sections)}: {words}")
 
 
 def partly(words: str, *sections: str) -> Assessment:
-    """Met in part, in the named sections."""
+    """Met in part, in the named sections.
+
+    Examples
+    --------
+    >>> partly("no images", "failures").state
+    'partly'
+    """
     return Assessment("partly", f"{where(*sections)}: {words}" if sections else words)
 
 
 def not_reported(words: str = _BY_AUTHOR) -> Assessment:
-    """Not reported, with the reason."""
+    """Not reported, with the reason.
+
+    Examples
+    --------
+    >>> not_reported()
+    Assessment(state='not reported', where='not contained in a run; its authors have to add it')
+    """
     return Assessment("not reported", words)
 
 
 def not_applicable(words: str) -> Assessment:
-    """Not applicable, with the reason."""
+    """Not applicable, with the reason.
+
+    Examples
+    --------
+    >>> not_applicable("one network, no ensemble").state
+    'not applicable'
+    """
     return Assessment("not applicable", words)
 
 
 def always(verdict: Assessment) -> Rule:
-    """The same assessment for every report."""
+    """The same assessment for every report.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> always(not_reported())(example_report()).state
+    'not reported'
+    """
     return lambda _: verdict

@@ -1,4 +1,4 @@
-"""Assessment rules for items of reporting guidelines.
+"""Assessment rules for the data and model items of reporting guidelines.
 
 Each rule looks at what the report contains and at nothing else. Rules that several items of the two guidelines share
 are here once; ``tripod`` and ``claim`` assign them to items.
@@ -9,19 +9,32 @@ from __future__ import annotations
 from her2core.errors import RunError
 from her2core.report.checklist_items import Assessment, Rule, met, not_applicable, not_reported, partly
 from her2core.report.run_report import RunReport
-from her2core.report.sections import where
 
 _NO_MODEL = "the table of predictions does not say"
 _NO_PEOPLE = "synthetic patches: there are no participants"
 
 
 def of_run(rule: Rule, without: Assessment | None = None) -> Rule:
-    """``rule`` for a run; a table of predictions does not describe its model and data."""
+    """``rule`` for a run; a table of predictions does not describe its model and data.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> of_run(source)(example_report())
+    Assessment(state='not reported', where='the table of predictions does not say')
+    """
     return lambda r: rule(r) if r.run is not None else without or not_reported(_NO_MODEL)
 
 
 def of_people(rule: Rule | None = None) -> Rule:
-    """Not applicable to synthetic patches; otherwise ``rule``, or left to the authors."""
+    """Not applicable to synthetic patches; otherwise ``rule``, or left to the authors.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> of_people()(example_report()).state
+    'not reported'
+    """
     return lambda r: not_applicable(_NO_PEOPLE) if r.synthetic else rule(r) if rule else not_reported()
 
 
@@ -40,7 +53,14 @@ def source(r: RunReport) -> Assessment:
 
 
 def preprocessing(r: RunReport) -> Assessment:
-    """Pre-processing and quality checks."""
+    """Pre-processing and quality checks.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> preprocessing(example_report()).state
+    'partly'
+    """
     return partly(
         "centre square, size, stain, normalisation, and coded checks of the data; whether quality is similar "
         "across groups of people is not shown",
@@ -57,7 +77,14 @@ def outcome(r: RunReport) -> Assessment:
 
 
 def missing_data(r: RunReport) -> Assessment:
-    """Handling of missing data."""
+    """Handling of missing data.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> missing_data(example_report()).state
+    'partly'
+    """
     if r.run is None:
         return partly(
             "rows with a missing score are rejected and none is imputed; earlier exclusions are not known", "missing"
@@ -72,7 +99,14 @@ def missing_data(r: RunReport) -> Assessment:
 
 
 def assignment(r: RunReport) -> Assessment:
-    """How the data were partitioned: met only where patients are disjoint and the ids show it."""
+    """How the data were partitioned: met only where patients are disjoint and the ids show it.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> assignment(example_report()).state
+    'partly'
+    """
     p = r.partition
     if r.run is None and len(p.parts) < 2:
         return not_reported("the table has a test partition only and does not say how it was chosen")
@@ -85,7 +119,14 @@ def assignment(r: RunReport) -> Assessment:
 
 
 def disjoint(r: RunReport) -> Assessment:
-    """Level at which the partitions are disjoint."""
+    """Level at which the partitions are disjoint.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> disjoint(example_report()).state
+    'partly'
+    """
     p = r.partition
     if p.keeps_patients_apart:
         return met("disjoint by patient, shown by the ids of all three partitions", "partition")
@@ -95,7 +136,14 @@ def disjoint(r: RunReport) -> Assessment:
 
 
 def sizes(r: RunReport) -> Assessment:
-    """Numbers of participants and cases in each analysis."""
+    """Numbers of participants and cases in each analysis.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> sizes(example_report()).state
+    'partly'
+    """
     p = r.partition
     complete = len(p.parts) == 3 and p.counts["patients"].notna().all()
     words = "patches and patients of each class and partition"
@@ -105,14 +153,28 @@ def sizes(r: RunReport) -> Assessment:
 
 
 def training(r: RunReport) -> Assessment:
-    """Training procedure and settings."""
+    """Training procedure and settings.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> training(example_report()).state
+    'partly'
+    """
     if not r.config.get("train"):
         return partly("network, initial weights, best epoch; the training settings cannot be read", "model")
     return met("every setting of the training, augmentation, epochs, seed", "model")
 
 
 def building(r: RunReport) -> Assessment:
-    """Model type and all steps of model building."""
+    """Model type and all steps of model building.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> building(example_report()).state
+    'partly'
+    """
     return partly(
         "network, initial weights, all settings, epoch and temperature chosen on validation; the reasons for this "
         "network and these settings are not stated",
@@ -134,7 +196,14 @@ def selection(r: RunReport) -> Assessment:
 
 
 def imbalance(r: RunReport) -> Assessment:
-    """Methods against class imbalance and recalibration after them."""
+    """Methods against class imbalance and recalibration after them.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> imbalance(example_report()).state
+    'not reported'
+    """
     train = r.config.get("train")
     weights = train.get("class_weights") if isinstance(train, dict) else None
     if weights is None:
@@ -145,81 +214,6 @@ def imbalance(r: RunReport) -> Assessment:
         f"class weights: {weights}; probabilities were calibrated afterwards (temperature); the reason is not stated",
         "model",
         "calibration",
-    )
-
-
-def heterogeneity(r: RunReport) -> Assessment:
-    """Differences between clusters (sites, scanners)."""
-    columns = [b for b in ("site", "scanner") if (r.result_tables["subgroups"]["by"] == b).any()]
-    if not columns:
-        return not_reported("sites and scanners are unknown, or there is only one")
-    return partly(
-        f"performance by {' and '.join(columns)} with intervals; differences and parameters were not tested",
-        "subgroups",
-    )
-
-
-def robustness(r: RunReport) -> Assessment:
-    """Robustness or sensitivity analysis."""
-    found = heterogeneity(r)
-    return (
-        found
-        if found.state == "not reported"
-        else partly("figures by group; changes of stain, focus or scanner were not tested", "subgroups")
-    )
-
-
-def measures(r: RunReport) -> Assessment:
-    """Measures of performance."""
-    return met(
-        "discrimination, calibration, abstention and net benefit, each with its definition, reference and use",
-        "methods",
-    )
-
-
-def estimates(r: RunReport) -> Assessment:
-    """Estimates with intervals: met only where patients are resampled and lie in one partition each."""
-    lacking = []
-    if not r.resamples_patients:
-        lacking.append("intervals resample single patches at some unit and are too narrow")
-    if "patient" not in r.units:
-        lacking.append("no figure by patient can be given")
-    if not r.partition.keeps_patients_apart:
-        lacking.append("it is not shown that patients are disjoint between partitions")
-    if lacking:
-        return partly(f"every figure with a 95 % interval, but {'; '.join(lacking)}", "performance")
-    return met("every figure by patch and patient, with 95 % intervals that resample patients", "performance")
-
-
-def estimates_by_group(r: RunReport) -> Assessment:
-    """Estimates with intervals, also for key groups of people."""
-    found = estimates(r)
-    if not r.result_tables["subgroups"].empty and r.about_people:
-        return Assessment(found.state, f"{found.where}; by {', '.join(r.about_people)} in {where('subgroups')}")
-    groups = (
-        "no groups of people" if r.result_tables["subgroups"].empty else "groups of site or scanner, none of people"
-    )
-    return partly(f"{found.where.split(': ', 1)[1]}; {groups}", "performance", "subgroups")
-
-
-def uncertainty(r: RunReport) -> Assessment:
-    """Statistical measures of uncertainty."""
-    if r.resamples_patients:
-        return met("95 % bootstrap over patients for every figure", "methods", "performance")
-    return partly("95 % bootstrap, but over single patches where patients are unknown or too few", "methods")
-
-
-def output(r: RunReport) -> Assessment:
-    """Model output and how classes and thresholds were determined."""
-    if r.result_tables["operating_points"].empty:
-        return partly(
-            "probabilities, and the class of the highest; no threshold could be set on validation", "operating"
-        )
-    words = "probabilities, the class of the highest, and thresholds by named rules set on validation"
-    return (
-        met(words, "operating", "methods")
-        if r.run is not None
-        else partly(f"{words}; how the scores were made is not known", "operating")
     )
 
 
@@ -265,21 +259,6 @@ def availability(r: RunReport) -> Assessment:
     )
 
 
-def limitations(r: RunReport) -> Assessment:
-    """Limitations and their effect."""
-    if r.run is None:
-        return partly(
-            "what could not be assessed, with reasons; the limits of the study are for its authors to discuss",
-            "missing",
-        )
-    return partly(
-        "the limits on the card, the warnings at the top, what could not be assessed; their effect on the "
-        "figures is not discussed",
-        "card",
-        "missing",
-    )
-
-
 def characteristics(r: RunReport) -> Assessment:
     """Characteristics of participants."""
     try:
@@ -304,37 +283,14 @@ def characteristics(r: RunReport) -> Assessment:
 
 
 def flow(r: RunReport) -> Assessment:
-    """Flow of participants."""
+    """Flow of participants.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> flow(example_report()).state
+    'not reported'
+    """
     if r.partition.counts["patients"].notna().all() and len(r.partition.parts) == 3:
         return partly("patients of each class and partition; earlier exclusions are not recorded", "partition")
     return not_reported("participants cannot be counted: patient ids are unknown, or a partition is not available")
-
-
-def failure(r: RunReport) -> Assessment:
-    """Analysis of misclassified cases."""
-    if r.pictures:
-        return met(
-            "confusion matrices, and the most confident misclassifications with their images", "performance", "failures"
-        )
-    return partly(
-        "confusion matrices and the most confident misclassifications as a table; no images", "performance", "failures"
-    )
-
-
-def internal(r: RunReport) -> Assessment:
-    """Evaluation on internal data."""
-    p = r.partition
-    if r.run is None:
-        return not_reported("the origin of the test rows is not known")
-    if p.keeps_patients_apart:
-        return met(
-            "a test partition of the same data that training and validation did not use", "performance", "partition"
-        )
-    return partly(f"a test partition of the same data. {p.sentence}", "performance", "partition")
-
-
-def explained(r: RunReport) -> Assessment:
-    """Explainability methods and their validation."""
-    if r.maps is None:
-        return not_reported("maps were not evaluated")
-    return met("class-activation maps, evaluated by ground truth, deletion, insertion and random weights", "maps")

@@ -7,6 +7,7 @@ A. S. Tejani et al. (2024), Radiology: Artificial Intelligence 6(4):e240300, doi
 
 from __future__ import annotations
 
+from her2core.report import checklist_result_rules as results
 from her2core.report import checklist_rules as rules
 from her2core.report.checklist_items import (
     Assessment,
@@ -126,11 +127,11 @@ CLAIM = Checklist(
         Item("25", "Training", "Procedure, augmentation and all settings", of_run(rules.training)),
         Item("26", "Selection", "How the final model was chosen", of_run(rules.selection)),
         Item("27", "Ensembles", "How several models were combined", of_run(always(_ONE))),
-        Item("28", "Metrics", "Which metrics of performance", rules.measures),
-        Item("29", "Uncertainty", "Statistical measures of uncertainty and significance", rules.uncertainty),
-        Item("30", "Robustness", "Robustness or sensitivity analysis", rules.robustness),
-        Item("31", "Explainability", "Methods of explanation, and how they were validated", rules.explained),
-        Item("32", "Internal testing", "Evaluation on internal data", rules.internal),
+        Item("28", "Metrics", "Which metrics of performance", results.measures),
+        Item("29", "Uncertainty", "Statistical measures of uncertainty and significance", results.uncertainty),
+        Item("30", "Robustness", "Robustness or sensitivity analysis", results.robustness),
+        Item("31", "Explainability", "Methods of explanation, and how they were validated", results.explained),
+        Item("32", "Internal testing", "Evaluation on internal data", results.internal),
         Item(
             "33",
             "External testing",
@@ -146,9 +147,9 @@ CLAIM = Checklist(
             of_run(rules.characteristics),
         ),
         Item("37", "Performance", "Performance in every partition and in subgroups", of_run(_every_part)),
-        Item("38", "Performance", "Estimates of diagnostic performance with their precision", rules.estimates),
-        Item("39", "Failures", "Analysis of misclassified cases", rules.failure),
-        Item("40", "Limitations", "Limits, biases, generalisability", rules.limitations),
+        Item("38", "Performance", "Estimates of diagnostic performance with their precision", results.estimates),
+        Item("39", "Failures", "Analysis of misclassified cases", results.failure),
+        Item("40", "Limitations", "Limits, biases, generalisability", results.limitations),
         Item("41", "Implications", "Meaning for practice, intended use, barriers", _AUTHOR),
         Item("42", "Protocol", "Where the full protocol is", _AUTHOR),
         Item("43", "Availability", "Where software, model and data are available", of_run(rules.availability)),

@@ -103,7 +103,13 @@ class Grid:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Relative widths that sum to one."""
+        """Relative widths that sum to one.
+
+        Examples
+        --------
+        >>> Grid("Counts", ("Class", "n"), (("positive", "12"),), wide=(3, 1)).shares
+        (0.75, 0.25)
+        """
         wide = self.wide or (1.0,) * len(self.head)
         return tuple(w / sum(wide) for w in wide)
 

@@ -86,33 +86,73 @@ class Axes:
             self.marks.append(Mark("text", ((9.0, (TOP + bottom) / 2),), "ink", self.y_title, "middle", turned=True))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], role: str, *, dashed: bool = False) -> None:
-        """A polyline through the points that are finite and inside the plotting area; interrupted where one is not."""
+        """A polyline through the points that are finite and inside the plotting area; interrupted where one is not.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.line([0, 0.5, 1], [0, 0.7, 1], "c0")
+        >>> axes.marks[-1].kind
+        'line'
+        """
         for run in _runs(xs, ys):
             if len(run) > 1:
                 self.marks.append(Mark("line", self._all(run), role, dashed=dashed))
 
     def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], role: str = "band") -> None:
-        """The area between two curves, where both are finite."""
+        """The area between two curves, where both are finite.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.band([0, 1], [0.1, 0.2], [0.3, 0.4])
+        >>> axes.marks[-1].kind
+        'area'
+        """
         kept = [(x, a, b) for x, a, b in zip(xs, low, high, strict=True) if math.isfinite(a) and math.isfinite(b)]
         if len(kept) > 1:
             round_trip = [(x, b) for x, _, b in kept] + [(x, a) for x, a, _ in reversed(kept)]
             self.marks.append(Mark("area", self._all(round_trip), role))
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], role: str) -> None:
-        """A dot at each finite point."""
+        """A dot at each finite point.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.dots([0.5], [0.5], "c0")
+        >>> axes.marks[-1].kind
+        'dot'
+        """
         for x, y in zip(xs, ys, strict=True):
             if math.isfinite(x) and math.isfinite(y):
                 self.marks.append(Mark("dot", (self._at(x, y),), role))
 
     def bar(self, ends: tuple[Place, Place], role: str) -> None:
-        """A straight line between two points: an interval."""
+        """A straight line between two points: an interval.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.bar(((0.5, 0.4), (0.5, 0.6)), "c0")
+        >>> axes.marks[-1].kind
+        'line'
+        """
         if all(map(math.isfinite, (*ends[0], *ends[1]))):
             self.marks.append(Mark("line", self._all(ends), role))
 
     def legend(
         self, names: Sequence[tuple[str, str]], *, corner: Literal["right", "left"] = "right", low: bool = True
     ) -> None:
-        """Labels in the colours of their lines (text, role), in a corner of the plotting area."""
+        """Labels in the colours of their lines (text, role), in a corner of the plotting area.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.legend([("network", "c0")])
+        >>> axes.marks[-1].kind
+        'text'
+        """
         step = FONT + 2.5
         top = self.height - BOTTOM - 5 - step * (len(names) - 1) if low else TOP + FONT + 2
         place = self.width - RIGHT - 4 if corner == "right" else self.left + 5
@@ -121,7 +161,14 @@ class Axes:
             self.marks.append(Mark("text", ((place, top + i * step),), role, words, anchor))
 
     def drawing(self) -> Drawing:
-        """The finished chart."""
+        """The finished chart.
+
+        Examples
+        --------
+        >>> axes = Axes((0, 1), (0, 1), "x", "y")
+        >>> axes.drawing().width
+        250.0
+        """
         return Drawing(tuple(self.marks), self.width, self.height)
 
     def _at(self, x: float, y: float) -> Place:

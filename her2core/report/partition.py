@@ -47,7 +47,13 @@ class Partition:
 
     @property
     def patients(self) -> Overlap:
-        """Whether patients occur in several partitions, as far as the ids show."""
+        """Whether patients occur in several partitions, as far as the ids show.
+
+        Examples
+        --------
+        >>> Partition(None, pd.DataFrame(), {"patient": 3, "slide": 0}, PARTS).patients
+        'some'
+        """
         count = self.shared["patient"]
         return "unknown" if count is None else "some" if count else "none"
 
@@ -56,12 +62,24 @@ class Partition:
         """Whether the split unit keeps patients disjoint and the ids of all partitions confirm it.
 
         Only then do the figures apply to new patients.
+
+        Examples
+        --------
+        >>> Partition("slide", pd.DataFrame(), {"patient": 0, "slide": 0}, PARTS).keeps_patients_apart
+        False
         """
         return self.patients == "none" and self.unit in _DISJOINT
 
     @property
     def sentence(self) -> str:
-        """What can be claimed under this partition, in words."""
+        """What can be claimed under this partition, in words.
+
+        Examples
+        --------
+        >>> counts = pd.DataFrame(columns=["part", "class", "patches", "patients"])
+        >>> Partition("patient", counts, {"patient": 0, "slide": 0}, PARTS).sentence[:35]
+        'Partitions are disjoint by patient:'
+        """
         if self.keeps_patients_apart:
             return "Partitions are disjoint by patient: the ids of training, validation and test were compared."
         if self.patients == "some":
@@ -101,7 +119,14 @@ def partition_of_run(run: Run) -> Partition:
 
 
 def partition_of_predictions(predictions: Predictions) -> Partition:
-    """Partition of a table of predictions, from its ids and its split column."""
+    """Partition of a table of predictions, from its ids and its split column.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> example_report().partition.parts
+    ('val', 'test')
+    """
     labels = pd.Series(predictions.classes, dtype="str").take(predictions.labels).to_numpy()
     return _partition(predictions.frame.assign(label=labels), None, predictions.classes)
 

@@ -62,6 +62,13 @@ def report_document(report: RunReport) -> Document:
     -------
     Document
         Sections in the order of ``sections.TITLES``.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> document = report_document(example_report())
+    >>> document.title, len(document.sections)
+    ('Report: example.csv', 16)
     """
     banners = [SYNTHETIC] if report.synthetic else []
     warnings = list(report.warnings)

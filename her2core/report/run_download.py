@@ -56,6 +56,13 @@ def render_report(report: RunReport) -> RenderedReport:
     -------
     RenderedReport
         Its ``html()`` and ``pdf()`` have the same content.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> rendered = render_report(example_report())
+    >>> rendered.html()[:15], rendered.counts["TRIPOD+AI 2024"]["met"]
+    (b'<!doctype html>', 1)
     """
     counts: dict[str, Mapping[State, int]] = {}
     for checklist in CHECKLISTS:

@@ -53,21 +53,21 @@ class Flow:
     def story(self) -> list[Flowable]:
         """All flowables from the title to the last section."""
         d = self.document
-        blocks = [self.words(d.name, size=17, bold=True), Spacer(1, 3), self.words(d.subject, colour=_MUTED, size=9)]
+        blocks = [self._words(d.name, size=17, bold=True), Spacer(1, 3), self._words(d.subject, colour=_MUTED, size=9)]
         blocks += [Spacer(1, 8)]
         for banner in d.banners:
-            blocks += [self.box([self.words(banner, bold=True, colour="#ffffff", size=8.5)], _TEXT), Spacer(1, 6)]
+            blocks += [self._box([self._words(banner, bold=True, colour="#ffffff", size=8.5)], _TEXT), Spacer(1, 6)]
         if d.warnings:
-            said = [self.words("Before reading any number", bold=True, colour=_NOTE_TEXT, size=8.5)]
-            said += [self.item(w, colour=_NOTE_TEXT) for w in d.warnings]
-            blocks += [self.box(said, _NOTE, _NOTE_LINE), Spacer(1, 8)]
+            said = [self._words("Before reading any number", bold=True, colour=_NOTE_TEXT, size=8.5)]
+            said += [self._item(w, colour=_NOTE_TEXT) for w in d.warnings]
+            blocks += [self._box(said, _NOTE, _NOTE_LINE), Spacer(1, 8)]
         half = (len(d.sections) + 1) // 2
         entries = [self._entry(s) for s in d.sections]
         entries += [""] * (2 * half - len(entries))
         blocks.append(_table(list(zip(entries[:half], entries[half:], strict=True)), [WIDTH / 2] * 2))
         for section in d.sections:
             blocks += self._section(section)
-        blocks += [Spacer(1, 14), self.words(f"Software: {d.made_with}", colour=_MUTED, size=7)]
+        blocks += [Spacer(1, 14), self._words(f"Software: {d.made_with}", colour=_MUTED, size=7)]
         return blocks
 
     def head_height(self) -> float:
@@ -84,7 +84,7 @@ class Flow:
         canvas.setLineWidth(1.1)
         canvas.line(ACROSS, y - 3, PAGE[0] - ACROSS, y - 3)
 
-    def words(
+    def _words(
         self,
         text: str,
         *,
@@ -116,11 +116,11 @@ class Flow:
         said = f'<a href="#{link}" color="{_ACCENT}">{said}</a>' if link else said
         return Paragraph(before + said, style, bulletText=bullet)
 
-    def item(self, text: str, *, colour: str = _TEXT) -> Paragraph:
+    def _item(self, text: str, *, colour: str = _TEXT) -> Paragraph:
         """A list item."""
-        return self.words(text, colour=colour, indent=10, bullet="\u2022")
+        return self._words(text, colour=colour, indent=10, bullet="\u2022")
 
-    def box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Table:
+    def _box(self, content: list[Flowable], colour: str, edge: str | None = None) -> Table:
         """A coloured box, with a line at its left edge where ``edge`` is a colour."""
         style: list[tuple[Any, ...]] = [
             ("BACKGROUND", (0, 0), (-1, -1), colour),
@@ -132,16 +132,16 @@ class Flow:
         return _table([[content]], [WIDTH], style)
 
     def _head(self) -> list[Paragraph]:
-        lines = [self.words(f"{NOTICE}", bold=True, size=7.5)]
+        lines = [self._words(f"{NOTICE}", bold=True, size=7.5)]
         name = f"her2core run report: {self.document.name}"
-        return [*lines, self.words("; ".join((name, *self.document.flags)) + ".", colour=_MUTED, size=7)]
+        return [*lines, self._words("; ".join((name, *self.document.flags)) + ".", colour=_MUTED, size=7)]
 
     def _entry(self, section: Section) -> Paragraph:
-        return self.words(f"{section.number}. {section.title}", size=8, link=section.key)
+        return self._words(f"{section.number}. {section.title}", size=8, link=section.key)
 
     def _section(self, section: Section) -> list[Flowable]:
         anchor = f'<a name="{section.key}"/>'
-        title = self.words(f"{section.number}. {section.title}", size=12, bold=True, before=anchor)
+        title = self._words(f"{section.number}. {section.title}", size=12, bold=True, before=anchor)
         near = section.blocks[:3]
         space = _WITH_CHART + 40 if any(isinstance(b, Row) for b in near) else 120
         found: list[Flowable] = [
@@ -161,15 +161,15 @@ class Flow:
     def _block(self, block: Block) -> list[Flowable]:
         match block:
             case Words(text, "strong"):
-                return [Spacer(1, 5), self.words(text, bold=True, size=8.5), Spacer(1, 3)]
+                return [Spacer(1, 5), self._words(text, bold=True, size=8.5), Spacer(1, 3)]
             case Words(text, "note"):
-                return [self.box([self.words(text, colour=_NOTE_TEXT)], _NOTE, _NOTE_LINE), Spacer(1, 5)]
+                return [self._box([self._words(text, colour=_NOTE_TEXT)], _NOTE, _NOTE_LINE), Spacer(1, 5)]
             case Words(text, tone):
-                return [self.words(text, colour=_MUTED if tone == "muted" else _TEXT), Spacer(1, 4)]
+                return [self._words(text, colour=_MUTED if tone == "muted" else _TEXT), Spacer(1, 4)]
             case Points(items):
-                return [*(self.item(text) for text in items), Spacer(1, 4)]
+                return [*(self._item(text) for text in items), Spacer(1, 4)]
             case Facts(rows):
-                cells = [[self.words(a, colour=_MUTED), self.words(b)] for a, b in rows]
+                cells = [[self._words(a, colour=_MUTED), self._words(b)] for a, b in rows]
                 return [_table(cells, [0.27 * WIDTH, 0.73 * WIDTH], _lines()), Spacer(1, 6)]
             case Grid():
                 return self._grid(block)
@@ -180,14 +180,14 @@ class Flow:
     def _grid(self, grid: Grid) -> list[Flowable]:
         widths = [share * WIDTH for share in grid.shares]
         right = [i in grid.right for i in range(len(grid.head))]
-        rows = [[self.words(t, colour=_MUTED, size=7, right=right[i]) for i, t in enumerate(grid.head)]]
+        rows = [[self._words(t, colour=_MUTED, size=7, right=right[i]) for i, t in enumerate(grid.head)]]
         style = [*_lines(), ("LINEBELOW", (0, 0), (-1, 0), 0.8, _TEXT), ("VALIGN", (0, 0), (-1, 0), "BOTTOM")]
         for y, row in enumerate(grid.rows, start=1):
             cells = []
             for i, text in enumerate(row):
                 state = STATES.get(text) if i == grid.states else None
                 cells.append(
-                    self.words(
+                    self._words(
                         text, right=right[i], bold=state is not None, size=7.2, colour=state[0] if state else _TEXT
                     )
                 )
@@ -196,8 +196,8 @@ class Flow:
             rows.append(cells)
         if grid.states is not None:
             style.append(("LEFTPADDING", (grid.states, 0), (grid.states + 1, -1), 4))
-        caption = self.words(grid.caption, bold=True, size=7.8)
-        notes = [self.words(note, colour=_MUTED, size=6.6) for note in grid.notes]
+        caption = self._words(grid.caption, bold=True, size=7.8)
+        notes = [self._words(note, colour=_MUTED, size=6.6) for note in grid.notes]
         table = _table(rows, widths, style, head=1)
         few = len(grid.rows) <= 14
         whole = [Spacer(1, 4), caption, Spacer(1, 2), table, Spacer(1, 2), *notes]
@@ -215,8 +215,8 @@ class Flow:
 
     def _figure(self, item: Chart | Picture, wide: float) -> list[Flowable]:
         if isinstance(item, Picture):
-            return [_Pixels(item, wide), Spacer(1, 2), self.words(item.caption, colour=_MUTED, size=6.6)]
-        said = [self.words(item.caption, size=7.2, bold=True), self.words(item.alt, size=6.6, colour=_MUTED)]
+            return [_Pixels(item, wide), Spacer(1, 2), self._words(item.caption, colour=_MUTED, size=6.6)]
+        said = [self._words(item.caption, size=7.2, bold=True), self._words(item.alt, size=6.6, colour=_MUTED)]
         return [_Field(item.drawing, wide, self.characters), Spacer(1, 2), *said]
 
 

@@ -105,6 +105,13 @@ def render_run_html(document: Document) -> str:
     -------
     str
         Equal documents give equal text.
+
+    Examples
+    --------
+    >>> from her2core.report.document import Section, Words
+    >>> section = Section("data", 1, "Data", (Words("<b>"),))
+    >>> "&lt;b&gt;" in render_run_html(Document("name", "subject", (), (), (section,), ""))
+    True
     """
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"

@@ -34,6 +34,12 @@ def render_run_pdf(document: Document) -> bytes:
     ------
     ConfigError
         matplotlib was installed without its fonts.
+
+    Examples
+    --------
+    >>> from her2core.report.document import Section, Words
+    >>> render_run_pdf(Document("name", "subject", (), (), (Section("data", 1, "Data", (Words("x"),)),), ""))[:5]
+    b'%PDF-'
     """
     from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
 

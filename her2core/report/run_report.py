@@ -107,7 +107,14 @@ class RunReport:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Units of analysis that could be assessed, out of patch, slide and patient."""
+        """Units of analysis that could be assessed, out of patch, slide and patient.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> example_report().units
+        ('patch', 'patient')
+        """
         table = self.evaluation.units
         return tuple(table.loc[table["assessed"].astype(bool), "unit"])
 
@@ -130,19 +137,40 @@ class RunReport:
         return {} if self.run is None else self.run.card
 
     def table(self, name: str, unit: str) -> pd.DataFrame:
-        """Rows of one result table by one unit of analysis; empty where it could not be computed."""
+        """Rows of one result table by one unit of analysis; empty where it could not be computed.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> example_report().table("risk_coverage", "patient")["metric"].iloc[0]
+        'risk'
+        """
         table = self.result_tables[name]
         return table[table["unit"] == unit].reset_index(drop=True)
 
     @property
     def about_people(self) -> tuple[str, ...]:
-        """Columns with subgroups of people: age, sex and the like."""
+        """Columns with subgroups of people: age, sex and the like.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> example_report().about_people
+        ()
+        """
         columns = dict.fromkeys(map(str, self.result_tables["subgroups"]["by"]))
         return tuple(by for by in columns if _PEOPLE & set(re.findall("[a-z]+", by.lower())))
 
     @property
     def resamples_patients(self) -> bool:
-        """Whether all intervals resample whole patients."""
+        """Whether all intervals resample whole patients.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> example_report().resamples_patients
+        True
+        """
         return bool((self.evaluation.metrics["resampling_unit"] == "patient").all())
 
 
@@ -222,6 +250,13 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
     ------
     EvaluationError
         There is no test partition.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report = example_report()
+    >>> report.wrong_counts["patch"]
+    (0, 48)
     """
     result_tables = all_result_tables(inputs_from_predictions(predictions), resamples=resamples)
     evaluation = evaluate(predictions, resamples=resamples, whole=True)

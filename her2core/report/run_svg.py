@@ -21,6 +21,11 @@ def render_svg(drawing: Drawing, *, alt: str) -> str:
     -------
     str
         No ids and no script.
+
+    Examples
+    --------
+    >>> render_svg(Drawing((Mark("dot", ((1, 2),), "c0"),)), alt="A point")[-50:]
+    '<circle class="f c0" cx="1" cy="2" r="2.2"/></svg>'
     """
     inner = "".join(map(_mark, drawing.marks))
     box = f"0 0 {drawing.width:g} {drawing.height:g}"

@@ -49,11 +49,25 @@ class Notes:
         self._letters: dict[str, str] = {}
 
     def mark(self, note: str) -> str:
-        """Letters of the notes of this row that other rows lack, with a leading space; empty without such notes."""
+        """Letters of the notes of this row that other rows lack, with a leading space; empty without such notes.
+
+        Examples
+        --------
+        >>> notes = Notes(["few patients; binned", "few patients"])
+        >>> notes.mark("few patients; binned"), notes.mark("few patients")
+        (' (a)', '')
+        """
         return self._letter("; ".join(p for p in _parts(note) if p not in self.common))
 
     def row(self, notes: Sequence[str]) -> tuple[str, list[str]]:
-        """Letters of the notes shared by all cells of a row, for its head, and of each cell's own notes."""
+        """Letters of the notes shared by all cells of a row, for its head, and of each cell's own notes.
+
+        Examples
+        --------
+        >>> notes = Notes(["few patients; binned", "few patients"])
+        >>> notes.row(["few patients; binned", "few patients"])
+        ('', [' (a)', ''])
+        """
         own = [[p for p in _parts(note) if p not in self.common] for note in notes]
         shared = set.intersection(*map(set, own)) if len(own) > 1 else set()
         head = self._letter("; ".join(p for p in own[0] if p in shared)) if own else ""
@@ -64,13 +78,27 @@ class Notes:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The footnotes, one a line."""
+        """The footnotes, one a line.
+
+        Examples
+        --------
+        >>> notes = Notes(["few patients; binned", "few patients"])
+        >>> _ = notes.mark("few patients; binned")
+        >>> notes.lines
+        ('All rows: few patients.', '(a) binned.')
+        """
         every = (f"All rows: {'; '.join(self._all)}.",) if self._all else ()
         return every + tuple(f"({letter}) {note}." for note, letter in self._letters.items())
 
 
 def cell(row: Mapping[Any, Any] | None, notes: Notes) -> str:
-    """The figure of a row with its interval and the letters of its notes; a dash where there is no row."""
+    """The figure of a row with its interval and the letters of its notes; a dash where there is no row.
+
+    Examples
+    --------
+    >>> cell({"value": 0.5, "lower_95": 0.4, "upper_95": 0.6, "note": ""}, Notes([]))
+    '0.500 [0.400, 0.600]'
+    """
     if row is None:
         return NONE
     return figure(row["value"], row["lower_95"], row["upper_95"]) + notes.mark(_text(row["note"]))
@@ -113,6 +141,20 @@ def pivot(
     Returns
     -------
     Grid
+
+    Examples
+    --------
+    >>> row = {"metric": "f1", "unit": "patch", "value": 0.5, "lower_95": 0.4, "upper_95": 0.6, "note": ""}
+    >>> pivot(
+    ...     pd.DataFrame([row]),
+    ...     caption="Metrics",
+    ...     head="Metric",
+    ...     down="metric",
+    ...     across="unit",
+    ...     order=["f1"],
+    ...     columns=[("patch", "by patch")],
+    ... ).rows
+    (('f1', '0.500 [0.400, 0.600]'),)
     """
     notes = Notes([_text(n) for n in rows["note"]])
     rows_by_cell = {(r[down], r[across]): r for r in rows.to_dict("records")}
@@ -142,6 +184,13 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
     """Confusion matrix with true classes down and predicted classes across.
 
     Cells are counts with their share of the true class; beyond six classes counts only, with numbered columns.
+
+    Examples
+    --------
+    >>> rows = [("a", "a", 3, 0.75), ("a", "b", 1, 0.25), ("b", "a", 0, 0.0), ("b", "b", 4, 1.0)]
+    >>> table = pd.DataFrame(rows, columns=["true", "predicted", "count", "share_of_true"])
+    >>> confusion_grid(table, ("a", "b"), "patch").rows[0]
+    ('a', '3 (75.0 %)', '1 (25.0 %)')
     """
     few = len(classes) <= 6
     rows_by_cell = {(r.true, r.predicted): (int(r.count), r.share_of_true) for r in table.itertuples(index=False)}
@@ -163,7 +212,13 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
 
 
 def plain_grid(frame: pd.DataFrame, *, caption: str, wide: Sequence[float] = (), right: Sequence[int] = ()) -> Grid:
-    """Table of a frame's cells: fractions with three decimals, a dash for a missing value."""
+    """Table of a frame's cells: fractions with three decimals, a dash for a missing value.
+
+    Examples
+    --------
+    >>> plain_grid(pd.DataFrame({"n": [3], "share": [0.25]}), caption="").rows
+    (('3', '0.250'),)
+    """
     rows = tuple(tuple(_plain(v) for v in row) for row in frame.itertuples(index=False))
     return Grid(caption, tuple(map(str, frame.columns)), rows, tuple(wide), tuple(right))
 

@@ -48,7 +48,13 @@ def where(*keys: str) -> str:
 
 
 def section(key: str, *blocks: Block) -> Section:
-    """The section ``key`` with its number and title, holding ``blocks`` in order."""
+    """The section ``key`` with its number and title, holding ``blocks`` in order.
+
+    Examples
+    --------
+    >>> section("summary").title
+    'Summary'
+    """
     return Section(key, number(key), TITLES[key], blocks)
 
 

@@ -37,7 +37,14 @@ _NOT_BY_SLIDE = f"{NONE} by slide: calibration and abstention are computed by pa
 
 
 def summary(r: RunReport) -> Section:
-    """Headline figures at every unit of analysis, with the claim that the partition permits."""
+    """Headline figures at every unit of analysis, with the claim that the partition permits.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> summary(example_report()).title
+    'Summary'
+    """
     found, notes = [], Notes(())
     for table, metric in HEADLINE:
         cells = []
@@ -71,7 +78,14 @@ def summary(r: RunReport) -> Section:
 
 
 def data(r: RunReport) -> Section:
-    """Sources, meaning of the labels, numbers of ids, and findings of the data checks."""
+    """Sources, meaning of the labels, numbers of ids, and findings of the data checks.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> data(example_report()).title
+    'Data'
+    """
     if r.run is None:
         blocks: list[Block] = [
             Words("A table of predictions does not describe its data: source, site, labels and licence are not stated.")
@@ -96,7 +110,14 @@ def data(r: RunReport) -> Section:
 
 
 def partition(r: RunReport) -> Section:
-    """Split unit, counts by class and partition, and ids shared between partitions."""
+    """Split unit, counts by class and partition, and ids shared between partitions.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> partition(example_report()).title
+    'Partition'
+    """
     p = r.partition
     counts = p.counts.pivot(index="class", columns="part", values=["patches", "patients"]).reindex(list(r.classes))
     rows = []
@@ -138,7 +159,14 @@ def partition(r: RunReport) -> Section:
 
 
 def model(r: RunReport) -> Section:
-    """Network, initial weights, training settings, software and hardware."""
+    """Network, initial weights, training settings, software and hardware.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> model(example_report()).title
+    'Model and training'
+    """
     if r.run is None:
         return section("model", Words("Unknown: a table of predictions does not describe its model."))
     card, info = r.card, r.run.info

@@ -44,7 +44,14 @@ _METHODS = (
 
 
 def failures(r: RunReport) -> Section:
-    """Most confident misclassified cases of every unit, with images where requested and available."""
+    """Most confident misclassified cases of every unit, with images where requested and available.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> failures(example_report()).title
+    'Misclassified cases'
+    """
     blocks: list[Block] = [
         Words(
             f"Confusion matrices are in {where('performance')}. "
@@ -87,7 +94,14 @@ def failures(r: RunReport) -> Section:
 
 
 def maps(r: RunReport) -> Section:
-    """Evaluation of the class-activation maps."""
+    """Evaluation of the class-activation maps.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> maps(example_report()).title
+    'Class-activation maps'
+    """
     if r.maps is None:
         return section(
             "maps",
@@ -119,7 +133,14 @@ def maps(r: RunReport) -> Section:
 
 
 def missing(r: RunReport) -> Section:
-    """Everything that could not be computed, with reasons."""
+    """Everything that could not be computed, with reasons.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> missing(example_report()).title
+    'What could not be assessed'
+    """
     values = r.evaluation.units
     rows = [("metrics", u.unit, "", u.reason) for u in values[~values["assessed"].astype(bool)].itertuples()]
     rows += [(m.table.replace("_", " "), m.unit, m.what, m.reason) for m in r.missing.itertuples()]
@@ -130,7 +151,14 @@ def missing(r: RunReport) -> Section:
 
 
 def checklists(r: RunReport) -> Section:
-    """TRIPOD+AI and CLAIM 2024, filled in from the content of this report."""
+    """TRIPOD+AI and CLAIM 2024, filled in from the content of this report.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> checklists(example_report()).title
+    'Reporting checklists'
+    """
     blocks: list[Block] = [
         Words(
             "Filled in by rules from the content of this report; item texts are abridged. An item is met only where "
@@ -148,7 +176,14 @@ def checklists(r: RunReport) -> Section:
 
 
 def card(r: RunReport) -> Section:
-    """The model card, field by field, limits first."""
+    """The model card, field by field, limits first.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> card(example_report()).title
+    'Model card'
+    """
     if r.run is None:
         return section("card", Words("A table of predictions has no model card."))
     limits = r.card["limits"]
@@ -157,7 +192,14 @@ def card(r: RunReport) -> Section:
 
 
 def methods(r: RunReport) -> Section:
-    """How each kind of figure was computed, with references, and the aggregation rules."""
+    """How each kind of figure was computed, with references, and the aggregation rules.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> methods(example_report()).title
+    'How the figures were computed'
+    """
     rules = [f"Aggregation for the {u.unit}: {u.rule_reason}." for u in r.evaluation.units.itertuples() if u.rule]
     return section("methods", Words(r.origin), Points((*_METHODS, *rules)))
 

@@ -39,7 +39,14 @@ _NO_PEOPLE = (
 
 
 def performance(r: RunReport) -> Section:
-    """All metrics of the evaluation, confusion matrices, ROC curves and recall."""
+    """All metrics of the evaluation, confusion matrices, ROC curves and recall.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> performance(example_report()).title
+    'Performance'
+    """
     metrics = r.evaluation.metrics
     overall = metrics[metrics["class"].astype(object).fillna("") == ""]
     known = [m for m in _OVERALL if (overall["metric"] == m).any()]
@@ -85,7 +92,14 @@ def performance(r: RunReport) -> Section:
 
 
 def operating_points(r: RunReport) -> Section:
-    """Sensitivity, specificity, PPV and NPV at thresholds set on validation by named rules."""
+    """Sensitivity, specificity, PPV and NPV at thresholds set on validation by named rules.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> operating_points(example_report()).title
+    'Operating points set on validation'
+    """
     blocks: list[Block] = [Words(_ON_VALIDATION)]
     for unit in UNITS:
         rows = r.table("operating_points", unit)
@@ -111,7 +125,14 @@ def operating_points(r: RunReport) -> Section:
 
 
 def calibration(r: RunReport) -> Section:
-    """Calibration errors before and after temperature scaling, Brier decomposition, calibration slope and intercept."""
+    """Calibration errors before and after temperature scaling, Brier decomposition, calibration slope and intercept.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> calibration(example_report()).title
+    'Calibration'
+    """
     blocks: list[Block] = []
     for unit in UNITS:
         rows = r.table("calibration", unit)
@@ -153,7 +174,14 @@ def calibration(r: RunReport) -> Section:
 
 
 def abstention(r: RunReport) -> Section:
-    """Risk against coverage, prediction sets, and cases sent for IHC/ISH."""
+    """Risk against coverage, prediction sets, and cases sent for IHC/ISH.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> abstention(example_report()).title
+    'Abstention'
+    """
     blocks: list[Block] = []
     charts = [risk_chart(r.table("risk_coverage", u), u) for u in UNITS if len(r.table("risk_coverage", u))]
     if charts:
@@ -189,7 +217,14 @@ def abstention(r: RunReport) -> Section:
 
 
 def decisions(r: RunReport) -> Section:
-    """Net benefit of the network, compared with treating all or none as positive."""
+    """Net benefit of the network, compared with treating all or none as positive.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> decisions(example_report()).title
+    'Decision curve'
+    """
     tables = {u: r.table("decisions", u) for u in UNITS}
     shown_metrics = {u: t for u, t in tables.items() if not t.empty}
     blocks: list[Block] = []
@@ -223,7 +258,14 @@ def decisions(r: RunReport) -> Section:
 
 
 def subgroups(r: RunReport) -> Section:
-    """Metrics in each group of each column, with numbers of patients."""
+    """Metrics in each group of each column, with numbers of patients.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> subgroups(example_report()).title
+    'Subgroups'
+    """
     blocks: list[Block] = [Words(_ONE_BY_ONE), *([] if r.about_people else [Words(_NO_PEOPLE)])]
     for unit in UNITS:
         table = r.table("subgroups", unit)

@@ -7,6 +7,7 @@ G. S. Collins et al. (2024), BMJ 385:e078378, doi 10.1136/bmj-2023-078378.
 
 from __future__ import annotations
 
+from her2core.report import checklist_result_rules as results
 from her2core.report import checklist_rules as rules
 from her2core.report.checklist_items import Checklist, Item, always, met, not_applicable, not_reported, partly
 from her2core.report.checklist_rules import of_people, of_run
@@ -103,9 +104,9 @@ TRIPOD = Checklist(
             "12d",
             "Analysis",
             "How differences between clusters (hospitals) were handled and measured",
-            rules.heterogeneity,
+            results.heterogeneity,
         ),
-        Item("12e", "Analysis", "All measures and plots of performance, and why these", rules.measures),
+        Item("12e", "Analysis", "All measures and plots of performance, and why these", results.measures),
         Item(
             "12f",
             "Analysis",
@@ -120,7 +121,7 @@ TRIPOD = Checklist(
             of_run(rules.imbalance),
         ),
         Item("14", "Fairness", "What was done for fairness, and why", of_people()),
-        Item("15", "Model output", "Output of the model; how classes and thresholds were determined", rules.output),
+        Item("15", "Model output", "Output of the model; how classes and thresholds were determined", results.output),
         Item(
             "16",
             "Training and evaluation",
@@ -156,8 +157,10 @@ TRIPOD = Checklist(
             "The full model, so that others can use it, and restrictions",
             of_run(rules.specification),
         ),
-        Item("23a", "Performance", "Estimates with intervals, also for key groups of people", rules.estimates_by_group),
-        Item("23b", "Performance", "Differences in performance between clusters", rules.heterogeneity),
+        Item(
+            "23a", "Performance", "Estimates with intervals, also for key groups of people", results.estimates_by_group
+        ),
+        Item("23b", "Performance", "Differences in performance between clusters", results.heterogeneity),
         Item(
             "24",
             "Model updating",
@@ -165,7 +168,7 @@ TRIPOD = Checklist(
             of_run(always(not_applicable("the model was not updated after it was evaluated"))),
         ),
         Item("25", "Interpretation", "What the results mean, with fairness and earlier studies", _AUTHOR),
-        Item("26", "Limitations", "Limits of the study and their effect", rules.limitations),
+        Item("26", "Limitations", "Limits of the study and their effect", results.limitations),
         Item(
             "27a",
             "Usability",
