@@ -20,7 +20,7 @@ from cohorts import CLASSES, HARD, hard, read, table
 
 from her2core import open_run
 from her2core.cli import main
-from her2core.errors import EvaluationError, Her2Error
+from her2core.errors import ConfigError, Her2Error
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
@@ -392,11 +392,11 @@ def test_bytes_of_a_table_become_a_report_and_anything_else_a_sentence():
     for broken in (b"", b"PK\x03\x04", b"a,b\n1,2\n", table(label="other").to_csv(index=False).encode()):
         with pytest.raises(Her2Error):
             report_of_table(broken, name="b.csv")
-    with pytest.raises(EvaluationError, match="role out of label"):
+    with pytest.raises(ConfigError, match="role out of label"):
         report_of_table(data, name="a.csv", columns={"colour": "label"})
     nan = table()
     nan.loc[4, "logit_positive"] = np.nan
-    with pytest.raises(EvaluationError, match="row 5"):
+    with pytest.raises(Her2Error, match="row 5"):
         report_of_table(nan.to_csv(index=False).encode(), name="a.csv")
 
 
