@@ -16,6 +16,7 @@ _HOME = {
     "Prediction": "her2core.inference.predictor",
     "explain": "her2core.maps.explain",
     "Manifest": "her2core.data.manifest",
+    "read_manifest": "her2core.data.manifest",
     "import_dataset": "her2core.data.importers",
     "check_manifest": "her2core.data.checks",
     "split_manifest": "her2core.data.splits",
@@ -24,6 +25,8 @@ _HOME = {
     "open_run": "her2core.runs.folder",
     "Run": "her2core.runs.folder",
     "evaluate": "her2core.evidence.evaluation",
+    "Predictions": "her2core.evidence.predictions",
+    "read_predictions": "her2core.evidence.predictions",
     "compare_runs": "her2core.evidence.compare",
     "StainNormalizer": "her2core.stain.macenko",
 }
@@ -31,6 +34,7 @@ _HOME = {
 __all__ = [
     "Manifest",
     "Prediction",
+    "Predictions",
     "Predictor",
     "Run",
     "RunConfig",
@@ -43,6 +47,8 @@ __all__ = [
     "import_dataset",
     "load_predictor",
     "open_run",
+    "read_manifest",
+    "read_predictions",
     "split_manifest",
     "train",
 ]
@@ -50,10 +56,11 @@ __all__ = [
 if TYPE_CHECKING:
     from her2core.data.checks import check_manifest
     from her2core.data.importers import import_dataset
-    from her2core.data.manifest import Manifest
+    from her2core.data.manifest import Manifest, read_manifest
     from her2core.data.splits import split_manifest
     from her2core.evidence.compare import compare_runs
     from her2core.evidence.evaluation import evaluate
+    from her2core.evidence.predictions import Predictions, read_predictions
     from her2core.inference.predictor import Prediction, Predictor, load_predictor
     from her2core.maps.explain import explain
     from her2core.runs.folder import Run, open_run

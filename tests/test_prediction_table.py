@@ -13,7 +13,6 @@ from her2core.errors import ConfigError, TableError
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.prediction_columns import ROLES, ColumnMap, guess_columns
 from her2core.evidence.predictions import Predictions
-from her2core.io.spreadsheet import spreadsheet_safe
 
 PROBS = {"probability_a": [0.9, 0.2, 0.4, 0.7], "probability_b": [0.1, 0.8, 0.6, 0.3]}
 RIGHT_TO_LEFT = "\u202e"
@@ -61,7 +60,7 @@ def refused(frame, columns=None, **options) -> str:
     return message
 
 
-# guessing
+# recognising columns
 
 
 @pytest.mark.parametrize(
@@ -123,10 +122,10 @@ def test_the_family_of_columns_that_fits_the_labels_wins():
     assert set(guess_columns(frame.drop(columns="label")).scores) == {"x", "y", "z"}
 
 
-# adopting
+# reading
 
 
-def test_a_whole_table_is_adopted_and_evaluated():
+def test_a_whole_table_is_read_and_evaluated():
     rng = np.random.default_rng(0)
     patient = np.arange(300) % 30
     truth = np.array(["neg", "pos"])[patient % 2]
@@ -314,27 +313,4 @@ def test_the_table_itself_is_left_alone():
     frame = table(patient_id=[1, 2, 3, 4], split="Test")
     before = frame.copy()
     Predictions.from_frame(frame, guess_columns(frame))
-    pd.testing.assert_frame_equal(frame, before)
-
-
-# exports
-
-
-def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_numbers_stay():
-    frame = pd.DataFrame(
-        {
-            "=name": ["=1+1", "+x", "-x", "@x", "\tx", " =x", "plain", None],
-            "number": [-0.5, 1, 2, 3, 4, 5, 6, 7],
-            "mixed": pd.Series([-1, "=2", 3.5, None, "x", "-", "1+", "＝1"], dtype="object"),
-            "kind": pd.Categorical(["=a", "b"] * 4),
-        }
-    )
-    before = frame.copy(deep=True)
-    safe = spreadsheet_safe(frame)
-    assert list(safe.columns) == ["'=name", "number", "mixed", "kind"]
-    assert list(safe["'=name"][:7]) == ["'=1+1", "'+x", "'-x", "'@x", "'\tx", "' =x", "plain"]
-    assert safe["'=name"].isna().sum() == 1
-    pd.testing.assert_series_equal(safe["number"], frame["number"])
-    assert list(safe["mixed"]) == [-1, "'=2", 3.5, None, "x", "'-", "1+", "'＝1"]
-    assert list(safe["kind"]) == ["'=a", "b"] * 4
     pd.testing.assert_frame_equal(frame, before)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def guess_columns(frame: pd.DataFrame, chosen: Mapping[str, str | None] | None =
     taken = {name for name in roles.values() if name is not None}
     if "split" not in roles:
         roles["split"] = find_split(frame, taken=taken)
-        taken |= {roles["split"]} - {None}  # type: ignore[operator]  # a set of str once None is gone
+        taken |= {roles["split"]} if roles["split"] is not None else set()
     truths = set(label_values(frame, roles["label"]))
     families = _families(frame, names, taken, truths)
     best = max(families.items(), key=lambda item: _rank(item, truths), default=None)
@@ -126,7 +127,30 @@ def guess_columns(frame: pd.DataFrame, chosen: Mapping[str, str | None] | None =
         alone = _single_score(frame, names, taken, families, truths)
         if alone is not None:
             scores, rest = {alone[0]: alone[1]}, next(t for t in truths if t != alone[0])
-    return ColumnMap(scores=scores, rest=rest, **roles)
+    return with_roles(ColumnMap(scores=scores, rest=rest), roles)
+
+
+def with_roles(columns: ColumnMap, roles: Mapping[str, str | None]) -> ColumnMap:
+    """The same columns with other roles.
+
+    Parameters
+    ----------
+    columns : ColumnMap
+        The columns.
+    roles : mapping of str to str or None
+        Role (``ROLES``) -> column.
+
+    Returns
+    -------
+    ColumnMap
+
+    Examples
+    --------
+    >>> with_roles(ColumnMap("GT"), {"split": "fold"}).split
+    'fold'
+    """
+    changes: dict[str, Any] = dict(roles)  # dataclasses.replace knows no types of fields given by name
+    return replace(columns, **changes)
 
 
 def map_columns(

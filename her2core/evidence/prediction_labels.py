@@ -83,11 +83,11 @@ def class_indices(
         raise ConfigError(
             f"a class out of {list_names(classes)}", got=clean_text(repr(wrong)), where="labels", fix="Choose another."
         )
-    known = {label_text(c): i for i, c in reversed(index.items())} | index
+    known = {label_text(c): i for c, i in reversed(index.items())} | index
     meant = {label_text(spelling): index[c] for spelling, c in spellings.items()}
     codes, values = pd.factorize(column)
     exact, texts = [cell_text(v) for v in values], [label_text(v) for v in values]
-    found = [meant.get(t, index.get(e, known.get(t, -1))) for e, t in zip(exact, texts, strict=True)]
+    found: list[int] = [meant.get(t, index.get(e, known.get(t, -1))) for e, t in zip(exact, texts, strict=True)]
     near, twice = _near(texts, found, classes)
     found = [index[near[t]] if i < 0 and t in near else i for t, i in zip(texts, found, strict=True)]
     positions = np.array([*found, -1], np.int64)[codes]

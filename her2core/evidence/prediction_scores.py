@@ -148,7 +148,7 @@ def to_probabilities(
         )
     with np.errstate(over="ignore"):
         sums = values.sum(axis=1)
-    negative = (values < -1e-9).any(axis=1)
+    negative: np.ndarray = np.any(values < -1e-9, axis=1)
     decimals, tolerance = _rounding(values, sums)
     off = ~(np.abs(sums - 1) <= tolerance)
     named = all("logit" in name.casefold() for name in columns)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import ConfigError, EvaluationError
-from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap, guess_columns, map_columns
+from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap, guess_columns, map_columns, with_roles
 from her2core.evidence.prediction_table import id_table, interpret_table
 from her2core.io.cells import UNKNOWN
 from her2core.io.limits import TableLimits
@@ -367,7 +367,7 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     classes = tuple(card["classes"])
     kind = "logit" if any(str(c).startswith("logit_") for c in frame) else "probability"
     ids = {role: role for role in (*IDS, "split") if role in frame}
-    columns = ColumnMap("label", {c: f"{kind}_{c}" for c in classes}, **ids)
+    columns = with_roles(ColumnMap("label", {c: f"{kind}_{c}" for c in classes}), ids)
     given = "logits" if kind == "logit" else "probabilities"
     found = Predictions.from_frame(frame, columns, classes=classes, kind=given, temperature=card["temperature"])
     return replace(found, notes=(), warnings=())

@@ -141,11 +141,15 @@ def _content(path: Path, where: str) -> bytes:
 
 
 def _own_csv(data: bytes, where: str, text: Iterable[str]) -> pd.DataFrame:
+    reason = "rows longer than the header"
     try:
-        return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(text, "str"), na_values=[""], keep_default_na=False)
-    except ValueError as broken:  # pandas' own errors are ValueErrors
+        types = dict.fromkeys(text, "str")
+        frame = pd.read_csv(io.BytesIO(data), dtype=types, na_values=[""], keep_default_na=False)
+        if isinstance(frame.index, pd.RangeIndex):
+            return frame
+    except (ValueError, OverflowError) as broken:  # pandas' own errors are ValueErrors
         reason = clean_text((str(broken).splitlines() or ["unreadable"])[0], 200)
-        raise TableError("a complete CSV table", got=reason, where=where, fix="Write it again.") from None
+    raise TableError("a complete CSV table", got=reason, where=where, fix="Write it again.")
 
 
 def _plain_frame(frame: pd.DataFrame) -> pd.DataFrame:

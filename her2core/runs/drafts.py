@@ -6,7 +6,6 @@ a folder may be incomplete, broken or foreign: that is a sentence in ``problem``
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import socket
@@ -20,7 +19,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from her2core.errors import RunError
+from her2core.errors import RunError, TableError
+from her2core.io.tables import read_table
 from her2core.runs.lock import LOCK, lock_holder
 from her2core.runs.writer import PROGRESS, STOP
 
@@ -235,12 +235,12 @@ def _history(path: Path, problems: list[str]) -> pd.DataFrame:
     if content is None:
         return pd.DataFrame()
     try:
-        frame = pd.read_csv(io.BytesIO(content))
-    except (ValueError, OverflowError):  # pandas's own errors and wrong bytes are ValueErrors
+        frame = read_table(content, name=path.name, own=True).frame
+    except TableError:
         frame = pd.DataFrame()
     numeric = all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes)
     whole = numeric and set(_HISTORY) <= set(frame) and pd.api.types.is_integer_dtype(frame["epoch"])
-    if not whole or not isinstance(frame.index, pd.RangeIndex):
+    if not whole:
         problems.append(f"{path.name}: expected a table of numbers with the columns {', '.join(_HISTORY)}.")
         return pd.DataFrame()
     return frame

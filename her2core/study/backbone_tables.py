@@ -13,6 +13,7 @@ import pandas as pd
 from her2core.errors import EvaluationError, StudyError
 from her2core.evidence.seeds import SeedFigures, seed_figures
 from her2core.io.files import write_json, write_via_temporary
+from her2core.io.tables import read_table
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.backbones import BackboneConfig, backbone_jobs, finished_runs
@@ -45,7 +46,7 @@ def costs_are_due(study: BackboneConfig, root: str | os.PathLike[str]) -> bool:
     path = Path(root) / COSTS
     if not path.is_file():
         return True
-    measured = pd.read_csv(path, keep_default_na=False)
+    measured = read_table(path, own=True).frame.fillna({"last_layer": ""})
     if not {"network", "last_layer"} <= set(measured):
         return True
     wanted = {

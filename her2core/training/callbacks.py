@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from her2core.errors import RunError
+from her2core.io.tables import read_table
 from her2core.networks.weights import save_weights
 from her2core.runs.writer import LAST, STOP, RunWriter
 
@@ -91,7 +92,7 @@ class CheckpointCallback(Checkpoint):
             "seconds": round(time.monotonic() - self._started, 1),
         }
         path: Path = self.writer.path / "history.csv"
-        rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
+        rows = read_table(path, own=True).frame.to_dict("records") if path.is_file() else []
         rows = [r for r in rows if r["epoch"] < row["epoch"]] + [row]
         self.writer.write_history(pd.DataFrame(rows))
         self.writer.event("epoch", **row, best=self.best, best_epoch=self.best_epoch)
