@@ -30,7 +30,7 @@ from her2core.data.prepare import centre_square
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.images import encode_png, resize_rgb
 from her2core.maps.overlay import overlay
-from her2core.plots.probabilities import probability_words
+from her2core.plots.probabilities import probability_description
 
 RESULTS = Path(__file__).parent / "results" / "dashboard_sessions.json"
 #: Side of the picture and opacity as dashboard/mapping.py shows them; mean difference, in grey levels, of two pictures
@@ -51,7 +51,7 @@ def serial_answers(count: int = 8) -> list[dict]:
         answers.append(
             {
                 "png": encode_png(image),
-                "words": probability_words(answer.classes, answer.probabilities),
+                "words": probability_description(answer.classes, answer.probabilities),
                 "label": answer.label,
                 "overlays": {c: overlay(whole, maps[c], opacity=OPACITY) for c in answer.classes},
             }

@@ -1,6 +1,1 @@
-"""The only code besides app.py and pages/ that imports streamlit: loaders, state, uploads and parts of pages."""
-
-from pathlib import Path
-
-#: Where this project lies.
-HOME = Path(__file__).resolve().parents[1]
+"""The dashboard: besides app.py and pages/ the only code that imports streamlit."""

@@ -1,8 +1,7 @@
-"""Who may see this? Nothing in; the script ends here for a visitor who must sign in first.
+"""Optional sign-in of visitors by OpenID Connect.
 
-Sign-in is optional: it is on when ``.streamlit/secrets.toml`` has an ``[auth]`` section (OpenID Connect, see
-``st.login``). shell.py calls ``guard`` before any page runs, and every page is reached through it alone, so a cold
-deep link meets it too.
+Sign-in is on when ``.streamlit/secrets.toml`` has an ``[auth]`` section (see ``st.login``). main.py calls
+``require_sign_in`` before any page runs, and every page is reached through it alone, so a cold deep link meets it too.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
-from dashboard.parts import NOTICE
-from dashboard.words import plain
+from dashboard.widgets import NOTICE
+from her2core.io.text import markdown_text
 
 
 def sign_in_is_on() -> bool:
@@ -22,17 +21,17 @@ def sign_in_is_on() -> bool:
         return False
 
 
-def guard() -> None:
-    """Let a signed-in visitor pass, and everybody where sign-in is off; show all others the door."""
+def require_sign_in() -> None:
+    """Let a signed-in visitor pass, and everybody where sign-in is off; show the sign-in page to all others."""
     if not sign_in_is_on():
         return
     if st.user.is_logged_in:
         with st.sidebar:
-            st.caption(f"Signed in as {plain(st.user.get('email') or st.user.get('name') or 'unnamed')}")
+            st.caption(f"Signed in as {markdown_text(st.user.get('email') or st.user.get('name') or 'unnamed')}")
             st.button("Sign out", on_click=st.logout, width="stretch")
         return
     st.title("her2core")
-    st.write("This dashboard asks its visitors to sign in.")
+    st.write("Please sign in to use this dashboard.")
     st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:")
     st.caption(NOTICE)
     st.stop()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import streamlit as st
 
-from dashboard.words import plain
 from her2core.evidence.prediction_columns import ColumnMap, label_values
+from her2core.io.text import markdown_text as plain
 from her2core.labels import near_spellings
 
 #: More spellings than this are no classes, and are left to the sentence that refuses them.

@@ -1,23 +1,27 @@
-"""Which pages are there, and how does a visitor reach them? The pages by section; links in the sidebar.
+"""Pages of the dashboard by section, and the links to them.
 
 Streamlit's own menu puts headings between the items of one list, which screen readers lose (axe-core: ``list``), so
-the links are drawn here. They keep the choice of run and unit in the address.
+the links are drawn here. They keep the choice of model and unit in the address.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.navigation.page import StreamlitPage
 
-from dashboard import HOME
-from dashboard.parts import NOTICE
+from her2core.notice import NOTICE
 
-#: Where the pages lie.
+#: The folder with app.py and pages/.
+HOME = Path(__file__).resolve().parents[1]
 PAGES = HOME / "pages"
-#: What a link to another page takes along.
+#: Query parameters that a link to another page keeps.
 KEPT = ("run", "unit")
 
 
-def pages() -> dict[str, list]:
+def pages() -> dict[str, list[StreamlitPage]]:
     """Section -> its pages. They lie in pages/<section>/: a flat pages/*.py could be opened without app.py."""
     return {
         "Analyse": [
@@ -42,8 +46,8 @@ def pages() -> dict[str, list]:
     }
 
 
-def links(sections: dict[str, list], menu) -> None:
-    """The pages as links in the container ``menu``, under the names of their sections."""
+def page_links(sections: dict[str, list[StreamlitPage]], menu: DeltaGenerator) -> None:
+    """Draw the pages as links in the container ``menu``, under the names of their sections."""
     kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
     with menu:
         for section, members in sections.items():

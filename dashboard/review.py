@@ -1,35 +1,56 @@
-"""Whose predictions are under review? A finished run's, or a table brought along; the same evidence of both.
+"""Predictions under review: those of a finished run, or an uploaded table, with the same evidence for both.
 
 A run's metrics were computed when it was finished and are read from its tables. Those of a file are computed once, when
-it is brought, and live in the session's own memory. The tables beyond (calibration, abstention, decisions, subgroups)
+it is uploaded, and live in the session's own memory. The further tables (calibration, abstention, decisions, subgroups)
 are computed when a page asks for them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard.loaders import run_exhibit, tables, test_part
-from dashboard.state import remember
+from dashboard import cache
+from dashboard.session import remember
+from dashboard.widgets import NOTICE, markdown_sentence
+from her2core.errors import Her2Error
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.result_tables import ResultTable, inputs_from_predictions, result_table
+from her2core.evidence.result_tables import EvaluationInputs, ResultTable, inputs_from_predictions, result_table
+from her2core.io.archives import unique_name
 from her2core.runs.folder import Run
 
-#: Files one session may hold at a time; the oldest is forgotten first.
-MAX_BROUGHT = 3
+#: Predictions files that one session may hold at a time; the oldest is dropped first.
+MAX_FILES = 3
 
 
 @dataclass(frozen=True)
 class Review:
-    """``patches``: the predictions of the test part, one row a patch. ``metrics``, ``confusion`` and ``units`` as in
-    evidence.evaluation.Evaluation. ``run`` is None for a file brought along, and ``whole``
-    then holds all parts of its split. ``key`` names the content."""
+    """The evidence of one set of predictions.
+
+    Attributes
+    ----------
+    name, title : str
+        For download names, and for the page's heading.
+    key : hashable
+        Names the content, so that what was computed from it is found again.
+    patches : Predictions
+        The test part, one row a patch.
+    metrics, confusion, units : pandas.DataFrame
+        As in ``her2core.evidence.evaluation.Evaluation``.
+    warnings : tuple of str
+        Sentences that every figure must carry.
+    run : Run or None
+        None for an uploaded file.
+    whole : Predictions or None
+        All parts of the split of an uploaded file.
+    """
 
     name: str
     title: str
@@ -44,12 +65,14 @@ class Review:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in their order."""
         return self.patches.classes
 
     @property
     def assessed(self) -> list[str]:
         """The units that could be assessed."""
-        return self.units.loc[self.units["assessed"].astype(bool), "unit"].tolist()
+        units: list[str] = self.units.loc[self.units["assessed"].astype(bool), "unit"].tolist()
+        return units
 
     def at(self, unit: str) -> Predictions:
         """The predictions by patch, slide or patient; remembered in this session."""
@@ -60,14 +83,15 @@ class Review:
     def result_table(self, name: str) -> ResultTable:
         """One table of ``evidence.result_tables``. Raises a Her2Error where a run has none, or a broken one."""
         if self.run is not None:
-            return run_exhibit(self.run, name)
+            return cache.run_result_table(self.run, name)
         return remember(("result_table", self.key, name), lambda: result_table(self._inputs(), name))
 
-    def _inputs(self):
-        return remember(("inputs", self.key), lambda: inputs_from_predictions(self.whole))
+    def _inputs(self) -> EvaluationInputs:
+        whole = self.patches if self.whole is None else self.whole
+        return remember(("inputs", self.key), lambda: inputs_from_predictions(whole))
 
     def rule(self, unit: str) -> str:
-        """By which rule patches became a slide or patient."""
+        """The rule by which patches were aggregated to slides or patients."""
         named = self.units.loc[self.units["unit"] == unit, "rule"].iloc[0]
         return named if isinstance(named, str) and named else "mean"
 
@@ -81,46 +105,92 @@ def unit_switch(
     return chosen if chosen in offered else offered[default]
 
 
+def opened_result_table(review: Review, name: str) -> ResultTable:
+    """Return the table, or show one sentence that says why not and end the page."""
+    try:
+        with st.spinner("Resampling patients ..."):
+            return review.result_table(name)
+    except Her2Error as refused:
+        st.error(markdown_sentence(refused.sentence))
+        st.caption(NOTICE)
+        st.stop()
+
+
+def rows_at(table: ResultTable, unit: str) -> pd.DataFrame:
+    """Return the rows of one unit; what could not be computed is listed with the reason."""
+    missing = table.missing[table.missing["unit"] == unit].astype(object).fillna("")
+    rows = table.frame[table.frame["unit"] == unit]
+    reasons = [f"{row.what}: {row.reason}" if row.what else row.reason for row in missing.itertuples()]
+    if rows.empty:
+        st.info(f"Not available: {markdown_sentence('; '.join(reasons))}")
+    elif reasons:
+        with st.expander(f"Not available here: {len(reasons)}, with the reason"):
+            for reason in reasons:
+                st.markdown(f"- {markdown_sentence(reason)}")
+    if table.name != "subgroups" and (rows["resampling_unit"] != "patient").any():
+        st.warning(
+            "Patients are unknown or too few, so the bootstrap resamples single rows. Rows of one patient are not "
+            "independent, and the intervals are too narrow.",
+            icon=":material/warning:",
+        )
+    return rows
+
+
 def review_of_run(run: Run) -> Review:
     """The evidence of a finished run. Raises a Her2Error when it was not evaluated or its tables are broken."""
-    found = tables(run)
-    patches, changed = test_part(run)
+    tables = cache.evaluation(run)
     return Review(
         run.name,
         run.card["title"],
-        (str(run.path), changed),
-        patches,
-        found["metrics"],
-        found["confusion"],
-        found["units"],
+        (str(run.path), cache.predictions_modified(run)),
+        cache.test_predictions(run),
+        tables["metrics"],
+        tables["confusion"],
+        tables["units"],
         run.warnings,
         run,
     )
 
 
-def bring(name: str, predictions: Predictions) -> Review:
-    """Compute the evidence of a file's predictions, once, and offer it in the sidebar of this session."""
+def add_review(name: str, predictions: Predictions) -> Review:
+    """Compute the evidence of an uploaded file's predictions, once, and offer it in the sidebar of this session.
+
+    A second file of the same name is offered beside the first under a numbered name.
+    """
+    key = ("uploaded", _content_hash(predictions))
+    reviews = uploaded_reviews()
+    known = {review.key: review for review in reviews.values()}
+    if key in known:
+        return known[key]
     found = evaluate(predictions)
-    part = predictions.part("test")
+    name = unique_name(name, dict.fromkeys(reviews, 1))
     review = Review(
         name,
-        f"{name}, a file of predictions brought along",
-        ("brought", name, id(part)),
-        part,
+        f"{name}, an uploaded predictions file",
+        key,
+        predictions.part("test"),
         found.metrics,
         found.confusion,
         found.units,
         predictions.notes,
         whole=predictions,
     )
-    held = brought_along()
-    held.pop(name, None)
-    while len(held) >= MAX_BROUGHT:
-        held.pop(next(iter(held)))
-    held[name] = review
+    while len(reviews) >= MAX_FILES:
+        reviews.pop(next(iter(reviews)))
+    reviews[name] = review
     return review
 
 
-def brought_along() -> dict[str, Review]:
-    """The files of this session, by name."""
-    return st.session_state.setdefault("brought_along", {})
+def uploaded_reviews() -> dict[str, Review]:
+    """The predictions files of this session, by name."""
+    reviews: dict[str, Review] = st.session_state.setdefault("uploaded_reviews", {})
+    return reviews
+
+
+def _content_hash(predictions: Predictions) -> str:
+    """A hash of everything that the evidence is computed from."""
+    digest = hashlib.sha256(repr((predictions.classes, predictions.notes)).encode())
+    digest.update(np.ascontiguousarray(predictions.probs).tobytes())
+    digest.update(np.ascontiguousarray(predictions.labels).tobytes())
+    digest.update(pd.util.hash_pandas_object(predictions.frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()

@@ -32,7 +32,7 @@ class Her2Error(Exception):
     >>> print(error)
     Expected one of 'gradcam', 'layercam', but got 'x' (argument `method`). Choose one.
     >>> print(error.sentence)
-    In argument `method`, there is 'x' where one of 'gradcam', 'layercam' is needed. Choose one.
+    argument `method`: her2core needs one of 'gradcam', 'layercam', but found 'x'. Choose one.
     """
 
     def __init__(self, expected: str, *, got: str, fix: str, where: str | os.PathLike[str] | None = None) -> None:
@@ -44,8 +44,8 @@ class Her2Error(Exception):
     @property
     def sentence(self) -> str:
         """The message for a person who reads a page."""
-        place = f"In {self.where}, there is" if self.where else "There is"
-        return f"{place} {self.got} where {self.expected} is needed. {self.fix}".rstrip()
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}her2core needs {self.expected}, but found {self.got}. {self.fix}".rstrip()
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = {"expected": self.expected, "got": self.got, "fix": self.fix, "where": self.where}

@@ -1,4 +1,4 @@
-"""What do the tests of the dashboard do to it? Steps of a visitor in a session without a browser."""
+"""Steps of a visitor to the dashboard, in a session without a browser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = {
     "training": "pages/study/training.py",
     "about": "pages/about/about.py",
 }
-#: Pages about the run in use.
+#: Pages about the selected model.
 OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "leakage", "about")]
 
 
@@ -59,7 +59,7 @@ def visit(page: str = "patch", **query: str) -> AppTest:
 
 
 def unescaped(text: str) -> str:
-    """What a reader sees of text that dashboard.words made plain."""
+    """What a reader sees of text that her2core.io.text escaped."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text).replace("\u200c", "")
 
 
@@ -87,6 +87,11 @@ def numbers(values) -> np.ndarray:
 def map_class(at):
     """The choice of the map's class; its key names the patch, so that each patch keeps its own."""
     return next(box for box in at.selectbox if box.label == "Map for class")
+
+
+def patch_box(at):
+    """The choice of the patch in view; its key names the patches, so that each set of them keeps its own."""
+    return next((box for box in at.selectbox if box.label == "Patch"), None)
 
 
 def upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:

@@ -86,11 +86,11 @@ def models(tmp_path, monkeypatch) -> Path:
     """The only folder in which the dashboard looks for runs; empty, and nothing remembered of another test."""
     import streamlit as st
 
-    from dashboard import loaders
+    from dashboard import cache
 
     folder = tmp_path / "models"
     folder.mkdir()
-    monkeypatch.setattr(loaders, "ROOTS", (folder, tmp_path / "runs"))
+    monkeypatch.setattr(cache, "ROOTS", (folder, tmp_path / "runs"))
     st.cache_data.clear()
     st.cache_resource.clear()
     yield folder

@@ -59,7 +59,7 @@ class Case:
 def bad_images() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """name -> (file name, bytes when called, what the sentence says)."""
     rows = zlib.compress(b"".join(b"\0" + bytes(24) for _ in range(8)))
-    damaged, kind = "whole.*damaged", "Expected a PNG, JPEG, TIFF, BMP or WebP image, but got "
+    damaged, kind = "whole.*damaged", "her2core needs a PNG, JPEG, TIFF, BMP or WebP image, but found "
     return {
         "empty": ("empty.png", lambda: b"", "an empty file"),
         "one byte": ("byte.png", lambda: b"\x89", kind),
@@ -91,15 +91,15 @@ def bad_images() -> dict[str, tuple[str, Callable[[], bytes], str]]:
         "cut webp": ("cut.webp", lambda: encode("WEBP", lossless=True)[:-500], damaged),
         "corrupt zlib": ("zlib.png", lambda: png(8, 8, flipped(rows, 2)), damaged),
         "wrong checksum": ("sum.png", lambda: flipped(GOOD[0], 29), "checksum"),
-        "huge png": ("huge.png", lambda: png(65_000, 65_000, rows), "got 65,000 x 65,000 px"),
-        "pixel bomb": ("bomb.png", lambda: png(18_000, 18_000, zlib_zeros(927)), "got 18,000 x 18,000 px"),
-        "huge jpeg": ("huge.jpg", lambda: jpeg_that_claims(65_000), "got 65,000 x 65,000 px"),
+        "huge png": ("huge.png", lambda: png(65_000, 65_000, rows), "found 65,000 x 65,000 px"),
+        "pixel bomb": ("bomb.png", lambda: png(18_000, 18_000, zlib_zeros(927)), "found 18,000 x 18,000 px"),
+        "huge jpeg": ("huge.jpg", lambda: jpeg_that_claims(65_000), "found 65,000 x 65,000 px"),
         "huge bmp": ("huge.bmp", lambda: bmp_that_claims(2**31 - 1), "at most|damaged"),
         "huge tiff": ("huge.tif", lambda: tiff(2**31, 2**31, bytes(64)), "at most"),
         "giant tiles": ("tiles.tif", lambda: tiff(8, 8, bytes(64), t322=(4, 60_000), t323=(4, 60_000)), "60,000 px"),
         "missing strips": ("strips.tif", lambda: tiff(8, 8, bytes(64), t278=(4, 4)), "missing strips"),
         "too many bytes": ("heavy.bmp", lambda: encode("BMP") + bytes(70 * MIB), r"at most [\d,]+ bytes"),
-        "one pixel": ("dot.png", lambda: encode_png(PIXELS[:1, :1]), "at least 8 px.*got 1 x 1 px"),
+        "one pixel": ("dot.png", lambda: encode_png(PIXELS[:1, :1]), "at least 8 px.*found 1 x 1 px"),
         "a spacer": ("line.png", lambda: encode_png(PIXELS[:7]), "at least 8 px"),
         "profile bomb": ("icc.png", lambda: png(8, 8, rows, chunk(b"iCCP", b"k\0\0" + zlib_zeros(80))), "too large"),
         "text bomb": ("text.png", lambda: png(8, 8, rows, chunk(b"zTXt", b"k\0\0" + zlib_zeros(80))), "too large"),
@@ -142,12 +142,12 @@ NAMES = {
 def bad_zips() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """Refused as a whole: name -> (file name, bytes when called, what the sentence says)."""
     two = [Member("a.png", GOOD[0]), Member("b.png", GOOD[1])]
-    whole, damaged = zip_of(*two), "Expected a zip that is whole, but got a damaged one"
+    whole, damaged = zip_of(*two), "her2core needs a zip that is whole, but found a damaged one"
     end = len(whole) - 22
     return {
         "empty file": ("a.zip", lambda: b"", "an empty file"),
-        "text as zip": ("notes.zip", lambda: b"these are notes", "Expected a zip archive"),
-        "picture as zip": ("a.zip", lambda: GOOD[0], "Expected a zip archive"),
+        "text as zip": ("notes.zip", lambda: b"these are notes", "her2core needs a zip archive"),
+        "picture as zip": ("a.zip", lambda: GOOD[0], "her2core needs a zip archive"),
         "rar": ("a.rar", lambda: b"Rar!\x1a\7\1\0" + bytes(64), "a RAR archive"),
         "7z": ("a.7z", lambda: b"7z\xbc\xaf\x27\x1c" + bytes(64), "a 7z archive"),
         "gzip as zip": ("a.gz", lambda: b"\x1f\x8b\x08" + bytes(64), "a gzip archive"),
@@ -157,19 +157,19 @@ def bad_zips() -> dict[str, tuple[str, Callable[[], bytes], str]]:
         "something behind": ("behind.zip", lambda: whole + b"\0" * 9, damaged),
         "program in front": ("setup.zip", lambda: zip_of(*two, front=b"MZ\x90\0" + bytes(60)), "in front of it"),
         "jpeg in front": ("jar.zip", lambda: encode("JPEG") + whole, "in front of it"),
-        "empty zip": ("none.zip", lambda: zip_of(), "got an empty zip"),
+        "empty zip": ("none.zip", lambda: zip_of(), "found an empty zip"),
         "only folders": ("folders.zip", lambda: zip_of(Member("a/"), Member("a/b/")), "all of them folders"),
         "only tables": ("t.zip", lambda: zip_of(Member("a.csv", b"1"), Member(".DS_Store", b"1")), "2 entries, among"),
         "a part of several": ("a.z01", lambda: b"PK\7\x08" + whole[: len(whole) // 2], "a part of one"),
         "the last of several": ("a.zip", lambda: zip_of(*two, disk=3), "a part of one"),
-        "2,001 entries": ("many.zip", lambda: many(2_001), "at most 2,000 entries, but got 2,001"),
-        "10,000 entries": ("many.zip", lambda: many(10_000), "at most 2,000 entries, but got 10,000"),
+        "2,001 entries": ("many.zip", lambda: many(2_001), "at most 2,000 entries, but found 2,001"),
+        "10,000 entries": ("many.zip", lambda: many(10_000), "at most 2,000 entries, but found 10,000"),
         "10,000 said to be 1": ("many.zip", lambda: many(10_000, count=1), "its own count disagree"),
         "1 said to be 2": ("few.zip", lambda: zip_of(two[0], count=2), "breaks off"),
         "10 GB bomb": (
             "bomb.zip",
             lambda: zip_of(Member("a.png", packed=zeros(10_240), size=10_240 * MIB, crc=1)),
-            "at most 1,073,741,824 bytes when unpacked, but got 10,737,418,240",
+            "at most 1,073,741,824 bytes when unpacked, but found 10,737,418,240",
         ),
         "2,000 of 1 MiB": (
             "bomb.zip",
@@ -191,8 +191,8 @@ def bad_zips() -> dict[str, tuple[str, Callable[[], bytes], str]]:
 
 def bad_entries() -> dict[str, tuple[tuple[Member, ...], str]]:
     """Refused alone, between two good patches: name -> (entries, what the one sentence says)."""
-    good, plain = GOOD[0], "Expected a plain file name, but got one "
-    damaged, inside = "Expected a file that is whole, but got a damaged one", "inside the zip"
+    good, plain = GOOD[0], "her2core needs a plain file name, but found one "
+    damaged, inside = "her2core needs a file that is whole, but found a damaged one", "inside the zip"
     secret = Member("secret.png", good, flags=0x801, packed=zipcrypto(good, b"her2"))
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = deflate.compress(good) + deflate.flush()

@@ -17,7 +17,12 @@ from her2core.evidence.abstention import OUTCOMES, referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.plots.abstention import referral_figure, referral_words, risk_coverage_figure, risk_coverage_words
+from her2core.plots.abstention import (
+    referral_description,
+    referral_figure,
+    risk_coverage_description,
+    risk_coverage_figure,
+)
 
 CLASSES = ("negative", "equivocal", "positive")
 few = settings(max_examples=40, deadline=None)
@@ -260,23 +265,23 @@ def test_the_risk_figure_and_its_words_show_the_table():
     for trace, column in ((low, "lower_95"), (high, "upper_95"), (line, "value")):
         np.testing.assert_array_equal(trace.y, curve[column])
         np.testing.assert_array_equal(trace.x, curve["coverage"])
-    words = risk_coverage_words(table)
-    assert f"{curve['value'].iloc[-1]:.1%} wrong when all are answered" in words
-    assert f"{curve['value'].iloc[49]:.1%} when the surest 50% are" in words
-    assert f"(AURC) {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]" in words
+    words = risk_coverage_description(table)
+    assert f"{curve['value'].iloc[-1]:.1%} at full coverage" in words
+    assert f"{curve['value'].iloc[49]:.1%} for the most confident 50%" in words
+    assert f"(AURC) {area['value']:.3f} [{area['lower_95']:.3f}, {area['upper_95']:.3f}]" in words
     one = risk_coverage(predictions().where(np.arange(1)), resamples=20)
-    assert "when the surest 100% are" in risk_coverage_words(one)
+    assert "for the most confident 100%" in risk_coverage_description(one)
 
 
 def test_the_referral_figure_and_its_words_show_the_table():
     table = table_of([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.1, 0.9, 0.0], [0.5, 0.0, 0.5]], [0, 0, 0, 2])
     rightly, sent = referral_figure(table, CLASSES).data
-    assert (rightly.name, sent.name) == ("answered rightly", "sent for IHC/ISH")
+    assert (rightly.name, sent.name) == ("classified correctly", "referred to IHC/ISH")
     for trace, metric in ((rightly, "answered_rightly"), (sent, "sent")):
         rows = table[table["metric"] == metric].set_index("class")["value"]
         assert tuple(trace.y) == CLASSES
         np.testing.assert_array_equal(trace.x, rows.loc[list(CLASSES)])
-    words = referral_words(table, CLASSES)
-    assert "negative 33.3% answered rightly, 33.3% sent; equivocal cannot be computed; positive 0.0%" in words
+    words = referral_description(table, CLASSES)
+    assert "negative 33.3% classified correctly, 33.3% referred; equivocal not computable; positive 0.0%" in words
     names = ("<b>a</b>", "2020", "c")
     assert referral_figure(table, names).layout.yaxis.ticktext[0] == "&lt;b&gt;a&lt;/b&gt;"

@@ -1,4 +1,4 @@
-"""Does the batch page judge a zip or folder in the background, and does a job hold what it promises?"""
+"""Batch predictions of a zip or folder in the background, and background jobs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from app_steps import errors, said, visit
 
-from dashboard import folders
-from dashboard.batch import batch_steps, batch_table, filtered
-from dashboard.jobs import Job
-from dashboard.uploads import Upload
+from dashboard import cache
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError
+from her2core.inference.background import Job
+from her2core.inference.batch import batch_steps, batch_table, filter_batch
 from her2core.io.images import encode_png
+from her2core.io.uploads import Upload
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=96, seed=11)
 LONG = 60
@@ -82,7 +82,7 @@ def test_a_cancelled_job_keeps_what_it_has():
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (EvaluationError("a", got="b", where="c", fix="Do d."), "Expected a, but got b. Do d."),
+        (EvaluationError("a", got="b", where="c", fix="Do d."), "c: her2core needs a, but found b. Do d."),
         (ZeroDivisionError("secret"), "This is a fault of her2core, not yours: ZeroDivisionError."),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_job_whose_session_ended_is_asked_to_stop():
     gc.collect()
     # The loop of steps sees the wish between two of them; the generator is closed with the thread.
     for thread in threading.enumerate():
-        if thread.name.startswith("Thread") and "_work" in thread.name:
+        if thread.name.startswith("Thread") and "_run" in thread.name:
             thread.join(LONG)
             assert not thread.is_alive()
 
@@ -140,12 +140,12 @@ def test_rows_are_the_predictors_answers_and_refused_files_stay_in_their_place(t
 def test_filters_keep_what_they_name():
     table = pd.DataFrame({"patch": ["A1", "b2", "a3"], "class": ["x", "y", "x"], "notes": ["", "blurred", None]})
     every = {"labels": [], "noted": "all", "name": ""}
-    assert len(filtered(table, **every)) == 3
-    assert list(filtered(table, **{**every, "labels": ["x"]})["patch"]) == ["A1", "a3"]
-    assert list(filtered(table, **{**every, "noted": "with"})["patch"]) == ["b2"]
-    assert list(filtered(table, **{**every, "noted": "without"})["patch"]) == ["A1", "a3"]
-    assert list(filtered(table, **{**every, "name": "a"})["patch"]) == ["A1", "a3"]
-    assert filtered(table, **{**every, "name": "[("}).empty
+    assert len(filter_batch(table, **every)) == 3
+    assert list(filter_batch(table, **{**every, "labels": ["x"]})["patch"]) == ["A1", "a3"]
+    assert list(filter_batch(table, **{**every, "noted": "with"})["patch"]) == ["b2"]
+    assert list(filter_batch(table, **{**every, "noted": "without"})["patch"]) == ["A1", "a3"]
+    assert list(filter_batch(table, **{**every, "name": "a"})["patch"]) == ["A1", "a3"]
+    assert filter_batch(table, **{**every, "name": "[("}).empty
 
 
 # The page
@@ -156,7 +156,7 @@ def test_a_zip_is_judged_and_the_table_can_be_filtered_and_taken_along(demo, ima
     at = visit("batch")
     assert errors(at) == []
     at.file_uploader(key="archive").set_value(("mine.zip", zipped(files), "application/zip")).run()
-    next(b for b in at.main.button if b.label == "Judge these patches").click().run()
+    next(b for b in at.main.button if b.key == "predict_archive").click().run()
     finished(at)
     assert errors(at) == []
     table = at.dataframe[0].value
@@ -174,10 +174,10 @@ def test_a_zip_is_judged_and_the_table_can_be_filtered_and_taken_along(demo, ima
 def test_a_bad_zip_is_one_sentence(demo):
     at = visit("batch")
     at.file_uploader(key="archive").set_value(("bad.zip", b"PK\x03\x04" + b"\0" * 80, "application/zip")).run()
-    next(b for b in at.main.button if b.label == "Judge these patches").click().run()
+    next(b for b in at.main.button if b.key == "predict_archive").click().run()
     finished(at)
     (sentence,) = errors(at)
-    assert sentence.startswith("Expected ")
+    assert sentence.startswith("bad.zip: ")
     assert not at.dataframe
 
 
@@ -187,10 +187,10 @@ def test_a_server_folder_is_offered_only_below_the_allowed_ones(demo, images, tm
         folder.mkdir(parents=True)
         (folder / "a.png").write_bytes(encode_png(images[0]))
     monkeypatch.setenv("HER2_FOLDERS", str(tmp_path / "allowed"))
-    assert folders.folders_offered() == ((tmp_path / "allowed",), [allowed])
+    assert cache.folders_offered() == ((tmp_path / "allowed",), [allowed])
     at = visit("batch")
     assert at.selectbox(key="folder").options == [str(allowed)]
-    next(b for b in at.main.button if b.label == "Judge this folder").click().run()
+    next(b for b in at.main.button if b.key == "predict_folder").click().run()
     finished(at)
     assert errors(at) == []
     assert list(at.dataframe[0].value["patch"]) == ["a.png"]

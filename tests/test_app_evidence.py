@@ -1,4 +1,4 @@
-"""Do the evidence pages show the figures of the run's tables, by the unit asked for?"""
+"""The evidence pages show the metrics of the run's tables by the selected unit."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import pandas as pd
 import pytest
 from app_steps import edit_json, errors, evaluate_again, figure, numbers, rename_classes, rewrite, said, visit
 
-from dashboard.parts import interval
+from dashboard.widgets import format_interval
 from her2core.cli import cli
 from her2core.data.splits import PATCH_RANDOM_WARNING
+from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.misclassified import cell, mistakes
+from her2core.evidence.thresholds import RATES
 
 
 def test_figures_are_those_of_the_runs_tables(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
-    assert [m.label for m in at.metric][:4] == ["Accuracy", "Balanced accuracy", "Macro F1", "AUROC, mean"]
+    assert [m.label for m in at.metric][:4] == ["Accuracy", "Balanced accuracy", "Macro F1", "Macro AUROC"]
     metrics = tiny_run.table("metrics").query("unit == 'patient'").set_index(["metric", "class"])
     captions = [c.value for c in at.main.caption]
     for shown, name in zip(at.metric[:4], ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"), strict=True):
@@ -26,7 +28,7 @@ def test_figures_are_those_of_the_runs_tables(demo, tiny_run):
         assert shown.value == f"{row['value']:.1%}"
         bounds = "(no interval)" if np.isnan(row["lower_95"]) else f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
         assert bounds in captions
-    assert f"Test part: {int(metrics['n'].iloc[0])} patients." in said(at.main.caption)
+    assert f"Test set: {int(metrics['n'].iloc[0])} patients." in said(at.main.caption)
     assert said(at.main.warning).startswith("Intervals: ")
 
 
@@ -34,10 +36,10 @@ def test_both_readings_of_class_specific_accuracy_stand_by_name(demo, tiny_run):
     at = visit("performance")
     table = at.dataframe[0].value
     assert list(table["class"]) == list(tiny_run.classes)
-    assert {"Recall (sensitivity)", "One-vs-rest accuracy"} <= set(table.columns)
+    assert {"Sensitivity (recall)", "One-vs-rest accuracy"} <= set(table.columns)
     rows = tiny_run.table("metrics").query("unit == 'patient'").set_index(["metric", "class"])
-    for column, metric in (("Recall (sensitivity)", "recall"), ("One-vs-rest accuracy", "one_vs_rest_accuracy")):
-        assert list(table[column]) == [interval(rows.loc[metric, c]) for c in tiny_run.classes]
+    for column, metric in (("Sensitivity (recall)", "recall"), ("One-vs-rest accuracy", "one_vs_rest_accuracy")):
+        assert list(table[column]) == [format_interval(rows.loc[metric, c]) for c in tiny_run.classes]
     assert "two readings in the literature" in said(at.main.caption)
     for metric in ("one_vs_rest_accuracy", "auroc"):
         at.selectbox(key="per_class_metric").set_value(metric).run()
@@ -50,7 +52,7 @@ def test_both_readings_of_class_specific_accuracy_stand_by_name(demo, tiny_run):
 
 def test_confusion_stands_twice_as_counts_and_as_percent(demo, tiny_run):
     at = visit("performance")
-    assert [m.value for m in at.main.markdown][:2] == ["**Counts**", "**Percent of the true class**"]
+    assert [m.value for m in at.main.markdown][:2] == ["**Counts**", "**Percentage of the true class**"]
     stored = tiny_run.table("confusion").query("unit == 'patient'")
     counts = stored["count"].to_numpy().reshape(3, 3)
     cells = figure(at, 0)["data"][0]
@@ -73,7 +75,7 @@ def test_the_unit_switch_changes_every_number(demo, tiny_run, unit):
     assert errors(at) == []
     metrics = tiny_run.table("metrics").query("unit == @unit")
     n = int(metrics["n"].iloc[0])
-    assert f"Test part: {n} {'patches' if unit == 'patch' else unit + 's'}." in said(at.main.caption)
+    assert f"Test set: {n} {'patches' if unit == 'patch' else unit + 's'}." in said(at.main.caption)
     accuracy = metrics.loc[metrics["metric"] == "accuracy", "value"].iloc[0]
     assert at.metric[0].value == f"{accuracy:.1%}"
     cells = figure(at, 0)["data"][0]
@@ -110,10 +112,10 @@ def test_what_cannot_be_computed_is_not_a_number(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
     shown = {m.label: m.value for m in at.metric}
-    assert shown["AUROC, mean"] == "-"
+    assert shown["Macro AUROC"] == "-"
     assert "not computable" in said(at.main.caption)
     table = at.dataframe[0].value.set_index("class")
-    assert table.loc["equivocal", "Recall (sensitivity)"] == "not computable"
+    assert table.loc["equivocal", "Sensitivity (recall)"] == "not computable"
     cells = figure(at, 1)["data"][0]
     assert cells["text"][1] == ["", "", ""]
 
@@ -158,9 +160,9 @@ def test_data_partition_and_limits_are_told(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
     inside = at.expander[0]
-    assert "Split by **patient**." in said(inside.markdown)
+    assert "Unit of the split: **patient**." in said(inside.markdown)
     assert "- It knows nothing of tissue." in said(inside.markdown)
-    table = inside.dataframe[0].value.set_index("part")
+    table = inside.dataframe[0].value.set_index("split")
     parts = tiny_run.card["data"]["patches"]
     assert {part: table.loc[part].to_dict() for part in parts} == parts
 
@@ -173,12 +175,12 @@ def test_a_cell_shows_its_patches_with_their_maps(demo, tiny_run):
     assert list(at.dataframe[0].value["patch_id"]) == list(found["patch_id"])
     pictures = [image for image in at.image if len(image.captions) >= 2]
     assert len(pictures) == min(6, len(found))
-    assert "Synthetic patches, drawn by a program." in said(at.main.caption)
+    assert "Synthetic patches: generated images, not tissue." in said(at.main.caption)
 
 
 def test_units_above_the_patch_say_where_pictures_are(demo):
     at = visit("performance", cell="negative as negative")
-    assert "switch the unit to patch" in said(at.main.caption)
+    assert "set the unit of analysis to patch" in said(at.main.caption)
     assert not at.image
 
 
@@ -201,17 +203,17 @@ def test_a_run_without_a_mistake_is_said(demo, tiny_run):
     frame = tiny_run.predictions
     right = {f"logit_{c}": (frame["label"] == c).astype("float32") * 9 for c in tiny_run.classes}
     evaluate_again(demo, frame.assign(**right))
-    assert "of the test part is wrong" in said(visit("errors").main.success)
+    assert "of the test set is misclassified" in said(visit("errors").main.success)
 
 
 def test_threshold_explorer_counts_at_the_threshold(demo, tiny_run):
     at = visit("performance", unit="patch")
     predictions = tiny_run.test_predictions()
     shown = {m.label: m.value for m in at.metric}
-    of = next(box for box in at.selectbox if box.label.startswith("Class")).value
+    of = next(box for box in at.selectbox if box.label == "Positive class").value
     cut = at.slider[0].value
     called = predictions.probs[:, tiny_run.classes.index(of)] >= cut
-    assert shown["Share called"] == f"{called.mean():.1%}"
+    assert shown[metric_label(RATES[-1])] == f"{called.mean():.1%}"
 
 
 @pytest.mark.parametrize("page", ["performance", "errors", "backbones", "dataset", "patch", "about"])
@@ -236,7 +238,7 @@ def test_a_hostile_address_harms_no_page(demo, page, query):
 
 
 def test_scores_of_the_maps_stand_on_the_page_where_they_were_measured(demo):
-    assert "Are its maps to be believed?" not in [h.value for h in visit("performance").header]
+    assert "Evaluation of the class-activation maps" not in [h.value for h in visit("performance").header]
     table = pd.DataFrame(
         {
             "method": ["gradcam", "chance"],
@@ -252,7 +254,7 @@ def test_scores_of_the_maps_stand_on_the_page_where_they_were_measured(demo):
     table.to_csv(demo / "evaluation" / "maps.csv", index=False)
     at = visit("performance")
     assert errors(at) == []
-    assert "Are its maps to be believed?" in [h.value for h in at.header]
+    assert "Evaluation of the class-activation maps" in [h.value for h in at.header]
     shown = next(d.value for d in at.dataframe if "overlap" in d.value.columns)
     assert list(shown.index) == ["gradcam", "chance"]
     assert shown.loc["gradcam", "overlap"] == "0.50 [0.40, 0.60]"

@@ -17,6 +17,7 @@ from app_steps import (
     figure,
     map_class,
     numbers,
+    patch_box,
     rename_classes,
     rewrite,
     said,
@@ -25,11 +26,11 @@ from app_steps import (
     visit,
 )
 
-from dashboard import loaders
-from dashboard.uploads import MAX_FILES, MAX_PIXELS, accept
+from dashboard import cache
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.images import encode_png
 from her2core.io.text import safe_file_name
+from her2core.io.uploads import MAX_FILES, MAX_PIXELS, read_uploads
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -42,29 +43,29 @@ def patches() -> list[np.ndarray]:
 def test_samples_are_answered_before_anything_is_uploaded(demo, tiny_run, tiny_predictor):
     at = visit()
     assert errors(at) == []
-    assert "showing synthetic samples, drawn by a program" in said(at.main.caption)
-    samples = loaders.samples(str(demo))
-    assert at.selectbox(key="patch_in_view").options == [name for name, _, _ in samples]
-    assert [label for _, _, label in samples] == list(tiny_run.classes)
+    assert "showing synthetic samples, which are generated images" in said(at.main.caption)
+    samples = cache.samples(str(demo))
+    assert patch_box(at).options == [s.name for s in samples]
+    assert [s.label for s in samples] == list(tiny_run.classes)
     held_out = set(tiny_run.predictions.query("split == 'test'")["patient_id"])
-    assert {name.split()[-1] for name, _, _ in samples} <= held_out
-    answers = tiny_predictor.predict([image for _, image, _ in samples])
+    assert {s.name.split()[-1] for s in samples} <= held_out
+    answers = tiny_predictor.predict([s.image for s in samples])
     assert at.main.header[0].value == answers[0].label
     (bars,) = figure(at)["data"]
     assert bars["y"] == list(tiny_run.classes)
     np.testing.assert_allclose(numbers(bars["x"]), answers[0].probabilities, atol=1e-5)
     table = at.dataframe[0].value
-    assert list(table["patch"]) == [name for name, _, _ in samples]
+    assert list(table["patch"]) == [s.name for s in samples]
     np.testing.assert_allclose(table[list(tiny_run.classes)], [a.probabilities for a in answers], atol=1e-5)
     assert tiny_run.card["weights_sha256"][:12] in said(at.main.caption)
 
 
 def test_another_patch_class_and_opacity(demo, tiny_predictor):
     at = visit()
-    samples = loaders.samples(str(demo))
-    at.selectbox(key="patch_in_view").set_value(2).run()
+    samples = cache.samples(str(demo))
+    patch_box(at).select_index(2).run()
     assert errors(at) == []
-    expected = tiny_predictor.predict([samples[2][1]])[0]
+    expected = tiny_predictor.predict([samples[2].image])[0]
     np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
 
     pictures = {}
@@ -73,9 +74,9 @@ def test_another_patch_class_and_opacity(demo, tiny_predictor):
         assert errors(at) == []
         assert unescaped(at.image[2].captions[0]).startswith(f"Grad-CAM for {target}, 4 x 4 cells")
         pictures[target] = at.image[2].value
-        empty = tiny_predictor.explain(samples[2][1], target=target).empty
-        assert (f"nothing in this patch speaks for {target}" in unescaped(at.image[2].captions[0])) is empty
-    alive = [t for t in pictures if not tiny_predictor.explain(samples[2][1], target=t).empty]
+        empty = tiny_predictor.explain(samples[2].image, target=target).empty
+        assert (f"no evidence for {target} in this patch" in unescaped(at.image[2].captions[0])) is empty
+    alive = [t for t in pictures if not tiny_predictor.explain(samples[2].image, target=t).empty]
     assert alive, "no class to look at: choose another seed"
     map_class(at).set_value(alive[0]).run()
     patch, strong = at.image[0].value, at.image[2].value
@@ -104,37 +105,66 @@ def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
 
 def test_fewer_uploads_than_before_leave_no_choice_in_the_air(demo, patches):
     at = upload(visit(), *[(f"{i}.png", encode_png(p)) for i, p in enumerate(patches)])
-    at.selectbox(key="patch_in_view").set_value(3).run()
+    patch_box(at).select_index(3).run()
     assert errors(at) == []
     upload(at, ("only.png", encode_png(patches[1])))
     assert errors(at) == []
-    assert "patch_in_view" not in [box.key for box in at.selectbox]
+    assert patch_box(at) is None
     at.file_uploader[0].clear().run()
     assert errors(at) == []
     assert "No patch uploaded" in said(at.main.caption)
 
 
+def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor):
+    """A choice among the samples does not stay in the box when other patches are uploaded, whatever their number."""
+    at = visit()
+    patch_box(at).select_index(2).run()
+    for number in (2, 3, 4):
+        at = upload(at, *[(f"{number}-{i}.png", encode_png(p)) for i, p in enumerate(patches[:number])])
+        assert errors(at) == []
+        assert patch_box(at).options == [f"{number}-{i}.png" for i in range(number)]
+        assert patch_box(at).value == f"{number}-0.png"
+        expected = tiny_predictor.predict([patches[0]])[0].probabilities
+        np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
+
+
+def test_one_upload_goes_through_the_network_once(demo, patches, monkeypatch):
+    from her2core.inference.predictor import Predictor
+
+    passes = []
+    trunk = Predictor._features
+    monkeypatch.setattr(Predictor, "_features", lambda self, batch: passes.append(len(batch)) or trunk(self, batch))
+    at = upload(visit(), ("mine.png", encode_png(patches[3])))
+    assert errors(at) == []
+    passes.clear()
+    at = upload(at, ("another.png", encode_png(patches[1])))
+    at.slider(key="opacity").set_value(0.2).run()
+    at.toggle(key="side_by_side").set_value(True).run()
+    assert errors(at) == []
+    assert passes == [1]
+
+
 def test_two_files_of_one_name_are_two_patches(demo, patches, tiny_predictor):
     at = upload(visit(), ("a.png", encode_png(patches[0])), ("a.png", encode_png(patches[3])))
-    assert at.selectbox(key="patch_in_view").options == ["a.png", "a.png (2)"]
+    assert patch_box(at).options == ["a.png", "a.png (2)"]
     for i, patch in ((1, patches[3]), (0, patches[0])):
-        at.selectbox(key="patch_in_view").set_value(i).run()
+        patch_box(at).select_index(i).run()
         expected = tiny_predictor.predict([patch])[0].probabilities
         np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
 
 
-def test_nothing_to_judge_is_said_and_no_class_is_given(demo, patches):
+def test_without_tissue_no_class_is_given(demo, patches):
     at = upload(
         visit(), ("blank.png", encode_png(np.full((96, 96, 3), 255, np.uint8))), ("a.png", encode_png(patches[0]))
     )
-    assert errors(at) == ["This patch holds nothing to predict_proba, so no class is given."]
+    assert errors(at) == ["There is too little tissue in this patch for a prediction, so no class is given."]
     assert len(at.warning) == 1
     assert not at.main.header
     assert not at.get("plotly_chart")
-    at.selectbox(key="patch_in_view").set_value(1).run()
+    patch_box(at).select_index(1).run()
     assert errors(at) == []
     table = at.dataframe[0].value
-    assert table["class"].iloc[0] == "not judged"
+    assert table["class"].iloc[0] == "not classified"
     assert table["class"].iloc[1] == at.main.header[0].value
 
 
@@ -151,7 +181,7 @@ def test_another_run_in_the_same_session(demo, models, tiny_run):
     evaluate_again(other, rename_classes(other, tiny_run.predictions, names).assign(patient_id="unknown"))
     at = visit()
     map_class(at).set_value("positive").run()
-    at.selectbox(key="patch_in_view").set_value(2).run()
+    patch_box(at).select_index(2).run()
     at.sidebar.selectbox[0].set_value("other").run()
     assert errors(at) == []
     assert map_class(at).value in names.values()
@@ -182,7 +212,7 @@ def test_samples_that_cannot_be_drawn_are_said(demo):
     rewrite(demo / "splits.parquet", "not a table")
     at = visit()
     (sentence,) = errors(at)
-    assert sentence.startswith("No samples for this run: ")
+    assert sentence.startswith("No samples for this model.")
     assert "splits.parquet" in sentence
     assert at.file_uploader
 
@@ -201,7 +231,7 @@ def huge_png(side: int = 50_000) -> bytes:
 
 BAD = {
     "empty.png": (b"", "an empty file"),
-    "text.png": (b"these are notes", "got text"),
+    "text.png": (b"these are notes", "text"),
     "vector.png": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "an SVG drawing"),
     "page.png": (b"<!doctype html><html><script>alert(1)</script></html>", "a web page"),
     "pickle.png": (b"\x80\x04\x95\x00", "a Python pickle"),
@@ -231,11 +261,11 @@ def test_bad_uploads_get_a_sentence_each_and_the_rest_go_on(demo, patches):
     found = errors(at)
     assert len(found) == len(bad)
     for sentence, name in zip(found, bad, strict=True):
-        assert sentence.startswith("Expected ")
-        assert BAD.get(name, (b"", "got"))[1] in sentence
+        assert sentence.startswith(f"{name}: ")
+        assert BAD.get(name, (b"", "found"))[1] in sentence
         assert "Traceback" not in sentence
         assert "<" not in sentence
-    assert at.selectbox(key="patch_in_view").options == ["first.png", "last.png"]
+    assert patch_box(at).options == ["first.png", "last.png"]
     assert list(at.dataframe[0].value["patch"]) == ["first.png", "last.png"]
 
 
@@ -259,18 +289,18 @@ def test_nothing_uploaded_is_written_anywhere(demo, patches, tmp_path):
     assert secret in data
     upload(visit(), ("x.png", data))
     assert sorted(tmp_path.rglob("*")) == before
-    (taken,) = accept([Sent("x.png", data)])
+    (taken,) = read_uploads([Sent("x.png", data)])
     assert secret not in encode_png(taken.image)
 
 
 def test_more_files_than_are_looked_at(patches):
     good = encode_png(patches[0])
     files = [Sent(f"{i}.png", good if i % 2 else b"") for i in range(MAX_FILES + 7)]
-    taken = accept(files)
+    taken = read_uploads(files)
     assert len(taken) == MAX_FILES + 1
     assert [t.image is not None for t in taken[:-1]] == [bool(i % 2) for i in range(MAX_FILES)]
-    assert taken[-1].error == f"7 files left out: {MAX_FILES} are looked at together. Upload the rest next."
-    assert len(accept(files[:MAX_FILES])) == MAX_FILES
+    assert taken[-1].error == f"7 files left out: {MAX_FILES} are read together. Upload the rest separately."
+    assert len(read_uploads(files[:MAX_FILES])) == MAX_FILES
 
 
 @pytest.mark.parametrize(
@@ -291,9 +321,9 @@ def test_more_files_than_are_looked_at(patches):
 )
 def test_names_from_outside_are_made_harmless_and_stay_recognisable(given, shown):
     assert safe_file_name(given) == shown
-    (refused,) = accept([Sent(given, b"")])
+    (refused,) = read_uploads([Sent(given, b"")])
     assert refused.name == shown
-    assert refused.error.startswith("Expected ")
+    assert refused.error.startswith(f"{shown}: ")
 
 
 def test_long_names_are_shortened_in_the_middle():

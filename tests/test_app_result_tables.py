@@ -1,8 +1,9 @@
-"""Do calibration, decisions, subgroups and leakage show the tables they claim to, of a run and of a file brought?"""
+"""Calibration, decisions, subgroups and leakage pages show their tables, of a run and of an uploaded file."""
 
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 import streamlit as st
 from app_steps import PAGES, errors, figure, numbers, said, visit
 
-from dashboard.parts import interval, plain_interval
+from dashboard.widgets import format_interval, format_number
+from her2core.evidence.metrics.registry import metric_label
 from her2core.runs.provenance import provenance
 from her2core.study.leakage import LeakageConfig
 
@@ -46,10 +48,10 @@ def test_calibration_is_that_of_the_runs_table(demo, tiny_run, unit):
     assert errors(at) == []
     rows = tiny_run.table("calibration").query("unit == @unit")
     whole = rows[rows["class"].fillna("") == ""].set_index(["scores", "metric"])
-    shown = at.dataframe[0].value.set_index("figure")
-    assert shown.loc["Brier score (0 to 2)", "before"] == plain_interval(whole.loc[("uncalibrated", "brier")])
-    after = plain_interval(whole.loc[("calibrated", "ece_equal_mass")])
-    assert shown.loc["ECE of the top class, equal-mass bins", "after temperature scaling"] == after
+    shown = at.dataframe[0].value.set_index("metric")
+    assert shown.loc["Brier score", "before temperature scaling"] == format_number(whole.loc[("uncalibrated", "brier")])
+    after = format_number(whole.loc[("calibrated", "ece_equal_mass")])
+    assert shown.loc["ECE, equal-mass bins", "after temperature scaling"] == after
     bins = tiny_run.table("reliability").query("unit == @unit and `class`.isna() or unit == @unit and `class` == ''")
     np.testing.assert_allclose(numbers(figure(at, 0)["data"][0]["y"]), bins["value"])
 
@@ -59,13 +61,12 @@ def test_decisions_are_those_of_the_runs_tables(demo, tiny_run):
     assert errors(at) == []
     rows = tiny_run.table("referral").query("unit == 'patch'").set_index(["class", "metric"])
     shown = at.dataframe[0].value.set_index("true class")
-    for name in tiny_run.classes:
-        assert shown.loc[name, "sent for IHC/ISH"] == interval(rows.loc[(name, "sent")])
-        assert shown.loc[name, "set holds the truth"] == interval(rows.loc[(name, "covered")])
+    for name, metric in product(tiny_run.classes, rows.index.get_level_values("metric").unique()):
+        assert shown.loc[name, metric_label(metric)] == format_interval(rows.loc[(name, metric)])
     curve = tiny_run.table("decisions").query("unit == 'patch' and strategy == 'network'")
     lines = {line.get("name"): line for line in figure(at, 2)["data"]}
-    np.testing.assert_allclose(numbers(lines["network"]["y"]), curve["value"])
-    assert "send for IHC/ISH" in said(at.main.markdown)
+    np.testing.assert_allclose(numbers(lines["model"]["y"]), curve["value"])
+    assert "referred to IHC/ISH" in said(at.main.markdown)
 
 
 def test_subgroups_are_those_of_the_runs_table_with_a_warning_when_small(demo, tiny_run):
@@ -74,8 +75,8 @@ def test_subgroups_are_those_of_the_runs_table_with_a_warning_when_small(demo, t
     rows = tiny_run.table("subgroups").query("unit == 'patch' and by == 'site' and metric == 'accuracy'")
     shown = at.dataframe[0].value.set_index("site")
     for _, row in rows.iterrows():
-        assert shown.loc[row["group"], "Accuracy"] == interval(row)
-    assert "Too few patients to judge by" in said(at.main.warning)
+        assert shown.loc[row["group"], "Accuracy"] == format_interval(row)
+    assert "Too few patients for a reliable estimate" in said(at.main.warning)
 
 
 @pytest.mark.parametrize("page", EXHIBITS)
@@ -100,7 +101,7 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     at = bring(brought(patients=False, validation=False))
     at.switch_page(PAGES["calibration"]).run()
     assert errors(at) == []
-    assert "Intervals draw single rows" in said(at.main.warning)
+    assert "the bootstrap resamples single rows" in said(at.main.warning)
     at.switch_page(PAGES["decisions"]).run()
     assert "Expected a validation part to set a threshold on" in said(at.main.info)
     at.switch_page(PAGES["subgroups"]).run()
@@ -165,8 +166,8 @@ def test_the_leakage_page_shows_the_splits_side_by_side(models):
     assert errors(at) == []
     shown = at.dataframe[0].value
     assert list(shown["split"]) == ["random patches", "by patient"]
-    assert shown["Accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
-    assert at.dataframe[1].value["less by patient"].iloc[0] == "+30.0% [+20.0%, +40.0%]"
+    assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
+    assert at.dataframe[1].value["difference from by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert "synthetic" in said(at.main.info)
     at.selectbox(key="leakage_metric").set_value("macro_auroc").run()
     assert errors(at) == []
@@ -231,15 +232,15 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     (folder / "study.json").write_text(json.dumps(facts))
     at = visit("backbones", unit="patch")
     assert errors(at) == []
-    shown = next(d.value for d in at.dataframe if "so (Holm)" in d.value)
+    shown = next(d.value for d in at.dataframe if "result (Holm-adjusted)" in d.value)
     assert list(shown["network"]) == ["resnet50", "her2-resnet50"]
-    assert list(shown["so (Holm)"]) == ["higher", "reference"]
-    assert shown["less her2-resnet50"].iloc[0] == "+30.0% [+20.0%, +40.0%]"
-    assert list(shown["started from"]) == ["package:some", "random weights"]
-    assert list(shown["trained"]) == ["last layer (linear)", "whole"]
+    assert list(shown["result (Holm-adjusted)"]) == ["higher", "reference"]
+    assert shown["difference from her2-resnet50 (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
+    assert list(shown["initial weights"]) == ["package:some", "random"]
+    assert list(shown["trained"]) == ["last layer (linear)", "all layers"]
     cost = next(d.value for d in at.dataframe if "memory" in d.value)
     assert list(cost["memory"]) == ["256 MiB", "128 MiB"]
-    assert "1.5 hours of training in all; 1 with frozen features; 64 and 112 px" in said(at.main.markdown)
+    assert "1.5 hours of training in total; 1 with frozen features; 64 and 112 px" in said(at.main.markdown)
     lost = next(d.value for d in at.dataframe if "reason" in d.value)
     assert list(lost["reason"]) == ["MemoryError: too large"]
     assert "a warning" in said(at.main.warning)
@@ -251,4 +252,4 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     assert "not a HER2 status: levels of mRNA" in said(visit("backbones", unit="patch").main.info)
     at = visit("backbones", unit="slide")
     assert errors(at) == []
-    assert "Not given by slide; shown by patch" in said(at.main.caption)
+    assert "Not available by slide; shown by patch" in said(at.main.caption)

@@ -1,4 +1,4 @@
-"""Does every page carry its notices, and does the choice of a run hold across pages, links and sessions?"""
+"""Notices of every page, and the choice of a model across pages, links and sessions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import streamlit as st
 from app_steps import OF_A_RUN, PAGES, edit_json, errors, rewrite, said, visit
 from streamlit.testing.v1 import AppTest
 
-from dashboard import loaders
-from dashboard.parts import NOTICE, download_table, interval, value_and_bounds
+from dashboard import cache
+from dashboard.widgets import NOTICE, download_table, format_interval, value_and_bounds
 from her2core.runs.export import export_run
 
 
@@ -26,7 +26,7 @@ def test_every_page_says_research_use_only_and_synthetic(demo, page):
     assert NOTICE in said(at.main.caption)
     assert NOTICE in said(at.sidebar.caption)
     if page not in ("your predictions", "leakage"):
-        assert "learned its classes from synthetic patches" in at.info[0].value
+        assert "trained on synthetic patches" in at.info[0].value
 
 
 @pytest.mark.parametrize("page", OF_A_RUN)
@@ -35,7 +35,7 @@ def test_classes_that_are_no_her2_status_are_called_so(demo, page):
     edit_json(demo / "model.card.json", scheme={**card["scheme"], "is_her2": False, "meaning": "tertiles of ERBB2"})
     at = visit(page)
     assert errors(at) == []
-    assert "The classes of this run are not a HER2 status: tertiles of ERBB2." in said(at.info)
+    assert "The classes of this model are not a HER2 status: tertiles of ERBB2." in said(at.info)
 
 
 @pytest.mark.parametrize("page", OF_A_RUN)
@@ -99,8 +99,8 @@ def test_a_run_that_went_away_since_it_was_listed(demo):
     shutil.rmtree(demo)
     at.run()
     (sentence,) = errors(at)
-    assert sentence.endswith("Expected a run folder, but got no such folder. her2 runs list shows them.")
-    assert "There is no run yet." in at.main.info[0].value
+    assert "her2core needs a run folder, but found no such folder. her2 runs list shows them." in sentence
+    assert "There is no trained model yet." in at.main.info[0].value
 
 
 def test_the_link_opens_its_run_and_an_unknown_one_is_said(demo, models, tiny_run):
@@ -112,7 +112,7 @@ def test_the_link_opens_its_run_and_an_unknown_one_is_said(demo, models, tiny_ru
     at = visit(run="gone")
     assert errors(at) == []
     assert at.sidebar.selectbox[0].value == "demo"
-    assert said(at.sidebar.warning) == "The run asked for is not here; showing demo."
+    assert said(at.sidebar.warning) == "The model in the address was not found; showing demo."
     at.sidebar.selectbox[0].set_value("other").run()
     assert at.sidebar.selectbox[0].value == "other"
     assert not at.sidebar.warning
@@ -122,7 +122,7 @@ def test_two_runs_of_one_name_are_both_there_and_the_released_one_first(demo, tm
     shutil.copytree(tiny_run.path, tmp_path / "runs" / "demo", copy_function=os.link)
     at = visit()
     assert at.sidebar.selectbox[0].options == ["demo", "demo (runs)"]
-    names, _ = loaders.run_names()
+    names, _ = cache.run_names()
     assert names == {"demo": str(demo), "demo (runs)": str(tmp_path / "runs" / "demo")}
 
 
@@ -131,7 +131,7 @@ def test_of_a_study_the_runs_that_can_be_served_stand_at_the_end(demo, models, t
     shutil.copytree(tiny_run.path, study / "kept-seed0", copy_function=os.link)
     export_run(tiny_run.path, study / "reviewed-seed0", weights=False)
     (study / "study.json").write_text("{}")
-    names, problems = loaders.run_names()
+    names, problems = cache.run_names()
     assert list(names) == ["demo", "kept-seed0 (backbones)"]
     assert problems == []
     assert visit(run="kept-seed0 (backbones)").sidebar.selectbox[0].value == "kept-seed0 (backbones)"
@@ -150,10 +150,10 @@ def test_sessions_keep_their_own_run_and_page(demo, models, tiny_run):
 
 def test_intervals_as_text():
     row = pd.Series({"value": 0.5, "lower_95": 0.25, "upper_95": 0.75})
-    assert interval(row) == "50.0% [25.0%, 75.0%]"
-    assert interval(pd.Series({"value": 0.5, "lower_95": np.nan, "upper_95": np.nan})) == "50.0% (no interval)"
+    assert format_interval(row) == "50.0% [25.0%, 75.0%]"
+    assert format_interval(pd.Series({"value": 0.5, "lower_95": np.nan, "upper_95": np.nan})) == "50.0% (no interval)"
     nothing = pd.Series({"value": np.nan, "lower_95": np.nan, "upper_95": np.nan})
-    assert interval(nothing) == "not computable"
+    assert format_interval(nothing) == "not computable"
     assert value_and_bounds(nothing) == ("-", "not computable")
 
 
@@ -172,9 +172,9 @@ def test_a_downloaded_table_carries_the_notice_in_every_row(monkeypatch):
 
 def test_a_fault_of_the_program_is_one_sentence_without_what_it_held():
     def script():
-        from dashboard.faults import one_sentence
+        from dashboard.main import show_failure
 
-        assert one_sentence(ValueError("a secret")) is True
+        assert show_failure(ValueError("a secret")) is True
 
     at = AppTest.from_function(script).run()
     (told,) = errors(at)

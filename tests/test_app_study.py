@@ -1,4 +1,4 @@
-"""Do the study pages and About tell what lies in the run folders, and compare only what may be compared?"""
+"""The study pages and About show what the run folders hold, and compare only comparable runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from app_steps import edit_json, errors, evaluate_again, figure, numbers, rewrite, said, visit
 
-from dashboard.parts import interval
+from dashboard.widgets import format_difference, format_interval
 from her2core.evidence.compare import compare_runs
+from her2core.evidence.metrics.registry import metric_label
 from her2core.runs.drafts import list_drafts
 from her2core.runs.export import export_run
 from her2core.runs.folder import open_run
@@ -59,19 +60,17 @@ def test_runs_on_the_same_patches_stand_side_by_side_and_others_with_their_reaso
     assert list(table["run"]) == ["demo", "second"]
     for run, row in zip((tiny_run, second), table.to_dict("records"), strict=True):
         metrics = run.table("metrics").query("unit == 'patient'").set_index(["metric", "class"])
-        assert row["accuracy"] == interval(metrics.loc["accuracy"].iloc[0])
-        assert row["AUROC, mean"] == interval(metrics.loc["macro_auroc"].iloc[0])
-        assert row["recall positive"] == interval(metrics.loc["recall", "positive"])
+        assert row["Accuracy"] == format_interval(metrics.loc["accuracy"].iloc[0])
+        assert row["Macro AUROC"] == format_interval(metrics.loc["macro_auroc"].iloc[0])
+        assert row["Recall, positive"] == format_interval(metrics.loc["recall", "positive"])
         assert row["parameters"] == f"{run.cost['parameters'] / 1e6:.1f} M"
-        assert row["FLOPs a patch"] == f"{run.cost['flops'] / 1e9:.2f} G"
-    assert dict(zip(others["run"], others["why not"], strict=True)) == {
-        "relabelled": others.set_index("run").loc["relabelled", "why not"],
-        "elsewhere": others.set_index("run").loc["elsewhere", "why not"],
-    }
-    assert "different true classes" in others.set_index("run").loc["relabelled", "why not"]
-    assert "0 are shared" in others.set_index("run").loc["elsewhere", "why not"]
+        assert row["FLOPs per patch"] == f"{run.cost['flops'] / 1e9:.2f} G"
+    assert set(others["run"]) == {"relabelled", "elsewhere"}
+    assert "different true classes" in others.set_index("run").loc["relabelled", "reason"]
+    assert "0 are shared" in others.set_index("run").loc["elsewhere", "reason"]
     expected = compare_runs(models / "demo", models / "second", unit="patient").table
-    pd.testing.assert_frame_equal(differences, expected)
+    assert list(differences["metric"]) == [metric_label(m) for m in expected["metric"]]
+    assert list(differences["difference (points)"]) == [format_difference(row) for _, row in expected.iterrows()]
     (points,) = [at.get("plotly_chart")[0]]
     assert "FLOPs" in points.proto.spec
     at.get("button_group")[1].set_value("parameters").run()
@@ -87,7 +86,7 @@ def test_more_than_two_runs_are_corrected_for_their_number(demo, models, tiny_ru
     assert errors(at) == []
     table = at.dataframe[2].value
     assert set(table["run"]) == {"second", "third"}
-    assert (table["p_value_holm"] >= table["p_value"]).all()
+    assert (table["p (Holm)"] >= table["p"]).all()
     assert "Holm 1979" in said(at.main.caption)
 
 
@@ -116,7 +115,7 @@ def test_composition_is_the_data_table_counted(demo, tiny_run):
     at = visit("dataset")
     assert errors(at) == []
     shown = {m.label: m.value for m in at.metric}
-    assert shown == {"Patches": "36", "Patients": "18", "Slides": shown["Slides"], "Split by": "patient"}
+    assert shown == {"Patches": "36", "Patients": "18", "Slides": shown["Slides"], "Unit of the split": "patient"}
     assert int(shown["Slides"]) == tiny_run.dataset["slide_id"].nunique()
     total = sum(numbers(trace["x"]).sum() for trace in figure(at)["data"])
     assert total == 36
@@ -131,7 +130,7 @@ def test_every_finding_of_the_checks_is_told(demo, tiny_run):
     told = said([*at.main.error, *at.main.warning, *at.main.info])
     assert tiny_run.checks or "found nothing" in said(at.main.success)
     for finding in tiny_run.checks:
-        assert f"{finding['code']}**: expected {finding['expected']}" in told
+        assert f"{finding['code']}**: There is {finding['got']}" in told
     rewrite(demo / "checks.json", "[]")
     assert "found nothing" in said(visit("dataset").main.success)
 
@@ -158,12 +157,12 @@ def test_findings_that_are_none_are_refused(demo, content):
 def test_curves_are_the_history(demo, tiny_run):
     at = visit("training")
     assert errors(at) == []
-    assert "Nothing is being trained." in said(at.main.markdown)
+    assert "No training is under way." in said(at.main.markdown)
     lines = {trace["name"]: numbers(trace["y"]) for trace in figure(at)["data"]}
     history = tiny_run.history
     assert any(np.allclose(line, history["train_loss"]) for line in lines.values())
     assert any(np.allclose(line, history["val_balanced_accuracy"]) for line in lines.values())
-    assert f"of {tiny_run.info['epochs_trained']}; made by" in said(at.main.markdown)
+    assert f"of {tiny_run.info['epochs_trained']}." in said(at.main.markdown)
 
 
 @pytest.fixture
@@ -202,9 +201,9 @@ def test_a_training_under_way_is_shown_and_can_be_stopped(demo, draft, tmp_path)
     next(b for b in at.main.button if b.label == "Stop this training").click().run()
     assert errors(at) == []
     assert (draft / "stop.request").is_file()
-    assert "Asked to stop" in said(at.main.caption)
+    assert "Stop requested" in said(at.main.caption)
     (draft / "lock.json").unlink()
-    assert "Unfinished and at rest" in said(at.run().main.markdown)
+    assert "Unfinished and not running" in said(at.run().main.markdown)
 
 
 # About
@@ -217,7 +216,7 @@ def test_the_card_and_the_method_are_told(demo, tiny_run):
     words = said(at.main.markdown)
     assert tiny_run.card["intended_use"] in words
     assert "It knows nothing of **tissue**." in words
-    facts = at.main.table[0].value.set_index("what")["is"]
+    facts = at.main.table[0].value.set_index("property")["value"]
     assert "her2\\_resnet50" in facts["Network"]
     assert tiny_run.card["weights_sha256"][:16] in facts["Weights"]
     assert "bootstrap" in words

@@ -103,6 +103,15 @@ def test_streamlit_stays_in_front():
     assert all(p.name.startswith(("test_app", "app_steps", "conftest")) for p in others), sorted(others)
 
 
+def test_every_dashboard_file_imports_streamlit():
+    """What does not is no part of the interface and belongs to the core; package markers hold a docstring only."""
+    files = [p for p in (ROOT / "dashboard").rglob("*.py") if len(ast.parse(p.read_text(encoding="utf-8")).body) > 1]
+    assert len(files) > 10
+    assert [_name(p) for p in files if not any(_within(i, "streamlit") for i in _imports(p))] == []
+    markers = [p for p in (ROOT / "dashboard").rglob("*.py") if p not in files]
+    assert {p.name for p in markers} == {"__init__.py"}
+
+
 def test_dashboard_knows_no_page():
     assert not _breaches((ROOT / "dashboard").rglob("*.py"), "pages", "app")
 

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from her2core.errors import EvaluationError
 from her2core.evidence.decisions import STRATEGIES, THRESHOLDS, decision_curve
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.plots.decisions import decision_figure, decision_words
+from her2core.plots.decisions import decision_description, decision_figure
 
 CLASSES = ("negative", "equivocal", "positive")
 few = settings(max_examples=12, deadline=None)
@@ -143,17 +143,17 @@ def test_the_figure_and_its_words_show_the_table():
     table = decision_curve(predictions(), resamples=20)
     before = table.copy()
     lines = {t.name: t for t in decision_figure(table).data if t.name}
-    assert list(lines) == ["network", "call all", "call none"]
-    for name, strategy in (("network", "network"), ("call all", "all"), ("call none", "none")):
+    assert list(lines) == ["model", "all positive", "none positive"]
+    for name, strategy in (("model", "network"), ("all positive", "all"), ("none positive", "none")):
         np.testing.assert_array_equal(lines[name].y, of_strategy(table, strategy))
         np.testing.assert_array_equal(lines[name].x, THRESHOLDS)
     low, high = decision_figure(table).data[:2]
     np.testing.assert_array_equal(low.y, of_strategy(table, "network", "lower_95"))
     np.testing.assert_array_equal(high.y, of_strategy(table, "network", "upper_95"))
-    words = decision_words(table)
+    words = decision_description(table)
     assert f"{of_strategy(table, 'network')[0.2]:.3f} at 20%" in words
-    assert "calling positive" in words
+    assert "for positive" in words
     pd.testing.assert_frame_equal(table, before)
     odd = decision_curve(predictions(), thresholds=[0.15], resamples=20)
-    assert "at 15%" in decision_words(odd)
+    assert "at 15%" in decision_description(odd)
     decision_figure(odd).to_json()

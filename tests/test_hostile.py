@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dashboard import uploads
-from dashboard.uploads import Upload, accept, accept_archive, accept_folder
 from her2core.errors import ImageError
+from her2core.io import uploads
 from her2core.io.images import encode_png
 from her2core.io.text import safe_file_name
+from her2core.io.uploads import Upload, read_folder, read_uploaded_archive, read_uploads
 
 ROOT = Path(__file__).resolve().parents[1]
 few = settings(deadline=None, max_examples=150)
@@ -61,12 +61,12 @@ def is_one_sentence(said: str) -> bool:
 def outcome(case) -> list[Upload]:
     """The upload between two good ones, in whichever way it goes; a whole refusal counts as one Upload."""
     if case.goes == "patch":
-        return accept([Sent("first.png", GOOD[0]), Sent(case.file, case.build()), Sent("last.png", GOOD[1])])
+        return read_uploads([Sent("first.png", GOOD[0]), Sent(case.file, case.build()), Sent("last.png", GOOD[1])])
     try:
-        return list(accept_archive(Sent(case.file, case.build())))
+        return list(read_uploaded_archive(Sent(case.file, case.build())))
     except ImageError as refused:
         assert case.whole
-        return [Upload(case.file, None, str(refused))]
+        return [Upload(refused.where, None, refused.sentence)]
 
 
 def test_the_corpus_is_large():
@@ -107,7 +107,7 @@ def test_all_at_once_come_one_by_one():
     files = [Sent(case.file, case.build()) for case in cases]
     for start in range(0, len(files), 20):
         batch = [Sent("first.png", GOOD[0]), *files[start : start + 20], Sent("last.png", GOOD[1])]
-        taken = accept(batch)
+        taken = read_uploads(batch)
         assert [bool(u.error) for u in taken[1:-1]] == [bool(c.says) for c in cases[start : start + 20]]
         assert is_good(taken[0], 0)
         assert is_good(taken[-1], 1)
@@ -160,7 +160,10 @@ def test_exif_never_reaches_an_export():
     with Image.open(io.BytesIO(data)) as opened:  # it is there, and Pillow reads it
         assert opened.getexif().get_ifd(0x8825)[2] == (47.0, 23.0, 59.5)
         assert "PATIENT-JANE-DOE" in opened.info["comment"].decode()
-    for taken in (accept([Sent("a.jpg", data)]), list(accept_archive(Sent("a.zip", zip_of(Member("a.jpg", data)))))):
+    for taken in (
+        read_uploads([Sent("a.jpg", data)]),
+        list(read_uploaded_archive(Sent("a.zip", zip_of(Member("a.jpg", data))))),
+    ):
         png = encode_png(taken[0].image)
         for secret in (b"JANE", b"CAMERA", b"SECRET", b"Exif", b"eXIf", b"xmp", b"tEXt", b"iTXt", b"zTXt"):
             assert secret not in png
@@ -184,7 +187,7 @@ def test_no_name_holds_what_a_page_or_a_shell_acts_on(name):
     assert clean[-1] not in " ._:"
     assert not re.search(r"(?i)www\.|:[\w+-]*:|^\d+[.)]\s", f"{clean}: expected")
     assert not re.search(r"(?<!\w)_", clean.split("...")[0])  # no emphasis can open
-    assert accept([Sent(name, b"")])[0].error.startswith("Expected ")
+    assert read_uploads([Sent(name, b"")])[0].error.startswith(f"{clean}: ")
 
 
 @pytest.mark.parametrize(
@@ -221,12 +224,16 @@ def test_folders_of_a_zip_stay_in_its_names_and_names_stay_unique():
         "a.png (2)",
         "a.png",
     ]
-    taken = list(accept_archive(Sent("a.zip", zip_of(*[Member(name, GOOD[0]) for name in names]))))
+    taken = list(read_uploaded_archive(Sent("a.zip", zip_of(*[Member(name, GOOD[0]) for name in names]))))
     shown = [upload.name for upload in taken]
     assert shown[:3] == ["P1/01.png", "P2/01.png", "P1/01.png (2)"]
     assert len(shown[3]) <= 94
     assert shown[4:] == ["a.png", "a.png (2)", "a.png (3)"]
-    assert [u.name for u in accept([Sent(n, GOOD[0]) for n in ("a", "a", "a (2)")])] == ["a", "a (2)", "a (2) (2)"]
+    assert [u.name for u in read_uploads([Sent(n, GOOD[0]) for n in ("a", "a", "a (2)")])] == [
+        "a",
+        "a (2)",
+        "a (2) (2)",
+    ]
 
 
 # Zips, as the page's thread reads them
@@ -234,11 +241,17 @@ def test_folders_of_a_zip_stay_in_its_names_and_names_stay_unique():
 
 def test_progress_and_cancel():
     seen, stop = [], threading.Event()
+
+    def report(done, of):
+        seen.append((done, of))
+
     file = Sent("a.zip", between(Member("a.png", b"nothing"), Member("a.csv", b"1")))
-    told = list(accept_archive(file, on_progress=lambda done, of: seen.append((done, of)), cancelled=stop.is_set))
+    told = list(
+        read_uploaded_archive(file, on_progress=lambda done, of: seen.append((done, of)), cancelled=stop.is_set)
+    )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [upload.name for upload in told] == ["first.png", "a.png", "last.png", "other files"]
-    reading = accept_archive(file, cancelled=stop.is_set)
+    reading = read_uploaded_archive(file, cancelled=stop.is_set)
     assert is_good(next(reading), 0)
     stop.set()
     assert list(reading) == []
@@ -246,13 +259,13 @@ def test_progress_and_cancel():
 
 def test_larger_images_than_a_batch_may_hold_are_refused(monkeypatch):
     monkeypatch.setattr(uploads, "BATCH_PIXELS", 900)
-    said = [upload.error for upload in accept_archive(Sent("a.zip", between()))]
-    assert all("at most 900 px, but got 40 x 24 px" in error for error in said)
+    said = [upload.error for upload in read_uploaded_archive(Sent("a.zip", between()))]
+    assert all("at most 900 px, but found 40 x 24 px" in error for error in said)
 
 
 def test_it_reads_in_a_thread():
     found = []
-    thread = threading.Thread(target=lambda: found.extend(accept_archive(Sent("a.zip", between()))))
+    thread = threading.Thread(target=lambda: found.extend(read_uploaded_archive(Sent("a.zip", between()))))
     thread.start()
     thread.join(20)
     assert [upload.name for upload in found] == ["first.png", "last.png"]
@@ -275,14 +288,14 @@ def test_a_folder_gives_its_images_in_order_and_bad_ones_a_sentence(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     os.mkfifo(tmp_path / "root" / "d.png")
-    taken = list(accept_folder(tmp_path / "root", roots=[tmp_path / "root"]))
+    taken = list(read_folder(tmp_path / "root", roots=[tmp_path / "root"]))
     assert [upload.name for upload in taken] == ["a.png", "c.PNG", "d.png", "b/1.jpg", "b/2.png"]
     assert [bool(upload.error) for upload in taken] == [False, False, True, True, False]
     assert is_good(taken[0], 0)
     assert is_good(taken[-1], 1)
     assert all(is_one_sentence(upload.error) for upload in taken if upload.error)
     stop = threading.Event()
-    reading = accept_folder(tmp_path / "root", roots=[tmp_path], cancelled=stop.is_set)
+    reading = read_folder(tmp_path / "root", roots=[tmp_path], cancelled=stop.is_set)
     assert is_good(next(reading), 0)
     stop.set()
     assert list(reading) == []
@@ -303,13 +316,13 @@ def test_no_link_leads_out_of_the_allowed_folders(tmp_path):
         "e.png": outside,
     }.items():
         (root / name).symlink_to(target)
-    taken = {upload.name: upload for upload in accept_folder(root, roots=[root])}
+    taken = {upload.name: upload for upload in read_folder(root, roots=[root])}
     assert sorted(taken) == ["a.png", "b.png", "c.png", "d.png", "in/mine.png"]
     assert is_good(taken["b.png"], 1)
     for name in ("a.png", "c.png", "d.png"):
         assert "a link that leads elsewhere or nowhere" in taken[name].error
         assert is_one_sentence(taken[name].error)
-    assert len(list(accept_folder(root / "in", roots=[outside, root]))) == 1
+    assert len(list(read_folder(root / "in", roots=[outside, root]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -323,8 +336,8 @@ def test_a_folder_outside_the_roots_is_refused(tmp_path, given_path):
     (root / "a.png").write_bytes(GOOD[0])
     (root / "way out").symlink_to(outside)
     with pytest.raises(ImageError, match="a folder below the allowed ones") as caught:
-        list(accept_folder(tmp_path / given_path, roots=[root]))
-    assert is_one_sentence(str(caught.value))
+        list(read_folder(tmp_path / given_path, roots=[root]))
+    assert is_one_sentence(caught.value.sentence)
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -332,7 +345,7 @@ def test_a_folder_has_an_end(tmp_path, monkeypatch):
     for i in range(6):
         (tmp_path / f"{i}.png").write_bytes(GOOD[0])
     monkeypatch.setattr(uploads, "MAX_FOLDER_FILES", 4)
-    taken = list(accept_folder(tmp_path, roots=[tmp_path]))
+    taken = list(read_folder(tmp_path, roots=[tmp_path]))
     assert [upload.name for upload in taken] == ["0.png", "1.png", "2.png", "3.png", "the rest"]
     assert "at most 4 files" in taken[-1].error
 
@@ -343,11 +356,11 @@ def test_a_folder_has_an_end(tmp_path, monkeypatch):
 @given(data=st.binary(max_size=300), name=st.text(max_size=20))
 @few
 def test_random_bytes_get_a_sentence(data, name):
-    (taken,) = accept([Sent(name, data)])
+    (taken,) = read_uploads([Sent(name, data)])
     assert is_one_sentence(taken.error)
     with pytest.raises(ImageError) as caught:
-        list(accept_archive(Sent(name, data)))
-    assert is_one_sentence(str(caught.value))
+        list(read_uploaded_archive(Sent(name, data)))
+    assert is_one_sentence(caught.value.sentence)
 
 
 SEEDS = [
@@ -375,11 +388,11 @@ def test_mutated_files_get_a_sentence_or_are_images(seed, flips, cut):
     for place, in_header, byte in flips:
         damaged[int(place * (min(200, len(seed)) if in_header else len(seed)))] = byte
     data = bytes(damaged[: int(cut * len(damaged)) or 1])
-    taken = accept([Sent("a.png", data)])
+    taken = read_uploads([Sent("a.png", data)])
     try:
-        taken += accept_archive(Sent("a.zip", data))
+        taken += read_uploaded_archive(Sent("a.zip", data))
     except ImageError as refused:
-        assert is_one_sentence(str(refused))
+        assert is_one_sentence(refused.sentence)
     for upload in taken:
         if upload.image is None:
             assert is_one_sentence(upload.error)

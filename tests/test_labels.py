@@ -115,7 +115,7 @@ KINDS = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(
 def test_every_error_names_expected_got_where_and_fix_and_can_be_pickled(kind):
     raised = kind("a cat", got="a dog", where="row 3", fix="Fetch a cat.")
     assert str(raised) == "Expected a cat, but got a dog (row 3). Fetch a cat."
-    assert raised.sentence == "In row 3, there is a dog where a cat is needed. Fetch a cat."
+    assert raised.sentence == "row 3: her2core needs a cat, but found a dog. Fetch a cat."
     back = pickle.loads(pickle.dumps(raised))
     assert type(back) is kind
     assert str(back) == str(raised)

@@ -11,14 +11,14 @@ import pytest
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.intervals import metric_table
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.plots.accuracy_cost import trade_figure, trade_words
+from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
 from her2core.plots.colours import class_colours
-from her2core.plots.composition import composition_figure, composition_words
-from her2core.plots.confusion import confusion_words
-from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
-from her2core.plots.history import history_figure, history_words
-from her2core.plots.per_class import per_class_words
-from her2core.plots.probabilities import probability_words
+from her2core.plots.composition import composition_description, composition_figure
+from her2core.plots.confusion import confusion_description
+from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
+from her2core.plots.history import history_description, history_figure
+from her2core.plots.per_class import per_class_description
+from her2core.plots.probabilities import probability_description
 
 CLASSES = ("negative", "equivocal", "positive")
 DEMO = Path(__file__).resolve().parents[1] / "models" / "demo" / "history.csv"
@@ -44,8 +44,8 @@ RUNS = pd.DataFrame(
     {
         "run": ["large", "small"],
         "accuracy": [0.9, 0.8],
-        "accuracy_low": [0.85, np.nan],
-        "accuracy_high": [0.95, np.nan],
+        "accuracy_lower_95": [0.85, np.nan],
+        "accuracy_upper_95": [0.95, np.nan],
         "flops": [4.1e9, 3.2e8],
         "latency_ratio": [1.25, 0.5],
     }
@@ -73,24 +73,24 @@ def test_curves_are_the_points_in_class_order_with_colour_and_dash(predictions, 
 
 def test_the_words_of_curves_give_each_class_its_figure(predictions):
     metrics = metric_table(predictions, resamples=50)
-    words = roc_words(metrics, CLASSES)
+    words = roc_description(metrics, CLASSES)
     for row in metrics[metrics["metric"] == "auroc"].itertuples():
         assert f"{row[3]} AUROC {row.value:.2f} [{row.lower_95:.2f}, {row.upper_95:.2f}]" in words
     points = pr_points(predictions)
     for name in CLASSES:
         first = points[points["class"] == name].iloc[0]
-        assert f"{name} average precision {first['average_precision']:.2f} (guessing" in pr_words(points, CLASSES)
+        assert f"{name} average precision {first['average_precision']:.2f} (chance" in pr_description(points, CLASSES)
 
 
 def test_a_class_without_a_curve_has_no_line_and_is_said(predictions):
     part = predictions.where(predictions.labels != 1)
     assert [t.name.split(",")[0] for t in roc_figure(roc_points(part), CLASSES).data] == ["negative", "positive"]
-    assert "equivocal cannot be computed" in roc_words(metric_table(part, resamples=20), CLASSES)
-    assert "equivocal cannot be computed" in pr_words(pr_points(part), CLASSES)
+    assert "equivocal AUROC not computable" in roc_description(metric_table(part, resamples=20), CLASSES)
+    assert "equivocal average precision not computable" in pr_description(pr_points(part), CLASSES)
     none = predictions.where(predictions.labels == 1)
     assert not roc_figure(roc_points(none), CLASSES).data
     assert not pr_figure(pr_points(none), CLASSES).data
-    assert pr_words(pr_points(none), CLASSES).count("cannot be computed") == 3
+    assert pr_description(pr_points(none), CLASSES).count("not computable") == 3
 
 
 def test_training_curves_are_the_rows_of_history_csv():
@@ -102,11 +102,11 @@ def test_training_curves_are_the_rows_of_history_csv():
     np.testing.assert_array_equal(score.y, history["val_balanced_accuracy"])
     assert train.line.dash != val.line.dash
     best = history["val_balanced_accuracy"]
-    words = history_words(history)
+    words = history_description(history)
     assert f"Highest balanced accuracy {best.max():.1%} in epoch {best.idxmax() + 1}" in words
     assert f"Epoch {len(history)}: {history['train_loss'].iloc[-1]:.2f}" in words
-    assert history_words(history.head(1)).startswith("Epoch 1: training loss 1.12, validation loss 1.81")
-    assert history_words(history.head(0)) == "No epoch is finished yet."
+    assert history_description(history.head(1)).startswith("Epoch 1: training loss 1.12, validation loss 1.81")
+    assert history_description(history.head(0)) == "No epoch is finished yet."
     history_figure(history.head(0)).to_json()
 
 
@@ -117,8 +117,8 @@ def test_what_was_tried_on_frozen_features_is_drawn_by_setting():
     figure = history_figure(history)
     assert [list(trace.x) for trace in figure.data] == [[0.01, 1.0]] * 3
     assert figure.layout.xaxis.type == "log"
-    assert figure.layout.xaxis.title.text == "setting tried"
-    assert history_words(history).endswith("0.01: 40.0%, 1: 60.0%.")
+    assert figure.layout.xaxis.title.text == "setting"
+    assert history_description(history).endswith("0.01: 40.0%, 1: 60.0%.")
 
 
 def test_composition_bars_are_the_counts_in_the_order_of_the_table():
@@ -131,25 +131,25 @@ def test_composition_bars_are_the_counts_in_the_order_of_the_table():
         assert list(bars.x) == list(rows["count"])
         assert bars.marker.color == class_colours(CLASSES)[name]
     assert len({bars.marker.pattern.shape for bars in figure.data}) == 3
-    words = composition_words(COMPOSITION, CLASSES, "patients")
+    words = composition_description(COMPOSITION, CLASSES, "patients")
     assert words.startswith("Patients by class. train: 30 negative, 5 equivocal, 1,200 positive; val: 4 negative")
     sites = pd.DataFrame({"group": [f"site {i}" for i in range(9)], "class": "negative", "count": 1})
-    assert composition_words(sites, CLASSES, "patches").endswith("site 5: 1 negative; and 3 more groups.")
+    assert composition_description(sites, CLASSES, "patches").endswith("site 5: 1 negative; and 3 more groups.")
 
 
 def test_trade_points_are_the_runs_with_their_intervals():
-    figure = trade_figure(RUNS, cost="flops", title="FLOPs of one patch")
+    figure = accuracy_cost_figure(RUNS, cost="flops", title="FLOPs of one patch")
     large, small = figure.data
     assert (large.x[0], large.y[0], large.text[0]) == (4.1e9, 0.9, "large")
     assert large.y[0] + large.error_y.array[0] == pytest.approx(0.95)
     assert large.y[0] - large.error_y.arrayminus[0] == pytest.approx(0.85)
     assert np.isnan(small.error_y.array[0])
     assert figure.layout.xaxis.title.text == "FLOPs of one patch"
-    assert trade_words(RUNS, cost="flops", title="FLOPs of one patch") == (
+    assert accuracy_cost_description(RUNS, cost="flops", title="FLOPs of one patch") == (
         "Accuracy against cost (FLOPs of one patch), cheapest first: small 80.0% at 320 M; "
         "large 90.0% [85.0%, 95.0%] at 4.1 G."
     )
-    assert "small 80.0% at 0.5; large" in trade_words(RUNS, cost="latency_ratio", title="latency")
+    assert "small 80.0% at 0.5; large" in accuracy_cost_description(RUNS, cost="latency_ratio", title="latency")
     figure.to_json()
 
 
@@ -165,15 +165,16 @@ def confusion(counts) -> pd.DataFrame:
 
 def test_words_of_the_confusion_matrix():
     table = confusion([(1500, 50, 0), (4, 1, 5), (0, 0, 0)])
-    assert confusion_words(table, CLASSES, show="count") == (
-        "Confusion matrix, cases recognised: negative 1,500, equivocal 1, positive no case. "
-        "Most frequent mistake: negative taken for equivocal (50)."
+    assert confusion_description(table, CLASSES, show="count") == (
+        "Confusion matrix, correctly classified: negative 1,500, equivocal 1, positive no case. "
+        "Most frequent confusion: negative predicted as equivocal (50)."
     )
-    assert confusion_words(table, CLASSES, show="share_of_true") == (
-        "Confusion matrix, share of the true class recognised: negative 97%, equivocal 10%, positive no case. "
-        "Most frequent mistake: equivocal taken for positive (50%)."
+    assert confusion_description(table, CLASSES, show="share_of_true") == (
+        "Confusion matrix, recall: negative 97%, equivocal 10%, positive no case. "
+        "Most frequent confusion: equivocal predicted as positive (50%)."
     )
-    assert confusion_words(confusion(np.diag([3, 4, 5])), CLASSES, show="count").endswith("positive 5. No mistake.")
+    right = confusion_description(confusion(np.diag([3, 4, 5])), CLASSES, show="count")
+    assert right.endswith("positive 5. No case is misclassified.")
 
 
 def test_words_of_the_metrics_of_each_class():
@@ -186,14 +187,13 @@ def test_words_of_the_metrics_of_each_class():
             "upper_95": [0.95, np.nan, np.nan],
         }
     )
-    assert per_class_words(rows, CLASSES) == (
-        "Recall by class: negative 50.0% no interval, equivocal cannot be computed, positive 90.0% [80.0%, 95.0%]."
+    assert per_class_description(rows, CLASSES, metric="Recall") == (
+        "Recall by class: negative 50.0% (no interval), equivocal not computable, positive 90.0% [80.0%, 95.0%]."
     )
-    assert per_class_words(rows.assign(metric="auroc"), CLASSES).startswith("AUROC by class")
 
 
 def test_words_of_probabilities_begin_with_the_most_probable():
-    assert probability_words(CLASSES, (0.2, 0.125, 0.675)) == (
+    assert probability_description(CLASSES, (0.2, 0.125, 0.675)) == (
         "Calibrated probability: positive 67.5%, negative 20.0%, equivocal 12.5%."
     )
 
@@ -204,7 +204,7 @@ def test_names_are_text_and_never_markup(predictions):
     assert roc_figure(points, names).data[0].name.startswith("&lt;b&gt;a&lt;/b&gt;, AUROC")
     table = COMPOSITION.assign(**{"class": COMPOSITION["class"].replace("negative", "<b>a</b>")})
     assert composition_figure(table, ("<b>a</b>",)).data[0].name == "&lt;b&gt;a&lt;/b&gt;"
-    assert trade_figure(RUNS.assign(run="<i>x"), cost="flops", title="").data[0].text[0] == "&lt;i&gt;x"
+    assert accuracy_cost_figure(RUNS.assign(run="<i>x"), cost="flops", title="").data[0].text[0] == "&lt;i&gt;x"
 
 
 def test_figures_suit_a_light_and_a_dark_page_and_leave_the_table_alone(predictions):
@@ -215,7 +215,7 @@ def test_figures_suit_a_light_and_a_dark_page_and_leave_the_table_alone(predicti
         pr_figure(pr, CLASSES),
         history_figure(history),
         composition_figure(COMPOSITION, CLASSES),
-        trade_figure(RUNS, cost="flops", title="FLOPs"),
+        accuracy_cost_figure(RUNS, cost="flops", title="FLOPs"),
     )
     for figure in figures:
         assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"

@@ -25,7 +25,7 @@ from her2core.evidence.reliability import (
     recalibrate,
     reliability_table,
 )
-from her2core.plots.reliability import reliability_figure, reliability_words
+from her2core.plots.reliability import reliability_description, reliability_figure
 
 CLASSES = ("negative", "equivocal", "positive")
 few = settings(max_examples=40, deadline=None)
@@ -368,7 +368,7 @@ def test_the_figure_and_its_words_show_the_tables():
     p = predictions()
     bins, table = reliability_table(p, resamples=20), calibration_table(p, resamples=20)
     figure = reliability_figure(bins, CLASSES)
-    assert [trace.name for trace in figure.data] == ["top class", *CLASSES]
+    assert [trace.name for trace in figure.data] == ["predicted class", *CLASSES]
     for trace, name in zip(figure.data, ("", *CLASSES), strict=True):
         rows = bins[bins["class"] == name]
         np.testing.assert_array_equal(trace.x, rows["mean_probability"])
@@ -378,9 +378,9 @@ def test_the_figure_and_its_words_show_the_tables():
     only = reliability_figure(bins[bins["class"] == "positive"], CLASSES)
     assert [trace.name for trace in only.data] == ["positive"]
     assert only.data[0].line.color == figure.data[3].line.color
-    words = reliability_words(table, CLASSES)
+    words = reliability_description(table, CLASSES)
     slope = value(table, "calibration_slope", "positive")
-    assert f"positive {slope['value']:.2f} [{slope['low']:.2f}, {slope['high']:.2f}]" in words
-    assert f"top class {value(table, 'ece_equal_mass')['value']:.1%}" in words
+    assert f"positive {slope['value']:.2f} [{slope['lower_95']:.2f}, {slope['upper_95']:.2f}]" in words
+    assert f"predicted class {value(table, 'ece_equal_mass')['value']:.1%}" in words
     sure = calibration_table(changed(p, np.eye(3)[p.labels]), resamples=20)
-    assert "positive cannot be computed" in reliability_words(sure, CLASSES)
+    assert "positive not computable" in reliability_description(sure, CLASSES)

@@ -159,7 +159,7 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
             _check(record, shown, limits)
             yield Entry(shown, _whole(file, record, shown), "", number, of)
         except ImageError as refused:
-            yield Entry(shown, None, str(refused), number, of)
+            yield Entry(shown, None, refused.sentence, number, of)
     if side:
         shown = unique_name("other files", taken)
         yield Entry(shown, None, f"{shown}: left out {told}.", of, of)

@@ -101,6 +101,27 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:head]}...{text[head + 3 - length :]}"
 
 
+def capitalised(text: str) -> str:
+    """``text`` with a capital first letter and the rest as it is.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The text, to begin a sentence with.
+
+    Examples
+    --------
+    >>> capitalised("mpp unknown for H&E patches")
+    'Mpp unknown for H&E patches'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def markdown_text(text: object, length: int = NAME_LENGTH) -> str:
     """Markdown that renders as ``text`` itself: cleaned, with every mark escaped.
 

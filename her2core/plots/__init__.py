@@ -1,0 +1,1 @@
+"""Figures of tables with their text alternatives; nothing is computed here."""

@@ -1,98 +1,134 @@
-"""What if unsure patches are not answered? Tables of ``evidence.abstention`` in; the curve, and who is sent, out."""
+"""Risk-coverage curve and referral shares, from the tables of ``evidence.abstention``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, plain
+from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, class_ticks, interval_text
 
-_BAND = "rgba(0,114,178,0.2)"
-_GRID = "rgba(128,128,128,0.25)"
-#: Figure of the referral table, what it is called, and its colour.
-_SHOWN = (("answered_rightly", "answered rightly", "#009E73"), ("sent", "sent for IHC/ISH", "#E69F00"))
+#: Metric of the referral table, its label and its colour.
+_OUTCOMES = (("answered_rightly", "classified correctly", "#009E73"), ("sent", "referred to IHC/ISH", "#E69F00"))
 
 
 def risk_coverage_figure(table: pd.DataFrame) -> go.Figure:
-    """Share answered across, share of those answered wrongly up, with a band for the interval.
+    """Plot selective risk against coverage, with a band for the interval.
 
-    ``table``: rows of ``risk_coverage``; its row of the AURC is left out.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of ``evidence.abstention.risk_coverage``; its row of the AURC is left out.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Coverage (proportion classified) on x, risk (proportion of these that is misclassified) on y.
+
+    References
+    ----------
+    Geifman & El-Yaniv 2017, "Selective classification for deep neural networks", arXiv 1705.08500.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"metric": "risk", "coverage": [0.5, 1.0], "threshold": [0.8, 0.4], "value": [0.1, 0.2],
+    ...                       "lower_95": [0.05, 0.1], "upper_95": [0.2, 0.3]})
+    >>> [float(y) for y in risk_coverage_figure(table).data[2].y]
+    [0.1, 0.2]
     """
     rows = table[table["metric"] == "risk"]
-    figure = go.Figure()
     bounded = rows[rows["lower_95"].notna()]
-    figure.add_scatter(x=bounded["coverage"], y=bounded["lower_95"], mode="lines", line={"width": 0}, hoverinfo="skip")
-    figure.add_scatter(
-        x=bounded["coverage"],
-        y=bounded["upper_95"],
-        mode="lines",
-        line={"width": 0},
-        fill="tonexty",
-        fillcolor=_BAND,
-        hoverinfo="skip",
-    )
+    figure = go.Figure()
+    band = {"x": bounded["coverage"], "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    figure.add_scatter(y=bounded["lower_95"], **band)
+    figure.add_scatter(y=bounded["upper_95"], fill="tonexty", fillcolor=BAND, **band)
     figure.add_scatter(
         x=rows["coverage"],
         y=rows["value"],
         mode="lines",
         line={"color": CYCLE[0], "width": 2},
         customdata=rows[["threshold"]],
-        hovertemplate="%{x:.0%} answered, from %{customdata[0]:.3f} on: %{y:.1%} of these wrong<extra></extra>",
+        hovertemplate="coverage %{x:.0%}, threshold %{customdata[0]:.3f}: risk %{y:.1%}<extra></extra>",
     )
-    figure.update_xaxes(title="share answered", range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
-    figure.update_yaxes(title="wrong among those answered", rangemode="tozero", tickformat=".0%", gridcolor=_GRID)
-    return plain(figure, height=360)
+    figure.update_xaxes(title="coverage (classified)", range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_yaxes(title="risk (misclassified)", rangemode="tozero", tickformat=".0%", gridcolor=GRID)
+    return apply_layout(figure, height=360)
 
 
-def risk_coverage_words(table: pd.DataFrame) -> str:
-    """What ``risk_coverage_figure`` shows: the risk of answering about half and all, and the area."""
+def risk_coverage_description(table: pd.DataFrame) -> str:
+    """Describe ``risk_coverage_figure``: the risk at about half and at full coverage, and the area under the curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As for ``risk_coverage_figure``, with its row of the AURC.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
     risk, area = table[table["metric"] == "risk"], table[table["metric"] == "aurc"].iloc[0]
-    half, whole = risk[risk["coverage"] >= 0.5].iloc[0], risk.iloc[-1]
-    bounds = "" if pd.isna(area["lower_95"]) else f" [{area['lower_95']:.3f}, {area['upper_95']:.3f}]"
+    half, full = risk[risk["coverage"] >= 0.5].iloc[0], risk.iloc[-1]
+    aurc = interval_text(area["value"], area["lower_95"], area["upper_95"], ".3f")
     return (
-        f"Risk against coverage: {whole['value']:.1%} wrong when all are answered, {half['value']:.1%} when the surest "
-        f"{half['coverage']:.0%} are. Area under the curve (AURC) {area['value']:.3f}{bounds}; lower is better."
+        f"Risk-coverage curve: risk {full['value']:.1%} at full coverage, {half['value']:.1%} for the most confident "
+        f"{half['coverage']:.0%}. Area under the risk-coverage curve (AURC) {aurc}; lower is better."
     )
 
 
 def referral_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
-    """One bar a true class: answered rightly, sent for IHC/ISH; what is left to 100 % is answered wrongly.
+    """Plot for each true class the proportions classified correctly and referred; the rest is misclassified.
 
-    ``table``: rows of ``referral_table``.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of ``evidence.abstention.referral_table``.
+    classes : sequence of str
+        Class names in their order.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One stacked bar a class.
     """
     figure = go.Figure()
-    for metric, shown, colour in _SHOWN:
+    for metric, label, colour in _OUTCOMES:
         rows = table[table["metric"] == metric].set_index("class").reindex(list(classes))
         figure.add_bar(
             x=rows["value"],
             y=list(classes),
             orientation="h",
-            name=shown,
+            name=label,
             marker={"color": colour},
             customdata=rows[["lower_95", "upper_95", "n"]],
-            hovertemplate=f"%{{y}}: {shown} %{{x:.1%}} [%{{customdata[0]:.1%}}, %{{customdata[1]:.1%}}] of "
+            hovertemplate=f"%{{y}}: {label} %{{x:.1%}} [%{{customdata[0]:.1%}}, %{{customdata[1]:.1%}}] of "
             "%{customdata[2]}<extra></extra>",
         )
-    ticks = [escape(str(name), quote=False) for name in classes]
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
-    figure.update_yaxes(type="category", autorange="reversed", tickvals=list(classes), ticktext=ticks)
-    plain(figure, height=120 + 40 * len(classes))
-    return figure.update_layout(
-        barmode="stack", showlegend=True, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
-    )
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_yaxes(autorange="reversed", **class_ticks(classes))
+    return apply_layout(figure, height=120 + 40 * len(classes), legend=True).update_layout(barmode="stack")
 
 
-def referral_words(table: pd.DataFrame, classes: Sequence[str]) -> str:
-    """What ``referral_figure`` shows, class by class."""
-    said = []
+def referral_description(table: pd.DataFrame, classes: Sequence[str]) -> str:
+    """Describe ``referral_figure`` class by class.
+
+    Parameters
+    ----------
+    table, classes
+        As for ``referral_figure``.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
+    parts = []
     for name in classes:
         rows = table[table["class"] == name].set_index("metric")["value"]
-        said.append(
-            f"{name} cannot be computed"
-            if pd.isna(rows.get("sent"))
-            else f"{name} {rows['answered_rightly']:.1%} answered rightly, {rows['sent']:.1%} sent"
-        )
-    return f"By true class, answered or sent for IHC/ISH: {'; '.join(said)}. The rest is answered wrongly."
+        if pd.isna(rows.get("sent")):
+            parts.append(f"{name} not computable")
+        else:
+            parts.append(f"{name} {rows['answered_rightly']:.1%} classified correctly, {rows['sent']:.1%} referred")
+    return f"Outcome by true class: {'; '.join(parts)}. The rest is misclassified."

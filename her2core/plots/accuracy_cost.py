@@ -1,25 +1,44 @@
-"""What does accuracy cost? One row a run with its accuracy, interval and cost in; labelled points out."""
+"""Accuracy of runs against their computational cost."""
 
 from __future__ import annotations
 
-from html import escape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, plain
+from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
 
 
-def trade_figure(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> go.Figure:
-    """One point a run: column ``cost`` across (named ``title``), ``score`` with its interval up.
+def accuracy_cost_figure(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> go.Figure:
+    """Plot one labelled point a run: its cost on x, its score with the interval on y.
 
-    ``runs`` has run, ``score``, ``<score>_low``, ``<score>_high`` and ``cost``; a run without an interval has no bar.
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        ``run``, ``score``, ``<score>_lower_95``, ``<score>_upper_95`` and ``cost``, as in
+        ``study.comparison.comparison_table``; a run without an interval has no bar.
+    cost : str
+        Column on x.
+    title : str
+        What the cost is called.
+    score : str
+        Column on y, a proportion.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"run": ["small"], "accuracy": [0.8], "accuracy_lower_95": [0.7],
+    ...                      "accuracy_upper_95": [0.9], "flops": [3.2e8]})
+    >>> accuracy_cost_figure(runs, cost="flops", title="FLOPs").data[0].text
+    ('small',)
     """
     figure = go.Figure()
-    for place, row in enumerate(runs.to_dict("records")):
-        value, low, high = row[score], row[f"{score}_low"], row[f"{score}_high"]
-        name = escape(str(row["run"]), quote=False)
-        bounds = "" if pd.isna(low) else f" [{low:.1%}, {high:.1%}]"
+    for position, row in enumerate(runs.to_dict("records")):
+        name, (value, lower, upper) = html_text(row["run"]), _interval(row, score)
         figure.add_scatter(
             x=[row[cost]],
             y=[value],
@@ -27,33 +46,41 @@ def trade_figure(runs: pd.DataFrame, *, cost: str, title: str, score: str = "acc
             text=[name],
             textposition="top center",
             cliponaxis=False,
-            marker={"size": 12, "color": CYCLE[place % len(CYCLE)]},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - value],
-                "arrayminus": [value - low],
-                "thickness": 2,
-            },
-            hovertemplate=f"{name}: {value:.1%}{bounds} at {_readable(row[cost])}<extra></extra>",
+            marker={"size": 12, "color": CYCLE[position % len(CYCLE)]},
+            error_y=interval_bar(value, lower, upper),
+            hovertemplate=f"{name}: {interval_text(value, lower, upper)} at {_si(row[cost])}<extra></extra>",
         )
-    figure.update_xaxes(title=title, rangemode="tozero", gridcolor="rgba(128,128,128,0.25)", tickformat="~s")
-    figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
-    return plain(figure, height=420)
+    figure.update_xaxes(title=title, rangemode="tozero", gridcolor=GRID, tickformat="~s")
+    figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%", gridcolor=GRID)
+    return apply_layout(figure, height=420)
 
 
-def trade_words(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> str:
-    """What ``trade_figure`` shows."""
-    said = []
-    for row in runs.sort_values(cost).to_dict("records"):
-        low, high = row[f"{score}_low"], row[f"{score}_high"]
-        bounds = "" if pd.isna(low) else f" [{low:.1%}, {high:.1%}]"
-        said.append(f"{row['run']} {row[score]:.1%}{bounds} at {_readable(row[cost])}")
-    return f"{score.replace('_', ' ').capitalize()} against cost ({title}), cheapest first: {'; '.join(said)}."
+def accuracy_cost_description(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> str:
+    """Describe ``accuracy_cost_figure``, cheapest run first.
+
+    Parameters
+    ----------
+    runs, cost, title, score
+        As for ``accuracy_cost_figure``.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
+    parts = [
+        f"{row['run']} {interval_text(*_interval(row, score))} at {_si(row[cost])}"
+        for row in runs.sort_values(cost).to_dict("records")
+    ]
+    return f"{score.replace('_', ' ').capitalize()} against cost ({title}), cheapest first: {'; '.join(parts)}."
 
 
-def _readable(cost: float) -> str:
-    for size, sign in ((1e12, " T"), (1e9, " G"), (1e6, " M")):
+def _interval(row: dict[str, Any], score: str) -> tuple[float, float, float]:
+    return row[score], row[f"{score}_lower_95"], row[f"{score}_upper_95"]
+
+
+def _si(cost: float) -> str:
+    for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M")):
         if cost >= size:
-            return f"{cost / size:.3g}{sign}"
+            return f"{cost / size:.3g}{prefix}"
     return f"{cost:.3g}"

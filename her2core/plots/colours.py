@@ -1,8 +1,14 @@
-"""Which colour means what, in every figure? One place, so that a class keeps its colour from page to page."""
+"""Colours of classes and the layout that all figures share."""
 
 from __future__ import annotations
 
-#: Okabe & Ito's palette (2008): told apart with any kind of colour vision.
+from collections.abc import Sequence
+from html import escape
+
+import pandas as pd
+import plotly.graph_objects as go
+
+#: The first eight after Okabe & Ito 2008 (jfly.uni-koeln.de/color): distinct with any kind of colour vision.
 CYCLE = (
     "#0072B2",
     "#E69F00",
@@ -17,22 +23,130 @@ CYCLE = (
     "#1B9E77",
     "#A6761D",
 )
-#: Works on a light and on a dark page.
-TRANSPARENT = "rgba(0,0,0,0)"
+#: Visible on a light and on a dark page.
+TRANSPARENT, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.6)"
+#: Fill of the band between two interval bounds.
+BAND = "rgba(0,114,178,0.2)"
 
 
-def class_colours(classes) -> dict[str, str]:
-    """A colour for each class, by its place in the scheme."""
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each class by its position, so that a class keeps its colour from page to page.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Class names in their order.
+
+    Returns
+    -------
+    dict
+        Class name -> CSS colour; colours repeat after twelve classes.
+
+    Examples
+    --------
+    >>> class_colours(("negative", "positive"))
+    {'negative': '#0072B2', 'positive': '#E69F00'}
+    """
     return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(classes)}
 
 
-def plain(figure, *, height: int):
-    """The look all figures share: no frame, no background, small margins."""
-    figure.update_layout(
+def apply_layout(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
+    """Set the layout that all figures share: no frame, no background, small margins.
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+        Changed in place.
+    height : int
+        In pixels.
+    legend : bool
+        Whether to show the legend, above the axes.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        ``figure`` itself.
+
+    Examples
+    --------
+    >>> apply_layout(go.Figure(), height=300).layout.height
+    300
+    """
+    return figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 28, "b": 8},
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
-        showlegend=False,
+        showlegend=legend,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
     )
-    return figure
+
+
+def html_text(text: object) -> str:
+    """Escape text for Plotly, which takes names, ticks and hover texts for HTML.
+
+    Examples
+    --------
+    >>> html_text("<b>HER2</b> & HER3")
+    '&lt;b&gt;HER2&lt;/b&gt; &amp; HER3'
+    """
+    return escape(str(text), quote=False)
+
+
+def class_ticks(classes: Sequence[str]) -> dict[str, object]:
+    """Return the axis options that show class names as they are, even where they look like numbers or markup.
+
+    Examples
+    --------
+    >>> class_ticks(("0", "<b>1</b>"))["ticktext"]
+    ['0', '&lt;b&gt;1&lt;/b&gt;']
+    """
+    return {"type": "category", "tickvals": list(classes), "ticktext": [html_text(name) for name in classes]}
+
+
+def interval_bar(value: float, lower: float, upper: float, *, thickness: float = 2) -> dict[str, object]:
+    """Return Plotly's description of an asymmetric error bar for one interval.
+
+    Examples
+    --------
+    >>> bar = interval_bar(0.5, 0.25, 0.625)
+    >>> bar["array"], bar["arrayminus"]
+    ([0.125], [0.25])
+    """
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [upper - value],
+        "arrayminus": [value - lower],
+        "thickness": thickness,
+    }
+
+
+def interval_text(value: float, lower: float, upper: float, form: str = ".1%", *, without: str = "") -> str:
+    """Format a value with its interval for a text alternative.
+
+    Parameters
+    ----------
+    value, lower, upper : float
+        NaN where not computable.
+    form : str
+        Format of each number.
+    without : str
+        What to write in place of the brackets where there is no interval.
+
+    Returns
+    -------
+    str
+        "50.0% [40.0%, 60.0%]", or "not computable".
+
+    Examples
+    --------
+    >>> interval_text(0.5, 0.4, 0.6)
+    '50.0% [40.0%, 60.0%]'
+    >>> interval_text(float("nan"), 0.4, 0.6)
+    'not computable'
+    """
+    if pd.isna(value):
+        return "not computable"
+    bounds = without if pd.isna(lower) else f"[{lower:{form}}, {upper:{form}}]"
+    return f"{value:{form}} {bounds}".rstrip()

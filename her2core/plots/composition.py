@@ -1,51 +1,79 @@
-"""What are the data made of? Counts by group (a part of the split, a site) and class in, stacked bars out."""
+"""Composition of a data set: counts by group (split, site) and class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import class_colours, plain
+from her2core.plots.colours import GRID, apply_layout, class_colours, html_text
 
-#: A second sign beside the colour, by place in the scheme.
+#: A second sign beside the colour, by position in the scheme.
 _PATTERNS = ("", "/", ".", "x", "-", "+")
-#: Groups that fit into one or two sentences.
-_SAID = 6
+#: Groups that a text alternative lists.
+_LISTED = 6
 
 
 def composition_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
-    """One bar a group, a piece a class; ``table`` has group, class and count, groups in the order wanted."""
+    """Plot one stacked bar a group with one segment a class.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``group``, ``class`` and ``count``, groups in the order wanted.
+    classes : sequence of str
+        Class names in their order.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"group": ["train", "test"], "class": "positive", "count": [30, 10]})
+    >>> [int(n) for n in composition_figure(table, ("positive",)).data[0].x]
+    [30, 10]
+    """
     colours = class_colours(classes)
-    figure = go.Figure()
     groups = [str(g) for g in table["group"].unique()]
-    for place, name in enumerate(classes):
+    figure = go.Figure()
+    for position, name in enumerate(classes):
         rows = table[table["class"] == name]
-        shown = escape(str(name), quote=False)
+        label = html_text(name)
+        pattern = {"shape": _PATTERNS[position % len(_PATTERNS)], "size": 6}
         figure.add_bar(
             y=rows["group"].astype(str),
             x=rows["count"],
-            name=shown,
+            name=label,
             orientation="h",
-            marker={"color": colours[name], "pattern": {"shape": _PATTERNS[place % len(_PATTERNS)], "size": 6}},
-            hovertemplate=f"%{{y}}, {shown}: %{{x:,}}<extra></extra>",
+            marker={"color": colours[name], "pattern": pattern},
+            hovertemplate=f"%{{y}}, {label}: %{{x:,}}<extra></extra>",
         )
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=groups)
-    figure.update_xaxes(gridcolor="rgba(128,128,128,0.25)", tickformat=",d")
-    plain(figure, height=130 + 34 * len(groups))
-    return figure.update_layout(
-        barmode="stack", showlegend=True, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
-    )
+    figure.update_xaxes(gridcolor=GRID, tickformat=",d")
+    return apply_layout(figure, height=130 + 34 * len(groups), legend=True).update_layout(barmode="stack")
 
 
-def composition_words(table: pd.DataFrame, classes: Sequence[str], counted: str) -> str:
-    """What ``composition_figure`` shows; ``counted`` names what was counted (patches, patients, slides)."""
+def composition_description(table: pd.DataFrame, classes: Sequence[str], counted: str) -> str:
+    """Describe ``composition_figure``.
+
+    Parameters
+    ----------
+    table, classes
+        As for ``composition_figure``.
+    counted : str
+        What was counted: patches, patients or slides.
+
+    Returns
+    -------
+    str
+        Text alternative; the first six groups.
+    """
     groups = list(table["group"].unique())
-    said = []
-    for group in groups[:_SAID]:
+    parts = []
+    for group in groups[:_LISTED]:
         counts = table[table["group"] == group].set_index("class")["count"].reindex(list(classes))
-        said.append(f"{group}: " + ", ".join(f"{int(n):,} {c}" for c, n in counts.items() if not pd.isna(n)))
-    more = f"; and {len(groups) - _SAID} more groups" if len(groups) > _SAID else ""
-    return f"{counted.capitalize()} by class. {'; '.join(said)}{more}."
+        parts.append(f"{group}: " + ", ".join(f"{int(n):,} {c}" for c, n in counts.items() if not pd.isna(n)))
+    more = f"; and {len(groups) - _LISTED} more groups" if len(groups) > _LISTED else ""
+    return f"{counted.capitalize()} by class. {'; '.join(parts)}{more}."

@@ -1,4 +1,4 @@
-"""Which class is taken for which? The confusion table of one unit in, a heat map out."""
+"""Confusion matrix of one unit of analysis."""
 
 from __future__ import annotations
 
@@ -8,21 +8,44 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import plain
+from her2core.plots.colours import apply_layout, class_ticks
+
+CellValue = Literal["count", "share_of_true"]
 
 
-def confusion_figure(
-    table: pd.DataFrame, classes: Sequence[str], *, show: Literal["count", "share_of_true"]
-) -> go.Figure:
-    """Rows the true class, columns the predicted one; cells as counts or as percent of the row."""
-    grid = table.pivot(index="true", columns="predicted", values=show).loc[list(classes), list(classes)]
-    share = table.pivot(index="true", columns="predicted", values="share_of_true").loc[list(classes), list(classes)]
+def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellValue) -> go.Figure:
+    """Plot the confusion matrix: rows the true class, columns the predicted one.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``true``, ``predicted``, ``count`` and ``share_of_true``, one row a cell, of one unit.
+    classes : sequence of str
+        Class names in their order.
+    show : {"count", "share_of_true"}
+        Cells as counts, or as percentages of the row. The colour is the share of the row in both.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        A heat map, and one transparent marker a cell that can be clicked.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"true": ["a", "a", "b", "b"], "predicted": ["a", "b", "a", "b"], "count": [8, 2, 0, 5],
+    ...                       "share_of_true": [0.8, 0.2, 0.0, 1.0]})
+    >>> confusion_figure(table, ("a", "b"), show="share_of_true").data[0].text.tolist()
+    [['80%', '20%'], ['0%', '100%']]
+    """
+    names = list(classes)
+    grid = table.pivot(index="true", columns="predicted", values=show).loc[names, names]
+    share = table.pivot(index="true", columns="predicted", values="share_of_true").loc[names, names]
     text = grid.map(lambda v: "" if pd.isna(v) else f"{v:.0f}" if show == "count" else f"{v:.0%}")
     figure = go.Figure(
         go.Heatmap(
             z=share.to_numpy(),
-            x=list(classes),
-            y=list(classes),
+            x=names,
+            y=names,
             text=text.to_numpy(),
             texttemplate="%{text}",
             colorscale="Purples",
@@ -34,36 +57,48 @@ def confusion_figure(
             hoverinfo="skip",
         )
     )
-    # A heat map gives no selection events: unseen markers, one a cell, can be clicked and carry the words.
-    places = [(guess, true) for true in classes for guess in classes]
+    # A heat map gives no selection events: transparent markers, one a cell, can be clicked and carry the text.
+    cells = [(true, predicted) for true in names for predicted in names]
     figure.add_scatter(
-        x=[guess for guess, _ in places],
-        y=[true for _, true in places],
+        x=[predicted for _, predicted in cells],
+        y=[true for true, _ in cells],
         mode="markers",
-        text=[text.loc[true, guess] for guess, true in places],
+        text=[text.loc[true, predicted] for true, predicted in cells],
         hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
         marker={"size": 44, "symbol": "square", "opacity": 0},
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
     )
-    figure.update_xaxes(title="predicted", type="category", side="bottom", tickangle=-40 if len(classes) > 4 else 0)
-    figure.update_yaxes(title="true", type="category", autorange="reversed")
-    return plain(figure, height=120 + 48 * min(len(classes), 10))
+    angle = -40 if len(names) > 4 else 0
+    figure.update_xaxes(title="predicted", side="bottom", tickangle=angle, **class_ticks(names))
+    figure.update_yaxes(title="true", autorange="reversed", **class_ticks(names))
+    return apply_layout(figure, height=120 + 48 * min(len(names), 10))
 
 
-def confusion_words(table: pd.DataFrame, classes: Sequence[str], *, show: Literal["count", "share_of_true"]) -> str:
-    """What ``confusion_figure`` shows: how much of each class was recognised, and the most frequent mistake."""
+def confusion_description(table: pd.DataFrame, classes: Sequence[str], *, show: CellValue) -> str:
+    """Describe ``confusion_figure``: the diagonal, and the most frequent confusion.
+
+    Parameters
+    ----------
+    table, classes, show
+        As for ``confusion_figure``.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
     cells = table.set_index(["true", "predicted"])
-    own = [(name, cells.loc[(name, name), show], cells.loc[(name, name), "share_of_true"]) for name in classes]
-    said = [
-        f"{name} no case" if pd.isna(share) else f"{name} {int(value):,}" if show == "count" else f"{name} {value:.0%}"
-        for name, value, share in own
-    ]
-    what = "cases" if show == "count" else "share of the true class"
-    words = f"Confusion matrix, {what} recognised: {', '.join(said)}."
+    parts = []
+    for name in classes:
+        value, share = cells.loc[(name, name), show], cells.loc[(name, name), "share_of_true"]
+        text = "no case" if pd.isna(share) else f"{int(value):,}" if show == "count" else f"{value:.0%}"
+        parts.append(f"{name} {text}")
+    what = "correctly classified" if show == "count" else "recall"
+    description = f"Confusion matrix, {what}: {', '.join(parts)}."
     wrong = table[(table["true"] != table["predicted"]) & table["count"].gt(0)]
     if wrong.empty:
-        return f"{words} No mistake."
+        return f"{description} No case is misclassified."
     most = wrong.loc[wrong[show].idxmax()]
     size = f"{int(most['count']):,}" if show == "count" else f"{most['share_of_true']:.0%}"
-    return f"{words} Most frequent mistake: {most['true']} taken for {most['predicted']} ({size})."
+    return f"{description} Most frequent confusion: {most['true']} predicted as {most['predicted']} ({size})."

@@ -1,4 +1,4 @@
-"""How did the training go? A run's history.csv in, loss and balanced accuracy by epoch out.
+"""Learning curves of a training, from a run's history.csv.
 
 A run on frozen features has a row for each setting that was tried instead of one an epoch (column ``tried``).
 """
@@ -9,64 +9,82 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from her2core.plots.colours import CYCLE, plain
+from her2core.plots.colours import CYCLE, GRID, apply_layout
 
 _LOSSES = (("train_loss", "training", CYCLE[0], "solid"), ("val_loss", "validation", CYCLE[4], "dash"))
 _SCORE = "val_balanced_accuracy"
 
 
 def history_figure(history: pd.DataFrame) -> go.Figure:
-    """Left the loss on training and validation patches, right the balanced accuracy on validation; epochs from 1."""
+    """Plot the losses on training and validation patches (left) and the balanced accuracy on validation (right).
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        ``epoch`` (from 0) or ``tried``, ``train_loss``, ``val_loss`` and ``val_balanced_accuracy``.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Epochs are counted from 1.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.9],
+    ...                         "val_balanced_accuracy": [0.4, 0.6]})
+    >>> [int(x) for x in history_figure(history).data[0].x]
+    [1, 2]
+    """
     frozen = "tried" in history
-    name_of_x = "setting tried" if frozen else "epoch"
+    axis_name = "setting" if frozen else "epoch"
     figure = make_subplots(cols=2, subplot_titles=("loss", "balanced accuracy"), horizontal_spacing=0.1)
-    epochs = history["tried"] if frozen else history["epoch"] + 1
-    for column, name, colour, dash in _LOSSES:
+    x = history["tried"] if frozen else history["epoch"] + 1
+    curves = [(*loss, 1) for loss in _LOSSES] + [(_SCORE, *_LOSSES[1][1:], 2)]
+    for column, name, colour, dash, place in curves:
+        measure = f"{name} loss" if place == 1 else "balanced accuracy"
         figure.add_scatter(
-            x=epochs,
+            x=x,
             y=history[column],
             name=name,
             mode="lines+markers",
             line={"color": colour, "dash": dash},
-            hovertemplate=f"{name_of_x} %{{x}}, {name} loss %{{y:.3f}}<extra></extra>",
+            showlegend=place == 1,
+            hovertemplate=f"{axis_name} %{{x}}, {measure} %{{y:.3f}}<extra></extra>",
             row=1,
-            col=1,
+            col=place,
         )
-    _, name, colour, dash = _LOSSES[1]
-    figure.add_scatter(
-        x=epochs,
-        y=history[_SCORE],
-        name=name,
-        mode="lines+markers",
-        line={"color": colour, "dash": dash},
-        showlegend=False,
-        row=1,
-        col=2,
-        hovertemplate=f"{name_of_x} %{{x}}, balanced accuracy %{{y:.3f}}<extra></extra>",
-    )
-    axis = {"type": "log"} if frozen else {"tickformat": "d"}
-    figure.update_xaxes(title=name_of_x, gridcolor="rgba(128,128,128,0.25)", **axis)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,0.25)", rangemode="tozero", col=1)
-    figure.update_yaxes(gridcolor="rgba(128,128,128,0.25)", range=[-0.02, 1.02], tickformat=".0%", col=2)
-    plain(figure, height=340)
-    return figure.update_layout(showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0})
+    figure.update_xaxes(title=axis_name, gridcolor=GRID, **({"type": "log"} if frozen else {"tickformat": "d"}))
+    figure.update_yaxes(gridcolor=GRID, rangemode="tozero", col=1)
+    figure.update_yaxes(gridcolor=GRID, range=[-0.02, 1.02], tickformat=".0%", col=2)
+    apply_layout(figure, height=340, legend=True)
+    return figure.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0})
 
 
-def history_words(history: pd.DataFrame) -> str:
-    """What ``history_figure`` shows: where it began, where it ended, and the best epoch."""
+def history_description(history: pd.DataFrame) -> str:
+    """Describe ``history_figure``: the first and the last epoch, and the best.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        As for ``history_figure``.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
     if history.empty:
         return "No epoch is finished yet."
     if "tried" in history:
-        told = ", ".join(f"{r.tried:g}: {r.val_balanced_accuracy:.1%}" for r in history.itertuples())
-        return f"Settings tried, with the balanced accuracy on validation: {told}."
+        parts = ", ".join(f"{r.tried:g}: {r.val_balanced_accuracy:.1%}" for r in history.itertuples())
+        return f"Balanced accuracy on validation by setting: {parts}."
     first, last = history.iloc[0], history.iloc[-1]
-    words = f"Epoch {int(first['epoch']) + 1}: training loss {first['train_loss']:.2f}, validation loss "
-    words += f"{first['val_loss']:.2f}, balanced accuracy {first[_SCORE]:.1%}."
+    text = f"Epoch {int(first['epoch']) + 1}: training loss {first['train_loss']:.2f}, validation loss "
+    text += f"{first['val_loss']:.2f}, balanced accuracy {first[_SCORE]:.1%}."
     if len(history) > 1:
-        words += (
-            f" Epoch {int(last['epoch']) + 1}: {last['train_loss']:.2f}, {last['val_loss']:.2f}, {last[_SCORE]:.1%}."
-        )
+        losses = f"{last['train_loss']:.2f}, {last['val_loss']:.2f}"
+        text += f" Epoch {int(last['epoch']) + 1}: {losses}, {last[_SCORE]:.1%}."
     if history[_SCORE].notna().any():
         best = history.loc[history[_SCORE].idxmax()]
-        words += f" Highest balanced accuracy {best[_SCORE]:.1%} in epoch {int(best['epoch']) + 1}."
-    return words
+        text += f" Highest balanced accuracy {best[_SCORE]:.1%} in epoch {int(best['epoch']) + 1}."
+    return text

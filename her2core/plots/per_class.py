@@ -1,4 +1,4 @@
-"""How good is it for each class? Metric rows with intervals in, points with error bars out."""
+"""One metric by class, with intervals."""
 
 from __future__ import annotations
 
@@ -7,45 +7,76 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import class_colours, plain
+from her2core.plots.colours import (
+    GRID,
+    apply_layout,
+    class_colours,
+    class_ticks,
+    html_text,
+    interval_bar,
+    interval_text,
+)
 
 
 def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
-    """One point a class with its 95 % interval; ``metrics`` holds the rows of one unit and one metric."""
+    """Plot one point a class with its 95 % interval.
+
+    Parameters
+    ----------
+    metrics : pandas.DataFrame
+        ``class``, ``value``, ``lower_95``, ``upper_95``: the rows of one unit and one metric, a proportion.
+    classes : sequence of str
+        Class names in their order.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> metrics = pd.DataFrame({"class": ["a", "b"], "value": [0.5, 0.9], "lower_95": [0.4, 0.8],
+    ...                         "upper_95": [0.6, 1.0]})
+    >>> per_class_figure(metrics, ("b", "a")).data[0].x
+    (0.9,)
+    """
     rows = metrics.set_index("class").reindex(list(classes))
     colours = class_colours(classes)
     figure = go.Figure()
     for name, row in rows.iterrows():
+        interval = row["value"], row["lower_95"], row["upper_95"]
         figure.add_scatter(
             x=[row["value"]],
             y=[name],
             mode="markers",
             marker={"size": 12, "color": colours[name]},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["upper_95"] - row["value"]],
-                "arrayminus": [row["value"] - row["lower_95"]],
-                "thickness": 2,
-            },
-            hovertemplate=f"{name}: {row['value']:.3f} [{row['lower_95']:.3f}, {row['upper_95']:.3f}]<extra></extra>",
+            error_x=interval_bar(*interval),
+            hovertemplate=f"{html_text(name)}: {interval_text(*interval, '.3f')}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
-    figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=list(classes))
-    return plain(figure, height=80 + 34 * len(classes))
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_yaxes(
+        autorange="reversed", categoryorder="array", categoryarray=list(classes), **class_ticks(classes)
+    )
+    return apply_layout(figure, height=80 + 34 * len(classes))
 
 
-def per_class_words(metrics: pd.DataFrame, classes: Sequence[str]) -> str:
-    """What ``per_class_figure`` shows: each class with its value and interval."""
+def per_class_description(metrics: pd.DataFrame, classes: Sequence[str], *, metric: str) -> str:
+    """Describe ``per_class_figure``: each class with its value and interval.
+
+    Parameters
+    ----------
+    metrics, classes
+        As for ``per_class_figure``.
+    metric : str
+        Label of the metric.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
     rows = metrics.set_index("class").reindex(list(classes))
-    name = metrics["metric"].iloc[0] if "metric" in metrics and len(metrics) else "value"
-    said = []
-    for of, row in rows.iterrows():
-        bounds = "no interval" if pd.isna(row["lower_95"]) else f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
-        said.append(f"{of} cannot be computed" if pd.isna(row["value"]) else f"{of} {row['value']:.1%} {bounds}")
-    return f"{_named(name)} by class: {', '.join(said)}."
-
-
-def _named(metric: str) -> str:
-    text = metric.replace("_", " ")
-    return text.upper() if text == "auroc" else text[0].upper() + text[1:]
+    parts = [
+        f"{name} {interval_text(row['value'], row['lower_95'], row['upper_95'], without='(no interval)')}"
+        for name, row in rows.iterrows()
+    ]
+    return f"{metric} by class: {', '.join(parts)}."

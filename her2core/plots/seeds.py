@@ -1,29 +1,46 @@
-"""What does each group reach over its seeds? Rows of ``evidence.seeds`` in; points with intervals out."""
+"""Metric of each group of a study over its seeds, from the rows of ``evidence.seeds``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, plain
+from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
 
-_GRID = "rgba(128,128,128,0.25)"
-#: What the ways to split are called.
+#: Labels of the units of a split.
 SPLITS = {"patch_random": "random patches", "slide": "by slide", "patient": "by patient", "site": "by site"}
+_SAME: Mapping[str, str] = {}
 
 
-def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> go.Figure:
-    """One row a group: the mean over its seeds with the interval over patients, and the extremes of the seeds as ticks.
+def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Figure:
+    """Plot one row a group: the mean over its seeds with its interval, and the lowest and highest seed as ticks.
 
-    ``table``: rows of one unit and one metric, in the order to show; ``names``: what a group is called.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of one unit and one metric, in the order to show: ``group``, ``value``, ``lower_95``, ``upper_95``,
+        ``lowest``, ``highest``.
+    names : mapping
+        Group -> label; a group without one keeps its name.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"group": ["patient"], "value": 0.6, "lower_95": 0.5, "upper_95": 0.7, "lowest": 0.58,
+    ...                       "highest": 0.62})
+    >>> seeds_figure(table, SPLITS).data[1].y
+    ('by patient',)
     """
     figure = go.Figure()
-    for place, row in enumerate(table.to_dict("records")):
-        name = escape(str(names.get(row["group"], row["group"])), quote=False)
-        colour = CYCLE[place % len(CYCLE)]
+    for position, row in enumerate(table.to_dict("records")):
+        name = html_text(names.get(row["group"], row["group"]))
+        colour = CYCLE[position % len(CYCLE)]
+        interval = row["value"], row["lower_95"], row["upper_95"]
         figure.add_scatter(
             x=[row["lowest"], row["highest"]],
             y=[name] * 2,
@@ -36,27 +53,32 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> go.F
             y=[name],
             mode="markers",
             marker={"size": 13, "color": colour},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["upper_95"] - row["value"]],
-                "arrayminus": [row["value"] - row["lower_95"]],
-                "thickness": 2,
-            },
-            hovertemplate=f"{name}: {row['value']:.1%} [{row['lower_95']:.1%}, {row['upper_95']:.1%}], "
-            f"seeds from {row['lowest']:.1%} to {row['highest']:.1%}<extra></extra>",
+            error_x=interval_bar(*interval),
+            hovertemplate=f"{name}: {interval_text(*interval)}, seeds from {row['lowest']:.1%} to "
+            f"{row['highest']:.1%}<extra></extra>",
         )
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=_GRID)
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
     figure.update_yaxes(type="category", autorange="reversed")
-    return plain(figure, height=90 + 44 * len(table))
+    return apply_layout(figure, height=90 + 44 * len(table))
 
 
-def seeds_words(table: pd.DataFrame, names: Mapping[str, str] = SPLITS) -> str:
-    """What ``seeds_figure`` shows."""
-    said = [
-        f"{names.get(r['group'], r['group'])} {r['value']:.1%} [{r['lower_95']:.1%}, {r['upper_95']:.1%}]"
+def seeds_description(table: pd.DataFrame, names: Mapping[str, str] = _SAME, *, metric: str) -> str:
+    """Describe ``seeds_figure``.
+
+    Parameters
+    ----------
+    table, names
+        As for ``seeds_figure``; ``unit`` names the unit of analysis.
+    metric : str
+        Label of the metric.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
+    parts = [
+        f"{names.get(r['group'], r['group'])} {interval_text(r['value'], r['lower_95'], r['upper_95'])}"
         for r in table.to_dict("records")
     ]
-    metric = table["metric"].iloc[0]
-    title = "AUROC, mean" if metric == "macro_auroc" else metric.replace("_", " ").capitalize()
-    return f"{title} by {table['unit'].iloc[0]}, mean over the seeds, on the test part: {'; '.join(said)}."
+    return f"{metric} by {table['unit'].iloc[0]} on the test set, mean over the seeds: {'; '.join(parts)}."

@@ -1,44 +1,67 @@
-"""How good is it in each group? Rows of ``evidence.subgroups`` in; points with intervals out."""
+"""One metric by subgroup, with intervals, from the rows of ``evidence.subgroups``."""
 
 from __future__ import annotations
-
-from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, plain
+from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
 
 
-def group_figure(rows: pd.DataFrame) -> go.Figure:
-    """One point a group with its interval; ``rows`` hold one metric of the groups of one column."""
+def subgroup_figure(rows: pd.DataFrame) -> go.Figure:
+    """Plot one point a subgroup with its 95 % interval.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``group``, ``value``, ``lower_95``, ``upper_95``: one metric of the subgroups of one column.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"group": ["site A"], "value": [0.8], "lower_95": [0.7], "upper_95": [0.9]})
+    >>> subgroup_figure(rows).data[0].y
+    ('site A',)
+    """
     figure = go.Figure()
     for row in rows.to_dict("records"):
-        name = escape(str(row["group"]), quote=False)
+        name = html_text(row["group"])
+        interval = row["value"], row["lower_95"], row["upper_95"]
         figure.add_scatter(
             x=[row["value"]],
             y=[name],
             mode="markers",
             marker={"size": 12, "color": CYCLE[0]},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["upper_95"] - row["value"]],
-                "arrayminus": [row["value"] - row["lower_95"]],
-                "thickness": 2,
-            },
-            hovertemplate=f"{name}: {row['value']:.1%} [{row['lower_95']:.1%}, {row['upper_95']:.1%}]<extra></extra>",
+            error_x=interval_bar(*interval),
+            hovertemplate=f"{name}: {interval_text(*interval)}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor="rgba(128,128,128,0.25)")
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor=GRID)
     figure.update_yaxes(type="category", autorange="reversed")
-    return plain(figure, height=80 + 34 * len(rows))
+    return apply_layout(figure, height=80 + 34 * len(rows))
 
 
-def group_words(rows: pd.DataFrame, *, title: str, by: str) -> str:
-    """What ``group_figure`` shows."""
-    said = []
-    for row in rows.to_dict("records"):
-        bounds = "no interval" if pd.isna(row["lower_95"]) else f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
-        value = "cannot be computed" if pd.isna(row["value"]) else f"{row['value']:.1%} {bounds}"
-        said.append(f"{row['group']} {value}")
-    return f"{title} by {by}: {'; '.join(said)}."
+def subgroup_description(rows: pd.DataFrame, *, title: str, by: str) -> str:
+    """Describe ``subgroup_figure``.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        As for ``subgroup_figure``.
+    title : str
+        Label of the metric.
+    by : str
+        The column that defines the subgroups.
+
+    Returns
+    -------
+    str
+        Text alternative.
+    """
+    parts = [
+        f"{r['group']} {interval_text(r['value'], r['lower_95'], r['upper_95'], without='(no interval)')}"
+        for r in rows.to_dict("records")
+    ]
+    return f"{title} by {by}: {'; '.join(parts)}."

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from her2core.io.text import clean_text
-from her2core.plots.abstention import risk_coverage_words
-from her2core.plots.decisions import decision_words
-from her2core.plots.reliability import reliability_words
+from her2core.plots.abstention import risk_coverage_description
+from her2core.plots.decisions import decision_description
+from her2core.plots.reliability import reliability_description
 from her2core.report.document import Chart
 from her2core.report.drawing import BOTTOM, TOP, Axes, shares
 
@@ -69,7 +69,7 @@ def reliability_chart(bins: pd.DataFrame, calibration: pd.DataFrame, classes: Se
     values = calibration.assign(**{"class": calibration["class"].astype(object).fillna("")})
     return Chart(
         f"Reliability diagram of the most probable class by {unit}; the dashed line is perfect calibration",
-        reliability_words(values, classes),
+        reliability_description(values, classes),
         axes.drawing(),
     )
 
@@ -89,7 +89,8 @@ def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
     axes = Axes((0, 1), (0, top), "coverage (most confident first)", "risk (error rate)", _PERCENT, _up(top))
     axes.band(*(rows[c].tolist() for c in ("coverage", "lower_95", "upper_95")))
     axes.line(rows["coverage"].tolist(), rows["value"].tolist(), "c0")
-    return Chart(f"Risk against coverage by {unit}, with its interval", risk_coverage_words(table), axes.drawing())
+    title = f"Risk-coverage curve by {unit}, with its interval"
+    return Chart(title, risk_coverage_description(table), axes.drawing())
 
 
 def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
@@ -122,7 +123,7 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
         names.append((words, role))
     axes.legend(names, low=False)
     of = clean_text(table["class"].iloc[0], _NAME)
-    return Chart(f"Decision curve by {unit}: class {of}", decision_words(table), axes.drawing())
+    return Chart(f"Decision curve by {unit}: class {of}", decision_description(table), axes.drawing())
 
 
 def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:

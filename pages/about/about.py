@@ -1,4 +1,4 @@
-"""What is this, how is each number made, and what can it not claim? The card of the run in use and the method out."""
+"""About page: the model card and the method."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import json
 
 import streamlit as st
 
-from dashboard import HOME
-from dashboard.choice import run_in_use
-from dashboard.parts import NOTICE, download, heading
-from dashboard.words import sentence
+from dashboard.navigation import HOME
+from dashboard.selection import selected_run
+from dashboard.widgets import NOTICE, download, heading, markdown_sentence
 from her2core.runs.folder import Run
 
 
 def show_card(run: Run) -> None:
+    """Draw the model card of a run."""
     card = run.card
-    st.markdown(f"**Intended use.** {sentence(card['intended_use'])}")
+    st.markdown(f"**Intended use.** {markdown_sentence(card['intended_use'])}")
     st.markdown("**Limits**")
     for limit in card["limits"] or ["none stated"]:
-        st.markdown(f"- {sentence(limit)}")
+        st.markdown(f"- {markdown_sentence(limit)}")
     network, size, data = card["network"], card["input"], card["data"]
-    options = ", ".join(f"{k} {v}" for k, v in network["options"].items()) or "as by default"
-    sets, known = card.get("prediction_sets"), card.get("ood")
-    field = f"; a patch of {size['field_um']:.0f} microns" if size.get("field_um") else ""
-    familiar = f"threshold from {known['validation_patches']} validation patches" if known else "not assessed"
-    split = data["split_unit"].replace("_", " ")
+    options = ", ".join(f"{k} {v}" for k, v in network["options"].items()) or "default options"
+    sets, ood = card.get("prediction_sets"), card.get("ood")
+    field = f"; patches of {size['field_um']:.0f} microns" if size.get("field_um") else ""
+    commit = (run.info.get("git") or {}).get("commit", "unknown")[:12]
     facts = {
-        "Network": f"{network['name']} ({options}), started from {network.get('init', 'none')}",
+        "Network": f"{network['name']} ({options}), initialised from {network.get('init', 'none')}",
         "Classes": f"{', '.join(run.classes)}: {card['scheme']['meaning']}",
         "Input": f"{size['px']} x {size['px']} px{field}",
-        "Stain": "Macenko, to the reference in the card" if card["stain"]["reference"] else "as it is",
+        "Stain normalisation": "Macenko, to the reference in the card" if card["stain"]["reference"] else "none",
         "Temperature": f"{card['temperature']:.3f}",
         "Prediction sets": f"{sets['coverage']:.0%}, class-conditional" if sets else "none",
-        "Unlike the training data": familiar,
-        "Decision": card.get("decision", "the class of highest probability"),
-        "Data": f"{data.get('name', '')}; sources {', '.join(data['sources'])}; split by {split}",
+        "Out-of-distribution threshold": f"from {ood['validation_patches']} validation patches" if ood else "none",
+        "Decision rule": card.get("decision", "the class of highest probability"),
+        "Data": f"{data.get('name', '')}; sources {', '.join(data['sources'])}",
+        "Unit of the split": data["split_unit"].replace("_", " "),
         "Weights": f"sha256 {card['weights_sha256'][:16]}..." if run.has_weights else "not released",
-        "Made": f"{run.info.get('created', '')} at commit {(run.info.get('git') or {}).get('commit', 'unknown')[:12]}",
+        "Created": f"{run.info.get('created', '')} at commit {commit}",
     }
-    st.table([{"what": k, "is": sentence(v)} for k, v in facts.items()])
+    st.table([{"property": name, "value": markdown_sentence(value)} for name, value in facts.items()])
     download(
-        "Whole card (JSON)", lambda: json.dumps(card, indent=2), name=f"{run.name}-card.json", mime="application/json"
+        "Model card (JSON)", lambda: json.dumps(card, indent=2), name=f"{run.name}-card.json", mime="application/json"
     )
 
 
-run = run_in_use()
+run = selected_run()
 heading("About", run)
-card_tab, method_tab = st.tabs(["Model card of the run in use", "Method"])
+card_tab, method_tab = st.tabs(["Model card", "Method"])
 with card_tab:
     if run is None:
-        st.info("No run is in use: choose one in the sidebar to read its card.")
+        st.info("No model is selected: choose one in the sidebar to read its card.")
     else:
         show_card(run)
 with method_tab:

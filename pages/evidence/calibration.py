@@ -1,80 +1,64 @@
-"""Does 80 % mean 80 %? The evidence in use in; reliability, calibration errors before and after, Brier's parts out."""
+"""Calibration page: reliability diagram, calibration errors, Brier score decomposition, slopes by class."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.choice import opened_review
-from dashboard.parts import NOTICE, download_table, figure, plain_interval
-from dashboard.result_tables import opened_exhibit, rows_at
-from dashboard.review import unit_switch
+from dashboard.review import opened_result_table, rows_at, unit_switch
+from dashboard.selection import opened_review
+from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_number
+from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
-from her2core.plots.reliability import reliability_figure, reliability_words
+from her2core.plots.reliability import reliability_description, reliability_figure
 
-WHOLE = {
-    "ece_equal_mass": "ECE of the top class, equal-mass bins",
-    "ece_equal_width": "ECE of the top class, equal widths",
-    "classwise_ece": "ECE, mean of the classes",
-    "brier": "Brier score (0 to 2)",
-    "brier_reliability": "Brier: reliability",
-    "brier_resolution": "Brier: resolution",
-    "brier_uncertainty": "Brier: uncertainty",
-    "brier_within_bins": "Brier: within bins",
+BY_CLASS = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "classwise_ece", "brier")
+SCORES = {
+    "uncalibrated": "before temperature scaling",
+    "calibrated": "after temperature scaling",
+    "as given": "as provided",
 }
-BY_CLASS = {
-    "calibration_slope": "Slope (1 is right)",
-    "calibration_intercept": "Intercept (0 is right)",
-    "calibration_in_the_large": "In the large (0 is right)",
-    "classwise_ece": "ECE",
-    "brier": "Brier",
-}
-SCORES = {"uncalibrated": "before", "calibrated": "after temperature scaling", "as given": "as given"}
 
 review = opened_review("Calibration")
 st.markdown(
-    "Is a probability worth its number? A temperature is fitted on validation patches; what it does on the "
-    "test part stands here, before and after."
+    "A model is calibrated where its predicted probabilities match the observed frequencies. The temperature is fitted "
+    "on validation patches; its effect is measured here on the test set."
 )
-unit = unit_switch(review, "Unit", key="calibration_unit", default=0, among=UNITS)
-bins = rows_at(opened_exhibit(review, "reliability"), unit)
-table = rows_at(opened_exhibit(review, "calibration"), unit)
+unit = unit_switch(review, "Unit of analysis", key="calibration_unit", default=0, among=UNITS)
+bins = rows_at(opened_result_table(review, "reliability"), unit)
+table = rows_at(opened_result_table(review, "calibration"), unit)
 if bins.empty or table.empty:
     st.caption(NOTICE)
     st.stop()
 
-st.header("Reliability")
+st.header("Reliability diagram")
 latest = table[table["scores"] == table["scores"].iloc[-1]]
-figure(
-    reliability_figure(bins, review.classes), reliability_words(latest, review.classes), key="reliability", table=bins
-)
-st.caption("Each point is a bin with about as many rows as the others. On the dotted line, what was said came true.")
+description = reliability_description(latest, review.classes)
+figure(reliability_figure(bins, review.classes), description, key="reliability", table=bins)
+st.caption("Bins of equal mass. On the dotted diagonal, predicted probability and observed frequency are equal.")
 
 st.header("Calibration errors")
-held = [s for s in SCORES if (table["scores"] == s).any()]
-whole = table[table["class"] == ""].set_index(["scores", "metric"])
-st.dataframe(
+scores = [s for s in SCORES if (table["scores"] == s).any()]
+overall = table[table["class"] == ""].set_index(["scores", "metric"])
+dataframe(
     [
-        {"figure": name} | {SCORES[s]: plain_interval(whole.loc[(s, metric)]) for s in held}
-        for metric, name in WHOLE.items()
+        {"metric": metric_label(metric)} | {SCORES[s]: format_number(overall.loc[(s, metric)]) for s in scores}
+        for metric in dict.fromkeys(overall.index.get_level_values("metric"))
     ],
-    hide_index=True,
-    width="stretch",
-    alt=f"Calibration errors by {unit}",
+    f"Calibration errors by {unit}",
 )
-st.caption("Brier = reliability - resolution + uncertainty + within bins. Lower is better, but for resolution.")
+st.caption("Brier = reliability - resolution + uncertainty + within-bin terms. Lower is better, except for resolution.")
 
 st.header("By class")
 by_class = table[table["class"] != ""].set_index(["scores", "class", "metric"])
-st.dataframe(
+dataframe(
     [
-        {"class": c, "scores": SCORES[s]} | {n: plain_interval(by_class.loc[(s, c, m)]) for m, n in BY_CLASS.items()}
+        {"class": c, "scores": SCORES[s]}
+        | {metric_label(metric): format_number(by_class.loc[(s, c, metric)]) for metric in BY_CLASS}
         for c in review.classes
-        for s in held
+        for s in scores
     ],
-    hide_index=True,
-    width="stretch",
-    alt=f"Calibration of each class by {unit}",
+    f"Calibration of each class by {unit}",
 )
-st.caption("A slope below 1 says that the probabilities are too extreme (overconfident), above 1 too timid.")
-download_table("All calibration figures (CSV)", table, f"{review.name}-{unit}-calibration")
+st.caption("A slope below 1 means that the probabilities are too extreme (overconfident), above 1 underconfident.")
+download_table("All calibration metrics (CSV)", table, f"{review.name}-{unit}-calibration")
 st.caption(NOTICE)

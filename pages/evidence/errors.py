@@ -1,38 +1,39 @@
-"""Where is it wrong, and how sure was it? The evidence in use in; its mistakes, most confident first, with pictures."""
+"""Errors page: misclassified cases, most confident first, with their pictures."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.choice import opened_review
-from dashboard.gallery import gallery
-from dashboard.parts import NOTICE, units_of
 from dashboard.review import unit_switch
-from dashboard.state import remember
+from dashboard.selection import opened_review
+from dashboard.session import remember
+from dashboard.views.gallery import gallery
+from dashboard.widgets import NOTICE, count
 from her2core.data.manifest import UNKNOWN
 from her2core.evidence.misclassified import mistakes
 
+FILTERS = {"true": "True class", "predicted": "Predicted class", "patient_id": "Patient", "site": "Site"}
+
 review = opened_review("Errors")
-unit = unit_switch(review, "Unit", key="error_unit", default=0)
-wrong = remember(("mistakes", review.key, unit), lambda: mistakes(review.at(unit)))
-judged = len(review.at(unit))
-if wrong.empty:
-    st.success(f"None of {units_of(judged, unit)} of the test part is wrong.")
+unit = unit_switch(review, "Unit of analysis", key="error_unit", default=0)
+rows = remember(("misclassified", review.key, unit), lambda: mistakes(review.at(unit)))
+total = len(review.at(unit))
+if rows.empty:
+    st.success(f"None of {count(total, unit)} of the test set is misclassified.")
     st.caption(NOTICE)
     st.stop()
 st.markdown(
-    f"**{units_of(len(wrong), unit)}** of {judged:,} in the test part got another class than the true one, most "
-    "confident first. Confident mistakes are where to look for wrong labels, artefacts and what the network learned."
+    f"**{count(len(rows), unit)}** of {total:,} in the test set are misclassified, listed with the most confident "
+    "first. Confident errors point to wrong labels, artefacts and spurious features."
 )
-FILTERS = {"true": "True class", "predicted": "Taken for", "patient_id": "Patient", "site": "Site"}
 for column, (name, label) in zip(st.columns(len(FILTERS)), FILTERS.items(), strict=True):
-    values = [v for v in wrong[name].unique() if v != UNKNOWN]
+    values = [v for v in rows[name].unique() if v != UNKNOWN]
     if not values:
         column.caption(f"{label}: unknown in these data.")
         continue
     chosen = column.multiselect(label, sorted(values), key=f"errors_{name}", bind="query-params")
     if chosen:
-        wrong = wrong[wrong[name].isin(chosen)]
-st.caption(f"{units_of(len(wrong), unit)} shown.")
-gallery(review, wrong, unit=unit, key="errors")
+        rows = rows[rows[name].isin(chosen)]
+st.caption(f"{count(len(rows), unit)} shown.")
+gallery(review, rows, unit=unit, key="errors")
 st.caption(NOTICE)

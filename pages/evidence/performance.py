@@ -1,60 +1,67 @@
-"""How good is it, for whom, and how sure is that? The evidence in use in; figures, each with its table, out."""
+"""Performance page: metrics with intervals, confusion matrix, curves, threshold explorer and report."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
-from dashboard.choice import opened_review
-from dashboard.evidence_report import evidence_report
-from dashboard.further_figures import further_figures
-from dashboard.gallery import gallery
-from dashboard.parts import NOTICE, download_table, figure, interval, units_of, value_and_bounds
 from dashboard.review import unit_switch
-from dashboard.run_sections import show_data_and_limits, show_map_scores
-from dashboard.state import remember
-from dashboard.threshold_explorer import threshold_explorer
-from dashboard.words import plain, sentence
+from dashboard.selection import opened_review
+from dashboard.session import remember
+from dashboard.views.gallery import gallery
+from dashboard.views.performance import (
+    further_metrics,
+    report_downloads,
+    show_data_and_limits,
+    show_map_scores,
+    threshold_explorer,
+)
+from dashboard.widgets import (
+    NOTICE,
+    count,
+    dataframe,
+    download_table,
+    figure,
+    format_interval,
+    markdown_sentence,
+    value_and_bounds,
+)
 from her2core.evidence.curves import pr_points, roc_points
+from her2core.evidence.metrics.registry import headline_metrics, metric_label, metrics_of
 from her2core.evidence.misclassified import cell
-from her2core.plots.confusion import confusion_figure, confusion_words
-from her2core.plots.curves import pr_figure, pr_words, roc_figure, roc_words
-from her2core.plots.per_class import per_class_figure, per_class_words
+from her2core.io.text import markdown_text
+from her2core.plots.confusion import confusion_description, confusion_figure
+from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
+from her2core.plots.per_class import per_class_description, per_class_figure
 
-NAMES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "macro_auroc": "AUROC, mean",
-}
-PER_CLASS = {
-    "recall": "Recall (sensitivity)",
-    "one_vs_rest_accuracy": "One-vs-rest accuracy",
-    "precision": "Precision (PPV)",
-    "specificity": "Specificity",
-    "f1": "F1",
-    "auroc": "AUROC",
-}
+CELL_VALUES: tuple[tuple[Literal["count", "share_of_true"], str], ...] = (
+    ("count", "Counts"),
+    ("share_of_true", "Percentage of the true class"),
+)
+
 review = opened_review("Performance")
 classes = review.classes
 
-unit = unit_switch(review, "Unit of every number", key="unit", default=-1)
+unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
 for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
-    st.caption(f"No figures by {row.unit}. {sentence(row.reason)}")
+    st.caption(f"Not assessed by {row.unit}. {markdown_sentence(row.reason)}")
 metrics = review.metrics[review.metrics["unit"] == unit]
 first = metrics.iloc[0]
 st.caption(
-    f"Test part: {units_of(int(first['n']), unit)}. Brackets: 95 % intervals, bootstrap over "
-    f"{units_of(int(first['clusters']), first['resampled'])} (About, Method)."
+    f"Test set: {count(int(first['n']), unit)}. Brackets: 95 % intervals, bootstrap over "
+    f"{count(int(first['n_clusters']), first['resampling_unit'])} (see About, Method)."
 )
 if unit != "patch":
-    why = review.units.set_index("unit").loc[unit, "rule_reason"]
-    st.caption(f"From patches to a {unit} by the rule {sentence(why)}.")
+    reason = review.units.set_index("unit").loc[unit, "rule_reason"]
+    st.caption(f"Aggregation from patches to {unit}s: {markdown_sentence(reason)}.")
 note = metrics.loc[metrics["metric"] == "accuracy", "note"].astype(object).fillna("").iloc[0]
 if note:
-    st.warning(f"Intervals: {sentence(note)}.", icon=":material/warning:")
-for column, (metric, name) in zip(st.columns(len(NAMES)), NAMES.items(), strict=True):
-    value, bounds = value_and_bounds(metrics[metrics["metric"] == metric].iloc[0])
-    column.metric(name, value, help=f"{name} by {unit}, {bounds}", border=True)
+    st.warning(f"Intervals: {markdown_sentence(note)}.", icon=":material/warning:")
+headline = [m for m in headline_metrics() if (metrics["metric"] == m.name).any()]
+for column, metric in zip(st.columns(len(headline)), headline, strict=True):
+    value, bounds = value_and_bounds(metrics[metrics["metric"] == metric.name].iloc[0])
+    column.metric(metric.label, value, help=metric.help, border=True)
     column.caption(bounds)
 
 st.header("Confusion matrix")
@@ -63,29 +70,27 @@ counts = {(r.true, r.predicted): int(r.count) for r in confusion.itertuples(inde
 
 
 def cell_clicked(key: str) -> None:
-    """A cell of either matrix was clicked: choose it in the box below."""
+    """Choose the cell of either matrix that was clicked in the box below."""
     points = st.session_state[key]["selection"]["points"]
     if points:
         st.session_state["cell"] = f"{points[0]['y']} as {points[0]['x']}"
 
 
-for column, (show, name) in zip(
-    st.columns(2), (("count", "Counts"), ("share_of_true", "Percent of the true class")), strict=True
-):
+for column, (show, name) in zip(st.columns(2), CELL_VALUES, strict=True):
     column.markdown(f"**{name}**")
     with column:
         figure(
             confusion_figure(confusion, classes, show=show),
-            confusion_words(confusion, classes, show=show),
+            confusion_description(confusion, classes, show=show),
             key=f"confusion-{show}",
             on_select=lambda key=f"confusion-{show}": cell_clicked(key),
             selection_mode="points",
         )
 download_table("Confusion table (CSV)", confusion, f"{review.name}-{unit}-confusion")
 
-cells = {f"{true} as {guess}": (true, guess) for true in classes for guess in classes}
+cells = {f"{true} as {predicted}": (true, predicted) for true in classes for predicted in classes}
 chosen = st.selectbox(
-    f"Look at the {'patches' if unit == 'patch' else f'{unit}s'} of one cell (or click it above)",
+    f"Show the {'patches' if unit == 'patch' else f'{unit}s'} of one cell (or click it above)",
     list(cells),
     index=None,
     key="cell",
@@ -93,41 +98,47 @@ chosen = st.selectbox(
     placeholder="true class as predicted class",
 )
 if chosen:
-    true, guess = cells[chosen]
-    st.markdown(f"{units_of(counts[true, guess], unit)} of true {plain(true)} taken for {plain(guess)}.")
-    gallery(review, cell(review.at(unit), true=true, predicted=guess), unit=unit, key="cell")
+    true, predicted = cells[chosen]
+    number = count(counts[true, predicted], unit)
+    st.markdown(f"{number} of true class {markdown_text(true)}, predicted {markdown_text(predicted)}.")
+    gallery(review, cell(review.at(unit), true=true, predicted=predicted), unit=unit, key="cell")
 
 st.header("Per class")
 st.caption(
-    '"Class-specific accuracy" has two readings in the literature: recall (share of the class that was found) and '
-    "one-vs-rest accuracy (share of all answers that were right about this class). Both are given, each by its name."
+    '"Class-specific accuracy" has two readings in the literature: recall (proportion of the class that was '
+    "recognised) and one-vs-rest accuracy (proportion of all cases that were correct about this class). Both are given."
 )
-rows = [metrics[metrics["metric"] == m].set_index("class") for m in PER_CLASS]
-table = {"class": list(classes)}
-for (_, name), row in zip(PER_CLASS.items(), rows, strict=True):
-    table[name] = [interval(row.loc[c]) for c in classes]
-st.dataframe(table, hide_index=True, width="stretch", alt=f"Metrics for each class by {unit}")
+per_class = [m.name for m in metrics_of("metrics") if m.per_class and (metrics["metric"] == m.name).any()]
+rows = {metric: metrics[metrics["metric"] == metric].set_index("class") for metric in per_class}
+dataframe(
+    {"class": list(classes)} | {metric_label(m): [format_interval(r.loc[c]) for c in classes] for m, r in rows.items()},
+    f"Metrics for each class by {unit}",
+)
 shown = st.selectbox(
-    "Figure of", list(PER_CLASS), format_func=PER_CLASS.get, key="per_class_metric", persist_state="session"
+    "Metric shown", per_class, format_func=metric_label, key="per_class_metric", persist_state="session"
 )
 of_metric = metrics[metrics["metric"] == shown]
-figure(per_class_figure(of_metric, classes), per_class_words(of_metric, classes), key="per-class")
+figure(
+    per_class_figure(of_metric, classes),
+    per_class_description(of_metric, classes, metric=metric_label(shown)),
+    key="per-class",
+)
 download_table("All metrics (CSV)", metrics, f"{review.name}-{unit}-metrics")
 
-st.header("ROC and precision-recall")
+st.header("ROC and precision-recall curves")
 at_unit = review.at(unit)
 roc = remember(("roc", review.key, unit), lambda: roc_points(at_unit))
 pr = remember(("pr", review.key, unit), lambda: pr_points(at_unit))
 left, right = st.columns(2)
 with left:
-    figure(roc_figure(roc, classes), roc_words(metrics, classes), key="roc", table=roc)
+    figure(roc_figure(roc, classes), roc_description(metrics, classes), key="roc", table=roc)
 with right:
-    figure(pr_figure(pr, classes), pr_words(pr, classes), key="pr", table=pr)
+    figure(pr_figure(pr, classes), pr_description(pr, classes), key="pr", table=pr)
 
-further_figures(review, unit, metrics)
+further_metrics(review, unit, metrics)
 threshold_explorer(review, unit)
 if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)
-evidence_report(review)
+report_downloads(review)
 st.caption(NOTICE)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.choice import put_in_use
 from dashboard.columns import choose_columns
 from dashboard.navigation import PAGES
-from dashboard.parts import NOTICE, heading, units_of
-from dashboard.review import bring, brought_along
-from dashboard.state import forget, remember
-from dashboard.words import plain, sentence
+from dashboard.review import add_review, uploaded_reviews
+from dashboard.selection import select
+from dashboard.session import forget, remember
+from dashboard.widgets import NOTICE, count, heading, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.prediction_columns import guess_columns
 from her2core.evidence.predictions import Predictions
 from her2core.io.limits import TableLimits
 from her2core.io.tables import read_table
-from her2core.io.text import safe_file_name
+from her2core.io.text import markdown_text, safe_file_name
 
 #: Largest table taken, in MiB.
 MAX_MB = 200
@@ -29,9 +28,9 @@ st.markdown(
 )
 file = st.file_uploader("Table (CSV, TSV or Parquet)", key="table", max_upload_size=MAX_MB)
 if file is None:
-    held = brought_along()
+    held = uploaded_reviews()
     if held:
-        listed = ", ".join(plain(name) for name in held)
+        listed = ", ".join(markdown_text(name) for name in held)
         st.info(f"In this session: {listed}. Choose it in the sidebar and open **Performance** or **Errors**.")
     with st.expander("What the table may look like"):
         st.dataframe(
@@ -57,12 +56,12 @@ try:
         )
         guess = remember(("guess", file.file_id), lambda: guess_columns(frame))
 except Her2Error as refused:
-    st.error(sentence(refused), icon=":material/block:")
+    st.error(markdown_sentence(refused.sentence), icon=":material/block:")
     st.caption(NOTICE)
     st.stop()
 
 st.header("Which column is what")
-st.caption(f"{units_of(len(frame), 'row')}. The choices are a guess from the names: look at them before you go on.")
+st.caption(f"{count(len(frame), 'row')}. The choices are a guess from the names: look at them before you go on.")
 st.dataframe(frame.head(5), hide_index=True, width="stretch", alt="The first five rows of your table")
 chosen = choose_columns(frame, guess, key=f"column-{file.file_id}")
 
@@ -75,10 +74,10 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
             predictions = Predictions.from_frame(frame, chosen.columns, kind=chosen.kind)
             del frame  # the table may be large, and all that is needed of it is in the predictions
             forget(("table", file.file_id))
-            review = bring(name, predictions)
+            review = add_review(name, predictions)
     except Her2Error as refused:
-        st.error(sentence(refused), icon=":material/block:")
+        st.error(markdown_sentence(refused.sentence), icon=":material/block:")
     else:
-        put_in_use(review)
+        select(review)
         st.switch_page(PAGES / "evidence/performance.py")
 st.caption(NOTICE)

@@ -1,59 +1,53 @@
-"""Is it as good at every site, on every scanner? The evidence in use in; its figures by group, with warnings, out."""
+"""Subgroups page: metrics by site, scanner and other groups of patients."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.choice import opened_review
-from dashboard.parts import NOTICE, download_table, figure, interval
-from dashboard.result_tables import opened_exhibit, rows_at
-from dashboard.review import unit_switch
-from dashboard.words import sentence
+from dashboard.review import opened_result_table, rows_at, unit_switch
+from dashboard.selection import opened_review
+from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_interval, markdown_sentence
+from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
-from her2core.plots.subgroups import group_figure, group_words
+from her2core.plots.subgroups import subgroup_description, subgroup_figure
 
-METRICS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_auroc": "AUROC, mean",
-    "recall": "Recall of a class",
-}
+METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall")
 
 review = opened_review("Subgroups")
 st.markdown(
-    "A mean may hide a site, a scanner or a group of patients for whom the network fails. Groups are looked at "
-    "one by one; that one interval leaves another's value out is no test of a difference."
+    "An average may hide a site, a scanner or a group of patients for which the model fails. Subgroups are assessed "
+    "one by one; an interval that excludes another subgroup's value is not a test of the difference."
 )
-unit = unit_switch(review, "Unit", key="group_unit", default=0, among=UNITS)
-rows = rows_at(opened_exhibit(review, "subgroups"), unit)
+unit = unit_switch(review, "Unit of analysis", key="group_unit", default=0, among=UNITS)
+rows = rows_at(opened_result_table(review, "subgroups"), unit)
 if rows.empty:
-    st.info("These data have no column that makes groups. Add site or scanner to the manifest, or to your table.")
+    st.info("These data have no column that defines subgroups. Add site or scanner to the manifest, or to your table.")
     st.caption(NOTICE)
     st.stop()
 left, middle, right = st.columns(3)
-by = left.selectbox("Groups by", list(dict.fromkeys(rows["by"])), key="groups_by", bind="query-params")
-metric = middle.selectbox("Figure", list(METRICS), format_func=METRICS.get, key="group_metric", bind="query-params")
+by = left.selectbox("Subgroups by", list(dict.fromkeys(rows["by"])), key="groups_by", bind="query-params")
+metric = middle.selectbox("Metric", METRICS, format_func=metric_label, key="group_metric", bind="query-params")
 of = right.selectbox("Class", review.classes, key="group_class") if metric == "recall" else ""
 shown = rows[(rows["by"] == by) & (rows["metric"] == metric) & (rows["class"] == of)]
-title = METRICS[metric] if not of else f"Recall of {of}"
-figure(group_figure(shown), group_words(shown, title=title, by=by), key="groups", table=shown)
-st.dataframe(
+title = metric_label(metric) + (f", {of}" if of else "")
+figure(subgroup_figure(shown), subgroup_description(shown, title=title, by=by), key="groups", table=shown)
+dataframe(
     [
         {
             by: str(row["group"]),
-            title: interval(row),
+            title: format_interval(row),
             "patients": row["patients"],
-            f"{unit} rows": row["n"],
+            "patches" if unit == "patch" else f"{unit}s": row["n"],
             "note": row["note"] if isinstance(row["note"], str) else "",
         }
         for _, row in shown.iterrows()
     ],
-    hide_index=True,
-    width="stretch",
-    alt=f"{title} by {by}, by {unit}",
+    f"{title} by {by}, by {unit}",
 )
 small = [str(row["group"]) for _, row in shown.iterrows() if "too few" in str(row["note"])]
 if small:
-    st.warning(f"Too few patients to judge by: {sentence(', '.join(small))}.", icon=":material/warning:")
-download_table("All groups (CSV)", rows, f"{review.name}-{unit}-subgroups")
+    st.warning(
+        f"Too few patients for a reliable estimate: {markdown_sentence(', '.join(small))}.", icon=":material/warning:"
+    )
+download_table("All subgroups (CSV)", rows, f"{review.name}-{unit}-subgroups")
 st.caption(NOTICE)

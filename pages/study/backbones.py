@@ -1,109 +1,137 @@
-"""Which network is better on the same test patches, and at what cost? Finished runs in; a fair comparison out."""
+"""Backbones page: comparison of networks that were tested on the same patches, with their costs."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
-from dashboard.backbone_study import show_study
-from dashboard.choice import opened_review
-from dashboard.comparison import comparable_runs, comparison, corrected_table, difference_table
-from dashboard.parts import NOTICE, download_table, figure
-from dashboard.review import unit_switch
-from dashboard.studies import studies
-from dashboard.words import plain, sentence
+from dashboard import cache
+from dashboard.review import Review, unit_switch
+from dashboard.selection import opened_review, or_stop
+from dashboard.views.studies import compared_runs, show_backbone_study
+from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_difference, markdown_sentence
 from her2core.errors import Her2Error
-from her2core.plots.accuracy_cost import trade_figure, trade_words
+from her2core.evidence.metrics.registry import metric_label
+from her2core.io.text import markdown_text
+from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
+from her2core.runs.folder import Run
+from her2core.study.comparison import comparable_runs, comparison_table
 
-COSTS = {"flops": "FLOPs of one patch", "latency_ratio": "Latency, plain ResNet50 = 1", "parameters": "Parameters"}
+COSTS = {"flops": "FLOPs per patch", "latency_ratio": "Latency (plain ResNet50 = 1)", "parameters": "Parameters"}
 
-review = opened_review("Backbones")
-if review.run is None:
-    st.info("A file of predictions says nothing about its network. Choose a run in the sidebar.")
-    st.stop()
-st.markdown("Runs are put side by side only when they were tested on the **same patches with the same labels**.")
-same, others = comparable_runs(review.run)
-unit = unit_switch(review, "Unit of every number", key="unit", default=-1)
-table, numbers = comparison(same, unit)
-st.dataframe(table, hide_index=True, width="stretch", alt=f"Comparable runs by {unit}")
-download_table("Comparison (CSV)", numbers, f"backbones-{unit}")
-if len(same) < 2:
-    st.info(
-        "No other run was tested on the patches of this one. Train one on the same data and split, for example "
-        "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here."
-    )
-else:
+
+def runs_side_by_side(run: Run, unit: str) -> tuple[dict[str, Run], pd.DataFrame]:
+    """Draw the comparable runs; return them by name, and the others with the reason."""
+    names, _ = cache.run_names()
+    others = [other for other, _ in map(cache.try_open, names.values()) if other is not None]
+    same, excluded = or_stop(lambda: comparable_runs(run, others, test_predictions=cache.test_predictions))
+    table = or_stop(lambda: comparison_table(same, unit, metrics=cache.metrics))
+    dataframe(compared_runs(table, run.classes), f"Comparable runs by {unit}")
+    download_table("Comparison (CSV)", table, f"backbones-{unit}")
+    if len(same) > 1:
+        show_cost(table)
+    by_path = {path: name for name, path in names.items()}
+    return {by_path.get(str(other.path), other.name): other for other in same}, excluded
+
+
+def show_cost(table: pd.DataFrame) -> None:
+    """Draw accuracy against the cost that the viewer chooses."""
     cost = st.segmented_control(
         "Cost", list(COSTS), format_func=COSTS.get, default="flops", key="cost", bind="query-params", required=True
     )
     cost = cost if cost in COSTS else "flops"
-    known = numbers[numbers[cost].notna()]
+    known = table[table[cost].notna()]
     if known.empty:
-        st.caption("The cost of these runs was not measured: `her2 runs complete RUN` does it.")
-    else:
-        figure(
-            trade_figure(known, cost=cost, title=COSTS[cost]),
-            trade_words(known, cost=cost, title=COSTS[cost]),
-            key="trade",
-        )
+        st.caption("The cost of these runs was not measured: `her2 runs complete RUN` measures it.")
+        return
+    title = COSTS[cost]
+    description = accuracy_cost_description(known, cost=cost, title=title)
+    figure(accuracy_cost_figure(known, cost=cost, title=title), description, key=f"cost-{cost}")
 
-    st.header("Difference of two runs")
-    names = [run.name for run in same]
+
+def difference_of_two(runs: dict[str, Run], unit: str) -> None:
+    """Draw the paired differences of two runs that the viewer chooses."""
+    st.header("Paired difference of two runs")
     left, right = st.columns(2)
+    names = list(runs)
     first = left.selectbox("First", names, index=0, key="first", bind="query-params")
     second = right.selectbox("Second", names, index=1, key="second", bind="query-params")
     if first == second:
         st.info("Choose two different runs.")
-    else:
-        try:
-            one, other = (same[names.index(name)] for name in (first, second))
-            differences, note = difference_table(one, other, unit)
-            st.dataframe(
-                differences,
-                hide_index=True,
-                width="stretch",
-                alt=f"{second} less {first}, paired",
-                column_order=[
-                    "metric",
-                    "class",
-                    "difference",
-                    "lower_95",
-                    "upper_95",
-                    "statement",
-                    "first",
-                    "second",
-                    "p_value",
-                    "exact_p_value",
-                    "exact_test",
-                ],
-            )
-            st.caption(
-                f"Second less first, by {unit}; {sentence(note)}. From patches to a {unit} by the mean."
-                if unit != "patch"
-                else f"Second less first, by patch; {sentence(note)}."
-            )
-            st.caption("An interval that holds zero: no difference can be shown.")
-            download_table("Differences (CSV)", differences, f"difference-{first}-{second}-{unit}")
-        except Her2Error as refused:
-            st.error(sentence(refused))
-    if len(same) > 2:
-        st.header(f"All against {plain(review.run.name)}")
-        try:
-            corrected = corrected_table(review.run, same[1:], unit)
-            st.dataframe(corrected, hide_index=True, width="stretch", alt="Balanced accuracy of every run, corrected")
-            st.caption(
-                f"Balanced accuracy by {unit}, paired; p corrected for {len(corrected)} comparisons (Holm 1979)."
-            )
-            download_table("All against one (CSV)", corrected, f"backbones-{unit}-corrected")
-        except Her2Error as refused:
-            st.error(sentence(refused))
-found, problems = studies("backbones")
+        return
+    try:
+        table, note = cache.differences(runs[first], runs[second], unit)
+    except Her2Error as refused:
+        st.error(markdown_sentence(refused.sentence))
+        return
+    shown = pd.DataFrame(
+        {
+            "metric": [metric_label(m) for m in table["metric"]],
+            "class": table["class"],
+            "difference (points)": [format_difference(row) for _, row in table.iterrows()],
+            "result": table["statement"],
+            **{name: [f"{v:.1%}" for v in table[column]] for name, column in ((first, "first"), (second, "second"))},
+            "p (bootstrap)": table["p_value"],
+            "p (exact)": table["exact_p_value"],
+            "exact test": table["exact_test"],
+        }
+    )
+    numbers = {name: st.column_config.NumberColumn(format="%.4f") for name in ("p (bootstrap)", "p (exact)")}
+    dataframe(shown, f"{second} minus {first}, paired", column_config=numbers)
+    aggregation = "" if unit == "patch" else f" Aggregation from patches to {unit}s: mean of the probabilities."
+    st.caption(f"Second minus first, by {unit}, in percentage points; {markdown_sentence(note)}.{aggregation}")
+    st.caption("Where the interval includes zero, no difference can be shown.")
+    download_table("Differences (CSV)", table, f"difference-{first}-{second}-{unit}")
+
+
+def all_against_one(review: Review, runs: dict[str, Run], run: Run, unit: str) -> None:
+    """Draw the differences of all runs from the selected one, adjusted for their number."""
+    st.header(f"All runs compared with {markdown_text(review.name)}")
+    try:
+        table = cache.adjusted_differences(run, [r for r in runs.values() if r.path != run.path], unit)
+    except Her2Error as refused:
+        st.error(markdown_sentence(refused.sentence))
+        return
+    shown = pd.DataFrame(
+        {
+            "run": table["run"],
+            "difference (points)": [format_difference(row) for _, row in table.iterrows()],
+            "result (Holm-adjusted)": table["statement"],
+            "p": table["p_value"],
+            "p (Holm)": table["p_value_holm"],
+        }
+    )
+    numbers = {name: st.column_config.NumberColumn(format="%.4f") for name in ("p", "p (Holm)")}
+    dataframe(shown, "Balanced accuracy of every run, adjusted", column_config=numbers)
+    st.caption(f"Balanced accuracy by {unit}, paired; p adjusted for {len(table)} comparisons (Holm 1979).")
+    download_table("All against one (CSV)", table, f"backbones-{unit}-adjusted")
+
+
+review = opened_review("Backbones")
+run = review.run
+if run is None:
+    st.info("A predictions file holds nothing about its network. Choose a model in the sidebar.")
+    st.stop()
+st.markdown("Runs are compared only where they were tested on the **same patches with the same labels**.")
+unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
+runs, excluded = runs_side_by_side(run, unit)
+if len(runs) < 2:
+    st.info(
+        "No other run was tested on the same patches. Train one on the same data and split, for example "
+        "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here."
+    )
+else:
+    difference_of_two(runs, unit)
+if len(runs) > 2:
+    all_against_one(review, runs, run, unit)
+found, problems = cache.studies("backbones")
 if found or problems:
     st.header("Studies over several seeds")
 for problem in problems:
-    st.warning(sentence(problem))
+    st.warning(markdown_sentence(problem))
 for study in found:
-    show_study(study, unit)
-if others:
+    show_backbone_study(study, unit)
+if len(excluded):
     st.header("Not comparable with this run")
-    st.dataframe(others, hide_index=True, width="stretch", alt="Runs that are not comparable, and why")
+    dataframe(excluded, "Runs that are not comparable, and why")
 st.caption(NOTICE)

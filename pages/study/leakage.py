@@ -1,25 +1,30 @@
-"""What does a reported accuracy become per patient? A finished leakage study in; its splits side by side out."""
+"""Leakage page: one network under several units of the split, and the gap to the split by patient."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.parts import NOTICE, download_table, figure, heading, interval, units_of
-from dashboard.studies import studies
-from dashboard.words import plain, sentence
-from her2core.plots.seeds import SPLITS, seeds_figure, seeds_words
+from dashboard.cache import studies
+from dashboard.views.studies import METRICS, seeds_caption
+from dashboard.widgets import (
+    NOTICE,
+    count,
+    dataframe,
+    download_table,
+    figure,
+    format_difference,
+    format_interval,
+    heading,
+    markdown_sentence,
+)
+from her2core.evidence.metrics.registry import metric_label
+from her2core.io.text import markdown_text
+from her2core.plots.seeds import SPLITS, seeds_description, seeds_figure
 
-METRICS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "macro_auroc": "AUROC, mean",
-}
-
-heading("Leakage", None, subject="One network, one budget, several ways to split")
+heading("Leakage", None, subject="One network and training budget, several units of the split")
 found, problems = studies("leakage")
 for problem in problems:
-    st.warning(sentence(problem))
+    st.warning(markdown_sentence(problem))
 if not found:
     st.info(
         "No leakage study is finished. Make the cohort and run it: `her2 data demo --out data/leakage --patients "
@@ -27,62 +32,64 @@ if not found:
     )
     st.caption(NOTICE)
     st.stop()
-names = {study.title: study for study in found}
-chosen = st.selectbox("Study", list(names), key="leakage_study") if len(names) > 1 else next(iter(names))
-study = names[chosen]
+by_title = {study.title: study for study in found}
+title = st.selectbox("Study", list(by_title), key="leakage_study") if len(by_title) > 1 else next(iter(by_title))
+study = by_title[title]
 facts = study.facts
-data = facts["data"].get("facts", {})
 st.markdown(
-    f"**{plain(facts['study']['title'])}.** The network {plain(facts['network']['name'])} was trained "
-    f"{units_of(len(facts['study']['seeds']), 'time')} under each split, with the same budget. Under *random patches* "
-    "the test patches come from patients and slides that the network has seen in training; only the other splits say "
-    "anything about new ones."
+    f"**{markdown_text(facts['study']['title'])}.** The network {markdown_text(facts['network']['name'])} was "
+    f"trained {count(len(facts['study']['seeds']), 'time')} under each split with the same budget. Under *random "
+    "patches* the test patches come from patients and slides that the network has seen in training; only the other "
+    "splits estimate the performance on new ones."
 )
-if data.get("synthetic"):
+if study.is_synthetic:
     st.info(
-        "The patches of this study are synthetic: drawn by a program, not tissue. How far real figures are "
-        "inflated, it does not say; that they can be, it shows."
+        "The patches of this study are synthetic: generated images, not tissue. The study shows that leakage inflates "
+        "accuracy; it does not estimate by how much on real tissue."
     )
 left, right = st.columns(2)
 units = list(dict.fromkeys(study.figures["unit"]))
-unit = left.segmented_control("Judged by", units, default=units[0], key="leakage_unit", required=True) or units[0]
-metric = right.selectbox("Figure", list(METRICS), format_func=METRICS.get, key="leakage_metric", bind="query-params")
-rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
-figure(seeds_figure(rows), seeds_words(rows), key="leakage", table=rows)
-st.caption("Points: mean over the seeds, with a 95 % interval that draws patients. Ticks: lowest and highest seed.")
-shown = [
-    {
-        "split": SPLITS.get(r["group"], r["group"]),
-        METRICS[metric]: interval(r),
-        "seeds": r["seeds"],
-        "lowest seed": f"{r['lowest']:.1%}",
-        "highest seed": f"{r['highest']:.1%}",
-        f"{r['resampling_unit']}s drawn": r["n_clusters"],
-        f"{unit} rows a run": r["n"],
-    }
-    for _, r in rows.iterrows()
-]
-st.dataframe(shown, hide_index=True, width="stretch", alt=f"{METRICS[metric]} by {unit} under each split")
-
-st.header("The gap")
-st.caption(
-    "What each split gains over the split by patient, the same patients drawn for both. What is said of it is "
-    "corrected for the number of splits (Holm 1979), so it may be less than an interval by itself suggests."
+unit = (
+    left.segmented_control("Unit of analysis", units, default=units[0], key="leakage_unit", required=True) or units[0]
 )
-gaps = study.differences[(study.differences["unit"] == unit) & (study.differences["metric"] == metric)]
-st.dataframe(
+metric = right.selectbox("Metric", METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
+label = metric_label(metric)
+rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
+figure(seeds_figure(rows, SPLITS), seeds_description(rows, SPLITS, metric=label), key="leakage", table=rows)
+st.caption(seeds_caption(rows))
+dataframe(
     [
         {
-            "split": SPLITS.get(g.group, g.group),
-            "less by patient": f"{g.difference:+.1%} [{g.lower_95:+.1%}, {g.upper_95:+.1%}]",
-            "so": g.statement,
+            "split": SPLITS.get(r["group"], r["group"]),
+            label: format_interval(r),
+            "seeds": r["seeds"],
+            "lowest seed": f"{r['lowest']:.1%}",
+            "highest seed": f"{r['highest']:.1%}",
+            f"{r['resampling_unit']}s resampled": r["n_clusters"],
+            f"{'patches' if unit == 'patch' else f'{unit}s'} per run": r["n"],
         }
-        for g in gaps.itertuples()
+        for _, r in rows.iterrows()
     ],
-    hide_index=True,
-    width="stretch",
-    alt=f"Difference of each split from the split by patient, {METRICS[metric]}",
+    f"{label} by {unit} under each split",
 )
-download_table("All figures (CSV)", study.figures, "leakage-figures")
+
+st.header("Leakage gap")
+st.caption(
+    "Difference of each split from the split by patient, with the same patients resampled for both. The result is "
+    "adjusted for the number of splits (Holm 1979), so it may be weaker than an interval by itself suggests."
+)
+gaps = study.differences[(study.differences["unit"] == unit) & (study.differences["metric"] == metric)]
+dataframe(
+    [
+        {
+            "split": SPLITS.get(gap["group"], gap["group"]),
+            "difference from by patient (points)": format_difference(gap),
+            "result (Holm-adjusted)": gap["statement"],
+        }
+        for _, gap in gaps.iterrows()
+    ],
+    f"Difference of each split from the split by patient, {label}",
+)
+download_table("All metrics (CSV)", study.figures, "leakage-metrics")
 download_table("All gaps (CSV)", study.differences, "leakage-gaps")
 st.caption(NOTICE)

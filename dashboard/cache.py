@@ -1,0 +1,219 @@
+"""Caches shared by all sessions: finished runs, loaded models, evaluation tables, studies and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from her2core.errors import Her2Error, RunError
+from her2core.evidence.compare import compare_many, compare_runs
+from her2core.evidence.predictions import Predictions
+from her2core.evidence.result_tables import MISSING, TABLES, ResultTable
+from her2core.io.uploads import allowed_roots, image_folders
+from her2core.locations import run_folders, working_folder
+from her2core.runs.folder import STUDY, Run, list_runs, open_run
+from her2core.runs.patch_images import PatchImages, patch_images
+from her2core.runs.samples import Sample, sample_patches
+from her2core.study.tables import StudyKind, StudyTables, read_study_tables
+
+if TYPE_CHECKING:
+    from her2core.inference.predictor import Predictor
+
+ROOTS = run_folders()
+#: The run that is chosen on the first visit.
+FIRST = "demo"
+#: What pages read of each table of the evaluation.
+EVALUATION = {
+    "metrics": {"unit", "metric", "class", "value", "lower_95", "upper_95", "resampling_unit", "n_clusters", "n"}
+    | {"note"},
+    "confusion": {"unit", "true", "predicted", "count", "share_of_true"},
+    "units": {"unit", "assessed", "reason", "rule", "rule_reason"},
+}
+
+
+@st.cache_data(ttl=20, max_entries=4, show_spinner=False)
+def run_names() -> tuple[dict[str, str], list[str]]:
+    """Name -> path of each finished run, the demo first, and a sentence for each folder that is not one.
+
+    Of the many runs of a study those with weights are listed at the end; the others show on the study's page.
+    """
+    runs, problems = list_runs(*ROOTS)
+    studies, broken = list_runs(*sorted(path.parent for root in ROOTS for path in root.glob(f"*/{STUDY}")))
+    names: dict[str, str] = {}
+    for run in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models")):
+        names[f"{run.name} ({run.path.parent.name})" if run.name in names else run.name] = str(run.path)
+    for run in (r for r in studies if r.has_weights):
+        name, home = f"{run.name} ({run.path.parent.name})", run.path.parent
+        names[f"{run.name} ({home.parent.name}/{home.name})" if name in names else name] = str(run.path)
+    return names, problems + broken
+
+
+def try_open(path: str) -> tuple[Run | None, str]:
+    """Return the run, or the sentence that says why it cannot be opened."""
+    try:
+        return open_run(path), ""
+    except Her2Error as refused:
+        return None, refused.sentence
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
+def _predictor(path: str, weights_sha256: str) -> Predictor:
+    """The model of a run, shared by all sessions; a run whose weights change gets another place in the cache."""
+    from her2core.inference.predictor import load_predictor  # torch takes 700 MB, and reviewing results needs none
+
+    return load_predictor(path)
+
+
+def load_model(run: Run) -> Predictor:
+    """Load the model of a run, once for all sessions."""
+    return _predictor(str(run.path), run.card["weights_sha256"])
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _evaluation_table(path: str, name: str, modified: float) -> pd.DataFrame:
+    """One table of a run's evaluation; ``modified`` is the file's time, so that a new evaluation is seen."""
+    table = open_run(path).table(name)
+    return table.assign(**{"class": table["class"].astype(object).fillna("")}) if "class" in table else table
+
+
+def evaluation_table(run: Run, name: str, columns: set[str]) -> pd.DataFrame:
+    """One table of a run's evaluation with at least these columns.
+
+    Raises RunError when the run was not evaluated, or not by this program.
+    """
+    path = run.path / "evaluation" / f"{name}.csv"
+    table = _evaluation_table(str(run.path), name, _modified(path))
+    if not columns <= set(table):
+        raise RunError(
+            f"a table with the columns {', '.join(sorted(columns))}",
+            got="other columns",
+            where=str(path),
+            fix=f"Run: her2 evaluate --save {run.path}",
+        )
+    return table
+
+
+def evaluation(run: Run) -> dict[str, pd.DataFrame]:
+    """The tables metrics, confusion and units of a run. Raises RunError when it was not evaluated."""
+    tables = {name: evaluation_table(run, name, columns) for name, columns in EVALUATION.items()}
+    for name, table in tables.items():
+        if table.empty:
+            raise RunError(
+                "a table with rows",
+                got="an empty one",
+                where=str(run.path / "evaluation" / f"{name}.csv"),
+                fix=f"Run: her2 evaluate --save {run.path}",
+            )
+    return tables
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """The table metrics of a run's evaluation."""
+    return evaluation(run)["metrics"]
+
+
+def run_result_table(run: Run, name: str) -> ResultTable:
+    """One result table stored with the run. Raises RunError where it is missing or has other columns."""
+    frame = evaluation_table(run, name, set(TABLES[name]))
+    missing = evaluation_table(run, "missing", set(MISSING))
+    return ResultTable(name, frame, missing[missing["table"] == name])
+
+
+def map_scores(run: Run) -> pd.DataFrame | None:
+    """Scores of the run's class-activation maps (``her2 runs maps``); None where they were not computed."""
+    path = run.path / "evaluation" / "maps.csv"
+    return _evaluation_table(str(run.path), "maps", _modified(path)) if path.is_file() else None
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _test_predictions(path: str, modified: float) -> Predictions:
+    return open_run(path).test_predictions()
+
+
+def predictions_modified(run: Run) -> float:
+    """The time of a run's predictions; part of the key of whatever is computed from them."""
+    return _modified(run.path / "predictions.parquet")
+
+
+def test_predictions(run: Run) -> Predictions:
+    """The test part of a run's predictions, calibrated; sessions share it and change nothing."""
+    return _test_predictions(str(run.path), predictions_modified(run))
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _pictures(path: str) -> PatchImages:
+    return patch_images(open_run(path), base=working_folder())
+
+
+def pictures(run: Run) -> PatchImages:
+    """The pictures of a run's patches, where they are available."""
+    return _pictures(str(run.path))
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing synthetic patches ...")
+def samples(path: str) -> list[Sample]:
+    """Synthetic patches for the run in this folder. Raises a Her2Error where its split cannot be read."""
+    return sample_patches(open_run(path))
+
+
+def studies(kind: StudyKind) -> tuple[list[StudyTables], list[str]]:
+    """Every finished study of a kind below ROOTS, and a sentence for each that cannot be read."""
+    found, problems = [], []
+    for path in sorted(p for root in ROOTS for p in root.glob(f"*/{STUDY}")):
+        try:
+            study = _study(str(path.parent), path.stat().st_mtime, kind)
+        except Her2Error as refused:
+            problems.append(refused.sentence)
+            continue
+        if study is not None:
+            found.append(study)
+    return found, problems
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _study(folder: str, modified: float, kind: StudyKind) -> StudyTables | None:
+    return read_study_tables(Path(folder), kind)
+
+
+@st.cache_data(max_entries=16, show_spinner="Resampling patients ...")
+def _differences(first: str, second: str, unit: str, modified: tuple[float, float]) -> tuple[pd.DataFrame, str]:
+    found = compare_runs(first, second, unit=unit)
+    return found.table, found.note
+
+
+def differences(first: Run, second: Run, unit: str) -> tuple[pd.DataFrame, str]:
+    """Paired differences of two runs by this unit, second minus first, and what was resampled."""
+    modified = (predictions_modified(first), predictions_modified(second))
+    return _differences(str(first.path), str(second.path), unit, modified)
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing all runs ...")
+def _adjusted(reference: str, others: tuple[str, ...], unit: str, modified: tuple[float, ...]) -> pd.DataFrame:
+    return compare_many(reference, others, unit=unit)
+
+
+def adjusted_differences(reference: Run, others: list[Run], unit: str) -> pd.DataFrame:
+    """Balanced accuracy of each run against the reference, adjusted for their number (Holm 1979)."""
+    modified = tuple(predictions_modified(r) for r in (reference, *others))
+    return _adjusted(str(reference.path), tuple(str(r.path) for r in others), unit, modified)
+
+
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
+def _folders(roots: tuple[Path, ...]) -> list[Path]:
+    return image_folders(roots)
+
+
+def folders_offered() -> tuple[tuple[Path, ...], list[Path]]:
+    """The allowed folders of the server, and those below them that hold images.
+
+    A visitor chooses from a list and never types a path: the server's other files are not for the page to show.
+    """
+    roots = allowed_roots(working_folder() / "data")
+    return roots, _folders(roots)

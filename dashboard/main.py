@@ -1,0 +1,39 @@
+"""Script run for each visitor: sign-in first, then the choice of a model, then the page."""
+
+from __future__ import annotations
+
+import logging
+
+import streamlit as st
+
+from dashboard.access import require_sign_in
+from dashboard.navigation import page_links, pages
+from dashboard.selection import choose_model
+
+FAILURE = "This is a fault of her2core, not yours: {}. Reload the page; the server's log has the details."
+
+
+def main() -> None:
+    """Run the script once: nothing of a page is drawn, and no run is opened, before the sign-in has let it pass."""
+    st.set_page_config(page_title="her2core", page_icon=":microscope:", layout="wide")
+    sections = pages()
+    page = st.navigation(sections, position="hidden")
+    require_sign_in()
+    menu = st.sidebar.container(gap="xxsmall")
+    choose_model()
+    page_links(sections, menu)
+    page.run()
+
+
+def show_failure(failure: Exception) -> bool:
+    """Show one sentence in place of Streamlit's own message and log the traceback.
+
+    For ``st.App(on_script_error=...)``.
+    """
+    logging.getLogger(__name__).error("a page failed", exc_info=failure)
+    st.error(FAILURE.format(type(failure).__name__), icon=":material/error:")
+    return True
+
+
+if __name__ == "__main__":
+    main()

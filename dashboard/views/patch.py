@@ -1,0 +1,177 @@
+"""Prediction and class-activation maps of one patch: controls, overlays and the case report.
+
+Prediction and maps come from one pass of the patch through the network and are remembered together by model, content
+of the patch, microns per pixel and method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+
+from dashboard.session import recall, remember, store
+from dashboard.widgets import download
+from her2core.data.prepare import centre_square
+from her2core.errors import NetworkError
+from her2core.inference.predictor import Prediction, Predictor
+from her2core.io.images import resize_rgb
+from her2core.io.uploads import Upload
+from her2core.maps.cam import ClassMap
+from her2core.maps.methods import METHODS
+from her2core.maps.overlay import overlay
+from her2core.report.case import CaseReport, case_report
+from her2core.report.case_html import render_html
+from her2core.report.case_pdf import render_pdf
+from her2core.runs.folder import Run
+
+#: Side of the pictures shown and saved, in pixels.
+SIDE = 448
+DEFAULT_METHOD = "gradcam"
+
+
+@dataclass(frozen=True)
+class MapChoice:
+    """What the viewer asked for: ``target`` class, ``method`` of METHODS, ``opacity`` 0 to 1, all classes or one."""
+
+    target: str
+    method: str
+    opacity: float
+    side_by_side: bool
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One patch under one model. Get one with ``analyse``.
+
+    ``maps`` holds the map of every class; empty, with the reason in ``no_maps``, for a network whose features keep no
+    spatial grid.
+    """
+
+    patch: Upload
+    prediction: Prediction
+    maps: dict[str, ClassMap]
+    method: str
+    no_maps: str = ""
+
+    @cached_property
+    def original(self) -> np.ndarray:
+        """The centre square of the patch, uint8 (SIDE, SIDE, 3) RGB."""
+        return resize_rgb(centre_square(_pixels(self.patch)), SIDE)
+
+    @cached_property
+    def normalised(self) -> np.ndarray:
+        """The network's input, uint8 (SIDE, SIDE, 3) RGB."""
+        return self.original if self.prediction.image is None else resize_rgb(self.prediction.image, SIDE)
+
+    def overlay(self, target: str, opacity: float) -> tuple[np.ndarray, str]:
+        """The map of a class over the patch, uint8 (SIDE, SIDE, 3) RGB, and its description."""
+        found = self.maps[target]
+        rows, columns = found.grid.shape
+        description = f"{METHODS[self.method].title} for {target}, {rows} x {columns} cells"
+        if found.empty:
+            description += f": no evidence for {target} in this patch"
+        return overlay(self.original, found, opacity=opacity), description
+
+
+def chosen_method() -> str:
+    """The method that the viewer chose, before its widget is drawn."""
+    method = st.session_state.get("method", DEFAULT_METHOD)
+    return method if method in METHODS else DEFAULT_METHOD
+
+
+def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD, mpp: float | None = None) -> Analysis:
+    """Predict a patch and map every class in one pass through the network, once in this session."""
+
+    def compute() -> tuple[Prediction, dict[str, ClassMap], str]:
+        pixels = _pixels(patch)
+        try:
+            return *model.predict_and_explain(pixels, name=patch.name, mpp=mpp, method=method), ""
+        except NetworkError as refused:
+            return model.predict([pixels], names=[patch.name], mpp=mpp)[0], {}, refused.sentence
+
+    prediction, maps, no_maps = remember(("analysis", model.model_id, patch.content_hash, mpp, method), compute)
+    store(_prediction_key(model, patch, mpp), prediction)
+    # One image under two names is one content: each name keeps its own.
+    return Analysis(patch, replace(prediction, name=patch.name), maps, method, no_maps)
+
+
+def predictions_for(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> list[Prediction]:
+    """Predict patches; those that were predicted in this session already do not go through the network again."""
+    found: dict[str, Prediction] = {}
+    missing: dict[str, Upload] = {}
+    for patch in patches:
+        known = recall(_prediction_key(model, patch, mpp))
+        if isinstance(known, Prediction):
+            found[patch.content_hash] = known
+        else:
+            missing[patch.content_hash] = patch
+    if missing:
+        new = list(missing.values())
+        predicted = model.predict([_pixels(p) for p in new], names=[p.name for p in new], mpp=mpp)
+        for patch, prediction in zip(new, predicted, strict=True):
+            store(_prediction_key(model, patch, mpp), prediction)
+            found[patch.content_hash] = prediction
+    return [replace(found[p.content_hash], name=p.name) for p in patches]
+
+
+def map_controls(analysis: Analysis) -> MapChoice:
+    """Let the viewer choose class, method, opacity, and all classes side by side."""
+    prediction = analysis.prediction
+    first, second, third = st.columns([3, 3, 4])
+    target = first.selectbox(
+        "Map for class",
+        prediction.classes,
+        index=prediction.classes.index(prediction.label or prediction.classes[0]),
+        # A key for each patch and model: another patch starts at its own predicted class.
+        key=f"target-{prediction.model}-{analysis.patch.content_hash}",
+    )
+    method = second.selectbox(
+        "Method", list(METHODS), format_func=lambda m: METHODS[m].title, key="method", persist_state="session"
+    )
+    opacity = third.slider("Opacity", 0.0, 1.0, 0.55, 0.05, key="opacity", persist_state="session")
+    side_by_side = st.toggle("All classes side by side", key="side_by_side", persist_state="session")
+    st.caption(f"{METHODS[method].explanation} ({METHODS[method].reference})")
+    return MapChoice(target, method, opacity, side_by_side)
+
+
+def report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> None:
+    """Offer the case report as HTML and as PDF, with the maps of every class unless ``choice`` is None."""
+    report = _case_report(run, analysis, choice, synthetic=synthetic)
+    download("Case report (HTML)", lambda: render_html(report), name="case-research-use-only.html", mime="text/html")
+    download("Case report (PDF)", lambda: render_pdf(report), name="case-research-use-only.pdf", mime="application/pdf")
+
+
+def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> CaseReport:
+    prediction = analysis.prediction
+    pictures = [
+        ("Patch", f"The patch {prediction.name}", analysis.original),
+        ("Stain normalised", "The same patch as the network saw it", analysis.normalised),
+    ]
+    if choice is not None:
+        for target in analysis.maps:
+            picture, description = analysis.overlay(target, choice.opacity)
+            pictures.append((description, f"{description}, laid over the patch", picture))
+    return case_report(
+        prediction,
+        card=run.card,
+        created=datetime.now().astimezone(),
+        pictures=pictures,
+        method=METHODS[choice.method].title if choice and analysis.maps else "none",
+        synthetic=synthetic,
+    )
+
+
+def _prediction_key(model: Predictor, patch: Upload, mpp: float | None) -> Hashable:
+    return ("prediction", model.model_id, patch.content_hash, mpp)
+
+
+def _pixels(patch: Upload) -> np.ndarray:
+    """The patch's image; only patches with one are in view."""
+    if patch.image is None:
+        raise ValueError(f"{patch.name} has no image")
+    return patch.image

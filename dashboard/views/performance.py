@@ -1,0 +1,155 @@
+"""Sections of the performance page: further metrics, threshold explorer, map evaluation, data and limits, report."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.cache import map_scores
+from dashboard.review import Review
+from dashboard.session import remember
+from dashboard.widgets import (
+    count,
+    dataframe,
+    download,
+    download_table,
+    format_interval,
+    format_number,
+    markdown_sentence,
+    value_and_bounds,
+)
+from her2core.evidence.metrics.registry import headline_metrics, metric_help, metric_label
+from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.thresholds import RATES, operating_point
+from her2core.io.text import markdown_text
+from her2core.report.run_download import RenderedReport, render_report
+from her2core.report.run_report import predictions_report, run_report
+from her2core.runs.folder import Run
+
+#: Beyond so many rows the further metrics take tens of seconds, and are computed when they are asked for.
+AT_ONCE = 200_000
+
+
+def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
+    """Draw the metrics that the page has not shown yet; a run's tables hold them, for a file they are computed here."""
+    st.header("Further metrics")
+    shown = {m.name for m in headline_metrics()}
+    overall = metrics[(metrics["class"] == "") & ~metrics["metric"].isin(shown)]
+    if overall.empty:
+        rows = len(review.at(unit))
+        if rows > AT_ONCE and not st.checkbox(f"Compute them (tens of seconds for {rows:,} rows)", key="further"):
+            return
+        further = remember(("further", review.key, unit), lambda: ordinal_table(review.at(unit)))
+        overall = further[further["class"] == ""]
+        by_class = further[further["class"] != ""].set_index(["metric", "class"])
+        names = list(dict.fromkeys(by_class.index.get_level_values("metric")))
+        dataframe(
+            [
+                {"class": c} | {metric_label(m): format_interval(by_class.loc[(m, c)]) for m in names}
+                for c in review.classes
+            ],
+            f"Further metrics of each class by {unit}",
+        )
+    dataframe(
+        [{metric_label(row["metric"]): format_number(row) for _, row in overall.iterrows()}],
+        f"Further metrics by {unit}",
+    )
+    for row in overall.itertuples():
+        if isinstance(row.note, str) and ("not given" in row.note or "cannot" in row.note):
+            st.caption(f"{metric_label(row.metric)}: {markdown_sentence(row.note)}.")
+
+
+def threshold_explorer(review: Review, unit: str) -> None:
+    """Draw the rates of one class at a decision threshold that the viewer moves."""
+    st.header("Threshold explorer")
+    st.caption(
+        "A case is predicted positive for a class where the probability of the class reaches the threshold. A "
+        "threshold for use must be chosen on validation data (see Decisions); on test data it is descriptive only."
+    )
+    left, right = st.columns([1, 2])
+    classes = review.classes
+    of = left.selectbox("Positive class", classes, index=len(classes) - 1, key="of", bind="query-params")
+    threshold = right.slider("Decision threshold", 0.0, 1.0, 0.5, 0.01, key="threshold", bind="query-params")
+    point = remember(
+        ("point", review.key, unit, of, threshold), lambda: operating_point(review.at(unit), of=of, threshold=threshold)
+    )
+    rows = point.set_index("metric")
+    for column, metric in zip(st.columns(len(RATES)), RATES, strict=True):
+        value, bounds = value_and_bounds(rows.loc[metric])
+        column.metric(metric_label(metric), value, help=metric_help(metric) or None, border=True)
+        column.caption(bounds)
+    true, false, missed = (
+        int(rows.loc[metric, "value"]) for metric in ("true_positives", "false_positives", "false_negatives")
+    )
+    st.caption(
+        f"Predicted {markdown_text(of)}: {count(true + false, unit)}, of which {true:,} true positives; "
+        f"false negatives: {missed:,}."
+    )
+    download_table("Operating point (CSV)", point, f"{review.name}-{unit}-{of}-threshold")
+
+
+def show_map_scores(run: Run) -> None:
+    """Draw the evaluation of the run's class-activation maps, where it was made (``her2 runs maps``)."""
+    scores = map_scores(run)
+    if scores is None:
+        return
+    st.header("Evaluation of the class-activation maps")
+    st.caption(
+        "Maps of the predicted class on test patches. Pointing game, energy-based pointing game and overlap compare "
+        "the map with the tumour nuclei of the synthetic ground truth. Deletion should be low, insertion and ROAD "
+        "high. The rank correlation with maps of randomised weights should be near zero (sanity check). The row chance "
+        "is a map of noise: a method that does not exceed it carries no information."
+    )
+    text = [
+        f"{r.value:.2f} [{r.lower_95:.2f}, {r.upper_95:.2f}]" if r.n else "not defined" for r in scores.itertuples()
+    ]
+    wide = scores.assign(value=text).pivot(index="method", columns="measure", values="value")
+    wide = wide.loc[list(dict.fromkeys(scores["method"]))]
+    dataframe(wide, "Scores of the maps by method and measure, with intervals over patients", hide_index=False)
+    patients = count(int(scores["n_clusters"].max()), "patient")
+    st.caption(f"{count(int(scores['n'].max()), 'patch')} of {patients}; computed by her2 runs maps.")
+    download_table("Map scores (CSV)", scores, f"{run.name}-maps")
+
+
+def show_data_and_limits(run: Run) -> None:
+    """Draw what the run was trained and tested on, and its limits."""
+    with st.expander("Data, split and limits"):
+        data = run.card["data"]
+        st.markdown(
+            f"Unit of the split: **{data['split_unit'].replace('_', ' ')}**. "
+            f"Sources: {markdown_sentence(', '.join(data['sources']))}."
+        )
+        dataframe(
+            [{"split": part, **n} for part, n in data["patches"].items()], "Patches of each class by part of the split"
+        )
+        st.markdown(licence_and_citation(run))
+        for limit in run.card["limits"]:
+            st.markdown(f"- {markdown_sentence(limit)}")
+
+
+def licence_and_citation(run: Run) -> str:
+    """Return licence and citation of the run's data as Markdown."""
+    facts = run.card["data"].get("facts", {})
+    licence, citation = facts.get("licence", "not stated"), facts.get("citation", "No citation.")
+    return f"Licence of the data: {markdown_sentence(licence)}. {markdown_sentence(citation)}"
+
+
+def report_downloads(review: Review) -> None:
+    """Offer the report of all evidence; that of a file is made of every table and may take a minute."""
+    st.header("Report")
+    st.caption(
+        "Every metric with its unit and interval, calibration, abstention, subgroups, misclassified cases, and the "
+        "items of TRIPOD+AI and CLAIM 2024 as met or not reported, in one file."
+    )
+    with st.container(horizontal=True):
+        name = f"{review.name}-report-research-use-only"
+        download("Report (HTML)", lambda: _report(review).html(), name=f"{name}.html", mime="text/html")
+        download("Report (PDF)", lambda: _report(review).pdf(), name=f"{name}.pdf", mime="application/pdf")
+
+
+def _report(review: Review) -> RenderedReport:
+    """The report of a run from its tables; that of a file is computed once."""
+    if review.run is not None:
+        return render_report(run_report(review.run))
+    whole = review.patches if review.whole is None else review.whole
+    return remember(("report", review.key), lambda: render_report(predictions_report(whole, name=review.name)))

@@ -1,0 +1,144 @@
+"""Elements that several pages show: headings with notices, metrics with intervals, figures, tables and downloads."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.navigation import HOME
+from her2core.io.spreadsheet import spreadsheet_safe
+from her2core.io.text import SENTENCE_LENGTH, markdown_text
+from her2core.notice import NOTICE
+from her2core.runs.folder import Run
+from her2core.runs.patch_images import is_synthetic
+
+__all__ = [
+    "NOTICE",
+    "count",
+    "dataframe",
+    "download",
+    "download_table",
+    "figure",
+    "format_difference",
+    "format_interval",
+    "format_number",
+    "heading",
+    "markdown_sentence",
+    "value_and_bounds",
+]
+
+
+def markdown_sentence(text: object) -> str:
+    """Return a message that may quote text from outside as Markdown; the path of this project is left out."""
+    return markdown_text(str(text).replace(f"{HOME}/", ""), SENTENCE_LENGTH)
+
+
+def heading(title: str, run: Run | None, subject: str = "") -> None:
+    """Draw the page's title, what it is about, and every notice that its figures must carry."""
+    st.title(title)
+    subject = subject or (run.card["title"] if run else "")
+    st.caption(f"**{markdown_text(subject)}** · {NOTICE}" if subject else NOTICE)
+    if run is None:
+        return
+    if is_synthetic(run):
+        st.info("This model was trained on synthetic patches: generated images, not tissue.")
+    if not run.card["scheme"]["is_her2"]:
+        meaning = markdown_text(run.card["scheme"]["meaning"])
+        st.info(f"The classes of this model are not a HER2 status: {meaning}.")
+
+
+def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame | None = None, **options: Any) -> Any:
+    """Draw a figure with its text alternative below, and its table to download; return its selection event.
+
+    ``options`` are passed to ``st.plotly_chart``.
+    """
+    event = st.plotly_chart(
+        plot,
+        width="stretch",
+        key=key,
+        alt=description,
+        config={"displayModeBar": False, "scrollZoom": False},
+        **options,
+    )
+    st.caption(markdown_sentence(description))
+    if table is not None:
+        download_table("Table behind this figure (CSV)", table, key)
+    return event
+
+
+def dataframe(
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], description: str, **options: Any
+) -> None:
+    """Draw a table without its index, with a text alternative; ``options`` are passed to ``st.dataframe``."""
+    st.dataframe(rows, **{"hide_index": True, "width": "stretch", "alt": description} | options)
+
+
+def format_interval(row: pd.Series) -> str:
+    """Format a proportion with its interval: "91.2% [88.0%, 94.1%]"."""
+    value, bounds = value_and_bounds(row)
+    return f"{value} {bounds}" if value != "-" else bounds
+
+
+def value_and_bounds(row: pd.Series) -> tuple[str, str]:
+    """Format a proportion and its interval apart, for a large figure with the interval below."""
+    if math.isnan(row["value"]):
+        return "-", "not computable"
+    if math.isnan(row["lower_95"]):
+        return f"{row['value']:.1%}", "(no interval)"
+    return f"{row['value']:.1%}", f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
+
+
+def format_number(row: pd.Series) -> str:
+    """Format a metric that is not a proportion with its interval: "0.123 [0.101, 0.150]"."""
+    if math.isnan(row["value"]):
+        return "not computable"
+    bounds = "" if math.isnan(row["lower_95"]) else f" [{row['lower_95']:.3f}, {row['upper_95']:.3f}]"
+    return f"{row['value']:.3f}{bounds}"
+
+
+def format_difference(row: pd.Series) -> str:
+    """Format a difference of two proportions in percentage points: "+3.1 [-0.4, +6.5]"."""
+    difference, lower, upper = (100 * row[name] for name in ("difference", "lower_95", "upper_95"))
+    return f"{difference:+.1f}" + ("" if math.isnan(lower) else f" [{lower:+.1f}, {upper:+.1f}]")
+
+
+def count(number: int, unit: str) -> str:
+    """Format a number of units: "1 patch", "3 patches", "1,200 patients"."""
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit == 'patch' else 's'}"
+
+
+def download(label: str, make: Callable[[], bytes | str], *, name: str, mime: str, key: str | None = None) -> None:
+    """Draw a download button whose content is made when it is asked for."""
+    st.download_button(label, make, file_name=name, mime=mime, on_click="ignore", key=key, icon=":material/download:")
+
+
+def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool = False) -> None:
+    """Offer a table as CSV or Parquet, with the research notice in every row; no cell can act as a formula."""
+    if parquet:
+        download(
+            label,
+            lambda: _parquet(table.assign(notice=NOTICE)),
+            name=f"{name}.parquet",
+            mime="application/vnd.apache.parquet",
+            key=f"{name}-parquet",
+        )
+    else:
+        download(
+            label,
+            lambda: spreadsheet_safe(table.assign(notice=NOTICE)).to_csv(index=False),
+            name=f"{name}.csv",
+            mime="text/csv",
+            key=f"{name}-csv",
+        )
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

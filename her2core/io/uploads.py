@@ -1,0 +1,264 @@
+"""Decoding of uploaded images: files, zip archives and folders of the server.
+
+Nothing is stored: bytes stay in memory, zips are unpacked there by ``her2core.io.archives``, and pixels are decoded by
+``her2core.io.images`` alone, which looks at the content and not at the name. Every file gives either pixels or one
+sentence, and the others go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from her2core.errors import ImageError
+from her2core.io.archives import ArchiveLimits, read_archive, unique_name
+from her2core.io.images import SUFFIXES, read_image
+from her2core.io.text import safe_file_name, safe_path, without_markup
+
+MAX_FILES = 32
+MAX_BYTES = 30 * 2**20  # as server.maxUploadSize in .streamlit/config.toml
+MAX_PIXELS = 40_000_000
+#: Of one session's patches together: 360 MB in memory.
+MAX_PIXELS_TOTAL = 120_000_000
+#: Of a zip or folder many patches go through the network together, so each may be smaller: 4,000 x 4,000 px.
+BATCH_PIXELS = 16_000_000
+BATCH_BYTES = 64 * 2**20  # BATCH_PIXELS stored as uncompressed RGBA is 61 MiB
+MAX_FOLDER_FILES = 20_000
+#: At most so many folders are offered for a batch.
+MAX_FOLDERS = 200
+
+
+class UploadedFile(Protocol):
+    """A file in memory, as Streamlit's uploader hands it over."""
+
+    name: str
+
+    def getvalue(self) -> bytes:
+        """Return the file's content."""
+        ...
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One uploaded file: its pixels, or the reason why there are none.
+
+    Attributes
+    ----------
+    name : str
+        Cleaned for display, unique among the files read together.
+    image : numpy.ndarray or None
+        uint8 (H, W, 3) RGB; None where the file was refused.
+    error : str
+        One sentence that starts with the file's name; empty where there is an image.
+    """
+
+    name: str
+    image: np.ndarray | None
+    error: str = ""
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of the pixels and their shape: one image under two names is one content."""
+        pixels = np.zeros((0, 0, 3), np.uint8) if self.image is None else np.ascontiguousarray(self.image)
+        return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
+    """Decode uploaded images, at most MAX_FILES of MAX_PIXELS_TOTAL pixels together.
+
+    Parameters
+    ----------
+    files : sequence of UploadedFile
+        Objects with ``name`` and ``getvalue()``.
+
+    Returns
+    -------
+    list of Upload
+        One a file, in order. Files of one name get a number, so that each keeps its own row and answer; a last entry
+        counts those above MAX_FILES.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> notes = SimpleNamespace(name="notes.png", getvalue=lambda: b"these are notes")
+    >>> read_uploads([notes])[0].error.split(". ")[0]
+    'notes.png: her2core needs a PNG, JPEG, TIFF, BMP or WebP image, but found text'
+    """
+    taken: list[Upload] = []
+    names: dict[str, int] = {}
+    pixels = 0
+    for file in files[:MAX_FILES]:
+        name = unique_name(safe_file_name(file.name), names)
+        upload = _decode(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        size = 0 if upload.image is None else upload.image.shape[0] * upload.image.shape[1]
+        if pixels + size > MAX_PIXELS_TOTAL:
+            reason = f"left out, as at most {MAX_PIXELS_TOTAL:,} px are read together. Upload it separately."
+            upload = Upload(name, None, f"{name}: {reason}")
+        else:
+            pixels += size
+        taken.append(upload)
+    if len(files) > MAX_FILES:
+        reason = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are read together. Upload the rest separately."
+        taken.append(Upload("the rest", None, reason))
+    return taken
+
+
+def read_uploaded_archive(
+    file: UploadedFile,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[Upload]:
+    """Decode the images of an uploaded zip, one at a time, in the archive's order.
+
+    Parameters
+    ----------
+    file : UploadedFile
+        The zip.
+    on_progress : callable, optional
+        Called with (done, total) after each entry.
+    cancelled : callable, optional
+        Asked before each entry; True ends the reading.
+
+    Yields
+    ------
+    Upload
+        One an entry; names keep their folders. A refused entry gives its sentence and the rest go on.
+
+    Raises
+    ------
+    ImageError
+        With the first ``next``, when the archive as a whole is refused.
+    """
+    names: dict[str, int] = {}
+    entries = read_archive(file.getvalue(), name=safe_file_name(file.name), limits=ArchiveLimits(entry=BATCH_BYTES))
+    while not (cancelled and cancelled()):
+        entry = next(entries, None)
+        if entry is None:
+            return
+        name, number, total = unique_name(safe_path(entry.name), names), entry.number, entry.of
+        if entry.data is None:
+            upload = Upload(name, None, without_markup(f"{name}: {entry.error.removeprefix(f'{entry.name}: ')}"))
+        else:
+            upload = _decode(entry.data, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
+        del entry  # its bytes, before the next entry's
+        yield upload
+        del upload
+        if on_progress:
+            on_progress(number, total)
+
+
+def read_folder(
+    folder: Path,
+    *,
+    roots: Sequence[Path],
+    on_progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[Upload]:
+    """Decode the images below a folder of the server, folder by folder in the order of names.
+
+    Files are found by their suffix (``her2core.io.images.SUFFIXES``); hidden files and folders and links to folders
+    are passed over.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look.
+    roots : sequence of Path
+        The allowed folders: ``folder`` and every file must lie below one of them once links are followed.
+    on_progress, cancelled : callable, optional
+        As in ``read_uploaded_archive``.
+
+    Yields
+    ------
+    Upload
+        One a file. A file that cannot be read, or is a link that leads out of ``roots``, gives its sentence and the
+        rest go on; after MAX_FOLDER_FILES a last sentence says that there are more.
+
+    Raises
+    ------
+    ImageError
+        With the first ``next``, when ``folder`` does not exist or lies outside of ``roots``.
+    """
+    allowed = [Path(root).resolve() for root in roots]
+    start = _resolved(folder)
+    names: dict[str, int] = {}
+    if start is None or not start.is_dir() or not _below(start, allowed):
+        # One sentence for all three: what lies elsewhere on this server is not for the visitor to learn.
+        raise ImageError(
+            "a folder below the allowed ones",
+            got="a folder outside of them, or none",
+            where=safe_file_name(str(folder)),
+            fix="Choose one from the list; HER2_FOLDERS says which are allowed.",
+        )
+    paths = list(islice(_images_below(start), MAX_FOLDER_FILES + 1))
+    for number, path in enumerate(paths):
+        if cancelled and cancelled():
+            return
+        if number == MAX_FOLDER_FILES:
+            reason = f"at most {MAX_FOLDER_FILES:,} files are read. Choose a smaller folder."
+            yield Upload("the rest", None, f"the rest: left out, as {reason}")
+            return
+        name, real = unique_name(safe_path(path.relative_to(start).as_posix()), names), _resolved(path)
+        if real is None or not _below(real, allowed):
+            reason = (
+                "her2core needs a file below the allowed folders, but found a link that leads elsewhere or nowhere."
+            )
+            yield Upload(name, None, f"{name}: {reason} Put the image itself there.")
+        else:
+            yield _decode(real, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
+        if on_progress:
+            on_progress(number + 1, min(len(paths), MAX_FOLDER_FILES))
+
+
+def allowed_roots(default: Path) -> tuple[Path, ...]:
+    """Folders of the server that may be read: those of HER2_FOLDERS (separated as in PATH), or ``default``."""
+    named = os.environ.get("HER2_FOLDERS")
+    return tuple(Path(p).resolve() for p in named.split(os.pathsep) if p) if named else (default.resolve(),)
+
+
+def image_folders(roots: Sequence[Path]) -> list[Path]:
+    """Folders below ``roots`` that hold images, at most MAX_FOLDERS; hidden ones and links are passed over."""
+    found: list[Path] = []
+    for root in roots:
+        for folder, below, files in os.walk(root):  # links to folders are not followed
+            below[:] = sorted(d for d in below if not d.startswith("."))
+            if any(f.lower().endswith(SUFFIXES) for f in files):
+                found.append(Path(folder))
+            if len(found) >= MAX_FOLDERS:
+                return found
+    return found
+
+
+def _decode(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int) -> Upload:
+    try:
+        return Upload(name, read_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels))
+    except ImageError as refused:
+        return Upload(name, None, without_markup(refused.sentence))
+
+
+def _images_below(start: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(start):  # links to folders are not followed
+        below[:] = sorted(d for d in below if not d.startswith("."))
+        for file in sorted(files):
+            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
+                yield Path(folder, file)
+
+
+def _resolved(path: Path) -> Path | None:
+    try:
+        return Path(path).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: a link that leads to itself, before Python 3.13
+        return None
+
+
+def _below(path: Path, roots: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
