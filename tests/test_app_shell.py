@@ -57,7 +57,7 @@ def test_without_a_run_the_page_says_what_to_do(models, page):
         ("model.card.json", "[]", "Expected a JSON object"),
         ("model.card.json", "{}", "no field 'title'"),
         ("run.json", '{"schema_version": 99}', "Update her2core to read it."),
-        ("run.json", '{"version": "3"}', "Expected a her2core run"),
+        ("run.json", '{"version": "3"}', "Expected a run of her2core"),
     ],
 )
 def test_a_broken_run_is_named_in_a_sentence_and_nothing_falls(demo, page, file, content, sentence):
@@ -99,7 +99,7 @@ def test_a_run_that_went_away_since_it_was_listed(demo):
     shutil.rmtree(demo)
     at.run()
     (sentence,) = errors(at)
-    assert "her2core needs a run folder, but found no such folder. her2 runs list shows them." in sentence
+    assert "her2core needs a run folder, but found no such folder" in sentence
     assert "There is no trained model yet." in at.main.info[0].value
 
 

@@ -217,6 +217,6 @@ def test_the_card_and_the_method_are_told(demo, tiny_run):
     assert tiny_run.card["intended_use"] in words
     assert "It knows nothing of **tissue**." in words
     facts = at.main.table[0].value.set_index("property")["value"]
-    assert "her2\\_resnet50" in facts["Network"]
+    assert "resnet10t" in facts["Network"]
     assert tiny_run.card["weights_sha256"][:16] in facts["Weights"]
     assert "bootstrap" in words

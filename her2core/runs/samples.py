@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.errors import RunError
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
 
@@ -54,7 +55,15 @@ def sample_patches(run: Run, *, per_class: int = 2) -> list[Sample]:
     spec = CohortSpec(**run.card["data"]["facts"]["spec"]) if is_synthetic(run) else CohortSpec()
     plan = plan_cohort(spec)
     if is_synthetic(run):
-        test = set(run.splits.loc[run.splits["split"] == "test", "patch_id"])
+        splits = run.splits
+        if not {"patch_id", "split"} <= set(splits):
+            raise RunError(
+                "a table with patch_id and split",
+                got="other columns",
+                where=run.path / "splits.parquet",
+                fix="Take the run again from its source.",
+            )
+        test = set(splits.loc[splits["split"] == "test", "patch_id"])
         plan = plan[plan["patch_id"].isin(test)]
     # One patch a patient, so that the samples differ as patients do.
     chosen = plan.groupby("patient_id").head(1).groupby("label", sort=False).head(per_class)
