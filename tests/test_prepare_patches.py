@@ -1,4 +1,4 @@
-"""From a manifest row to a tensor: same pixels every time, flags where due, broken files named, workers fed?"""
+"""From a manifest row to a tensor: the same pixels every time, flags, broken files named, worker processes."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_window_that_leaves_the_image_is_refused_with_both_sizes(folder):
 def test_an_unknown_patch_and_a_missing_file_are_refused_by_name(folder):
     manifest, _, _ = folder
     read = PatchReader(manifest)
-    with pytest.raises(ManifestError, match="a patch id of this manifest, got 'nobody'"):
+    with pytest.raises(ManifestError, match="a patch id of this manifest.*'nobody'"):
         read("nobody")
     (manifest.root / "one.png").unlink()
     with pytest.raises(ImageError, match=r"one\.png"):
@@ -157,7 +157,7 @@ def test_threads_share_a_reader_and_few_images_stay_open(tmp_path):
     for patch_id, image in zip(ids, found, strict=True):
         row = where.loc[patch_id]
         np.testing.assert_array_equal(image, images[row["path"]][8:24, row["x"] : row["x"] + 16])
-    assert len(read._open) <= 2
+    assert len(read._kept) <= 2
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -180,9 +180,7 @@ def test_prepare_all_counts_every_broken_file_and_names_the_first(folder):
     manifest, _, _ = folder
     (manifest.root / "one.png").write_text("not a picture")
     (manifest.root / "two.png").write_bytes(b"")
-    with pytest.raises(
-        ManifestError, match=r"readable images, but got 2 unreadable, the first: .*one\.png.*drop their rows"
-    ):
+    with pytest.raises(ManifestError, match=r"readable images, but got 2 unreadable, .*one\.png.*drop their rows"):
         prepare_all(manifest, Prepare(24))
 
 

@@ -1,4 +1,4 @@
-"""Does the stain step agree with torchstain where both can, and leave alone what cannot be normalised?"""
+"""Stain normalisation: torchstain's result where both can, and patches that cannot be normalised left as they are."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_single_dye_of_any_strength_is_flagged_and_unchanged(dye, seed):
     if result.flag is None:  # rounding to grey levels leaves a thin plane: then it must not be made of nothing
         assert float(result.estimate.vectors[0] @ result.estimate.vectors[1]) <= 0.9995
     else:
-        assert result.flag in ("one_colour", "unstable_stain", "blank", "nearly_empty")
+        assert result.flag in ("one_colour", "unstable_stain", "weak_stain", "blank", "nearly_empty")
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 1.8, 3.0, 5.0])
@@ -199,9 +199,7 @@ def test_a_reference_made_from_an_image_leaves_that_image_as_it_is():
 
 
 def test_a_reference_needs_an_image_with_two_stains():
-    with pytest.raises(
-        ImageError, match=r"reference image.*got the patch has one colour.*Choose a patch full of H&E tissue"
-    ):
+    with pytest.raises(ImageError, match=r"reference image.*one_colour.*Choose a patch full of H&E tissue"):
         StainNormalizer.from_image(np.full((32, 32, 3), 150, np.uint8))
 
 
@@ -219,7 +217,7 @@ def test_a_reference_needs_an_image_with_two_stains():
 def test_what_is_not_a_uint8_rgb_image_is_refused(image):
     with pytest.raises(ImageError, match=r"a uint8 \(H, W, 3\) RGB array with pixels, but got .*read_image"):
         NORMALIZER.apply(image)
-    with pytest.raises(ImageError, match="stain: expected"):
+    with pytest.raises(ImageError, match=r"uint8 .* \(stain\)"):
         NORMALIZER.estimate(image)
 
 

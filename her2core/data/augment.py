@@ -1,7 +1,8 @@
-"""What else could this training patch have looked like? uint8 RGB and a random generator in, uint8 RGB out.
+"""Augmentation of training patches: orientation, crops and stain.
 
 Geometry: the eight flips and quarter turns, and a square crop scaled back. Stain: haematoxylin and eosin
-concentrations scaled and shifted apart (Tellez et al. 2018, doi 10.1109/TMI.2018.2820199), on top of normalisation.
+concentrations scaled and shifted independently, after normalisation (Tellez et al. 2018, doi
+10.1109/TMI.2018.2820199).
 """
 
 from __future__ import annotations
@@ -10,21 +11,56 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from her2core.io.images import resize_rgb
-from her2core.stain.macenko import StainReference, density_table
+from her2core.io.images import RGBImage, resize_rgb
+from her2core.stain.density import density_table
+from her2core.stain.reference import StainReference
 
 
 @dataclass(frozen=True)
 class Augment:
-    """``flips``: use the eight orientations. ``min_crop``: smallest side of the crop as a share of the patch (1 = off).
-    ``stain``: standard deviation of the relative scaling of each stain's concentration (0 = off)."""
+    """Random change of a training patch.
+
+    Parameters
+    ----------
+    flips : bool, default True
+        Use the eight orientations.
+    min_crop : float, default 0.75
+        Smallest side of the crop as a share of the patch, 0 to 1; 1 switches crops off.
+    stain : float, default 0.15
+        Standard deviation of the relative scaling of each stain's concentration; 0 switches it off.
+
+    References
+    ----------
+    Tellez et al. 2018, Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference to train
+    distilled stain-invariant convolutional networks, IEEE TMI 37(9), 2126-2136, doi 10.1109/TMI.2018.2820199.
+
+    Examples
+    --------
+    >>> patch = np.full((32, 32, 3), (200, 120, 170), np.uint8)
+    >>> changed = Augment()(patch, np.random.default_rng(0))
+    >>> changed.shape, bool((changed == patch).all())
+    ((32, 32, 3), False)
+    """
 
     flips: bool = True
     min_crop: float = 0.75
     stain: float = 0.15
 
-    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 (px, px, 3) -> uint8 (px, px, 3), contiguous; the input is left alone."""
+    def __call__(self, image: RGBImage, rng: np.random.Generator) -> RGBImage:
+        """Change one patch.
+
+        Parameters
+        ----------
+        image : uint8 array (px, px, 3)
+            RGB patch; it is not changed itself.
+        rng : numpy.random.Generator
+            Source of randomness; the same state gives the same result.
+
+        Returns
+        -------
+        uint8 array (px, px, 3)
+            RGB, C-contiguous.
+        """
         px = image.shape[0]
         if self.min_crop < 1:
             side = max(8, round(px * rng.uniform(self.min_crop, 1.0)))
@@ -45,7 +81,7 @@ _UNMIX = np.linalg.pinv(_VECTORS).astype(np.float32)
 _DENSITY = density_table(_REFERENCE.white)
 
 
-def _jitter_stain(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
+def _jitter_stain(image: RGBImage, rng: np.random.Generator, sigma: float) -> RGBImage:
     # Only the change is added, so what the two stain vectors do not span (ink, red cells) keeps its colour.
     density = _DENSITY[image]
     change = (density @ _UNMIX) * rng.normal(0, sigma, 2).astype(np.float32)

@@ -1,10 +1,12 @@
-"""How do patches reach the training loop? Prepared patches in; tensors out, in an order fixed by seed and epoch."""
+"""Patches as tensors for the training loop, in an order fixed by seed and epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -14,22 +16,71 @@ from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare
 
+#: Channel means and standard deviations of ImageNet, for pixels in 0..1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def to_tensor(images: np.ndarray, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> Tensor:
-    """uint8 (N, H, W, 3) or (H, W, 3) RGB -> float32 (N, 3, H, W) or (3, H, W), scaled to 0..1, then normalised."""
+def to_tensor(
+    images: npt.NDArray[np.uint8], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """RGB pixels as a standardised tensor.
+
+    Parameters
+    ----------
+    images : uint8 array (N, H, W, 3) or (H, W, 3)
+        RGB pixels, 0-255.
+    mean, std : sequence of three floats
+        Channel means and standard deviations of pixels scaled to 0..1; those of ImageNet when left out.
+
+    Returns
+    -------
+    float32 tensor (N, 3, H, W) or (3, H, W)
+        ``(images / 255 - mean) / std``, channels first.
+
+    Examples
+    --------
+    >>> to_tensor(np.full((2, 4, 5, 3), 255, np.uint8), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))[0, 0, 0].tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
     scaled = torch.from_numpy(np.ascontiguousarray(images)).float().div_(255)
     scaled = scaled.sub_(torch.tensor(mean)).div_(torch.tensor(std))
     return scaled.movedim(-1, -3)
 
 
-class PatchDataset(Dataset):
-    """Patches and class numbers. Asked for ``(i, epoch)``, it augments by a generator seeded from both.
+class PatchDataset(Dataset[tuple[Tensor, int]]):
+    """Patches and class numbers of one part of a manifest.
 
-    ``images`` holds the prepared patches, uint8 (N, px, px, 3); None reads and prepares each patch when it is asked
-    for, for data that do not fit in memory.
+    Indexed by ``i`` or by ``(i, epoch)``, it gives the patch as a float32 tensor (3, px, px) and its class number. It
+    augments by a generator seeded from ``seed``, epoch and ``i``, so that a patch does not depend on which worker
+    process prepares it or on what was prepared before.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The patches; class numbers follow ``manifest.classes``.
+    prepare : Prepare
+        Size and stain.
+    images : uint8 array (N, px, px, 3), optional
+        The prepared patches in the manifest's row order. When left out, each patch is read and prepared when it is
+        indexed, for data that do not fit in memory.
+    augment : Augment, optional
+        Random change of each patch; none when left out.
+    seed : int, default 0
+        Of augmentation.
+    mean, std : sequence of three floats
+        As in ``to_tensor``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from her2core.data.manifest import build_manifest
+    >>> rows = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["negative", "positive"]})
+    >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> dataset = PatchDataset(build_manifest(rows, root="."), Prepare(8), images=images)
+    >>> tensor, number = dataset[1]
+    >>> len(dataset), tuple(tensor.shape), number
+    (2, (3, 8, 8), 1)
     """
 
     def __init__(
@@ -37,17 +88,17 @@ class PatchDataset(Dataset):
         manifest: Manifest,
         prepare: Prepare,
         *,
-        images: np.ndarray | None = None,
+        images: npt.NDArray[np.uint8] | None = None,
         augment: Augment | None = None,
         seed: int = 0,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         index = {name: i for i, name in enumerate(manifest.classes)}
-        self.targets = manifest.frame["label"].map(index).to_numpy().astype(np.int64)
-        self.patch_ids = list(manifest.frame["patch_id"])
+        self.targets: npt.NDArray[np.int64] = manifest.frame["label"].map(index).to_numpy().astype(np.int64)
+        self.patch_ids: list[str] = list(manifest.frame["patch_id"])
         self.images, self.augment, self.seed, self.mean, self.std = images, augment, seed, mean, std
-        self._prepare, self._reader = prepare, PatchReader(manifest) if images is None else None
+        self._prepare, self._manifest, self._reader = prepare, manifest, PatchReader(manifest)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -59,23 +110,41 @@ class PatchDataset(Dataset):
             image = self.augment(image, np.random.default_rng(np.random.SeedSequence([self.seed, epoch, i])))
         return to_tensor(image, self.mean, self.std), int(self.targets[i])
 
-    def __getstate__(self):
-        # Worker processes get the manifest through the reader; its lock and open images stay behind.
-        state = self.__dict__.copy()
-        if state["_reader"] is not None:
-            state["_reader"] = self._reader.manifest
-        return state
+    def __getstate__(self) -> dict[str, Any]:
+        # The reader's lock cannot go to a worker process, and its decoded images need not.
+        return {name: value for name, value in self.__dict__.items() if name != "_reader"}
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if isinstance(state["_reader"], Manifest):
-            self._reader = PatchReader(state["_reader"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _reader=PatchReader(state["_manifest"]))
 
 
-class EpochSampler(Sampler):
-    """Shuffled ``(index, epoch)`` pairs, this process's share of them; the same for every resume of the same epoch.
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffled ``(index, epoch)`` pairs of one process, the same whenever the same epoch is resumed.
 
-    Every process gets equally many, whole batches of them: the surplus of an epoch waits for another epoch's order.
+    Every process gets equally many, in whole batches; which patches are left over differs between epochs.
+
+    Parameters
+    ----------
+    length : int
+        Number of patches.
+    seed : int
+        Of the order.
+    batch_size : int
+        Patches in a batch of one process.
+    rank, world_size : int
+        This process and the number of processes.
+
+    Examples
+    --------
+    >>> sampler = EpochSampler(7, seed=0, batch_size=3)
+    >>> sampler.set_epoch(2)
+    >>> pairs = list(sampler)
+    >>> len(pairs), {epoch for _, epoch in pairs}
+    (6, {2})
+    >>> again = EpochSampler(7, seed=0, batch_size=3)
+    >>> again.set_epoch(2)
+    >>> list(again) == pairs
+    True
     """
 
     def __init__(self, length: int, *, seed: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
@@ -84,6 +153,13 @@ class EpochSampler(Sampler):
         self.share = share - share % batch_size if share >= batch_size else share
 
     def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is drawn next.
+
+        Parameters
+        ----------
+        epoch : int
+            0 and up.
+        """
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What does this row of the manifest look like? A row in, its pixels out, uint8 RGB; windows cut on the way."""
+"""Pixels of the patches of a manifest, whole images or windows of larger ones."""
 
 from __future__ import annotations
 
@@ -8,32 +8,71 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from her2core.data.manifest import WINDOW, Manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import Her2Error, ImageError, ManifestError
-from her2core.io.images import read_image
+from her2core.io.images import RGBImage, read_image
 
-#: Large images kept decoded, so that the windows of one section do not decode it again each.
-_KEEP_OPEN = 2
+#: Large images kept decoded, so that a section is not decoded again for each of its windows.
+_KEPT_IMAGES = 2
 
 
 class PatchReader:
-    """Read the patches of one manifest. Threads may share it."""
+    """Reader of the patches of one manifest. Threads may share it.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Rows with ``patch_id`` and ``path``; with ``x, y, width, height`` a row is a window of its image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from her2core.data.manifest import build_manifest
+    >>> from her2core.io.images import encode_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, level in (("a.png", 60), ("b.png", 200)):
+    ...         _ = Path(folder, name).write_bytes(encode_png(np.full((16, 16, 3), level, np.uint8)))
+    ...     rows = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["x", "y"], "patch_id": ["1", "2"]})
+    ...     reader = PatchReader(build_manifest(rows, root=folder))
+    ...     reader("2")[0, 0].tolist()
+    [200, 200, 200]
+    """
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self._rows = manifest.frame.set_index("patch_id", drop=False)
         self._has_windows = all(c in manifest.frame for c in WINDOW)
-        self._open: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._kept: OrderedDict[str, RGBImage] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, patch_id: str) -> np.ndarray:
-        """uint8 (H, W, 3) RGB. Raises ManifestError for an unknown id or a window outside, ImageError otherwise."""
+    def __call__(self, patch_id: str) -> RGBImage:
+        """Read one patch.
+
+        Parameters
+        ----------
+        patch_id : str
+            Its id in the manifest.
+
+        Returns
+        -------
+        uint8 array (H, W, 3)
+            RGB pixels.
+
+        Raises
+        ------
+        ManifestError
+            The id is unknown, or the window lies outside of the image.
+        ImageError
+            The image cannot be read.
+        """
         if patch_id not in self._rows.index:
             raise ManifestError(
-                "a patch id of this manifest", got=repr(patch_id), where="patch", fix="Take one from its table."
+                "a patch id of this manifest", got=repr(patch_id), where="patch", fix="Choose one of its table."
             )
         row = self._rows.loc[patch_id]
         if not self._has_windows or pd.isna(row["x"]):
@@ -49,53 +88,103 @@ class PatchReader:
             )
         return np.ascontiguousarray(whole[y : y + height, x : x + width])
 
-    def _decoded(self, path: str) -> np.ndarray:
-        with self._lock:  # one decode at a time: two threads after the same section would each hold 280 MB of it
-            if path not in self._open:
-                self._open[path] = read_image(self.manifest.file(path))
-                if len(self._open) > _KEEP_OPEN:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(path)
-            return self._open[path]
+    def _decoded(self, path: str) -> RGBImage:
+        with self._lock:  # one decode at a time: two threads with the same section would need 280 MB each
+            if path not in self._kept:
+                self._kept[path] = read_image(self.manifest.file(path))
+                if len(self._kept) > _KEPT_IMAGES:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(path)
+            return self._kept[path]
 
 
 def prepare_all(
     manifest: Manifest, prepare: Prepare, *, threads: int = 2, progress: Callable[[int, int], None] | None = None
-) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """Every patch of the manifest, in its row order: uint8 (N, px, px, 3) RGB, and each patch's flags.
+) -> tuple[npt.NDArray[np.uint8], list[tuple[str, ...]]]:
+    """Read and prepare every patch of a manifest.
 
-    Raises ManifestError that lists the first unreadable files; none is skipped silently.
+    Parameters
+    ----------
+    manifest : Manifest
+        The patches.
+    prepare : Prepare
+        Size and stain.
+    threads : int, default 2
+        Patches prepared at the same time.
+    progress : callable, optional
+        Called with (done, total) after each patch.
+
+    Returns
+    -------
+    images : uint8 array (N, px, px, 3)
+        RGB, in the manifest's row order.
+    flags : list of tuple of str
+        Each patch's flags, keys of ``her2core.data.prepare.FLAGS``.
+
+    Raises
+    ------
+    ManifestError
+        Images that cannot be read: their number, and the first by name. None is skipped silently.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from her2core.data.manifest import build_manifest
+    >>> from her2core.io.images import encode_png
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, level in (("a.png", 120), ("b.png", 250)):
+    ...         _ = Path(folder, name).write_bytes(encode_png(np.full((16, 16, 3), level, np.uint8)))
+    ...     rows = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["x", "y"]})
+    ...     images, flags = prepare_all(build_manifest(rows, root=folder), Prepare(32))
+    >>> images.shape, flags
+    ((2, 32, 32, 3), [('one_colour',), ('blank',)])
     """
     reader = PatchReader(manifest)
     ids = list(manifest.frame["patch_id"])
+    paths = list(manifest.frame["path"])
     images = np.empty((len(ids), prepare.px, prepare.px, 3), np.uint8)
     flags: list[tuple[str, ...]] = [()] * len(ids)
-    broken: list[str] = []
+    unreadable: list[tuple[str, str]] = []
 
-    def one(i: int) -> None:
+    def prepare_one(i: int) -> None:
         try:
             prepared = prepare(reader(ids[i]))
         except ImageError as failed:
-            broken.append(str(failed))
+            unreadable.append((str(paths[i]), str(failed)))
             return
         images[i], flags[i] = prepared.image, prepared.flags
 
     with ThreadPoolExecutor(threads) as pool:
-        for done, _ in enumerate(pool.map(one, _by_file(manifest)), start=1):
+        for done, _ in enumerate(pool.map(prepare_one, _by_file(manifest)), start=1):
             if progress:
                 progress(done, len(ids))
-    if broken:
+    if unreadable:
+        path, reason = min(unreadable)
         raise ManifestError(
             "readable images",
-            got=f"{len(broken)} unreadable, the first: {sorted(broken)[0]}",
+            got=f"{len(unreadable)} unreadable, the first: {path} ({reason})",
             where="manifest",
             fix="Replace these files or drop their rows, then start again.",
         )
     return images, flags
 
 
-def readable(reader: PatchReader, patch_ids: Iterable[str]) -> dict[str, np.ndarray]:
-    """Those of the patches whose image is at hand; for pages that show pictures where they can."""
+def readable(reader: PatchReader, patch_ids: Iterable[str]) -> dict[str, RGBImage]:
+    """Those of the patches whose image can be read, for pages that show pictures where there are some.
+
+    Parameters
+    ----------
+    reader : PatchReader
+        Reader of the manifest.
+    patch_ids : iterable of str
+        The patches wanted.
+
+    Returns
+    -------
+    dict of str to uint8 array (H, W, 3)
+        RGB pixels by patch id, in the order wanted.
+    """
     found = {}
     for patch_id in patch_ids:
         try:
@@ -107,4 +196,4 @@ def readable(reader: PatchReader, patch_ids: Iterable[str]) -> dict[str, np.ndar
 
 def _by_file(manifest: Manifest) -> list[int]:
     """Row numbers ordered by file, so that windows of one image come together."""
-    return list(np.argsort(manifest.frame["path"].to_numpy().astype(str), kind="stable"))
+    return [int(i) for i in np.argsort(manifest.frame["path"].to_numpy().astype(str), kind="stable")]

@@ -241,6 +241,13 @@ def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SID
     if not isinstance(image, Image.Image):
         return read_image(image, name=name, min_side=min_side)
     where = clean_text(name or "") or "image"
+    if has_misread_planes(image):
+        raise ImageError(
+            "an image that Pillow decodes rightly",
+            got="a TIFF with separate planes, which it does not",
+            where=where,
+            fix="Pass the file's path or its bytes instead.",
+        )
     with check_decoding(where):
         turn = orientation(image)
         return check_rgb(
@@ -317,7 +324,7 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _described(image: object) -> str:
-    return f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+    return f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
 
 
 def _where(source: object, name: str | None) -> str:

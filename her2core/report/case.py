@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from her2core.errors import EvaluationError, ImageError
+from her2core.errors import EvaluationError
+from her2core.io.images import check_rgb
 from her2core.io.text import clean_text
 
 if TYPE_CHECKING:
@@ -108,14 +109,7 @@ class CaseReport:
             right = self.coverage is not None and 0 < self.coverage < 1
             _check(right, "a coverage above 0 and below 1 with a prediction set", repr(self.coverage))
         for caption, _, image in self.pictures:
-            array = isinstance(image, np.ndarray)
-            if not array or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                raise ImageError(
-                    "a uint8 (H, W, 3) RGB array with pixels",
-                    got=f"{image.dtype} {image.shape}" if array else type(image).__name__,
-                    where=f"case report, {clean_text(caption, 80)}",
-                    fix="Pass what read_image, Prepare or overlay return.",
-                )
+            check_rgb(image, where=f"case report, {clean_text(caption, 80)}")
 
 
 def case_report(

@@ -1,0 +1,1 @@
+"""Stain normalisation of H&E patches."""
