@@ -18,7 +18,7 @@ from her2core.stain.reference import StainReference
 
 #: The flags of a patch, in the words shown to people.
 FLAGS: dict[str, str] = {
-    **STAIN_FLAGS,
+    **{str(flag): text for flag, text in STAIN_FLAGS.items()},
     **QUALITY_FLAGS,
     "cropped": "the patch is not square: only its centre square was used",
     "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",

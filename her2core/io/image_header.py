@@ -301,6 +301,7 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, where: str, max_pixels: in
         raise unclear_white("signed integers", where)
     if not image.use_load_libtiff:  # libtiff notices missing strips; Pillow's own decoder would leave them black
         planes = len(image.getbands()) if tags.get(284) == 2 else 1
-        covered = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (piece[1] for piece in image.tile))
+        boxes = [piece[1] for piece in image.tile if piece[1] is not None]
+        covered = sum((right - left) * (lower - upper) for left, upper, right, lower in boxes)
         if covered < image.size[0] * image.size[1] * planes:
             raise ImageError("a TIFF whose strips cover the image", got="missing strips", where=where, fix=COPY_AGAIN)

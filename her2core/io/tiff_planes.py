@@ -128,28 +128,27 @@ def _planes(
         rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         rows = rows if page.is_tiled else min(rows, height)
         across, down = -(-width // columns), -(-height // rows)
-        last = rows if page.is_tiled else height - (down - 1) * rows  # a last strip may be shorter, a tile never
-        lengths = [columns * (rows if row < down - 1 else last) * 2 for row in range(down) for _ in range(across)]
         pieces = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        complete = (
-            (height, width) == size
-            and len(pieces) == stored * across * down
-            and all(
-                offset > 0 and count >= length and offset + length <= len(data)
-                for (offset, count), length in zip(pieces, lengths * stored, strict=True)
-            )
-        )
-        if not complete:
-            raise ImageError(
-                "a TIFF whose strips or tiles cover the image",
-                got="missing or shortened ones",
-                where=where,
-                fix=COPY_AGAIN,
-            )
+        if (height, width) != size or len(pieces) != stored * across * down:
+            raise _incomplete(where)
+        for number, (offset, count) in enumerate(pieces):
+            row = number // across % down
+            # A last strip may be shorter than the others, a tile never.
+            length = 2 * columns * (rows if page.is_tiled else min(rows, height - row * rows))
+            if offset <= 0 or count < length or offset + length > len(data):
+                raise _incomplete(where)
         pixels = np.empty((height, width, wanted), np.uint16 if wanted == 1 else np.uint8)
         for values, (plane, _, y, x, _), _ in page.segments(maxworkers=1):
+            if values is None:
+                raise _incomplete(where)
             if plane < wanted:
                 piece = values[0, : height - y, : width - x, 0]  # tiles reach over the edge of the image
                 place = pixels[y : y + len(piece), x : x + piece.shape[1], plane]
                 place[...] = piece if wanted == 1 else piece >> 8
     return pixels
+
+
+def _incomplete(where: str) -> ImageError:
+    return ImageError(
+        "a TIFF whose strips or tiles cover the image", got="missing or shortened ones", where=where, fix=COPY_AGAIN
+    )
