@@ -1,4 +1,4 @@
-"""What do the colours of a patch say, without any form? uint8 RGB in, 78 numbers out."""
+"""Colour features of a patch for baselines that ignore structure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import numpy as np
 
 
 def colour_features(image: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) RGB -> float64 (78,): mean, deviation and deciles of each channel, as RGB and optical density."""
+    """Mean, standard deviation and deciles of each channel, as RGB and as optical density.
+
+    Parameters
+    ----------
+    image : ndarray, uint8 (H, W, 3)
+        RGB.
+
+    Returns
+    -------
+    ndarray, float64 (78,)
+    """
     pixels = image.reshape(-1, 3).astype(np.float64)
     density = -np.log((pixels + 1) / 240)
     levels = np.linspace(0, 100, 11)

@@ -1,8 +1,8 @@
-"""How far do colours alone get on her2st? Spot windows in; AUROC of a random forest for the top ERBB2 tertile out.
+"""Colour-only baseline on her2st: AUROC of a random forest for the top ERBB2 tertile.
 
-The bar that a network must clear to be worth serving: mean, standard deviation and deciles of each channel of the
-window, in RGB and in optical density, as it is and after Macenko normalisation; sections C2 to C4 (train and
-validation) against C5.
+A network must exceed this baseline to be worth serving. Features are mean, standard deviation and deciles of each
+channel of the window, in RGB and in optical density, without and with Macenko normalisation; training on sections C2 to
+C4, test on C5.
 
     python benchmarks/her2st_colour_baseline.py data/her2st.parquet
 """

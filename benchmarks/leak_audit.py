@@ -1,11 +1,11 @@
-"""How much does the leak audit find, how often is it wrong, what does it cost? Real tissue and cohorts in; rates out.
+"""Sensitivity, false findings and cost of the data checks, on real tissue and on cohorts with planted faults.
 
-Near-duplicates: some patches are disturbed, and the disturbed and all undisturbed patches are laid before the search as
-two parts of a split. ``found`` is the share of disturbed patches paired with their own original; ``sparse`` the same
-among patches of which less than 30 % has details (mostly fat). ``others`` are pairs of a disturbed patch with another
-one: among synthetic patches, or tiles of different classes, these are false; tiles of one class may be neighbours.
-Thresholds were chosen while looking at these tiles (a sample of 1,100 and all pairs found), so the tiles' rates are
-those of a set that was looked at; the synthetic patches and the cohorts' seeds were not.
+Near-duplicates: some patches are altered, and the search runs over all patches and the altered ones as two parts of a
+split. ``found`` is the proportion of altered patches paired with their own original; ``sparse`` the same among patches
+of which less than 30 % has fine structure (mostly fat). ``others`` are pairs of an altered patch with another one:
+among synthetic patches, or tiles of different classes, these are false; tiles of one class may be neighbours.
+Thresholds were chosen on these tiles (a sample of 1,100 and all pairs found), so their rates are optimistic; the
+synthetic patches and the seeds of the cohorts were not used for that.
 
     OMP_NUM_THREADS=2 python -m benchmarks.leak_audit [../shared/data]
 """
@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.planted_faults import ALONG, OF_CONTENTS, PLANTED, cropped, encoded, plant, restained
 from her2core.data.checks.contents import read_contents
 from her2core.data.checks.duplicates import SPARSE, near_pairs
-from her2core.data.checks.fingerprint import detailed_share, thumbnail
+from her2core.data.checks.fingerprint import structured_fraction, thumbnail
 from her2core.data.importers import import_dataset
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.io.files import write_json
@@ -39,8 +39,8 @@ CLEAN, CLEAN_WITH_IMAGES = range(1000, 1100), range(1000, 1040)
 
 
 def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    pose = int(rng.integers(1, 8))
-    return np.ascontiguousarray(np.rot90(image[:, ::-1] if pose & 4 else image, pose & 3))
+    orientation = int(rng.integers(1, 8))
+    return np.ascontiguousarray(np.rot90(image[:, ::-1] if orientation & 4 else image, orientation & 3))
 
 
 def _resized(share: float) -> Change:
@@ -52,7 +52,7 @@ def _resized(share: float) -> Change:
 
 
 def _stain(by: float) -> Change:
-    """Both stains by ``by``, each up or down by chance."""
+    """Both stains by ``by``, each up or down at random."""
     return lambda image, rng: restained(image, *(1 + by * rng.choice([-1, 1], 2)))
 
 
@@ -114,39 +114,39 @@ def main(root: str = "../shared/data") -> None:
 
 
 def _tiles(folder: Path) -> tuple[list[Path], np.ndarray, np.ndarray, dict]:
-    """Paths, thumbnails and classes of all tiles, and what is found among them as they are."""
+    """Paths, thumbnails and classes of all tiles, and what is found among the unaltered tiles."""
     manifest = import_dataset("folder", folder)
     began = time.perf_counter()
-    seen = read_contents(manifest)
+    contents = read_contents(manifest)
     read = time.perf_counter()
-    first, second, scores = near_pairs(seen.thumbnails)
+    first, second, scores = near_pairs(contents.thumbnails)
     done = time.perf_counter()
     names, labels = manifest.frame["path"].to_numpy(), manifest.frame["label"].to_numpy()
     found = {
         "tiles": len(names),
         "pairs_compared": len(names) * (len(names) - 1) // 2,
-        "copies": len(names) - len(set(seen.digests)),
+        "copies": len(names) - len(set(contents.digests)),
         "pairs_found": len(first),
         "of_one_class": int((labels[first] == labels[second]).sum()),
         "pairs": [
             {"first": names[i], "second": names[j], "fit": round(float(s[0]), 3), "detail": round(float(s[1]), 3)}
             for i, j, s in zip(first, second, scores, strict=True)
         ],
-        "sparse_share": round(float((detailed_share(seen.thumbnails.astype(np.float32)) < SPARSE).mean()), 3),
+        "sparse_share": round(float((structured_fraction(contents.thumbnails.astype(np.float32)) < SPARSE).mean()), 3),
         "seconds_reading": round(read - began, 1),
         "seconds_searching": round(done - read, 1),
     }
-    return [manifest.file(p) for p in names], seen.thumbnails, labels, found
+    return [manifest.file(p) for p in names], contents.thumbnails, labels, found
 
 
-def _recall(some: dict[int, np.ndarray], thumbnails: np.ndarray, groups: np.ndarray, rng) -> dict:
-    """Recall of each change over the patches ``some`` (by number), among all ``thumbnails``; other pairs by group."""
+def _recall(some: dict[int, np.ndarray], thumbnails: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> dict:
+    """Sensitivity to each change over the patches ``some`` (by index); other pairs by group."""
     numbers = np.array(list(some))
-    sparse = detailed_share(thumbnails[numbers].astype(np.float32)) < SPARSE
+    sparse = structured_fraction(thumbnails[numbers].astype(np.float32)) < SPARSE
     changed = np.stack([thumbnail(change(image, rng)) for change in CHANGES.values() for image in some.values()])
     together = np.concatenate([thumbnails.astype(np.float32), changed])
     part = np.arange(len(together)) >= len(thumbnails)
-    first, second, _ = near_pairs(together, within=part.astype(int))
+    first, second, _ = near_pairs(together, part=part.astype(int))
     which, place = np.divmod(second - len(thumbnails), len(numbers))
     original = numbers[place]
     own, one_group = first == original, groups[first] == groups[original]
@@ -165,18 +165,18 @@ def _recall(some: dict[int, np.ndarray], thumbnails: np.ndarray, groups: np.ndar
 
 
 def _cohorts() -> dict:
-    """Planted faults found, and alarms in cohorts without one."""
-    table, strange = {}, []
+    """Planted faults found, and findings in cohorts without one."""
+    table, unexpected = {}, []
     for fault, code in PLANTED.items():
         codes = [_codes(fault, seed) for seed in SEEDS]
         table[fault] = {"code": code, "cohorts": len(codes), "found": sum(code in c for c in codes)}
-        strange += [sorted(c - {code} - ALONG.get(fault, set())) for c in codes]
+        unexpected += [sorted(c - {code} - ALONG.get(fault, set())) for c in codes]
     clean = [_codes(None, seed) for seed in CLEAN]
     with_images = [_codes(None, seed, contents=True) for seed in CLEAN_WITH_IMAGES]
     return {
         "planted": sum(row["cohorts"] for row in table.values()),
         "found": sum(row["found"] for row in table.values()),
-        "planted_with_a_further_finding": sum(map(bool, strange)),
+        "planted_with_a_further_finding": sum(map(bool, unexpected)),
         "clean": len(clean),
         "clean_with_alarm": sum(map(bool, clean)),
         "clean_with_images": len(with_images),

@@ -1,9 +1,9 @@
-"""What does a cohort look like in which one thing is wrong? A fault's name and a seed in; a generated cohort out.
+"""Generated cohorts with one planted fault, to measure sensitivity and specificity of the data checks.
 
-Cohorts differ at random in size, classes, sites, scanners, patches, slides and tiling; sites and scanners are dealt out
-evenly over each class, so that a cohort without a planted fault has none. Faults of the table need no images: their
-rows name one file. Faults of the contents come with small H&E-like images, cheap ones: blurred noise as amounts of two
-stains. ``PLANTED`` maps each fault to the code that must be found; other codes that must come along are in ``ALONG``.
+Cohorts differ at random in size, classes, sites, scanners, patches, slides and tiling; sites and scanners are balanced
+over each class, so that a cohort without a planted fault has none. Faults of the table need no images: their rows name
+one file. Faults of the contents come with small H&E-like images: blurred noise as amounts of two stains. ``PLANTED``
+maps each fault to the code that must be found; codes that it necessarily brings along are in ``ALONG``.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from her2core.data.checks import Finding, check_manifest
+from her2core.data.checks import CHECKS, CheckReport, check_manifest
 from her2core.data.manifest import Manifest
 from her2core.data.splits import split_manifest
 from her2core.labels import SCHEMES
 
 CLASSES = ("negative", "equivocal", "positive")
 IHC = {"negative": ("0", "1+"), "equivocal": ("2+",), "positive": ("3+",)}
-#: Each fault, and the code of the finding it must raise.
+#: Each fault and the code of the finding it must cause. New ones go last: the position is part of the seed.
 PLANTED = {
     "missing file": "missing-files",
     "absent class": "empty-class",
     "few patients": "few-patients",
     "too few for the interval": "few-patients-for-interval",
-    "nameless patient": "unknown-patients",
+    "unknown patient id": "unknown-patients",
     "IHC against ISH": "label-conflict",
     "label against IHC": "label-conflict",
     "patient with two labels": "patient-with-two-labels",
-    "no mpp": "missing-mpp",
+    "unknown resolution": "missing-mpp",
     "class from one site": "site-confounded",
-    "site tells class": "site-confounded",
+    "site predicts class": "site-confounded",
     "class from one scanner": "scanner-confounded",
     "class from one patient": "patient-confounded",
     "patient in two parts": "patient-leak",
@@ -45,47 +45,65 @@ PLANTED = {
     "unreadable image": "unreadable-images",
     "copied file": "identical-images",
     "copied pixels": "identical-images",
-    "encoded anew": "near-duplicates",
+    "recompressed": "near-duplicates",
     "flipped and cropped": "near-duplicates",
-    "stained otherwise": "near-duplicates",
-    "stain goes with class": "colour-confounded",
+    "restained": "near-duplicates",
+    "stain differs by class": "colour-confounded",
+    "ids from a spreadsheet": "rounded-ids",
+    "class absent from validation": "split-part-without-class",
 }
-#: Findings that a fault cannot but bring along: a slide in two parts is a patient in two parts.
+#: Findings that a fault necessarily brings along: a slide in two parts is a patient in two parts.
 ALONG = {
     "slide in two parts": {"patient-leak", "neighbouring-tiles"},
     "patient in two parts": {"slide-leak", "neighbouring-tiles"},
     "neighbours in two parts": {"patient-leak", "slide-leak"},
     "IHC against ISH": {"patient-with-two-labels"},
     "label against IHC": {"patient-with-two-labels"},
-    "few patients": {"patient-confounded"},
+    "few patients": {"patient-confounded", "split-part-without-class"},
     "class from one patient": {"few-patients"},
 }
-OF_CONTENTS = tuple(PLANTED)[16:]
+OF_CONTENTS = tuple(fault for fault, code in PLANTED.items() if "contents" in CHECKS[code].requires)
 _STAINS = np.array([(0.65, 0.70, 0.29), (0.17, 0.88, 0.44)])
 _PX = 64
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A manifest with its split, and how it is to be checked."""
+    """A manifest with its split, and the arguments with which it is checked."""
 
     manifest: Manifest
     split: pd.DataFrame
     contents: bool
     half_width: float | None
 
-    def check(self) -> list[Finding]:
+    def check(self) -> CheckReport:
+        """Run `check_manifest` on the cohort."""
         return check_manifest(self.manifest, self.split, contents=self.contents, half_width=self.half_width)
 
 
 def plant(fault: str | None, seed: int, folder: Path, *, contents: bool | None = None) -> Cohort:
-    """The cohort of ``seed`` with this fault planted, or clean where ``fault`` is None; its files are in ``folder``."""
+    """Generate a cohort with one planted fault.
+
+    Parameters
+    ----------
+    fault : str or None
+        A key of PLANTED; None for a clean cohort.
+    seed : int
+    folder : Path
+        Where the image files are written.
+    contents : bool, optional
+        Whether images are drawn and read; by default where the fault is one of OF_CONTENTS.
+
+    Returns
+    -------
+    Cohort
+    """
     rng = np.random.default_rng([seed, 0 if fault is None else 1 + list(PLANTED).index(fault)])
     contents = fault in OF_CONTENTS if contents is None else contents
     frame = _rows(rng, small=contents, tiled=fault == "neighbours in two parts")
     half_width = 0.1 if fault == "too few for the interval" else None
     if contents:
-        _draw(rng, frame, folder, stain_by_class=fault == "stain goes with class")
+        _draw(rng, frame, folder, stain_by_class=fault == "stain differs by class")
     else:
         (folder / "slides").mkdir(exist_ok=True)
         for path in frame["path"].unique():
@@ -166,12 +184,12 @@ def cropped(image: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
 
 
 def _draw(rng: np.random.Generator, frame: pd.DataFrame, folder: Path, *, stain_by_class: bool) -> None:
-    """Every patient has a stain of his own; with a fault, those of one class lean to one side."""
+    """Every patient has a stain of their own; with a fault, those of one class differ systematically."""
     frame["path"] = frame["patch_id"] + ".png"
-    leaning = str(rng.choice(CLASSES))
+    shifted = str(rng.choice(CLASSES))
     for _, rows in frame.groupby("patient_id", sort=False):
         stains = _STAINS * rng.lognormal(0, 0.12, (2, 1)) + rng.normal(0, 0.03, (2, 3))
-        if stain_by_class and rows["label"].iloc[0] == leaning:
+        if stain_by_class and rows["label"].iloc[0] == shifted:
             stains = stains + np.array([(0.0, 0.10, 0.0), (0.12, 0.0, -0.12)])
         for path in rows["path"]:
             Image.fromarray(texture(rng, np.clip(stains, 0.02, None))).save(folder / path, compress_level=1)
@@ -194,7 +212,7 @@ def _with_fault(
     elif fault == "few patients":
         kept = set(rng.choice(patients, int(rng.integers(3, 10)), replace=False))
         frame = frame[~mine | frame["patient_id"].isin(kept)].reset_index(drop=True)
-    elif fault == "nameless patient":
+    elif fault == "unknown patient id":
         frame.loc[row, "patient_id"] = "unknown"
     elif fault == "IHC against ISH":
         scores = {"negative": ("1+", "positive"), "equivocal": ("3+", "negative"), "positive": ("3+", "negative")}
@@ -203,18 +221,18 @@ def _with_fault(
         frame.loc[one, "her2_ihc"] = {"negative": "3+", "equivocal": "1+", "positive": "0"}[label]
     elif fault == "patient with two labels":
         frame = _with_second_label(rng, frame)
-    elif fault == "no mpp":
+    elif fault == "unknown resolution":
         frame.loc[row, "mpp"] = np.nan
     elif fault in ("class from one site", "class from one scanner"):
         column = fault.rsplit(" ", 1)[1]
         others = np.arange(frame["patient_id"].nunique()) % 3
         by = dict(zip(rng.permutation(frame["patient_id"].unique()), others, strict=True))
         frame[column] = np.where(mine, f"{column}0", f"{column}" + frame["patient_id"].map(by).astype(str))
-    elif fault == "site tells class":
+    elif fault == "site predicts class":
         usual = frame["label"].map({c: i for i, c in enumerate(CLASSES)})
-        strays = set(rng.choice(frame["patient_id"].unique(), frame["patient_id"].nunique() // 8, replace=False))
-        stray = frame["patient_id"].isin(strays)
-        frame["site"] = "site" + ((usual + stray * rng.integers(1, 3, len(frame))) % 3).astype(str)
+        exceptions = set(rng.choice(frame["patient_id"].unique(), frame["patient_id"].nunique() // 8, replace=False))
+        exception = frame["patient_id"].isin(exceptions)
+        frame["site"] = "site" + ((usual + exception * rng.integers(1, 3, len(frame))) % 3).astype(str)
     elif fault == "class from one patient":
         again = frame[one].loc[np.repeat(frame.index[one], 12 * len(patients))]
         again["patch_id"] += "+" + pd.Series(np.arange(len(again)), index=again.index).astype(str)
@@ -222,6 +240,10 @@ def _with_fault(
         if "x" in frame:
             frame = frame.drop(columns=["x", "y", "width", "height"])
         split = frame[["patch_id"]].assign(split=frame["patient_id"].map(_part_of(frame, split)))
+    elif fault == "ids from a spreadsheet":
+        frame.loc[one, "patient_id"] = "1.23457E+15"
+    elif fault == "class absent from validation":
+        split = split.assign(split=split["split"].mask(mine.to_numpy() & (split["split"] == "val"), "train"))
     elif fault in ("patient in two parts", "slide in two parts", "neighbours in two parts"):
         frame, split = _with_leak(fault, rng, frame, split)
     return frame, split
@@ -260,7 +282,7 @@ def _with_images(
     """Change or replace the image of one test patch; a copy takes the place of the image that was there."""
     parts = frame["patch_id"].map(split.set_index("patch_id")["split"])
     test, train = (folder / str(rng.choice(frame.loc[parts == p, "path"])) for p in ("test", "train"))
-    if fault == "stain goes with class":
+    if fault == "stain differs by class":
         return frame, split
     image = np.asarray(Image.open(train))
     if fault == "unreadable image":
@@ -270,7 +292,7 @@ def _with_images(
     elif fault == "copied pixels":
         Image.fromarray(image).save(test, compress_level=9)
     else:
-        if fault == "encoded anew":
+        if fault == "recompressed":
             image = encoded(image, int(rng.integers(50, 91)))
         elif fault == "flipped and cropped":
             turns = int(rng.integers(1, 4))

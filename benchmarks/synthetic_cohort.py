@@ -1,7 +1,7 @@
-"""How fast is the synthetic cohort drawn, and how much does a random split flatter? Seconds and two accuracies out.
+"""Rendering time of the synthetic cohort, and the optimism of a random patch split on it.
 
-The flattery is shown with colours alone (a random forest on colour_features): five folds over patches at random,
-against five folds that keep a patient together.
+The optimism is measured with colours alone (a random forest on colour_features): five-fold cross-validation over
+patches at random, against folds that keep each patient together.
 
     python benchmarks/synthetic_cohort.py
 """
@@ -38,8 +38,8 @@ def main() -> None:
         "patient": StratifiedGroupKFold(5, shuffle=True, random_state=0),
     }.items():
         kept = patients if name == "patient" else None
-        guesses = cross_val_predict(forest, features, labels, groups=kept, cv=folds)
-        accuracy[name] = round(float((guesses == labels).mean()), 4)
+        predicted = cross_val_predict(forest, features, labels, groups=kept, cv=folds)
+        accuracy[name] = round(float((predicted == labels).mean()), 4)
     result = {
         "command": "python benchmarks/synthetic_cohort.py",
         "patches": len(manifest),

@@ -1,4 +1,4 @@
-"""Does each coded check fire on its fault, stay silent without it, and name rows and way out?"""
+"""Data checks of a manifest: each finds its fault, is silent without it, and names rows and fix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from her2core.data.checks import MIN_PATIENTS, Finding, check_manifest
+from her2core.data.checks import MIN_PATIENTS, CheckReport, Finding, check_manifest
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.splits import split_manifest
 from her2core.labels import SCHEMES, declared_scheme
@@ -49,11 +49,11 @@ def changed(manifest: Manifest, where=slice(None), **columns) -> Manifest:
     return Manifest(frame, manifest.scheme, manifest.root)
 
 
-def codes(findings: list[Finding]) -> list[str]:
+def codes(findings: CheckReport) -> list[str]:
     return [f.code for f in findings]
 
 
-def only(findings: list[Finding], code: str) -> Finding:
+def only(findings: CheckReport, code: str) -> Finding:
     assert codes(findings) == [code]
     found = findings[0]
     assert found.expected
@@ -65,8 +65,8 @@ def only(findings: list[Finding], code: str) -> Finding:
 
 
 def test_a_clean_cohort_with_a_clean_split_has_no_finding(clean):
-    assert check_manifest(clean) == []
-    assert check_manifest(clean, split_manifest(clean), contents=True) == []
+    assert not check_manifest(clean)
+    assert check_manifest(clean, split_manifest(clean), contents=True).findings == ()
 
 
 def test_missing_files(clean):
@@ -95,10 +95,10 @@ def test_few_patients_counts_patients_not_patches(clean):
         clean.frame.loc[(clean.frame["label"] != "positive") | clean.frame["patient_id"].isin(names), "patch_id"]
     )
     found = only(check_manifest(few), "few-patients")
-    assert found.got == "9 of positive"
+    assert found.got == "9 patients of positive"
     assert found.count == 18
     enough = clean.subset(clean.frame.loc[~clean.frame["patient_id"].isin(["positive-0", "positive-1"]), "patch_id"])
-    assert check_manifest(enough) == []
+    assert check_manifest(enough).findings == ()
 
 
 def test_unknown_patients(clean):
@@ -121,7 +121,7 @@ def test_label_conflict(clean, score, ish, label):
     rows = clean.frame["patient_id"] == f"{label}-0"
     found = only(check_manifest(changed(clean, rows, her2_ihc=score, ish=ish)), "label-conflict")
     assert found.count == 2
-    assert "never resolves them silently" in found.fix
+    assert "nothing is corrected automatically" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_label_conflict(clean, score, ish, label):
 )
 def test_no_label_conflict(clean, score, ish, label):
     rows = clean.frame["patient_id"] == f"{label}-0"
-    assert check_manifest(changed(clean, rows, her2_ihc=score, ish=ish)) == []
+    assert check_manifest(changed(clean, rows, her2_ihc=score, ish=ish)).findings == ()
 
 
 def test_patient_with_two_labels(clean):
@@ -159,8 +159,8 @@ def test_site_confounded_with_a_class(clean):
 
 
 def test_one_site_or_unknown_sites_confound_nothing(clean):
-    assert check_manifest(changed(clean, site="one")) == []
-    assert check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown")) == []
+    assert check_manifest(changed(clean, site="one")).findings == ()
+    assert check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown")).findings == ()
 
 
 def test_a_leak_of_patient_and_slide_is_found_and_unknown_ids_are_no_leak(clean):
@@ -168,30 +168,30 @@ def test_a_leak_of_patient_and_slide_is_found_and_unknown_ids_are_no_leak(clean)
     split.loc[0, "split"] = {"train": "test", "val": "test", "test": "train"}[split["split"].iloc[0]]
     findings = check_manifest(clean, split)
     assert codes(findings) == ["patient-leak", "slide-leak"]
-    assert findings[0].got == "1 in several, the first: negative-0"
+    assert findings[0].got == "1 patient in several parts, the first: negative-0"
     assert findings[0].count == 2
     assert set(findings[0].rows) == {"negative-0-0.png", "negative-0-1.png"}
     nameless = changed(clean, patient_id="unknown", slide_id="unknown")
     assert codes(check_manifest(nameless, split)) == ["unknown-patients"]
 
 
-def test_a_leak_is_judged_by_the_split_given_not_by_the_manifest_s_own_column(clean):
+def test_leakage_is_checked_in_the_split_given_not_in_the_manifest_s_own_column(clean):
     own = changed(clean, split="train")
-    assert check_manifest(own, split_manifest(own)) == []
+    assert check_manifest(own, split_manifest(own)).findings == ()
 
 
 def test_identical_images_are_found_by_content_only_when_asked(clean):
     (clean.root / "positive-3-1.png").write_bytes((clean.root / "negative-0-0.png").read_bytes())
-    assert check_manifest(clean) == []
+    assert not check_manifest(clean)
     found = only(check_manifest(clean, contents=True), "identical-images")
     assert set(found.rows) == {"positive-3-1.png", "negative-0-0.png"}
-    assert "1 images under several names" in found.got
+    assert "1 image under several patch ids" in found.got
 
 
 def test_identical_images_in_one_part_leak_nothing(clean):
     (clean.root / "positive-3-1.png").write_bytes((clean.root / "positive-3-0.png").read_bytes())
     split = split_manifest(clean)
-    assert check_manifest(clean, split, contents=True) == []
+    assert check_manifest(clean, split, contents=True).findings == ()
     split.loc[split["patch_id"] == "positive-3-1.png", "split"] = "train"
     split.loc[split["patch_id"] == "positive-3-0.png", "split"] = "test"
     assert "identical-images" in codes(check_manifest(clean, split, contents=True))

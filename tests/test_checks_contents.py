@@ -1,4 +1,4 @@
-"""Do the checks that read images find copies, near-duplicates and telling colours, and judge nothing they cannot?"""
+"""Checks of image contents: copies, near-duplicates and colour; each says where it could not be run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.planted_faults import CLASSES, IHC, cropped, encoded, restained, texture
 from her2core.data.checks import check_manifest
-from her2core.data.checks.alignment import agreement
-from her2core.data.checks.colour import COLOURS, _areas, colour_evidence, colours
+from her2core.data.checks.alignment import aligned_correlation
+from her2core.data.checks.colour import _auroc, colour_association
+from her2core.data.checks.colour_statistics import COLOUR_STATISTICS, colour_statistics
 from her2core.data.checks.contents import read_contents
 from her2core.data.checks.duplicates import near_pairs
-from her2core.data.checks.fingerprint import SIDE, details, has_structure, thumbnail, turned, turned_vectors, vectors
-from her2core.data.checks.search import MIN_LIKENESS, PARTNERS, find_candidates
+from her2core.data.checks.fingerprint import (
+    SIDE,
+    fine_structure,
+    has_structure,
+    oriented,
+    oriented_vectors,
+    thumbnail,
+    vectors,
+)
+from her2core.data.checks.search import MAX_NEIGHBOURS, MIN_SIMILARITY, find_candidates
 from her2core.data.manifest import Manifest
 from her2core.labels import SCHEMES
 
@@ -53,7 +62,9 @@ def cohort(root, rng, patches: int = 1, draw=None) -> Manifest:
 
 
 def split_of(manifest: Manifest, *test: str) -> pd.DataFrame:
-    parts = np.where(manifest.frame["patch_id"].isin(test), "test", "train")
+    """These patches, and the last patient of each class, for the test; the others for training."""
+    last = manifest.frame["patient_id"].str.endswith(f"-{PATIENTS - 1}")
+    parts = np.where(manifest.frame["patch_id"].isin(test) | last, "test", "train")
     return manifest.frame[["patch_id"]].assign(split=parts)
 
 
@@ -129,7 +140,7 @@ def test_what_cannot_be_read_is_an_error_that_says_why(tmp_path, rng):
     assert list(found) == ["unreadable-images"]
     assert found["unreadable-images"].severity == "error"
     assert found["unreadable-images"].rows == (OTHER,)
-    assert "got text" in found["unreadable-images"].got
+    assert "text" in found["unreadable-images"].got
     (tmp_path / OTHER).unlink()
     assert list(checked(manifest)) == ["missing-files"]
 
@@ -163,7 +174,9 @@ def test_the_same_tissue_in_other_pixels_is_found_across_parts(change, tmp_path,
     found = checked(manifest, split_of(manifest, OTHER))
     assert list(found) == ["near-duplicates"]
     assert found["near-duplicates"].pairs == ((FIRST, OTHER),)
-    assert "1 pairs that show it twice, 1 of them of two patients" in found["near-duplicates"].got
+    assert (
+        "1 pair of patches that show the same tissue, 1 of them from different patients" in found["near-duplicates"].got
+    )
     assert checked(manifest, split_of(manifest, FIRST, OTHER)) == {}
 
 
@@ -188,11 +201,11 @@ def test_half_a_patch_in_common_is_no_near_duplicate(tmp_path, rng):
 # The parts of the search
 
 
-@pytest.mark.parametrize("pose", range(8))
-def test_vectors_turn_as_their_thumbnails_do(pose, rng):
+@pytest.mark.parametrize("orientation", range(8))
+def test_vectors_turn_as_their_thumbnails_do(orientation, rng):
     images = rng.random((3, SIDE, SIDE)).astype(np.float32)
     np.testing.assert_allclose(
-        turned_vectors(vectors(images)[0], pose), vectors(turned(images, pose))[0], rtol=0, atol=1e-5
+        oriented_vectors(vectors(images)[0], orientation), vectors(oriented(images, orientation))[0], rtol=0, atol=1e-5
     )
 
 
@@ -202,23 +215,23 @@ def test_the_search_in_blocks_finds_what_comparing_all_finds(rng, monkeypatch):
     monkeypatch.setattr(search, "_ROWS", 7)
     monkeypatch.setattr(search, "_COLUMNS", 11)
     images = np.stack([thumbnail(texture(rng)) for _ in range(40)])
-    images[30:] = [turned(images[i], i % 8) for i in range(10)]
+    images[30:] = [oriented(images[i], i % 8) for i in range(10)]
     own = vectors(images)
     expected = {
         (min(i, j), max(i, j))
-        for pose in range(8)
+        for orientation in range(8)
         for window in own
-        for i, j in np.argwhere(window @ turned_vectors(own[0], pose).T >= MIN_LIKENESS)
+        for i, j in np.argwhere(window @ oriented_vectors(own[0], orientation).T >= MIN_SIMILARITY)
         if i != j
     }
     found = find_candidates(own)
     assert {(min(p), max(p)) for p in zip(found.first, found.second, strict=True)} == expected
     parts = np.arange(40) // 30
-    across = find_candidates(own, within=parts)
+    across = find_candidates(own, part=parts)
     assert len(across.first)
     assert (parts[across.first] != parts[across.second]).all()
     groups = np.arange(40) % 10
-    assert (groups[(f := find_candidates(own, apart=groups)).first] != groups[f.second]).all()
+    assert (groups[(f := find_candidates(own, source=groups)).first] != groups[f.second]).all()
 
 
 def test_one_patch_or_none_has_no_partner(rng):
@@ -227,11 +240,11 @@ def test_one_patch_or_none_has_no_partner(rng):
         assert [len(part) for part in near_pairs(images)] == [0, 0, 0]
 
 
-def test_many_copies_do_not_crowd_out_a_crop(rng):
+def test_many_copies_do_not_displace_a_crop(rng):
     field = texture(rng, px=128)
-    copies = [encoded(field, 95 - i) for i in range(3 * PARTNERS)]
+    copies = [encoded(field, 95 - i) for i in range(3 * MAX_NEIGHBOURS)]
     images = np.stack([thumbnail(i) for i in [field, *copies, cropped(field, 0.1, rng)]])
-    first, second, _ = near_pairs(images, within=np.r_[0, np.ones(len(images) - 1, int)])
+    first, second, _ = near_pairs(images, part=np.r_[0, np.ones(len(images) - 1, int)])
     assert (len(images) - 1) in second[first == 0]
 
 
@@ -239,15 +252,15 @@ def test_laying_over_undoes_a_crop(rng):
     field = texture(rng, px=200)
     whole, part = thumbnail(field)[None], thumbnail(np.ascontiguousarray(field[8:192, 14:]))[None]
     assert np.corrcoef(whole.ravel(), part.ravel())[0, 1] < 0.7
-    assert agreement(whole, part)[0].min() > 0.9
-    assert agreement(whole, thumbnail(texture(rng, px=200))[None])[0].min() < 0.5
+    assert aligned_correlation(whole, part)[0].min() > 0.9
+    assert aligned_correlation(whole, thumbnail(texture(rng, px=200))[None])[0].min() < 0.5
 
 
 def test_details_are_level_and_blank_patches_have_no_structure():
     faint = np.zeros((1, SIDE, SIDE), np.float32)
     faint[0, ::4, :24] = 0.2
     faint[0, ::4, 24:] = 2.0
-    found = np.abs(details(faint))[0]
+    found = np.abs(fine_structure(faint))[0]
     assert found[4:-4, 4:20].mean() == pytest.approx(found[4:-4, 28:-4].mean(), rel=0.05)
     assert has_structure(np.concatenate([faint, 0 * faint])).tolist() == [True, False]
 
@@ -275,23 +288,24 @@ def test_a_stain_that_goes_with_the_class_is_found_across_patients(tmp_path, rng
     assert "for positive against the rest, over 30 patients" in found["colour-confounded"].got
 
 
-def test_many_patches_of_few_patients_raise_no_alarm_and_are_called_unjudged(tmp_path, rng):
+def test_colour_of_few_patients_cannot_be_tested_however_many_patches_they_have(tmp_path, rng):
     manifest = cohort(tmp_path, rng, patches=3, draw=stained(0.12))
     few = manifest.subset(i for i in manifest.frame["patch_id"] if int(i.split("-")[1]) < 3)
-    found = checked(few)["colour-unjudged"]
-    assert found.severity == "info"
-    assert "3 of negative, 3 of equivocal, 3 of positive" in found.got
+    outcome = check_manifest(few, contents=True).outcome("colour-confounded")
+    assert outcome.status == "could not be run"
+    assert "3 of negative, 3 of equivocal, 3 of positive" in outcome.reason
 
 
-def test_without_patients_slides_are_judged_with_a_caution_and_without_slides_nothing_is(tmp_path, rng):
+def test_slides_stand_in_for_unknown_patients_with_a_caution_and_without_slides_colour_is_not_tested(tmp_path, rng):
     manifest = cohort(tmp_path, rng, draw=stained(0.12))
     nameless = Manifest(manifest.frame.assign(patient_id="unknown"), manifest.scheme, tmp_path)
     found = checked(nameless)["colour-confounded"]
     assert "over 30 slides" in found.got
-    assert "patient ids may explain this away" in found.fix
+    assert "patient ids may explain this finding" in found.fix
     alone = Manifest(nameless.frame.assign(slide_id="unknown"), manifest.scheme, tmp_path)
-    found = checked(alone)["colour-unjudged"]
-    assert "cannot be told from a colour that tells the patient" in found.fix
+    outcome = check_manifest(alone, contents=True).outcome("colour-confounded")
+    assert outcome.status == "could not be run"
+    assert "patient and slide ids are unknown" in outcome.reason
 
 
 def test_the_answers_are_those_of_leaving_each_patient_out(rng):
@@ -305,25 +319,29 @@ def test_the_answers_are_those_of_leaving_each_patient_out(rng):
         kept = np.arange(24) != out
         model = Ridge(alpha=0.3 * 24).fit(scaled[kept], labels[kept])
         answers[out] = model.predict(scaled[out : out + 1])[0]
-    assert colour_evidence(features, labels, deals=20).area == pytest.approx(roc_auc_score(labels, answers), abs=0.03)
+    assert colour_association(features, labels=labels, permutations=20).auroc == pytest.approx(
+        roc_auc_score(labels, answers), abs=0.03
+    )
 
 
 def test_the_areas_are_scikit_learn_s(rng):
     truth, answers = rng.integers(0, 2, (50, 6)), rng.normal(size=(50, 6))
     expected = [roc_auc_score(t, a) for t, a in zip(truth.T, answers.T, strict=True)]
-    np.testing.assert_allclose(_areas(answers, truth), expected)
+    np.testing.assert_allclose(_auroc(answers, truth), expected)
 
 
 def test_chance_is_as_rare_as_it_says(rng):
     labels = np.arange(30) % 3
-    chances = [colour_evidence(rng.normal(size=(30, 6)), labels, deals=199, seed=i).chance for i in range(80)]
-    assert np.mean(np.array(chances) <= 0.1) < 0.25
-    assert 0.3 < np.median(chances) < 0.75
+    p_values = [
+        colour_association(rng.normal(size=(30, 6)), labels=labels, permutations=199, seed=i).p_value for i in range(80)
+    ]
+    assert np.mean(np.array(p_values) <= 0.1) < 0.25
+    assert 0.3 < np.median(p_values) < 0.75
 
 
 def test_colours_are_optical_densities():
     image = np.full((40, 40, 3), (100, 150, 200), np.uint8)
-    found = dict(zip(COLOURS, colours(image), strict=True))
+    found = dict(zip(COLOUR_STATISTICS, colour_statistics(image), strict=True))
     assert found["mean R"] == pytest.approx(-np.log(101 / 255), abs=1e-5)
     assert found["deviation G"] == pytest.approx(0, abs=1e-5)
     assert found["lightest B"] == found["darkest B"] == pytest.approx(-np.log(201 / 255), abs=1e-5)
@@ -331,9 +349,9 @@ def test_colours_are_optical_densities():
 
 
 def test_reading_counts_every_patch_and_does_not_depend_on_the_threads(tmp_path, rng):
-    manifest, told = cohort(tmp_path, rng), []
-    one = read_contents(manifest, threads=1, progress=lambda done, total: told.append((done, total)))
-    assert told == [(i + 1, 30) for i in range(30)]
+    manifest, calls = cohort(tmp_path, rng), []
+    one = read_contents(manifest, threads=1, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i + 1, 30) for i in range(30)]
     four = read_contents(manifest, threads=4)
     assert (one.digests == four.digests).all()
     np.testing.assert_array_equal(one.thumbnails, four.thumbnails)

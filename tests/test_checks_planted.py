@@ -1,11 +1,11 @@
-"""Is every fault planted in generated cohorts found, and is nothing found in those that have none?"""
+"""Planted faults: every one is found, nothing is found in clean cohorts, and every check is exercised both ways."""
 
 from __future__ import annotations
 
 import pytest
 
 from benchmarks.planted_faults import ALONG, OF_CONTENTS, PLANTED, plant
-from her2core.data.checks import EXPLANATIONS
+from her2core.data.checks import CHECKS
 
 SEEDS = range(9)
 CLEAN, CLEAN_WITH_IMAGES = range(25), range(8)
@@ -13,7 +13,7 @@ CLEAN, CLEAN_WITH_IMAGES = range(25), range(8)
 
 def test_there_are_enough_cohorts_and_every_code_is_planted():
     assert len(PLANTED) * len(SEEDS) >= 200
-    assert set(PLANTED.values()) | {"colour-unjudged"} == set(EXPLANATIONS)
+    assert set(PLANTED.values()) == set(CHECKS)
 
 
 @pytest.mark.parametrize("fault", PLANTED)
@@ -21,7 +21,8 @@ def test_a_planted_fault_is_found_and_nothing_else(fault, tmp_path):
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        findings = {f.code: f for f in plant(fault, seed, folder).check()}
+        report = plant(fault, seed, folder).check()
+        findings = {f.code: f for f in report}
         assert PLANTED[fault] in findings, f"seed {seed}: only {sorted(findings)}"
         assert set(findings) <= {PLANTED[fault]} | ALONG.get(fault, set()), f"seed {seed}"
         found = findings[PLANTED[fault]]
@@ -30,11 +31,18 @@ def test_a_planted_fault_is_found_and_nothing_else(fault, tmp_path):
 
 
 @pytest.mark.parametrize("contents", [False, True])
-def test_a_clean_cohort_raises_no_alarm(contents, tmp_path):
+def test_a_clean_cohort_has_no_finding_and_every_check_looked_at_one(contents, tmp_path):
+    checked = set()
     for seed in CLEAN_WITH_IMAGES if contents else CLEAN:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        assert plant(None, seed, folder, contents=contents).check() == [], f"seed {seed}"
+        report = plant(None, seed, folder, contents=contents).check()
+        assert not report, f"seed {seed}"
+        checked |= {o.code for o in report.with_status("not found")}
+        unread = {o.code for o in report.with_status("could not be run")}
+        assert unread == (set() if contents else {c for c in CHECKS if "contents" in CHECKS[c].requires})
+    of_images = {"neighbouring-tiles"} if contents else {c for c in CHECKS if "contents" in CHECKS[c].requires}
+    assert checked == set(CHECKS) - of_images
 
 
 def test_faults_of_the_contents_are_not_found_without_reading_them(tmp_path):
@@ -42,4 +50,4 @@ def test_faults_of_the_contents_are_not_found_without_reading_them(tmp_path):
         folder = tmp_path / fault
         folder.mkdir()
         cohort = plant(fault, 0, folder)
-        assert type(cohort)(cohort.manifest, cohort.split, False, None).check() == []
+        assert type(cohort)(cohort.manifest, cohort.split, False, None).check().findings == ()

@@ -1,4 +1,4 @@
-"""Do the checks on patients, confounding and neighbours fire on their fault and stay silent without it?"""
+"""Checks of patients, confounding and neighbouring tiles: each finds its fault and is silent without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from her2core.data.checks import EXPLANATIONS, check_manifest, patients_for_half_width
+from her2core.data.checks import check_manifest, patients_for_half_width
 from her2core.data.checks.neighbours import MAX_GAP
 from her2core.data.manifest import Manifest
 from her2core.errors import ConfigError
@@ -60,7 +60,7 @@ def test_the_patients_of_an_interval_are_wilson_s(half_width, needed):
 def test_fewer_patients_do_where_the_recall_is_known_to_be_high():
     from scipy.stats import binomtest
 
-    needed = patients_for_half_width(0.1, share=0.9)
+    needed = patients_for_half_width(0.1, proportion=0.9)
     assert needed < patients_for_half_width(0.1)
     for n in (needed, needed - 1):
         low, high = half_interval(0.9, n)
@@ -78,25 +78,25 @@ def half_interval(share: float, n: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("half_width", [0, -0.1, 0.6, 10, math.nan])
 def test_a_half_width_that_is_none_is_refused(half_width, tmp_path):
-    with pytest.raises(ConfigError, match="half-width"):
+    with pytest.raises(ConfigError, match="half_width"):
         check_manifest(cohort(tmp_path), half_width=half_width)
 
 
 def test_too_few_patients_for_the_interval_are_told_class_by_class(tmp_path):
     manifest = cohort(tmp_path)
-    assert check_manifest(manifest, half_width=0.2) == []
+    assert check_manifest(manifest, half_width=0.2).findings == ()
     (found,) = check_manifest(manifest, half_width=0.1)
     assert found.code == "few-patients-for-interval"
     assert "at least 93 patients" in found.expected
-    assert found.got == "24 of negative, 24 of equivocal, 24 of positive"
+    assert found.got == "24 patients of negative, 24 patients of equivocal, 24 patients of positive"
     assert "only those of the test part will count" in found.fix
 
 
 def test_with_a_split_only_the_patients_of_the_test_part_count(tmp_path):
     manifest = cohort(tmp_path)
     split = manifest.frame[["patch_id"]].assign(split=np.where(manifest.frame["label"] == "positive", "test", "train"))
-    (found,) = check_manifest(manifest, split, half_width=0.2)
-    assert found.got == "0 of negative, 0 of equivocal"
+    found = check_manifest(manifest, split, half_width=0.2).outcome("few-patients-for-interval").finding
+    assert found.got == "0 patients of negative, 0 patients of equivocal"
     assert "in the test part" in found.expected
 
 
@@ -116,7 +116,7 @@ def test_a_class_from_one_place_is_found(column, tmp_path):
     assert found.got == f"positive from one {column} only"
     assert found.count == 48
     even = {column: lambda label, patient, _: "AB"[patient % 2]}
-    assert check_manifest(cohort(tmp_path, **even)) == []
+    assert check_manifest(cohort(tmp_path, **even)).findings == ()
 
 
 @pytest.mark.parametrize("column", ["site", "scanner"])
@@ -155,8 +155,8 @@ def test_a_class_that_is_hardly_more_than_one_patient_is_found(tmp_path):
     manifest = Manifest(pd.concat([frame, more], ignore_index=True), SCHEMES["paper3"], tmp_path)
     (found,) = check_manifest(manifest)
     assert found.code == "patient-confounded"
-    assert found.got == "79% of positive from positive-3"
-    assert check_manifest(cohort(tmp_path, 12)) == []
+    assert found.got == "79% of positive from patient positive-3"
+    assert check_manifest(cohort(tmp_path, 12)).findings == ()
 
 
 def test_one_patient_with_all_classes_confounds_none(tmp_path):
@@ -200,7 +200,7 @@ def test_neighbours_across_parts_are_found_up_to_half_a_tile_apart(step, pairs, 
     if not pairs:
         assert found == []
         return
-    assert found[0].got == f"{pairs} pairs of neighbours in two parts, {overlap} of which overlap"
+    assert found[0].got == f"{pairs} pairs of neighbours in different parts, {overlap} of them overlapping"
     assert set(found[0].pairs[0]) == {"negative-0-2", "negative-0-3"}
     assert found[0].count == len(set(found[0].rows)) or found[0].count > 20
 
@@ -208,7 +208,7 @@ def test_neighbours_across_parts_are_found_up_to_half_a_tile_apart(step, pairs, 
 def test_neighbours_in_one_part_are_no_leak(tmp_path):
     manifest = tiled(tmp_path, lambda patch: 60 * patch)
     split = manifest.frame[["patch_id"]].assign(split=np.where(manifest.frame["label"] == "positive", "test", "train"))
-    assert check_manifest(manifest, split) == []
+    assert check_manifest(manifest, split).outcome("neighbouring-tiles").status == "not found"
     assert "neighbouring-tiles" not in codes(check_manifest(manifest))
 
 
@@ -241,11 +241,10 @@ def test_rows_without_a_window_have_no_neighbours(tmp_path):
 
 
 def test_every_finding_says_why_in_text_and_as_values(tmp_path):
-    assert all(why.endswith(".") for why in EXPLANATIONS.values())
     manifest = tiled(tmp_path, lambda patch: 60 * patch)
     (found,) = neighbours(manifest, halves(manifest))
     lines = found.text(2).splitlines()
-    assert lines[0] == str(found)
+    assert lines[0] == f"neighbouring-tiles (warning): {found}"
     assert lines[1] == f"  why:   {found.why}"
     assert lines[2] == f"  rows:  {found.count}: {', '.join(found.rows[:2])}, ..."
     assert lines[3].count(" and ") == 2

@@ -1,4 +1,4 @@
-"""Is a split what it claims: every patch once, groups whole, fractions kept, the same for any row order?"""
+"""Splits: every patch once, groups whole, fractions kept, the same for any row order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from her2core.data.manifest import Manifest, build_manifest
+from her2core.data.split_units import PARTS, SPLIT_UNITS, UNIT_NAMES, split_unit
 from her2core.data.splits import (
-    PARTS,
     PATCH_RANDOM_WARNING,
     SAME_PATIENT_WARNING,
-    UNIT_COLUMN,
     UNKNOWN_PATIENT_WARNING,
     split_manifest,
     split_warnings,
@@ -25,6 +24,7 @@ from her2core.errors import SplitError
 from her2core.labels import declared_scheme
 
 FRACTIONS = (0.6, 0.2, 0.2)
+UNIT_COLUMN = {unit.name: unit.column for unit in SPLIT_UNITS.values() if unit.column}
 few = settings(max_examples=40, deadline=None)
 
 
@@ -52,7 +52,7 @@ def cohort(patients_per_class=(5, 5, 5), slides=2, patches=2, *, own_labels=Fals
 
 def parts_of(manifest: Manifest, split: pd.DataFrame, column: str) -> dict[str, str]:
     joined = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
-    assert (joined.groupby(column)["split"].nunique() == 1).all(), f"a {column} stands in two parts"
+    assert (joined.groupby(column)["split"].nunique() == 1).all(), f"a {column} is in two parts"
     return joined.groupby(column)["split"].first().to_dict()
 
 
@@ -73,10 +73,10 @@ def test_every_patch_once_groups_whole_and_fractions_within_one_group_a_class(co
     part = parts_of(manifest, split, column)
     for number in range(len(counts)):
         groups = manifest.frame.loc[manifest.frame["label"] == f"c{number}", column].unique()
-        dealt = Counter(part[g] for g in groups)
+        counted = Counter(part[g] for g in groups)
         for name, fraction in zip(PARTS, FRACTIONS, strict=True):
-            assert dealt[name] >= 1
-            assert abs(dealt[name] - fraction * len(groups)) <= 1 + 1e-9
+            assert counted[name] >= 1
+            assert abs(counted[name] - fraction * len(groups)) <= 1 + 1e-9
 
 
 @given(
@@ -103,21 +103,21 @@ def test_a_group_with_several_labels_stays_whole(seed):
 def test_other_fractions_are_kept_too_and_no_part_is_empty(shares, groups, seed):
     fractions = tuple(s / sum(shares) for s in shares)
     manifest = cohort((groups, groups), slides=1, patches=1)
-    dealt = Counter(split_manifest(manifest, fractions=fractions, seed=seed)["split"])
+    counted = Counter(split_manifest(manifest, fractions=fractions, seed=seed)["split"])
     for name, fraction in zip(PARTS, fractions, strict=True):
-        assert dealt[name] >= 2
+        assert counted[name] >= 2
         # Where a fraction asks for less than one group, its part is given one from the largest.
         if min(fractions) * groups >= 1:
-            assert abs(dealt[name] - 2 * fraction * groups) <= 2 + 1e-9
+            assert abs(counted[name] - 2 * fraction * groups) <= 2 + 1e-9
 
 
-def test_two_seeds_differ_and_classes_are_dealt_apart():
+def test_two_seeds_differ_and_classes_are_assigned_independently():
     manifest = cohort((10, 10))
     splits = [dict(split_manifest(manifest, seed=s).to_numpy()) for s in range(4)]
     assert any(splits[0] != other for other in splits[1:])
     part = parts_of(manifest, split_manifest(manifest, seed=0), "patient_id")
     ranks = [[part[f"c{c}p{i}"] for i in range(10)] for c in range(2)]
-    assert ranks[0] != ranks[1], "both classes were dealt by one and the same permutation"
+    assert ranks[0] != ranks[1], "both classes were assigned by the same permutation"
 
 
 def test_site_splits_keep_sites_whole():
@@ -127,8 +127,8 @@ def test_site_splits_keep_sites_whole():
 
 
 def test_the_paper_s_shares_on_a_round_number_of_patients_are_exact():
-    dealt = Counter(parts_of(m := cohort((10, 20)), split_manifest(m), "patient_id").values())
-    assert dealt == {"train": 18, "val": 6, "test": 6}
+    counted = Counter(parts_of(m := cohort((10, 20)), split_manifest(m), "patient_id").values())
+    assert counted == {"train": 18, "val": 6, "test": 6}
 
 
 def test_a_class_without_a_patch_is_left_aside():
@@ -239,3 +239,17 @@ def test_a_manifest_that_brings_its_own_split_column_can_still_be_split_anew():
     anew = split_manifest(manifest, "patient")
     assert set(anew["split"]) == set(PARTS)
     assert split_warnings(manifest, anew, "patient") == []
+
+
+def test_the_registry_of_units_is_the_type_of_configurations():
+    assert tuple(SPLIT_UNITS) == UNIT_NAMES
+    assert all(unit.name == name for name, unit in SPLIT_UNITS.items())
+
+
+@pytest.mark.parametrize("unit", ["patient", "slide", "site", "patch_random"])
+def test_a_unit_that_claims_to_separate_patients_does(unit):
+    manifest = cohort((9, 9, 9))
+    for seed in range(4):
+        joined = manifest.frame.merge(split_manifest(manifest, unit, seed=seed), on="patch_id")
+        apart = (joined.groupby("patient_id")["split"].nunique() == 1).all()
+        assert apart or not split_unit(unit).separates_patients

@@ -1,33 +1,26 @@
-"""Which patch is for training, which for validation, which for test? A manifest and a unit in, one word a patch out.
+"""Splits of a manifest into training, validation and test parts, stratified by class.
 
-Units: ``patient`` (default), ``slide``, ``site``, ``patch_random`` (what patch-level papers do; tiles of one slide
-land on both sides and scores come out inflated: Bussola et al. 2021, doi 10.1007/978-3-030-68763-2_13), and
-``predefined`` (the data set's own column ``split``). A split is computed once and saved with the run.
+What stays together is the split unit (`split_units`): patients by default. A split is computed once and saved with the
+run.
 """
 
 from __future__ import annotations
-
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN, Manifest
+from her2core.data.split_units import PARTS, Unit, split_label, split_unit
 from her2core.errors import SplitError
 
-Unit = Literal["patient", "slide", "site", "patch_random", "predefined"]
-UNITS: tuple[str, ...] = get_args(Unit)
-PARTS = ("train", "val", "test")
-UNIT_COLUMN = {"patient": "patient_id", "slide": "slide_id", "site": "site"}
-
 PATCH_RANDOM_WARNING = (
-    "Random patch split: neighbouring patches of one slide stand in training and test, so these figures say how well "
-    "known slides are recognised, not how well new patients are. Expect them to be inflated."
+    "Random patch split: neighbouring patches of one slide are in training and test, so the figures describe how well "
+    "known slides are recognised, not how well new patients are classified, and are expected to be inflated."
 )
-SAME_PATIENT_WARNING = "Patients stand on both sides of this split, so these figures make no claim about new patients."
+SAME_PATIENT_WARNING = "Patients are in several parts of this split, so the figures make no claim about new patients."
 UNKNOWN_PATIENT_WARNING = (
-    "The data do not say which patches share a patient: no patient-level claim can be made, and the figures may be "
-    "inflated by patches of one patient on both sides of the split."
+    "Patient ids are unknown: no patient-level claim can be made, and the figures may be inflated by patches of one "
+    "patient in several parts of the split."
 )
 
 
@@ -38,74 +31,130 @@ def split_manifest(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Assign each patch to train, val or test.
+    """Divide a data set into training, validation and test parts.
 
-    Groups (patients, slides, sites, or single patches) are dealt out class by class, so that each part holds about
-    its fraction of the groups of every class; a group with several labels counts under its most frequent one. Sites are
-    few and hold all classes, so they are dealt out as one heap.
-    Deterministic from ``seed`` and the group names, whatever the row order.
+    Groups (patients, slides, sites or single patches) are assigned class by class, so that each part holds about its
+    fraction of the groups of every class; a group with several labels counts under its most frequent one. Sites are few
+    and hold all classes, so they are assigned without stratification.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+        What stays together; 'predefined' takes the manifest's own column ``split``.
+    fractions : tuple of float
+        Of train, val and test, each positive, with sum 1; ignored for 'predefined'. The default is the paper's.
+    seed : int
+        From 0. The split follows from the seed and the ids, whatever the row order.
 
     Returns
     -------
-    DataFrame with columns ``patch_id`` and ``split``, in the manifest's row order.
+    DataFrame
+        Columns ``patch_id`` and ``split`` ('train', 'val' or 'test'), in the manifest's row order.
 
     Raises
     ------
-    SplitError : unknown unit, bad fractions or seed, unknown ids, or fewer than three groups of a class.
+    SplitError
+        For an unknown unit, invalid fractions or seed, unknown ids, or fewer than three groups of a class.
+
+    References
+    ----------
+    Bussola et al. (2021), AI Slipping on Tiles: Data Leakage in Digital Pathology, doi 10.1007/978-3-030-68763-2_13.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from her2core import split_manifest
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({
+    ...     "path": [f"{i}.png" for i in range(20)],
+    ...     "label": ["negative"] * 10 + ["positive"] * 10,
+    ...     "patient_id": [f"P{i // 2}" for i in range(20)],
+    ... })
+    >>> split = split_manifest(build_manifest(table, root="images"), "patient", seed=0)
+    >>> split["split"].value_counts().to_dict()
+    {'train': 12, 'val': 4, 'test': 4}
     """
-    if unit not in UNITS:
-        raise SplitError(f"a unit out of {', '.join(UNITS)}", got=repr(unit), where="split", fix="Choose one.")
+    column = split_unit(unit).column
     if unit == "predefined":
         return _predefined(manifest)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise SplitError(
-            "three positive fractions that sum to 1",
+            "argument `fractions` to be three positive fractions that sum to 1",
             got=str(fractions),
-            where="split",
             fix="The paper's are 0.6, 0.2, 0.2.",
         )
     if seed < 0:
-        raise SplitError("a seed of 0 or more", got=str(seed), where="split", fix="Choose another.")
+        raise SplitError("argument `seed` to be 0 or more", got=str(seed), fix="Choose another.")
     frame = manifest.frame
-    groups = frame["patch_id"] if unit == "patch_random" else frame[UNIT_COLUMN[unit]]
+    groups = frame["patch_id" if column is None else column]
     if (groups == UNKNOWN).any():
         raise SplitError(
             f"a known {unit} in every row",
             got=f"{int((groups == UNKNOWN).sum())} rows without one",
-            where=f"split by {unit}",
-            fix="Add the ids to the manifest, or split by patch_random and carry its warning.",
+            where=f"split {split_label(unit)}",
+            fix="Add the ids to the manifest, or split by patch_random, which allows no claim about new patients.",
         )
     part_of: dict[str, str] = {}
     for number, (name, members) in enumerate(_strata(manifest, groups, unit).items()):
-        if len(members) < 3:
+        if len(members) < len(PARTS):
             raise SplitError(
                 f"at least three {unit}s of {name}, one for each part",
                 got=str(len(members)),
-                where=f"split by {unit}",
-                fix="Add data, or split by a smaller unit and say so.",
+                where=f"split {split_label(unit)}",
+                fix="Add data, or split by a smaller unit, which weakens what the figures may claim.",
             )
         order = np.random.default_rng(np.random.SeedSequence([seed, number])).permutation(len(members))
-        part_of.update({members[i]: part for i, part in zip(order, _deal(len(members), fractions), strict=True)})
+        part_of.update({members[i]: part for i, part in zip(order, _allocate(len(members), fractions), strict=True)})
     result = pd.DataFrame({"patch_id": frame["patch_id"], "split": groups.map(part_of).to_numpy()})
     return verify_split(manifest, result, unit)
 
 
 def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.DataFrame:
-    """Refuse a split that breaks the unit it claims, misses patches, or leaves a part or its classes empty."""
+    """Verify that a split keeps the unit that it claims to keep.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    split : DataFrame
+        Columns ``patch_id`` and ``split``.
+    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+
+    Returns
+    -------
+    DataFrame
+        ``split`` itself.
+
+    Raises
+    ------
+    SplitError
+        For other patches than the manifest's, an empty part, a class absent from training, or a group in several parts.
+
+    Examples
+    --------
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({"path": list("abc"), "label": ["x", "y", "x"], "patient_id": ["P1", "P2", "P1"]})
+    >>> split = pd.DataFrame({"patch_id": list("abc"), "split": ["train", "train", "test"]})
+    >>> verify_split(build_manifest(table, root="."), split, "slide")
+    Traceback (most recent call last):
+    her2core.errors.SplitError: Expected patches in train, val and test, but got no val patch (split by slide). Add \
+data, or change the fractions or the split column.
+    """
+    column, where = split_unit(unit).column, f"split {split_label(unit)}"
     if sorted(split["patch_id"]) != sorted(manifest.frame["patch_id"]):
         raise SplitError(
             "exactly the manifest's patches",
             got="other patch ids",
-            where="split",
+            where=where,
             fix="Make the split anew from this manifest.",
         )
-    joined = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
+    joined = _joined(manifest, split)
     for part in PARTS:
         if not (joined["split"] == part).any():
             raise SplitError(
                 "patches in train, val and test",
                 got=f"no {part} patch",
-                where=f"split by {unit}",
+                where=where,
                 fix="Add data, or change the fractions or the split column.",
             )
     absent = set(manifest.frame["label"]) - set(joined.loc[joined["split"] == "train", "label"])
@@ -113,37 +162,60 @@ def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.Data
         raise SplitError(
             "every class among the training patches",
             got=f"none of {', '.join(sorted(absent))}",
-            where=f"split by {unit}",
+            where=where,
             fix="Add data of these classes or change the split.",
         )
-    column = UNIT_COLUMN.get(unit)
     if column:
         parts = joined.groupby(column)["split"].nunique()
         if (parts > 1).any():
-            who = parts.index[parts > 1][0]
+            group = parts.index[parts > 1][0]
             raise SplitError(
                 f"each {unit} in one part only",
-                got=f"{unit} {who!r} in {int(parts[who])} parts",
-                where=f"split by {unit}",
+                got=f"{unit} {group!r} in {int(parts[group])} parts",
+                where=where,
                 fix="Correct the split column, or name the split patch_random.",
             )
     return split
 
 
 def split_warnings(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> list[str]:
-    """The sentences that every result under this split must carry; empty for a clean split by patient."""
+    """Limits that every result under a split must state.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    split : DataFrame
+        Columns ``patch_id`` and ``split``.
+    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+
+    Returns
+    -------
+    list of str
+        Sentences; empty for a split that keeps known patients apart.
+
+    Examples
+    --------
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({"path": list("abc"), "label": ["x", "y", "x"], "patient_id": ["P1", "P2", "P1"]})
+    >>> split = pd.DataFrame({"patch_id": list("abc"), "split": ["train", "train", "test"]})
+    >>> split_warnings(build_manifest(table, root="."), split, "predefined") == [SAME_PATIENT_WARNING]
+    True
+    """
     warnings = [PATCH_RANDOM_WARNING] if unit == "patch_random" else []
     if not manifest.patients_known:
         warnings.append(UNKNOWN_PATIENT_WARNING)
-    else:
-        joined = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
-        if (joined.groupby("patient_id")["split"].nunique() > 1).any():
-            warnings.append(SAME_PATIENT_WARNING)
+    elif (_joined(manifest, split).groupby("patient_id")["split"].nunique() > 1).any():
+        warnings.append(SAME_PATIENT_WARNING)
     return warnings
 
 
+def _joined(manifest: Manifest, split: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's rows with their part in ``split``; a column of the same name of its own is renamed."""
+    return manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
+
+
 def _strata(manifest: Manifest, groups: pd.Series, unit: Unit) -> dict[str, list[str]]:
-    """Group names to deal out together, sorted, under the words for them: by class, or all sites as one."""
+    """Sorted names of groups that are assigned together, by the name of their stratum: each class, or all sites."""
     if unit == "site":
         return {"any class": sorted(groups.unique())}
     labels = manifest.frame["label"]
@@ -173,7 +245,7 @@ def _predefined(manifest: Manifest) -> pd.DataFrame:
     return verify_split(manifest, manifest.frame[["patch_id", "split"]].copy(), "predefined")
 
 
-def _deal(count: int, fractions: tuple[float, float, float]) -> list[str]:
+def _allocate(count: int, fractions: tuple[float, float, float]) -> list[str]:
     """Parts for ``count`` groups by largest remainder; from three groups on, each part gets at least one."""
     exact = np.array(fractions) * count
     counts = np.floor(exact).astype(int)

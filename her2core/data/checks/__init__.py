@@ -1,10 +1,21 @@
-"""Can this data set carry the claim? A manifest (and a split) in; coded findings out, with the rows and the way out.
+"""Checks of a data set and its split: leakage, confounding, contradictory labels, too few patients.
 
-`check_manifest` in ``audit.py`` lists every check; each stands in a file of its own with what it looks at.
+`check_manifest` runs every check of the registry (``registry.py``); each check is a function in its subject's file.
 """
 
 from her2core.data.checks.audit import check_manifest
-from her2core.data.checks.finding import EXPLANATIONS, Finding
+from her2core.data.checks.outcome import Finding, Outcome
 from her2core.data.checks.patients import MIN_PATIENTS, patients_for_half_width
+from her2core.data.checks.registry import CHECKS, Check
+from her2core.data.checks.report import CheckReport
 
-__all__ = ["EXPLANATIONS", "MIN_PATIENTS", "Finding", "check_manifest", "patients_for_half_width"]
+__all__ = [
+    "CHECKS",
+    "MIN_PATIENTS",
+    "Check",
+    "CheckReport",
+    "Finding",
+    "Outcome",
+    "check_manifest",
+    "patients_for_half_width",
+]

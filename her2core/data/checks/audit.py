@@ -1,4 +1,4 @@
-"""Which checks are made, and in what order do their findings come? A manifest and a split in; findings out."""
+"""All checks of a manifest and its split in one call."""
 
 from __future__ import annotations
 
@@ -6,33 +6,13 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from her2core.data.checks.colour import colour_confounded
-from her2core.data.checks.confounding import patient_confounded, scanner_confounded, site_confounded
-from her2core.data.checks.contents import read_contents, unreadable_images
-from her2core.data.checks.duplicates import identical_images, near_duplicates
-from her2core.data.checks.finding import Finding
-from her2core.data.checks.labels import label_conflict, one_class, patient_with_two_labels
-from her2core.data.checks.leaks import patient_leak, slide_leak
-from her2core.data.checks.neighbours import neighbouring_tiles
-from her2core.data.checks.patients import few_patients, few_patients_for_interval, unknown_patients
-from her2core.data.checks.rows import missing_files, missing_mpp
+from her2core.data.checks.contents import read_contents
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.patients import patients_for_half_width
+from her2core.data.checks.registry import CHECKS
+from her2core.data.checks.report import CheckReport
 from her2core.data.manifest import Manifest
-
-_OF_MANIFEST = (
-    missing_files,
-    one_class,
-    few_patients,
-    unknown_patients,
-    label_conflict,
-    patient_with_two_labels,
-    missing_mpp,
-    site_confounded,
-    scanner_confounded,
-    patient_confounded,
-)
-_OF_SPLIT = (patient_leak, slide_leak, neighbouring_tiles)
-_OF_CONTENTS = (unreadable_images, identical_images, near_duplicates, colour_confounded)
-_ORDER = {"error": 0, "warning": 1, "info": 2}
+from her2core.errors import ConfigError
 
 
 def check_manifest(
@@ -42,24 +22,63 @@ def check_manifest(
     contents: bool = False,
     half_width: float | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Finding]:
-    """All findings, errors first.
+) -> CheckReport:
+    """Check whether a data set supports the claims made from it.
 
     Parameters
     ----------
-    split : patch_id and split; leaks across its parts are looked for.
-    contents : read every patch, to find the same tissue under two names and classes that colour alone gives away.
-    half_width : the half-width wanted of each class's 95 % interval, as a share (0.1: within ten points of it).
-    progress : called as (patches read, patches in all) while contents are read.
+    manifest : Manifest
+        The data set, one row per patch.
+    split : DataFrame, optional
+        Columns ``patch_id`` and ``split``; leakage across its parts is then checked too.
+    contents : bool
+        Read every image, to find identical images, near-duplicates and classes that colour alone predicts.
+    half_width : float, optional
+        Half-width wanted of each class's 95 % interval, as a proportion (0.1: ten percentage points to each side).
+    progress : callable, optional
+        Called as ``progress(patches_read, patches_in_total)`` while images are read.
 
-    Raises ConfigError for a half-width out of range. What is wrong with the data is a finding, never an exception.
+    Returns
+    -------
+    CheckReport
+        A sequence of `Finding`, errors first; ``outcomes`` holds how every check ended (found, not found, not
+        applicable, could not be run).
+
+    Raises
+    ------
+    ConfigError
+        For a half-width out of range, or a split without its two columns. Faults of the data are findings, never
+        exceptions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from her2core import check_manifest
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({
+    ...     "path": ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png", "g.png"],
+    ...     "label": ["negative", "negative", "negative", "positive", "positive", "positive", "positive"],
+    ...     "patient_id": ["P1", "P2", "P3", "P4", "P5", "P6", "P6"],
+    ...     "mpp": 0.5,
+    ... })
+    >>> manifest = build_manifest(table, root="images")
+    >>> parts = ["train", "train", "test", "train", "train", "train", "test"]
+    >>> report = check_manifest(manifest, pd.DataFrame({"patch_id": table["path"], "split": parts}))
+    >>> [finding.code for finding in report]
+    ['missing-files', 'few-patients', 'patient-leak']
+    >>> report.outcome("patient-leak").finding.got
+    '1 patient in several parts, the first: P6'
+    >>> print(report.outcome("site-confounded"))
+    site-confounded: could not be run (the site is unknown in every row)
     """
-    found = [check(manifest) for check in _OF_MANIFEST]
     if half_width is not None:
-        found.append(few_patients_for_interval(manifest, split, half_width))
-    if split is not None:
-        found += [check(manifest, split) for check in _OF_SPLIT]
-    if contents:
-        seen = read_contents(manifest, progress=progress)
-        found += [check(manifest, split, seen) for check in _OF_CONTENTS]
-    return sorted((f for f in found if f is not None), key=lambda f: _ORDER[f.severity])
+        patients_for_half_width(half_width)
+    if split is not None and not {"patch_id", "split"} <= set(split.columns):
+        raise ConfigError(
+            "argument `split` to have columns patch_id and split",
+            got=", ".join(map(str, split.columns)),
+            fix="split_manifest, or her2 data split, makes such a table.",
+        )
+    read = read_contents(manifest, progress=progress) if contents else None
+    inputs = CheckInputs(manifest, split, read, half_width)
+    return CheckReport(tuple(check.run(inputs) for check in CHECKS.values()))

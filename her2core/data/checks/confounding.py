@@ -1,5 +1,8 @@
-"""Does the class come along with something that is not the tumour? A manifest in; classes bound to a site, a scanner or
-a patient out.
+"""Checks of confounding: classes that coincide with a site, a scanner or a few patients.
+
+A class is *bound* to a site when nearly all of its patches come from there while the other classes do not. Association
+over all classes is Cramer's V with the bias correction of Bergsma (2013, J Korean Stat Soc 42:323,
+doi 10.1016/j.jkss.2012.10.002), reported only where a permutation test over patients is significant.
 """
 
 from __future__ import annotations
@@ -7,87 +10,85 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from her2core.data.checks.finding import Finding, finding
-from her2core.data.manifest import UNKNOWN, Manifest
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
+from her2core.data.manifest import UNKNOWN
 
-#: A class is bound to a site when more than this share of it comes from there, and less than the other share of all.
-BOUND, COMMON = 0.95, 0.8
-#: Chance, over all classes, that patients dealt out at random would be so bound.
-CHANCE = 0.01
-#: Cramer's V from which a site tells the class although no class is bound to one; our choice.
+#: A class is bound to a site when more than MIN_SHARE of its patches come from there, and less than MAX_OVERALL of all.
+MIN_SHARE, MAX_OVERALL = 0.95, 0.8
+#: Largest probability, Bonferroni-corrected over classes, that random assignment of patients would bind a class.
+MAX_P_BOUND = 0.01
+#: Cramer's V from which a site predicts the class although no class is bound to one (our choice).
 MIN_ASSOCIATION = 0.5
-#: Patients that a class must at least be worth: the inverse of the chance that two of its patches share a patient.
-MIN_WORTH = 2.5
-_DEALS = 1999
+#: Largest p-value of the permutation test of Cramer's V, and its permutations.
+MAX_P_ASSOCIATION, PERMUTATIONS = 1e-3, 1999
+#: Fewest effective patients per class (inverse Simpson index of its patches over patients).
+MIN_EFFECTIVE_PATIENTS = 2.5
 
 
-def site_confounded(manifest: Manifest) -> Finding | None:
-    """A class that comes (almost) from one site alone while the sites differ, or sites that tell the class."""
-    return _confounded(manifest, "site", "A network can tell the site from the stain; add the class from other sites.")
+def site_confounded(inputs: CheckInputs) -> Result:
+    """Find a class that comes (almost) from one site only while sites differ, or sites that predict the class."""
+    return _confounded(inputs, "site")
 
 
-def scanner_confounded(manifest: Manifest) -> Finding | None:
-    """A class that comes (almost) from one scanner alone while the scanners differ, or scanners that tell the class."""
-    return _confounded(manifest, "scanner", "Scan slides of this class on the other scanners too.")
+def scanner_confounded(inputs: CheckInputs) -> Result:
+    """Find a class that comes (almost) from one scanner only, or scanners that predict the class."""
+    return _confounded(inputs, "scanner")
 
 
-def patient_confounded(manifest: Manifest) -> Finding | None:
-    """A class most of whose patches come from one or two patients, who have hardly any patches of other classes.
-
-    Not asked where patients are unknown or there is only one.
-    """
-    frame = manifest.frame
-    if not manifest.patients_known or frame["patient_id"].nunique() < 2:
-        return None
+def patient_confounded(inputs: CheckInputs) -> Result:
+    """Find a class most of whose patches come from one or two patients with hardly any patches of other classes."""
+    frame = inputs.frame
+    if not inputs.manifest.patients_known:
+        return CouldNotRun("patient ids are unknown")
+    if frame["patient_id"].nunique() < 2:
+        return NotApplicable("all patches are of one patient")
     table = pd.crosstab(frame["label"], frame["patient_id"])
     share = table.div(table.sum(axis=1), axis=0)
-    worth = 1 / (share**2).sum(axis=1)
+    effective = 1 / (share**2).sum(axis=1)
     purity = (table / table.sum()).to_numpy()[np.arange(len(table)), share.to_numpy().argmax(axis=1)]
-    bound = [c for c, w, p in zip(table.index, worth, purity, strict=True) if w < MIN_WORTH and p > BOUND]
-    if not bound:
+    dominated = [
+        label
+        for label, patients, pure in zip(table.index, effective, purity, strict=True)
+        if patients < MIN_EFFECTIVE_PATIENTS and pure > MIN_SHARE
+    ]
+    if not dominated:
         return None
-    told = ", ".join(f"{share.loc[c].max():.0%} of {c} from {share.loc[c].idxmax()}" for c in bound)
-    return finding(
-        "patient-confounded",
-        "warning",
-        frame[frame["label"].isin(bound)],
+    return Found(
         "every class spread over several patients",
-        told,
-        "Add patients of this class, or take fewer patches of these.",
+        ", ".join(f"{share.loc[c].max():.0%} of {c} from patient {share.loc[c].idxmax()}" for c in dominated),
+        patch_ids(frame[frame["label"].isin(dominated)]),
     )
 
 
-def _confounded(manifest: Manifest, column: str, fix: str) -> Finding | None:
-    frame = manifest.frame[manifest.frame[column] != UNKNOWN]
-    if frame[column].nunique() < 2 or frame["label"].nunique() < 2:
-        return None
+def _confounded(inputs: CheckInputs, column: str) -> Result:
+    frame = inputs.frame[inputs.frame[column] != UNKNOWN]
+    if frame.empty:
+        return CouldNotRun(f"the {column} is unknown in every row")
+    if frame[column].nunique() < 2:
+        return NotApplicable(f"only one {column} is known")
+    if frame["label"].nunique() < 2:
+        return NotApplicable("all patches are of one class")
     units = _units(frame, column)
-    bound = _bound(frame, units, column)
-    code, expected = f"{column}-confounded", f"every class from several {column}s"
+    bound = _bound_classes(frame, units, column)
     if bound:
-        return finding(
-            code,
-            "warning",
-            frame[frame["label"].isin(bound)],
-            expected,
+        return Found(
+            f"every class from several {column}s",
             f"{', '.join(bound)} from one {column} only",
-            fix,
+            patch_ids(frame[frame["label"].isin(bound)]),
         )
-    told = _association(units["label"], units[column])
-    if told < MIN_ASSOCIATION:
+    association = _association(units["label"], units[column])
+    if association < MIN_ASSOCIATION:
         return None
-    return finding(
-        code,
-        "warning",
-        frame,
-        f"classes in like shares at every {column}",
-        f"{column}s that tell the class (Cramer's V {told:.2f} over {len(units)} {units.attrs['unit']})",
-        fix,
+    return Found(
+        f"similar class proportions at every {column}",
+        f"{column}s that predict the class (Cramer's V {association:.2f} over {len(units)} {units.attrs['unit']})",
+        patch_ids(frame),
     )
 
 
 def _units(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row for each patient (slide where a patient is unknown, patch where slides are too): most frequent values."""
+    """One row per patient (slide where a patient is unknown, patch where slides are too): most frequent values."""
     by, name = "patch_id", "patches"
     for candidate in ("patient_id", "slide_id"):
         if not (frame[candidate] == UNKNOWN).any():
@@ -99,48 +100,49 @@ def _units(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return units
 
 
-def _bound(frame: pd.DataFrame, units: pd.DataFrame, column: str) -> list[str]:
-    """Classes bound to one value of ``column``, by patches, unless chance among the units would do the same."""
+def _bound_classes(frame: pd.DataFrame, units: pd.DataFrame, column: str) -> list[str]:
+    """Classes bound to one value of ``column``, by patches, unless random assignment of units would do the same.
+
+    The probability of the latter is hypergeometric. Where every value of ``column`` holds one class only, a class is
+    bound however few units there are.
+    """
     from scipy.stats import hypergeom
 
     table = pd.crosstab(frame["label"], frame[column])
     share = table.div(table.sum(axis=1), axis=0)
     overall = table.sum() / table.to_numpy().sum()
     counts = pd.crosstab(units["label"], units[column]).reindex_like(table).fillna(0)
-    decided = bool(((counts > 0).sum(axis=0) <= 1).all())
+    one_class_each = bool(((counts > 0).sum(axis=0) <= 1).all())
     bound = []
     for label in table.index:
-        place = share.loc[label].idxmax()
-        if share.loc[label, place] <= BOUND or overall[place] >= COMMON:
+        value = share.loc[label].idxmax()
+        if share.loc[label, value] <= MIN_SHARE or overall[value] >= MAX_OVERALL:
             continue
-        here, there = counts.loc[label, place], counts[place].sum()
-        chance = hypergeom.sf(here - 1, len(units), there, counts.loc[label].sum()) * len(table)
-        if decided or chance < CHANCE:
+        of_class, of_value = counts.loc[label, value], counts[value].sum()
+        p_value = hypergeom.sf(of_class - 1, len(units), of_value, counts.loc[label].sum()) * len(table)
+        if one_class_each or p_value < MAX_P_BOUND:
             bound.append(label)
     return bound
 
 
 def _association(labels: pd.Series, values: pd.Series) -> float:
-    """Cramer's V with Bergsma's correction (2013, J Korean Stat Soc 42:323, doi 10.1016/j.jkss.2012.10.002).
-
-    0 where dealing the classes out at random gives as large a chi-square in more than one of a thousand deals.
-    """
+    """Bias-corrected Cramer's V; 0 where the permutation test of chi-square is not significant."""
     a, b = pd.factorize(labels)[0], pd.factorize(values)[0]
     rows, columns, n = a.max() + 1, b.max() + 1, len(a)
     expected = np.outer(np.bincount(a), np.bincount(b)) / n
 
-    def chi_square(dealt: np.ndarray) -> float:
-        seen = np.bincount(dealt * columns + b, minlength=rows * columns).reshape(rows, columns)
-        return float(((seen - expected) ** 2 / expected).sum())
+    def chi_square(permuted: np.ndarray) -> float:
+        observed = np.bincount(permuted * columns + b, minlength=rows * columns).reshape(rows, columns)
+        return float(((observed - expected) ** 2 / expected).sum())
 
     if rows < 2 or columns < 2 or n < 3:
         return 0.0
-    found = chi_square(a)
-    phi = max(0.0, found / n - (rows - 1) * (columns - 1) / (n - 1))
+    statistic = chi_square(a)
+    phi = max(0.0, statistic / n - (rows - 1) * (columns - 1) / (n - 1))
     least = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
-    strength = float(np.sqrt(phi / least)) if least > 0 else 0.0
-    if strength < MIN_ASSOCIATION:
-        return strength
+    association = float(np.sqrt(phi / least)) if least > 0 else 0.0
+    if association < MIN_ASSOCIATION:
+        return association
     rng = np.random.default_rng(0)
-    as_large = sum(chi_square(rng.permutation(a)) >= found - 1e-9 for _ in range(_DEALS))
-    return strength if (1 + as_large) / (1 + _DEALS) <= 1e-3 else 0.0
+    as_large = sum(chi_square(rng.permutation(a)) >= statistic - 1e-9 for _ in range(PERMUTATIONS))
+    return association if (1 + as_large) / (1 + PERMUTATIONS) <= MAX_P_ASSOCIATION else 0.0

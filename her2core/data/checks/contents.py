@@ -1,6 +1,7 @@
-"""What do the images themselves say? A manifest in; every patch's digest, thumbnail and colours out, read once.
+"""Image contents of a manifest, read once: digests, thumbnails and colour statistics of every patch.
 
-Per patch stay 64 bytes of digest, 4.6 kB of thumbnail and 56 bytes of colour: about half a gigabyte for 100,000.
+Memory per patch: 64 bytes of digest, 4.6 kB of thumbnail and 56 bytes of colour, or about half a gigabyte for 100,000
+patches.
 """
 
 from __future__ import annotations
@@ -12,81 +13,98 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from her2core.data.checks.colour import COLOURS, colours
-from her2core.data.checks.finding import Finding, finding
+from her2core.data.checks.colour_statistics import COLOUR_STATISTICS, colour_statistics
 from her2core.data.checks.fingerprint import SIDE, thumbnail
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.errors import Her2Error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contents:
-    """What was read, in the manifest's row order.
+    """What was read from the images, in the manifest's row order.
 
-    ``digests`` object (N,), SHA-256 of size and pixels, None where nothing could be read; ``thumbnails`` float16
-    (N, SIDE, SIDE) of optical density; ``colours`` float32 (N, len(COLOURS)); ``refused`` patch id -> why it could not
-    be read, missing files left out.
+    Parameters
+    ----------
+    digests : ndarray, object (N,)
+        SHA-256 of size and pixels; None where the patch could not be read.
+    thumbnails : ndarray, float16 (N, SIDE, SIDE)
+        Optical density (natural logarithm).
+    colours : ndarray, float32 (N, len(COLOUR_STATISTICS))
+    unreadable : dict of str to str
+        Patch id and reason of every file that exists but could not be decoded.
     """
 
     digests: np.ndarray
     thumbnails: np.ndarray
     colours: np.ndarray
-    refused: dict[str, str]
+    unreadable: dict[str, str]
 
     @property
-    def read(self) -> np.ndarray:
-        """bool (N,): whether the patch could be read."""
-        return np.array([d is not None for d in self.digests])
+    def readable(self) -> np.ndarray:
+        """Whether each patch could be read, bool (N,)."""
+        return np.array([digest is not None for digest in self.digests])
 
 
 def read_contents(
     manifest: Manifest, *, threads: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> Contents:
-    """Read every patch of the manifest once, windows of one image together; what cannot be read is told, not raised."""
+    """Read every patch of a manifest once, windows of the same image one after the other.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    threads : int
+        Number of reading threads; the result does not depend on it.
+    progress : callable, optional
+        Called as ``progress(patches_read, patches_in_total)``.
+
+    Returns
+    -------
+    Contents
+        Patches that cannot be read are listed there; nothing is raised for them.
+
+    Examples
+    --------
+    >>> import tempfile, pandas as pd
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from her2core.data.manifest import build_manifest
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("a.png", "b.png"):
+    ...     Image.new("RGB", (64, 64), (200, 150, 180)).save(folder / name)
+    >>> table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["negative", "positive"]})
+    >>> contents = read_contents(build_manifest(table, root=folder))
+    >>> bool(contents.digests[0] == contents.digests[1])
+    True
+    """
     ids = list(manifest.frame["patch_id"])
     count = len(ids)
-    seen = Contents(
+    contents = Contents(
         np.full(count, None, object),
         np.zeros((count, SIDE, SIDE), np.float16),
-        np.zeros((count, len(COLOURS)), np.float32),
+        np.zeros((count, len(COLOUR_STATISTICS)), np.float32),
         {},
     )
     missing = set(manifest.missing_files())
     reader, lock = PatchReader(manifest), threading.Lock()
 
-    def one(i: int) -> None:
+    def read(i: int) -> None:
         if manifest.frame["path"].iloc[i] in missing:
             return
         try:
             image = reader(ids[i])
-        except Her2Error as refused:
+        except Her2Error as error:
             with lock:
-                seen.refused[ids[i]] = str(refused)
+                contents.unreadable[ids[i]] = f"{error.got}, instead of {error.expected}"
             return
-        seen.thumbnails[i], seen.colours[i] = thumbnail(image), colours(image)
-        seen.digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+        contents.thumbnails[i], contents.colours[i] = thumbnail(image), colour_statistics(image)
+        contents.digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
     by_file = np.argsort(manifest.frame["path"].to_numpy().astype(str), kind="stable")
     with ThreadPoolExecutor(threads) as pool:
-        for done, _ in enumerate(pool.map(one, by_file), start=1):
+        for done, _ in enumerate(pool.map(read, by_file), start=1):
             if progress:
                 progress(done, count)
-    return seen
-
-
-def unreadable_images(manifest: Manifest, split: pd.DataFrame | None, seen: Contents) -> Finding | None:
-    """An error where a file that is there is no whole image, or a window lies outside its image."""
-    if not seen.refused:
-        return None
-    rows = [i for i in manifest.frame["patch_id"] if i in seen.refused]
-    return finding(
-        "unreadable-images",
-        "error",
-        rows,
-        "images that can be read whole",
-        f"{len(rows)} that cannot, the first: {seen.refused[rows[0]]}",
-        "Replace these files or correct their windows, or drop their rows.",
-    )
+    return contents

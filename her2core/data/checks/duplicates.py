@@ -1,8 +1,8 @@
-"""Is the same tissue there twice? What was read of the patches in; copies and near-duplicates out.
+"""Checks for images that occur more than once: identical pixels, and near-duplicates.
 
-Copies have the same pixels, however their files are encoded. Near-duplicates are found in two steps: vectors that look
-alike (``search.py``), then thumbnails that agree once laid over each other (``alignment.py``). How many are found after
-which disturbance, and how many false ones, is measured in benchmarks/leak_audit.py.
+Identical images have the same pixels, however their files are encoded. Near-duplicates are found in two steps: similar
+vectors (`search`), then thumbnails that correlate after registration (`alignment`). Sensitivity to each disturbance and
+the number of false pairs are measured by benchmarks/leak_audit.py.
 """
 
 from __future__ import annotations
@@ -12,119 +12,136 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from her2core.data.checks.alignment import agreement
-from her2core.data.checks.contents import Contents
-from her2core.data.checks.finding import LISTED, Finding, finding
-from her2core.data.checks.fingerprint import detailed_share, has_structure, turned, vectors
+from her2core.data.checks.alignment import aligned_correlation
+from her2core.data.checks.fingerprint import has_structure, oriented, structured_fraction, vectors
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.outcome import MAX_LISTED, CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.checks.search import find_candidates
-from her2core.data.manifest import UNKNOWN, WINDOW, Manifest
+from her2core.data.manifest import UNKNOWN, WINDOW
 
-#: Two thumbnails show the same tissue when they correlate this well as a whole, and in their details.
-MIN_FIT, MIN_DETAIL = 0.85, 0.8
-#: Where less than SPARSE of a patch has details (fat: a strand on an empty field), these must correlate better.
-SPARSE, MIN_DETAIL_SPARSE = 0.3, 0.9
+#: Correlations from which two thumbnails show the same tissue: of the whole, and of fine structure.
+MIN_WHOLE, MIN_FINE = 0.85, 0.8
+#: Where less than SPARSE of a patch has fine structure (fat: a strand on an empty field), fine structure must correlate
+#: better.
+SPARSE, MIN_FINE_SPARSE = 0.3, 0.9
 _CHUNK = 4096
 
 
-def identical_images(manifest: Manifest, split: pd.DataFrame | None, seen: Contents) -> Finding | None:
-    """Patches with the same pixels under two names; with a split, only those that stand in two of its parts.
+def identical_images(inputs: CheckInputs) -> Result:
+    """Find patches with the same pixels under different ids; with a split, only those in different parts of it.
 
-    Patches without structure (blank, black) are no copies of each other.
+    Patches without structure (blank, black) do not count as copies of each other.
     """
-    frame = manifest.frame.assign(_digest=seen.digests, _part=_parts(manifest, split))
-    frame = frame[seen.read & has_structure(seen.thumbnails.astype(np.float32)) & frame["_part"].notna()]
-    counts = frame.groupby("_digest")["_part" if split is not None else "patch_id"].nunique()
+    contents, has_split = inputs.images, inputs.split is not None
+    if not contents.readable.any():
+        return CouldNotRun("no image could be read")
+    frame = inputs.frame.assign(_digest=contents.digests, _part=inputs.parts())
+    structured = has_structure(contents.thumbnails.astype(np.float32))
+    frame = frame[contents.readable & structured & frame["_part"].notna()]
+    counts = frame.groupby("_digest")["_part" if has_split else "patch_id"].nunique()
     rows = frame[frame["_digest"].isin(counts.index[counts > 1])]
     if rows.empty:
         return None
-    place = "in one part only" if split is not None else "once"
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for _, group in rows.groupby("_digest", sort=False):
         head = group.iloc[0]
-        others = group if split is None else group[group["_part"] != head["_part"]]
+        others = group[group["_part"] != head["_part"]] if has_split else group
         pairs += [(head["patch_id"], other) for other in others["patch_id"] if other != head["patch_id"]]
-        if len(pairs) >= LISTED:
+        if len(pairs) >= MAX_LISTED:
             break
-    return finding(
-        "identical-images",
-        "warning",
-        rows,
-        f"each image {place}",
-        f"{int(np.sum(counts > 1))} images under several names",
-        "Drop the copies; a copy in the test part is an answer given away.",
-        pairs=pairs,
+    number = int(np.sum(counts > 1))
+    images = "1 image" if number == 1 else f"{number} images"
+    return Found(
+        "each image in one part of the split only" if has_split else "each image once",
+        f"{images} under several patch ids" + (" in different parts" if has_split else ""),
+        patch_ids(rows),
+        pairs,
     )
 
 
-def near_duplicates(manifest: Manifest, split: pd.DataFrame | None, seen: Contents) -> Finding | None:
-    """Pairs that show the same tissue in different pixels; with a split, only pairs across its parts.
+def near_duplicates(inputs: CheckInputs) -> Result:
+    """Find pairs that show the same tissue in different pixels; with a split, only pairs across its parts.
 
-    Without a split it is a warning where the two are of different or unknown patients, because a split by patient would
-    not keep them together, and information otherwise. Windows of one image are judged by their place, not here.
+    Without a split a finding is a warning where the two patches are of different or unknown patients, because a split
+    by patient would not keep them together, and information otherwise. Windows of one image are compared by their
+    coordinates (`neighbours`), not here.
     """
-    part = _parts(manifest, split)
-    usable = np.flatnonzero(seen.read & has_structure(seen.thumbnails.astype(np.float32)) & part.notna().to_numpy())
+    contents, part = inputs.images, inputs.parts()
+    if not contents.readable.any():
+        return CouldNotRun("no image could be read")
+    structured = has_structure(contents.thumbnails.astype(np.float32))
+    usable = np.flatnonzero(contents.readable & structured & part.notna().to_numpy())
     if len(usable) < 2:
-        return None
-    frame = manifest.frame.iloc[usable]
-    apart = None
+        return NotApplicable("fewer than two patches have visible structure")
+    frame = inputs.frame.iloc[usable]
+    source = None
     if all(c in frame for c in WINDOW):
-        apart = pd.factorize(frame["path"].where(frame["x"].notna(), frame["patch_id"]))[0]
-    within = None if split is None else pd.factorize(part.iloc[usable])[0]
-    first, second, _ = near_pairs(seen.thumbnails[usable], apart=apart, within=within)
-    digests = seen.digests[usable]
+        source = pd.factorize(frame["path"].where(frame["x"].notna(), frame["patch_id"]))[0]
+    parts = None if inputs.split is None else pd.factorize(part.iloc[usable])[0]
+    first, second, _ = near_pairs(contents.thumbnails[usable], source=source, part=parts)
+    digests = contents.digests[usable]
     differ = digests[first] != digests[second]
     first, second = first[differ], second[differ]
     if not len(first):
         return None
     ids, patients = frame["patch_id"].to_numpy(), frame["patient_id"].to_numpy()
-    apart_patients = (patients[first] != patients[second]) | (patients[first] == UNKNOWN)
-    severity = "warning" if split is not None or apart_patients.any() else "info"
-    rows = list(dict.fromkeys(ids[np.stack([first, second], axis=1).ravel()]))
-    known = "" if (patients == UNKNOWN).any() else f", {int(apart_patients.sum())} of them of two patients"
-    place = "the same tissue in one part only" if split is not None else "the same tissue once"
-    return finding(
-        "near-duplicates",
-        severity,
-        rows,
-        place,
-        f"{len(first)} pairs that show it twice{known}",
-        "Look at the pairs; drop one of each, or keep them in one part of the split.",
-        pairs=list(zip(ids[first], ids[second], strict=True)),
+    different_patients = (patients[first] != patients[second]) | (patients[first] == UNKNOWN)
+    patients_known = not (patients == UNKNOWN).any()
+    count = "1 pair" if len(first) == 1 else f"{len(first)} pairs"
+    return Found(
+        "the same tissue in one part of the split only" if inputs.split is not None else "the same tissue once",
+        f"{count} of patches that show the same tissue"
+        + (f", {int(different_patients.sum())} of them from different patients" if patients_known else ""),
+        list(dict.fromkeys(ids[np.stack([first, second], axis=1).ravel()])),
+        list(zip(ids[first], ids[second], strict=True)),
+        severity=None if inputs.split is not None or different_patients.any() else "info",
     )
 
 
 def near_pairs(
-    thumbnails: np.ndarray, *, apart: np.ndarray | None = None, within: np.ndarray | None = None
+    thumbnails: np.ndarray, *, source: np.ndarray | None = None, part: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of thumbnails that show the same tissue, best first.
+    """Find pairs of thumbnails that show the same tissue.
 
     Parameters
     ----------
-    thumbnails : float (N, SIDE, SIDE), as `fingerprint.thumbnail` gives, all with structure.
-    apart, within : as `search.find_candidates` takes.
+    thumbnails : ndarray, float (N, SIDE, SIDE)
+        As `fingerprint.thumbnail` gives them, all with structure.
+    source, part : ndarray, int (N,), optional
+        Pairs with the same value of either are left out; as `search.find_candidates` takes them.
 
     Returns
     -------
-    int (P,), int (P,) the two of each pair, the lower number first; float32 (P, 2) their agreement.
+    first, second : ndarray, int (P,)
+        The two of each pair, the lower index first; highest correlation of fine structure first.
+    correlation : ndarray, float32 (P, 2)
+        Of the thumbnails, and of their fine structure.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((4, 48, 48))
+    >>> images[3] = images[1, ::-1]
+    >>> first, second, _ = near_pairs(images)
+    >>> first.tolist(), second.tolist()
+    ([1], [3])
     """
     if len(thumbnails) < 2:
         return np.empty(0, int), np.empty(0, int), np.empty((0, 2), np.float32)
     all_vectors = np.concatenate([vectors(t) for t in _float_chunks(thumbnails)], axis=1)
-    found = find_candidates(all_vectors, apart=apart, within=within)
+    found = find_candidates(all_vectors, source=source, part=part)
     start = found.start()
     scores = np.zeros((len(found.first), 2), np.float32)
     for begin in range(0, len(scores), _CHUNK):
         some = slice(begin, begin + _CHUNK)
         second = thumbnails[found.second[some]].astype(np.float32)
-        for pose in range(8):
-            there = found.pose[some] == pose
-            second[there] = turned(second[there], pose)
-        scores[some] = agreement(thumbnails[found.first[some]], second, start[some])
-    share = np.concatenate([detailed_share(t) for t in _float_chunks(thumbnails)])
-    sparse = np.minimum(share[found.first], share[found.second]) < SPARSE
-    asked = np.where(sparse, MIN_DETAIL_SPARSE, MIN_DETAIL)
-    same = np.flatnonzero((scores[:, 0] >= MIN_FIT) & (scores[:, 1] >= asked))
+        for orientation in range(8):
+            here = found.orientation[some] == orientation
+            second[here] = oriented(second[here], orientation)
+        scores[some] = aligned_correlation(thumbnails[found.first[some]], second, start[some])
+    fraction = np.concatenate([structured_fraction(t) for t in _float_chunks(thumbnails)])
+    sparse = np.minimum(fraction[found.first], fraction[found.second]) < SPARSE
+    needed = np.where(sparse, MIN_FINE_SPARSE, MIN_FINE)
+    same = np.flatnonzero((scores[:, 0] >= MIN_WHOLE) & (scores[:, 1] >= needed))
     low, high = (f(found.first[same], found.second[same]) for f in (np.minimum, np.maximum))
     order = np.lexsort((high, low, -scores[same, 1]))
     return low[order], high[order], scores[same[order]]
@@ -133,10 +150,3 @@ def near_pairs(
 def _float_chunks(thumbnails: np.ndarray) -> Iterator[np.ndarray]:
     for begin in range(0, len(thumbnails), _CHUNK):
         yield thumbnails[begin : begin + _CHUNK].astype(np.float32)
-
-
-def _parts(manifest: Manifest, split: pd.DataFrame | None) -> pd.Series:
-    """The part of each row, in row order; NaN where the split does not name it, "" where there is no split."""
-    if split is None:
-        return pd.Series("", index=manifest.frame.index)
-    return manifest.frame["patch_id"].map(split.drop_duplicates("patch_id").set_index("patch_id")["split"])

@@ -1,12 +1,11 @@
-"""What stays of a patch when it is encoded anew, cropped a little, flipped or stained otherwise? Patches in; small
-thumbnails and vectors out that can be compared by the million.
+"""Thumbnails and vectors of patches that survive recompression, cropping, flips and stain shifts.
 
-A patch becomes its optical density, 48 x 48 pixels. Density is a weighted sum of the stains, and correlation forgets
-level and strength, so a stain shift changes little. The 35 lowest cosine coefficients of such a thumbnail are its
-vector (the idea of the DCT hash: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions;
-kept as numbers rather than as signs, because H&E patches look too much alike for 64 bits). Five vectors a patch, the
-whole and four corners, meet the same patch cropped; eight turns and flips of them are made by exchanging rows and
-columns and changing signs.
+A thumbnail is the patch's optical density at 48 x 48 pixels. Density is a weighted sum of the stains, and correlation
+ignores level and strength, so a stain shift changes little. A thumbnail's vector holds its 35 lowest cosine
+coefficients, the idea of the DCT hash (Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash
+Functions), as real numbers rather than signs because H&E patches look too much alike for 64 bits. Five vectors per
+patch, of the whole and of its four corners, match a cropped patch; the eight flips and quarter turns are made from them
+by exchanging rows and columns and changing signs.
 """
 
 from __future__ import annotations
@@ -17,47 +16,91 @@ from scipy.ndimage import uniform_filter
 
 from her2core.stain.macenko import density_table
 
-#: Side of a thumbnail, in pixels.
+#: Side of a thumbnail in pixels.
 SIDE = 48
 #: Cosine coefficients kept on each axis.
-WAVES = 8
-#: Side of the corner windows, as a share of the thumbnail: between the whole (1) and a crop of a tenth (0.9).
+COEFFICIENTS = 8
+#: Side of the corner windows as a fraction of the thumbnail: between the whole (1) and a crop of a tenth (0.9).
 CORNER = 0.94
-#: Deviation of the thumbnail's optical density under which there is nothing to compare.
+#: Standard deviation of a thumbnail's optical density below which there is nothing to compare.
 MIN_STRUCTURE = 0.01
-#: Strength, in optical density, under which details are taken for noise.
-FAINT = 0.02
-#: Largest optical density that a thumbnail tells apart; darker is as dark.
-_DARKEST = 2.5
+#: Optical density below which fine structure is taken for noise.
+NOISE = 0.02
+#: Largest optical density represented; darker pixels are clipped.
+_MAX_DENSITY = 2.5
 
-#: The coefficients kept, lowest waves first in both directions; not the mean.
-_KEPT = tuple(i[1:] for i in np.nonzero(np.add.outer(np.arange(WAVES), np.arange(WAVES)) < WAVES))
-_DENSITY = np.minimum(density_table(255.0), _DARKEST).astype(np.float32)
+#: Row and column frequencies of the coefficients kept, lowest first; not the mean.
+_KEPT = tuple(i[1:] for i in np.nonzero(np.add.outer(np.arange(COEFFICIENTS), np.arange(COEFFICIENTS)) < COEFFICIENTS))
+_DENSITY = np.minimum(density_table(255.0), _MAX_DENSITY).astype(np.float32)
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) RGB -> float32 (SIDE, SIDE): mean optical density (natural logarithm) of the area's colour."""
+    """Reduce a patch to its optical density at low resolution.
+
+    Parameters
+    ----------
+    image : ndarray, uint8 (H, W, 3)
+        RGB.
+
+    Returns
+    -------
+    ndarray, float32 (SIDE, SIDE)
+        Optical density (natural logarithm) of each area's mean colour, averaged over channels.
+
+    Examples
+    --------
+    >>> thumbnail(np.full((96, 96, 3), 93, np.uint8))[0, 0].round(2)
+    np.float32(1.0)
+    """
     small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
     return _DENSITY[np.asarray(small)].mean(axis=2)
 
 
-def details(thumbnails: np.ndarray) -> np.ndarray:
-    """float32 (N, SIDE, SIDE) -> the same shape: what is finer than 5 pixels, at equal strength wherever there is some.
+def fine_structure(thumbnails: np.ndarray) -> np.ndarray:
+    """Structure finer than 5 pixels, locally normalised to equal strength.
 
-    Without levelling, one dark strand on an empty field outweighs all else, and any two strands agree.
+    Without normalisation one dark strand on an empty field would dominate, and any two strands would correlate.
+
+    Parameters
+    ----------
+    thumbnails : ndarray, float32 (N, SIDE, SIDE)
+
+    Returns
+    -------
+    ndarray, float32 (N, SIDE, SIDE)
     """
-    fine = thumbnails - _mean(thumbnails)
-    return fine / np.sqrt(np.maximum(_mean(fine * fine), 0) + FAINT**2)
+    fine = thumbnails - _local_mean(thumbnails)
+    return fine / np.sqrt(np.maximum(_local_mean(fine * fine), 0) + NOISE**2)
 
 
-def detailed_share(thumbnails: np.ndarray) -> np.ndarray:
-    """float32 (N, SIDE, SIDE) -> float32 (N,): the share of the patch that has details stronger than FAINT."""
-    fine = thumbnails - _mean(thumbnails)
-    return (_mean(fine * fine) > FAINT**2).mean(axis=(1, 2), dtype=np.float32)
+def structured_fraction(thumbnails: np.ndarray) -> np.ndarray:
+    """Fraction of each patch whose fine structure exceeds NOISE, float32 (N,).
+
+    Parameters
+    ----------
+    thumbnails : ndarray, float32 (N, SIDE, SIDE)
+
+    Examples
+    --------
+    >>> structured_fraction(np.zeros((1, SIDE, SIDE), np.float32))
+    array([0.], dtype=float32)
+    """
+    fine = thumbnails - _local_mean(thumbnails)
+    return (_local_mean(fine * fine) > NOISE**2).mean(axis=(1, 2), dtype=np.float32)
 
 
 def has_structure(thumbnails: np.ndarray) -> np.ndarray:
-    """float (N, SIDE, SIDE) -> bool (N,): whether there is anything in the patch by which to know it again."""
+    """Whether each patch has any structure by which it could be recognised, bool (N,).
+
+    Parameters
+    ----------
+    thumbnails : ndarray, float (N, SIDE, SIDE)
+
+    Examples
+    --------
+    >>> has_structure(np.stack([np.eye(SIDE), np.zeros((SIDE, SIDE))]))
+    array([ True, False])
+    """
     return thumbnails.std(axis=(1, 2)) >= MIN_STRUCTURE
 
 
@@ -69,40 +112,91 @@ def windows() -> list[tuple[slice, slice]]:
 
 
 def vectors(thumbnails: np.ndarray) -> np.ndarray:
-    """float (N, SIDE, SIDE) -> float32 (5, N, D), of length 1: one vector for each of ``windows()``."""
-    found = []
+    """Cosine coefficients of the windows of each thumbnail.
+
+    Parameters
+    ----------
+    thumbnails : ndarray, float (N, SIDE, SIDE)
+
+    Returns
+    -------
+    ndarray, float32 (5, N, D)
+        Unit vectors, one for each of `windows`.
+
+    Examples
+    --------
+    >>> vectors(np.random.default_rng(0).random((3, SIDE, SIDE))).shape
+    (5, 3, 35)
+    """
+    result = []
     for window in windows():
         part = thumbnails[(slice(None), *window)].astype(np.float32)
-        waves = _cosines(part.shape[1])
-        flat = (waves @ part @ waves.T)[:, *_KEPT]
-        found.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
-    return np.stack(found)
+        basis = _cosines(part.shape[1])
+        flat = (basis @ part @ basis.T)[:, *_KEPT]
+        result.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+    return np.stack(result)
 
 
-def turned(image: np.ndarray, pose: int) -> np.ndarray:
-    """(..., n, n) in one of the eight poses: bit 0 transposes, bit 1 then flips the rows, bit 2 the columns."""
-    image = image.swapaxes(-1, -2) if pose & 1 else image
-    image = image[..., ::-1, :] if pose & 2 else image
-    return image[..., ::-1] if pose & 4 else image
+def oriented(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image in one of the eight orientations of the square (flips and quarter turns).
+
+    Parameters
+    ----------
+    image : ndarray (..., n, n)
+    orientation : int
+        0 to 7: bit 0 transposes, bit 1 then flips the rows, bit 2 the columns.
+
+    Returns
+    -------
+    ndarray (..., n, n)
+
+    Examples
+    --------
+    >>> oriented(np.array([[1, 2], [3, 4]]), 3).tolist()
+    [[2, 4], [1, 3]]
+    """
+    image = image.swapaxes(-1, -2) if orientation & 1 else image
+    image = image[..., ::-1, :] if orientation & 2 else image
+    return image[..., ::-1] if orientation & 4 else image
 
 
-def turned_vectors(flat: np.ndarray, pose: int) -> np.ndarray:
-    """Vectors (..., D) as they would be of the turned thumbnails: a flip changes the signs of the odd waves."""
+def oriented_vectors(flat: np.ndarray, orientation: int) -> np.ndarray:
+    """The vectors of thumbnails in another orientation, without computing them anew.
+
+    A flip changes the sign of the odd frequencies.
+
+    Parameters
+    ----------
+    flat : ndarray, float32 (..., D)
+        As `vectors` gives them.
+    orientation : int
+        0 to 7, as `oriented` takes it.
+
+    Returns
+    -------
+    ndarray, float32 (..., D)
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((1, SIDE, SIDE))
+    >>> bool(np.allclose(oriented_vectors(vectors(image)[0], 5), vectors(oriented(image, 5))[0], atol=1e-5))
+    True
+    """
     rows, columns = _KEPT
-    if pose & 1:
-        place = {wave: i for i, wave in enumerate(zip(rows, columns, strict=True))}
-        flat = flat[..., [place[wave] for wave in zip(columns, rows, strict=True)]]
-    sign = (-1.0) ** ((rows if pose & 2 else 0 * rows) + (columns if pose & 4 else 0 * columns))
+    if orientation & 1:
+        place = {frequency: i for i, frequency in enumerate(zip(rows, columns, strict=True))}
+        flat = flat[..., [place[frequency] for frequency in zip(columns, rows, strict=True)]]
+    sign = (-1.0) ** ((rows if orientation & 2 else 0 * rows) + (columns if orientation & 4 else 0 * columns))
     return np.ascontiguousarray(flat * sign.astype(np.float32))
 
 
-def _mean(images: np.ndarray) -> np.ndarray:
+def _local_mean(images: np.ndarray) -> np.ndarray:
     return uniform_filter(images, (0, 5, 5), mode="nearest")
 
 
 def _cosines(count: int) -> np.ndarray:
-    """float32 (WAVES, count): rows of the orthonormal cosine transform (type II)."""
+    """Rows of the orthonormal cosine transform (type II), float32 (COEFFICIENTS, count)."""
     places = (np.arange(count) + 0.5) / count
-    waves = np.cos(np.pi * np.arange(WAVES)[:, None] * places) * np.sqrt(2 / count)
-    waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
+    basis = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * places) * np.sqrt(2 / count)
+    basis[0] /= np.sqrt(2)
+    return basis.astype(np.float32)

@@ -1,65 +1,76 @@
-"""Do the labels say one thing? A manifest in; absent classes, contradictions and patients with several labels out."""
+"""Checks of the labels: absent classes, contradictions to IHC or ISH, patients with several labels."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from her2core.data.checks.finding import Finding, finding
-from her2core.data.manifest import Manifest
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
+from her2core.data.manifest import UNKNOWN
+
+_PARTS = {"val": "validation", "test": "test"}
 
 
-def one_class(manifest: Manifest) -> Finding | None:
-    """A declared class without patches; an error where fewer than two classes are left."""
-    present = [c for c in manifest.classes if (manifest.frame["label"] == c).any()]
-    if len(present) == len(manifest.classes):
+def empty_class(inputs: CheckInputs) -> Result:
+    """Find declared classes without patches; an error where fewer than two classes are left."""
+    present = set(inputs.frame["label"])
+    absent = [c for c in inputs.manifest.classes if c not in present]
+    if not absent:
         return None
-    absent = [c for c in manifest.classes if c not in present]
-    severity = "error" if len(present) < 2 else "warning"
-    return finding(
-        "empty-class",
-        severity,
-        manifest.frame.head(0),
-        "patches of every declared class",
-        f"none of {', '.join(absent)}",
-        "Add them, or declare fewer classes.",
+    severity = "error" if len(inputs.manifest.classes) - len(absent) < 2 else None
+    return Found("patches of every declared class", f"no patch of {', '.join(absent)}", severity=severity)
+
+
+def split_part_without_class(inputs: CheckInputs) -> Result:
+    """Find validation and test parts that lack a class of the manifest; an error where it is the validation part."""
+    rows = inputs.split_rows()
+    classes = [c for c in inputs.manifest.classes if (inputs.frame["label"] == c).any()]
+    lacking = {}
+    for part in _PARTS:
+        present = set(rows.loc[rows["split"] == part, "label"])
+        if present and (absent := [c for c in classes if c not in present]):
+            lacking[part] = absent
+    if not lacking:
+        return None
+    return Found(
+        "patches of every class in the validation and the test part",
+        "; ".join(f"no patch of {', '.join(absent)} in the {_PARTS[part]} part" for part, absent in lacking.items()),
+        patch_ids(rows[rows["label"].isin({c for absent in lacking.values() for c in absent})]),
+        severity="error" if "val" in lacking else None,
     )
 
 
-def label_conflict(manifest: Manifest) -> Finding | None:
-    """IHC against ISH (3+ that is ISH negative, 0 or 1+ that is ISH positive), or a label against both."""
-    frame, scheme = manifest.frame, manifest.scheme
-    derived = [scheme.derive(i, s) for i, s in zip(frame["her2_ihc"], frame["ish"], strict=True)]
+def label_conflict(inputs: CheckInputs) -> Result:
+    """Find IHC against ISH (3+ and ISH negative, 0 or 1+ and ISH positive), and labels against what both imply."""
+    frame, scheme = inputs.frame, inputs.manifest.scheme
+    if frame["her2_ihc"].isna().all() and (frame["ish"] == UNKNOWN).all():
+        return NotApplicable("the manifest holds neither IHC scores nor ISH results")
+    implied = [scheme.derive(i, s) for i, s in zip(frame["her2_ihc"], frame["ish"], strict=True)]
     against_ish = ((frame["her2_ihc"] == "3+") & (frame["ish"] == "negative")) | (
         frame["her2_ihc"].isin(("0", "1+")) & (frame["ish"] == "positive")
     )
-    against_label = pd.Series([d is not None and d != label for d, label in zip(derived, frame["label"], strict=True)])
+    against_label = pd.Series([d is not None and d != label for d, label in zip(implied, frame["label"], strict=True)])
     rows = frame[against_ish | against_label.to_numpy()]
     if rows.empty:
         return None
-    return finding(
-        "label-conflict",
-        "warning",
-        rows,
-        "IHC, ISH and label that agree",
-        f"{len(rows)} rows where they do not",
-        "Look these cases up; the project never resolves them silently.",
+    return Found(
+        "an IHC score, an ISH result and a label that agree",
+        f"{len(rows)} rows in which they contradict each other",
+        patch_ids(rows),
     )
 
 
-def patient_with_two_labels(manifest: Manifest) -> Finding | None:
-    """Patients whose patches bear several labels; not asked where patients are unknown."""
-    if not manifest.patients_known:
-        return None
-    labels = manifest.frame.groupby("patient_id")["label"].nunique()
+def patient_with_two_labels(inputs: CheckInputs) -> Result:
+    """Find patients whose patches have several labels."""
+    if not inputs.manifest.patients_known:
+        return CouldNotRun("patient ids are unknown")
+    labels = inputs.frame.groupby("patient_id")["label"].nunique()
     several = labels.index[labels > 1]
     if several.empty:
         return None
-    rows = manifest.frame[manifest.frame["patient_id"].isin(several)]
-    return finding(
-        "patient-with-two-labels",
-        "warning",
-        rows,
-        "one label a patient",
-        f"{len(several)} patients with several, the first: {several[0]}",
-        "If labels belong to regions, patient-level figures are switched off; otherwise correct them.",
+    patients = "1 patient" if len(several) == 1 else f"{len(several)} patients"
+    return Found(
+        "one label per patient",
+        f"{patients} with several labels, the first: {several[0]}",
+        patch_ids(inputs.frame[inputs.frame["patient_id"].isin(several)]),
     )

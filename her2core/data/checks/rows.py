@@ -1,37 +1,38 @@
-"""Is every row complete? A manifest in; what is missing of its files and scales out."""
+"""Checks of single rows: missing and unreadable image files, unknown resolution."""
 
 from __future__ import annotations
 
-from her2core.data.checks.finding import Finding, finding
-from her2core.data.manifest import Manifest
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.outcome import Found, Result, patch_ids
 
 
-def missing_files(manifest: Manifest) -> Finding | None:
-    """An error where a file that the manifest names is not there."""
-    missing = set(manifest.missing_files())
+def missing_files(inputs: CheckInputs) -> Result:
+    """Find rows whose image file does not exist."""
+    missing = set(inputs.manifest.missing_files())
     if not missing:
         return None
-    rows = manifest.frame[manifest.frame["path"].isin(missing)]
-    return finding(
-        "missing-files",
-        "error",
-        rows,
-        "every file that the manifest names",
-        f"{len(missing)} missing, the first: {manifest.file(rows['path'].iloc[0])}",
-        "Put the files back, or drop these rows.",
+    rows = inputs.frame[inputs.frame["path"].isin(missing)]
+    files = "1 missing file" if len(missing) == 1 else f"{len(missing)} missing files"
+    return Found(
+        "an image file for every row",
+        f"{files}, the first: {inputs.manifest.file(rows['path'].iloc[0])}",
+        patch_ids(rows),
     )
 
 
-def missing_mpp(manifest: Manifest) -> Finding | None:
-    """For information: rows without microns per pixel."""
-    rows = manifest.frame[manifest.frame["mpp"].isna()]
+def unreadable_images(inputs: CheckInputs) -> Result:
+    """Find files that exist and cannot be decoded completely, and windows that exceed their image."""
+    unreadable = inputs.images.unreadable
+    if not unreadable:
+        return None
+    rows = [patch for patch in inputs.frame["patch_id"] if patch in unreadable]
+    patches = "1 unreadable patch" if len(rows) == 1 else f"{len(rows)} unreadable patches"
+    return Found("images that can be decoded completely", f"{patches}, the first: {unreadable[rows[0]]}", rows)
+
+
+def missing_mpp(inputs: CheckInputs) -> Result:
+    """Find rows without microns per pixel."""
+    rows = inputs.frame[inputs.frame["mpp"].isna()]
     if rows.empty:
         return None
-    return finding(
-        "missing-mpp",
-        "info",
-        rows,
-        "microns per pixel in every row",
-        f"{len(rows)} rows without",
-        "Add it: without it nobody can tell whether a new patch shows the same piece of tissue.",
-    )
+    return Found("microns per pixel in every row", f"{len(rows)} rows without a value", patch_ids(rows))

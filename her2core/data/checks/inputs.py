@@ -1,0 +1,84 @@
+"""What every check receives: the manifest and, where given, a split, the image contents and an interval width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from her2core.data.checks.contents import Contents
+from her2core.data.manifest import UNKNOWN, Manifest
+
+#: Inputs that a check may require besides the manifest.
+Requirement = Literal["split", "contents", "half_width"]
+
+
+@dataclass(frozen=True, eq=False)
+class CheckInputs:
+    """Inputs of a check function.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    split : DataFrame, optional
+        Columns ``patch_id`` and ``split``.
+    contents : Contents, optional
+        What `her2core.data.checks.contents.read_contents` read from the images.
+    half_width : float, optional
+        Requested half-width of each class's 95 % interval, as a proportion.
+
+    Examples
+    --------
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["negative", "positive"]})
+    >>> split = pd.DataFrame({"patch_id": ["a.png", "b.png"], "split": "train"})
+    >>> inputs = CheckInputs(build_manifest(table, root="."), split)
+    >>> list(inputs.split_rows()["split"])
+    ['train', 'train']
+    >>> inputs.unknown_ids("slide_id")
+    2
+    """
+
+    manifest: Manifest
+    split: pd.DataFrame | None = None
+    contents: Contents | None = None
+    half_width: float | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The manifest's table, one row per patch."""
+        return self.manifest.frame
+
+    @property
+    def images(self) -> Contents:
+        """The image contents. Raises RuntimeError in a check that is registered without requiring them."""
+        if self.contents is None:
+            raise RuntimeError("the check uses image contents without requiring them in the registry")
+        return self.contents
+
+    def has(self, requirement: Requirement) -> bool:
+        """Whether an optional input is there."""
+        return getattr(self, requirement) is not None
+
+    def unknown_ids(self, column: str) -> int:
+        """Number of rows whose id in ``column`` is unknown."""
+        return int((self.frame[column] == UNKNOWN).sum())
+
+    def split_rows(self) -> pd.DataFrame:
+        """Rows of the manifest that the split names, with their part in ``split``.
+
+        A column ``split`` of the manifest itself is renamed ``split_manifest``.
+        """
+        if self.split is None:
+            raise RuntimeError("the check uses the split without requiring it in the registry")
+        return self.frame.merge(self.split[["patch_id", "split"]], on="patch_id", suffixes=("_manifest", ""))
+
+    def parts(self) -> pd.Series:
+        """Split part of each row of the manifest, in row order.
+
+        Missing where the split does not name the row; an empty string in every row where no split was given.
+        """
+        if self.split is None:
+            return pd.Series("", index=self.frame.index)
+        return self.frame["patch_id"].map(self.split.drop_duplicates("patch_id").set_index("patch_id")["split"])

@@ -1,0 +1,170 @@
+"""The registry of split units: what is kept together when patches are divided into training, validation and test.
+
+The unit decides what the test figures may claim: patches of one slide or patient resemble each other, and figures are
+inflated where they are in training and test (Bussola et al. 2021, doi 10.1007/978-3-030-68763-2_13). Configuration,
+command line, studies, reports and pages take names, labels and claims from here. A further unit is one member of `Unit`
+and one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from her2core.errors import SplitError
+
+Unit = Literal["patient", "slide", "site", "patch_random", "predefined"]
+#: Parts of a split, in their order.
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SplitUnit:
+    """One way to divide a data set.
+
+    Parameters
+    ----------
+    name : str
+        As in configurations, on the command line and in the model card.
+    label : str
+        Adverbial phrase for people: "The data were split <label>."
+    description : str
+        One clause on what the unit does.
+    column : str or None
+        Column of the manifest whose values stay together; None where single patches are assigned, or where the data
+        set brings its own split.
+    claim : str
+        What figures of the test part describe, as a noun phrase.
+    separates_patients : bool
+        Whether no patient is in several parts, provided that the ids are right.
+
+    Examples
+    --------
+    >>> SPLIT_UNITS["patient"].column
+    'patient_id'
+    >>> SPLIT_UNITS["patch_random"].separates_patients
+    False
+    """
+
+    name: Unit
+    label: str
+    description: str
+    column: str | None
+    claim: str
+    separates_patients: bool
+
+
+_ALL = (
+    SplitUnit(
+        "patient",
+        "by patient",
+        "all patches of a patient are in one part",
+        "patient_id",
+        "performance on new patients from the same sites",
+        True,
+    ),
+    SplitUnit(
+        "slide",
+        "by slide",
+        "all patches of a slide are in one part; slides of one patient may be in several",
+        "slide_id",
+        "performance on new slides, possibly of patients seen in training",
+        False,
+    ),
+    SplitUnit(
+        "site",
+        "by site",
+        "all patches of a site are in one part",
+        "site",
+        "performance on new patients from new sites",
+        True,
+    ),
+    SplitUnit(
+        "patch_random",
+        "by random patches",
+        "single patches are assigned at random; neighbouring patches of one slide are in several parts",
+        None,
+        "recognition of slides seen in training; inflated as a claim about new patients",
+        False,
+    ),
+    SplitUnit(
+        "predefined",
+        "as predefined by the data set",
+        "the column `split` of the manifest is used as it is",
+        None,
+        "whatever the ids of its parts allow",
+        False,
+    ),
+)
+#: Every split unit by its name, in the order in which they are offered.
+SPLIT_UNITS: Mapping[str, SplitUnit] = MappingProxyType({unit.name: unit for unit in _ALL})
+UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
+
+
+def split_unit(name: str) -> SplitUnit:
+    """Look up a split unit.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    SplitUnit
+
+    Raises
+    ------
+    SplitError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> split_unit("site").label
+    'by site'
+    """
+    if name not in SPLIT_UNITS:
+        raise SplitError(
+            f"argument `unit` to be one of {', '.join(SPLIT_UNITS)}", got=repr(name), fix="Choose one of them."
+        )
+    return SPLIT_UNITS[name]
+
+
+def split_label(name: str | None) -> str:
+    """How the data were split, for people, whatever a file says.
+
+    Parameters
+    ----------
+    name : str or None
+        A name of the registry; other names are shown as they are, and None is "in an unknown way".
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> split_label("patch_random"), split_label("tile"), split_label(None)
+    ('by random patches', 'by tile', 'in an unknown way')
+    """
+    if name is None:
+        return "in an unknown way"
+    return SPLIT_UNITS[name].label if name in SPLIT_UNITS else f"by {name.replace('_', ' ')}"
+
+
+def markdown_table() -> str:
+    """The registry as a Markdown table.
+
+    Returns
+    -------
+    str
+        One row per unit: name, what it does, what test figures describe.
+
+    Examples
+    --------
+    >>> print(markdown_table().splitlines()[2])
+    | patient | all patches of a patient are in one part | performance on new patients from the same sites |
+    """
+    rows = [f"| {u.name} | {u.description} | {u.claim} |" for u in SPLIT_UNITS.values()]
+    return "\n".join(["| unit | what it does | what test figures describe |", "|---|---|---|", *rows])
