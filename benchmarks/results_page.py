@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from her2core.data.split_units import split_label
 from her2core.io.files import write_text
-from her2core.plots.seeds import SPLITS
 from her2core.runs.folder import Run, open_run
 
 HOME = Path(__file__).resolve().parents[1]
@@ -35,7 +35,7 @@ def table() -> str:
         for unit, rows in _metrics(run).groupby("unit", sort=False):
             cells = [_cell(rows[rows["metric"] == m].iloc[0]) for m in COLUMNS]
             first = rows.iloc[0]
-            split = run.card["data"]["split_unit"].replace("_", " ")
+            split = split_label(run.card["data"]["split_unit"])
             unit_of_bootstrap = first["resampling_unit"]
             resampled = f"{first['n_clusters']} {unit_of_bootstrap}{'es' if unit_of_bootstrap == 'patch' else 's'}"
             lines.append(f"| `{run.name}` | {split} | {unit} ({first['n']}) | {' | '.join(cells)} | {resampled} |")
@@ -133,7 +133,7 @@ def leakage() -> str:
             )
         )
         lines.append(
-            f"| {SPLITS[group]} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
+            f"| {split_label(group)} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
             f"{_cell(by_patient)} | {statement} |"
         )
     return "\n".join(lines)

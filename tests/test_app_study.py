@@ -115,7 +115,7 @@ def test_composition_is_the_data_table_counted(demo, tiny_run):
     at = visit("dataset")
     assert errors(at) == []
     shown = {m.label: m.value for m in at.metric}
-    assert shown == {"Patches": "36", "Patients": "18", "Slides": shown["Slides"], "Unit of the split": "patient"}
+    assert shown == {"Patches": "36", "Patients": "18", "Slides": shown["Slides"], "Split": "by patient"}
     assert int(shown["Slides"]) == tiny_run.dataset["slide_id"].nunique()
     total = sum(numbers(trace["x"]).sum() for trace in figure(at)["data"])
     assert total == 36
@@ -125,14 +125,25 @@ def test_composition_is_the_data_table_counted(demo, tiny_run):
     assert errors(at) == []
 
 
-def test_every_finding_of_the_checks_is_told(demo, tiny_run):
+def test_every_outcome_of_the_checks_is_shown(demo, tiny_run):
     at = visit("dataset")
-    told = said([*at.main.error, *at.main.warning, *at.main.info])
-    assert tiny_run.checks or "found nothing" in said(at.main.success)
+    shown = said([*at.main.error, *at.main.warning, *at.main.info])
+    assert tiny_run.checks
     for finding in tiny_run.checks:
-        assert f"{finding['code']}**: There is {finding['got']}" in told
-    rewrite(demo / "checks.json", "[]")
-    assert "found nothing" in said(visit("dataset").main.success)
+        assert finding.got in shown
+        assert finding.title in shown
+    (unanswered,) = [d.value for d in at.main.dataframe if "reason" in d.value]
+    expected = {o.title: (o.status, o.reason) for o in tiny_run.checks.outcomes if o.reason}
+    assert {r.check: (r.outcome, r.reason) for r in unanswered.itertuples()} == expected
+    assert expected
+
+
+def test_a_run_without_findings_says_so(demo, tiny_run):
+    clean = [{**o, "status": "not found", "reason": "", "finding": None} for o in tiny_run.checks.as_dicts()]
+    rewrite(demo / "checks.json", json.dumps(clean))
+    at = visit("dataset")
+    assert len(at.main.success) == 1
+    assert f"{len(clean)} checks" in said(at.main.caption)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +155,11 @@ def test_a_run_that_lacks_a_companion_says_so(demo, page, file):
     assert file in sentence
 
 
-@pytest.mark.parametrize("content", ["", "{}", '[{"code": "x"}]', "[1]"])
-def test_findings_that_are_none_are_refused(demo, content):
+@pytest.mark.parametrize("content", ["", "{}", "[]", '[{"code": "x"}]', "[1]"])
+def test_a_file_that_holds_no_outcomes_of_checks_is_refused(demo, content):
     rewrite(demo / "checks.json", content)
     (sentence,) = errors(visit("dataset"))
-    assert "a list of findings" in sentence
+    assert "check outcomes" in sentence
 
 
 # Training

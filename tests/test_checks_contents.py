@@ -269,7 +269,7 @@ def test_details_are_level_and_blank_patches_have_no_structure():
 
 
 def stained(shift):
-    """Every patient has a stain of his own; positives lean to one side by ``shift``."""
+    """Every patient has a stain of their own; that of positives differs by ``shift``."""
     stains = {}
 
     def draw(label, patient):

@@ -168,7 +168,7 @@ def test_one_patient_with_all_classes_confounds_none(tmp_path):
 
 
 def tiled(root: Path, x, *, path=lambda *_: "slide.png") -> Manifest:
-    """Six tiles of 100 px a patient, beside each other as ``x`` (patch) says, each patient on an image of his own."""
+    """Six tiles of 100 px per patient at ``x(patch)``, each patient on an image of their own."""
     (root / "slide.png").touch()
     return cohort(
         root,
@@ -237,10 +237,10 @@ def test_rows_without_a_window_have_no_neighbours(tmp_path):
     assert neighbours(whole, halves(whole)) == []
 
 
-# What a finding says
+# Text of a finding
 
 
-def test_every_finding_says_why_in_text_and_as_values(tmp_path):
+def test_every_finding_explains_itself_in_text_and_as_values(tmp_path):
     manifest = tiled(tmp_path, lambda patch: 60 * patch)
     (found,) = neighbours(manifest, halves(manifest))
     lines = found.text(2).splitlines()

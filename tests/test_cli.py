@@ -327,25 +327,32 @@ def test_demo_check_and_split_go_together(her2):
 
     code, out, _ = her2("data", "check", found["path"], "--json")
     assert code == 0
-    assert {f["code"]: f["severity"] for f in strict_json(out)} == {"few-patients": "warning"}
+    outcomes = {o["code"]: o for o in strict_json(out)}
+    assert [c for c, o in outcomes.items() if o["status"] == "found"] == ["few-patients"]
+    assert outcomes["few-patients"]["finding"]["severity"] == "warning"
+    assert outcomes["patient-leak"]["status"] == "not applicable"
+    assert outcomes["near-duplicates"]["status"] == "could not be run"
+    assert outcomes["near-duplicates"]["reason"]
 
     code, out, _ = her2("data", "split", found["path"], "--out", "patient.parquet", "--json")
     assert code == 0
     assert strict_json(out) == {"path": "patient.parquet", "patches": {"train": 6, "val": 6, "test": 6}, "warnings": []}
     code, out, _ = her2("data", "check", found["path"], "--split", "patient.parquet", "--contents", "--json")
     assert code == 0
-    assert "patient-leak" not in {f["code"] for f in strict_json(out)}
+    statuses = {o["code"]: o["status"] for o in strict_json(out)}
+    assert statuses["patient-leak"] == statuses["near-duplicates"] == "not found"
 
     code, out, _ = her2("data", "split", found["path"], "--unit", "patch_random", "--out", "random.parquet", "--json")
     assert code == 0
     assert any("Random patch split" in w for w in strict_json(out)["warnings"])
     code, out, _ = her2("data", "check", found["path"], "--split", "random.parquet", "--json")
     assert code == 0
-    leak = next(f for f in strict_json(out) if f["code"] == "patient-leak")
+    leak = next(o["finding"] for o in strict_json(out) if o["code"] == "patient-leak")
     assert leak["rows"]
     assert leak["count"] >= len(leak["rows"])
     _, out, _ = her2("data", "check", found["path"], "--split", "random.parquet")
     assert "Expected each patient in one part of the split" in out
+    assert "Could not be run, because the images were not read" in out
     assert f"  rows:  {leak['count']}: {leak['rows'][0]}, " in out
 
     code, out, err = her2("data", "check", found["path"], "--contents", "--half-width", 0.1)
@@ -355,11 +362,11 @@ def test_demo_check_and_split_go_together(her2):
     assert "patches read" in err
     code, out, _ = her2("data", "check", found["path"], "--half-width", 3, "--json")
     assert code == 1
-    assert "Expected a half-width from 0.005 to 0.5" in strict_json(out)["error"]
+    assert "`half_width` to be from 0.005 to 0.5" in strict_json(out)["error"]
 
     code, out, _ = her2("data", "split", found["path"], "--unit", "patients", "--out", "x.parquet", "--json")
     assert code == 1
-    assert "Expected a unit out of patient, slide, site" in strict_json(out)["error"]
+    assert "'patients' is not one of 'patient', 'slide', 'site'" in strict_json(out)["error"]
     assert not Path("x.parquet").exists()
     code, out, _ = her2("data", "check", found["path"], "--split", found["path"], "--json")
     assert code == 1
@@ -378,7 +385,7 @@ def test_a_missing_file_is_an_error_of_check_and_refused_by_train(her2, tiny_man
     broken = without_a_file(tiny_manifest, tmp_path / "broken.parquet")
     code, out, _ = her2("data", "check", broken, "--json")
     assert code == 1
-    first = strict_json(out)[0]
+    first = strict_json(out)[0]["finding"]
     assert (first["code"], first["severity"], first["rows"]) == ("missing-files", "error", ["gone/away.png"])
     code, out, err = her2("train", config, "--set", f"manifest={broken}", "--runs", "runs", "--quiet", "--json")
     assert code == 1, err

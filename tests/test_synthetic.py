@@ -1,4 +1,4 @@
-"""Is the synthetic cohort what it claims to be: deterministic, labelled, balanced, with truth that can be scored?"""
+"""The synthetic cohort: deterministic, labelled, balanced, with a mask that can be scored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _read(path) -> np.ndarray:
 
 
 def _indices_of(plan: pd.DataFrame, label: str, count: int) -> list[int]:
-    """The first patch of `count` patients of one class: patients, not patches, carry the class."""
+    """The first patch of `count` patients of one class: the class is the patient's, not the patch's."""
     chosen = plan[plan["label"] == label].drop_duplicates("patient_id").head(count)
     return [int(i) for i in chosen.index]
 

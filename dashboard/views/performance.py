@@ -18,6 +18,7 @@ from dashboard.widgets import (
     markdown_sentence,
     value_and_bounds,
 )
+from her2core.data.split_units import split_label
 from her2core.evidence.metrics.registry import headline_metrics, metric_help, metric_label
 from her2core.evidence.ordinal import ordinal_table
 from her2core.evidence.thresholds import RATES, operating_point
@@ -116,8 +117,7 @@ def show_data_and_limits(run: Run) -> None:
     with st.expander("Data, split and limits"):
         data = run.card["data"]
         st.markdown(
-            f"Unit of the split: **{data['split_unit'].replace('_', ' ')}**. "
-            f"Sources: {markdown_sentence(', '.join(data['sources']))}."
+            f"Split **{split_label(data['split_unit'])}**. Sources: {markdown_sentence(', '.join(data['sources']))}."
         )
         dataframe(
             [{"split": part, **n} for part, n in data["patches"].items()], "Patches of each class by part of the split"

@@ -9,6 +9,7 @@ import click
 
 from her2core.cli.base import answer, as_json, cli, pairs, set_option
 from her2core.cli.text import manifest_facts, manifest_text
+from her2core.data.split_units import UNIT_NAMES
 from her2core.errors import ConfigError, SplitError
 
 
@@ -90,19 +91,21 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
         )
     table = read_manifest(manifest)
     with click.progressbar(length=len(table), label="patches read", file=sys.stderr, hidden=not contents) as bar:
-        findings = check_manifest(
+        report = check_manifest(
             table, split, contents=contents, half_width=half_width, progress=lambda done, _: bar.update(done - bar.pos)
         )
-    text = "\n".join(f.text() for f in findings) or "Nothing found."
+    text = report.text()
     if needed is not None:
         text += f"\nA half-width of {half_width:g} needs {needed} tested patients of each class (Wilson, 95 %)."
-    answer(as_json, [f.as_dict() for f in findings], text)
-    return 1 if any(f.severity == "error" for f in findings) else 0
+    answer(as_json, report.as_dicts(), text)
+    return 1 if report.errors else 0
 
 
 @data.command()
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--unit", default="patient", show_default=True, help="patient, slide, site, patch_random or predefined.")
+@click.option(
+    "--unit", type=click.Choice(UNIT_NAMES), default="patient", show_default=True, help="What stays together."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Split table to write (.parquet).")
 @as_json

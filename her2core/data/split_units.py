@@ -18,6 +18,8 @@ from her2core.errors import SplitError
 Unit = Literal["patient", "slide", "site", "patch_random", "predefined"]
 #: Parts of a split, in their order.
 PARTS = ("train", "val", "test")
+#: What the parts are called in text for people.
+PART_NAMES: Mapping[str, str] = MappingProxyType({"train": "training", "val": "validation", "test": "test"})
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ _ALL = (
 )
 #: Every split unit by its name, in the order in which they are offered.
 SPLIT_UNITS: Mapping[str, SplitUnit] = MappingProxyType({unit.name: unit for unit in _ALL})
+#: Labels alone, for figures and tables.
+SPLIT_LABELS: Mapping[str, str] = MappingProxyType({unit.name: unit.label for unit in _ALL})
 UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
 
 

@@ -9,8 +9,6 @@ import plotly.graph_objects as go
 
 from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
 
-#: Labels of the units of a split.
-SPLITS = {"patch_random": "random patches", "slide": "by slide", "patient": "by patient", "site": "by site"}
 _SAME: Mapping[str, str] = {}
 
 
@@ -33,7 +31,7 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Fi
     --------
     >>> table = pd.DataFrame({"group": ["patient"], "value": 0.6, "lower_95": 0.5, "upper_95": 0.7, "lowest": 0.58,
     ...                       "highest": 0.62})
-    >>> seeds_figure(table, SPLITS).data[1].y
+    >>> seeds_figure(table, {"patient": "by patient"}).data[1].y
     ('by patient',)
     """
     figure = go.Figure()

@@ -9,16 +9,13 @@ from typing import Literal
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
+from her2core.data.split_units import PART_NAMES, PARTS, SPLIT_UNITS, split_label
 from her2core.errors import RunError
 from her2core.evidence.predictions import Predictions
 from her2core.runs.folder import Run
 
-PARTS = ("train", "val", "test")
-NAMES = {"train": "training", "val": "validation", "test": "test"}
 #: Level of disjointness -> column with its ids.
 LEVELS = {"patient": "patient_id", "slide": "slide_id"}
-#: Split units that keep patients disjoint, if their ids are right.
-_DISJOINT = ("patient", "site")
 
 Overlap = Literal["none", "some", "unknown"]
 
@@ -68,7 +65,8 @@ class Partition:
         >>> Partition("slide", pd.DataFrame(), {"patient": 0, "slide": 0}, PARTS).keeps_patients_apart
         False
         """
-        return self.patients == "none" and self.unit in _DISJOINT
+        unit = SPLIT_UNITS.get(self.unit or "")
+        return self.patients == "none" and unit is not None and unit.separates_patients
 
     @property
     def sentence(self) -> str:
@@ -88,10 +86,9 @@ class Partition:
                 "patients and may be inflated."
             )
         if self.patients == "none":
-            return (
-                f"No patient occurs in two partitions, but the data were split by {_unit(self.unit)}, not by patient."
-            )
-        missing = [NAMES[p] for p in PARTS if p not in self.parts]
+            split = split_label(self.unit)
+            return f"No patient occurs in two partitions, but the data were split {split}, not by patient."
+        missing = [PART_NAMES[p] for p in PARTS if p not in self.parts]
         why = f"the {' and '.join(missing)} partition is not available" if missing else "patient ids are unknown"
         return f"Whether partitions share patients is unknown: {why}. No claim about new patients is possible."
 
@@ -147,11 +144,6 @@ def _partition(data: pd.DataFrame, unit: str | None, classes: tuple[str, ...]) -
         unknown = (ids == UNKNOWN).any() or set(parts) != set(PARTS)
         shared[what] = several if several or not unknown else None
     return Partition(unit, counts, shared, parts)
-
-
-def _unit(unit: str | None) -> str:
-    words = {"patch_random": "random patches", "predefined": "a predefined split"}
-    return "an unstated unit" if unit is None else words.get(unit, unit)
 
 
 def _counted(count: int | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from her2core.data.checks.report import CheckReport
 from her2core.errors import Her2Error, RunError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.curves import roc_points
@@ -99,7 +100,7 @@ class RunReport:
     origin: str
     run: Run | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    checks: tuple[Mapping[str, Any], ...] | None = None
+    checks: CheckReport | None = None
     coverage: pd.DataFrame | None = None
     maps: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
@@ -315,9 +316,9 @@ def _table(run: Run, name: str) -> pd.DataFrame | None:
     return found.assign(**{c: found[c].astype(object).fillna("") for c in ("class", "note") if c in found})
 
 
-def _checks(run: Run) -> tuple[Mapping[str, Any], ...] | None:
+def _checks(run: Run) -> CheckReport | None:
     try:
-        return tuple(run.checks)
+        return run.checks
     except RunError:
         return None
 

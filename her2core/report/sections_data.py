@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
+from her2core.data.split_units import PART_NAMES, SPLIT_UNITS
 from her2core.errors import RunError
 from her2core.evidence.metrics.registry import metric_label
 from her2core.report.document import Block, Facts, Grid, Points, Section, Tone, Words
-from her2core.report.partition import NAMES as PARTS
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, plain_grid
 from her2core.report.sections import section, units
@@ -25,13 +25,6 @@ HEADLINE = (
     ("calibration", "ece_equal_mass"),
     ("risk_coverage", "aurc"),
 )
-_SPLITS = {
-    "patient": "by patient",
-    "slide": "by slide: patches of one patient may be in several partitions",
-    "site": "by site",
-    "patch_random": "random patches: neighbouring patches of one slide are in several partitions",
-    "predefined": "predefined",
-}
 _NOT_STATED = "not stated"
 _NOT_BY_SLIDE = f"{NONE} by slide: calibration and abstention are computed by patch and patient."
 
@@ -131,7 +124,7 @@ def partition(r: RunReport) -> Section:
     rows.append(("all", *(f"{int(total[part]):,}" for part in p.parts)))
     grid = Grid(
         "Patches / patients of each class and partition",
-        ("Class", *(PARTS[x] for x in p.parts)),
+        ("Class", *(PART_NAMES[x] for x in p.parts)),
         tuple(rows),
         (1.6, *(1.0 for _ in p.parts)),
         tuple(range(1, len(p.parts) + 1)),
@@ -146,7 +139,8 @@ def partition(r: RunReport) -> Section:
     ]
     settings = r.config.get("split")
     split: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    facts = [("Split", _SPLITS.get(str(p.unit), _NOT_STATED))]
+    unit = SPLIT_UNITS.get(str(p.unit))
+    facts = [("Split", _NOT_STATED if unit is None else f"{unit.label}: {unit.description}")]
     if r.run is not None and p.unit != "predefined":
         facts += [
             ("Requested fractions", ", ".join(map(str, split.get("fractions", []))) or _NOT_STATED),
@@ -231,14 +225,14 @@ def _cost(cost: Mapping[str, Any] | None) -> list[Block]:
 
 def _findings(r: RunReport) -> list[Block]:
     if r.checks is None:
-        return [Words("The findings of the data checks are not available.", "muted")]
-    if not r.checks:
-        return [Words("The checks of data and split (her2 data check) found nothing.")]
-    frame = pd.DataFrame([{c: f[c] for c in ("code", "severity", "got", "fix", "count")} for f in r.checks])
-    frame.columns = ["Code", "Severity", "Finding", "Recommendation", "Rows"]
-    return [
-        plain_grid(frame, caption="Findings of the checks of data and split", wide=(1.3, 0.8, 2, 3, 0.6), right=(4,))
-    ]
+        return [Words("The outcomes of the data checks are not available.", "muted")]
+    blocks: list[Block] = [Words("The checks of data and split (her2 data check) have no finding.")]
+    if r.checks:
+        frame = pd.DataFrame([(f.title, f.severity, f.got, f.fix, f.count) for f in r.checks])
+        frame.columns = ["Check", "Severity", "Finding", "Recommendation", "Rows"]
+        wide = (1.3, 0.8, 2, 3, 0.6)
+        blocks = [plain_grid(frame, caption="Findings of the checks of data and split", wide=wide, right=(4,))]
+    return [*blocks, Points(r.checks.summary)]
 
 
 def _ids(r: RunReport) -> list[tuple[str, str]]:

@@ -12,13 +12,17 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from her2core.data.split_units import split_label
 from her2core.errors import Her2Error, RunError
 from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.io.tables import read_table
+
+if TYPE_CHECKING:
+    from her2core.data.checks.report import CheckReport
 
 SCHEMA_VERSION = 1
 #: Marks a folder of runs that belong to one study.
@@ -27,8 +31,6 @@ WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only has none of it.
 SERVING = (WEIGHTS, "ood.safetensors")
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
-#: Keys of each finding in checks.json.
-FINDING = ("code", "severity", "expected", "got", "fix", "rows", "count")
 CARD_FIELDS = ("title", "limits", "classes", "temperature", "weights_sha256", "intended_use")
 #: Sections of the card, and the fields without which weights cannot be used or the run cannot be shown.
 CARD_SECTIONS = {
@@ -88,7 +90,7 @@ class Run:
             "title": self.card["title"],
             "classes": ", ".join(self.classes),
             "network": self.card["network"]["name"],
-            "split by": data["split_unit"],
+            "split": split_label(data["split_unit"]),
             "limits": "; ".join(self.card["limits"]),
         }
         cells = "".join(f"<tr><th>{k}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
@@ -190,18 +192,16 @@ class Run:
         return read_table(self._artifact("dataset.parquet"), own=True).frame
 
     @cached_property
-    def checks(self) -> list[dict[str, Any]]:
-        """The findings on data and split as plain values. Raises RunError where the run has none, or broken ones."""
+    def checks(self) -> CheckReport:
+        """How every check of data and split ended. Raises RunError where the run has no such file, or a broken one."""
+        from her2core.data.checks.report import CheckReport
+
         path = self._artifact("checks.json")
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            return CheckReport.from_dicts(json.loads(path.read_text(encoding="utf-8")))
         except ValueError:
-            found = None
-        if not isinstance(found, list) or not all(isinstance(f, dict) and set(FINDING) <= set(f) for f in found):
-            raise RunError(
-                f"a list of findings with {', '.join(FINDING)}", got="another content", where=path, fix=_AGAIN
-            )
-        return found
+            fix = f"Run: her2 runs complete {self.path}"
+            raise RunError("a list of check outcomes", got="another content", where=path, fix=fix) from None
 
     @cached_property
     def cost(self) -> dict[str, Any] | None:

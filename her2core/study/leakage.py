@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from her2core.data.splits import Unit
+from her2core.data.split_units import Unit
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.seeds import SeedFigures, seed_figures

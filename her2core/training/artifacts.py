@@ -1,7 +1,7 @@
 """Artifacts with which a finished run is served and reviewed without its data.
 
     dataset.parquet                  the manifest's rows without paths, with their split
-    checks.json                      the findings on manifest and split
+    checks.json                      how every check of manifest and split ended
     ood.safetensors                  the out-of-distribution detector (her2core.ood)
     evaluation/cost.json             parameters, FLOPs, measured time
     evaluation/prediction_sets.csv   coverage of the prediction sets on the test part
@@ -91,7 +91,7 @@ def write_artifacts(
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
     contents = len(manifest) <= CHECKED_CONTENTS
-    findings = [finding.as_dict() for finding in check_manifest(manifest, split, contents=contents)]
+    checks = check_manifest(manifest, split, contents=contents)
 
     detector = None
     if serving:
@@ -113,7 +113,7 @@ def write_artifacts(
     }
 
     write_parquet(folder / "dataset.parquet", dataset)
-    write_json(folder / "checks.json", findings)
+    write_json(folder / "checks.json", checks.as_dicts())
     write_json(folder / "evaluation" / "cost.json", cost)
     write_via_temporary(
         folder / "evaluation" / "prediction_sets.csv", lambda t: coverage.to_csv(t, index=False, float_format="%.6f")

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from her2core.data.splits import Unit
+from her2core.data.split_units import UNIT_NAMES, Unit
 from her2core.errors import ConfigError
 from her2core.training.config_errors import config_error
 
@@ -39,9 +39,7 @@ class _Section(BaseModel):
 class SplitConfig(_Section):
     """Partition of the patches into training, validation and test."""
 
-    unit: Unit = Field(
-        "patient", description="what is kept together: patient, slide, site; or patch_random, predefined"
-    )
+    unit: Unit = Field("patient", description=f"what is kept together: {', '.join(UNIT_NAMES)}")
     fractions: tuple[float, float, float] = Field((0.6, 0.2, 0.2), description="train, val, test (the paper's)")
     seed: int = Field(0, ge=0, description="which of the possible splits")
 

@@ -21,7 +21,6 @@ from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
 from her2core.data.splits import split_manifest, split_warnings
-from her2core.errors import ManifestError
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.io.files import write_json, write_parquet
@@ -76,9 +75,9 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 1. The data and its split; and the provenance of this program, before it can change on disk.
     origin = provenance()
     manifest = read_manifest(config.manifest)
-    _refuse_errors(manifest)
+    check_manifest(manifest).raise_errors(where=config.manifest)
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
-    _refuse_errors(manifest, split)
+    check_manifest(manifest, split).raise_errors(where=config.manifest)
     warnings = split_warnings(manifest, split, config.split.unit)
 
     # 2. The network and its first weights, before anything is written.
@@ -166,12 +165,6 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         **fitted.facts,
     }
     return writer.finish(info)
-
-
-def _refuse_errors(manifest: Manifest, split: pd.DataFrame | None = None) -> None:
-    for finding in check_manifest(manifest, split):
-        if finding.severity == "error":
-            raise ManifestError(finding.expected, got=finding.got, where="manifest", fix=finding.fix)
 
 
 def _key(config: RunConfig, manifest: Manifest) -> str:

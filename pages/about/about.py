@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.navigation import HOME
 from dashboard.selection import selected_run
 from dashboard.widgets import NOTICE, download, heading, markdown_sentence
+from her2core.data.split_units import split_label
 from her2core.runs.folder import Run
 
 
@@ -34,7 +35,7 @@ def show_card(run: Run) -> None:
         "Out-of-distribution threshold": f"from {ood['validation_patches']} validation patches" if ood else "none",
         "Decision rule": card.get("decision", "the class of highest probability"),
         "Data": f"{data.get('name', '')}; sources {', '.join(data['sources'])}",
-        "Unit of the split": data["split_unit"].replace("_", " "),
+        "Split": split_label(data["split_unit"]),
         "Weights": f"sha256 {card['weights_sha256'][:16]}..." if run.has_weights else "not released",
         "Created": f"{run.info.get('created', '')} at commit {commit}",
     }

@@ -1,8 +1,6 @@
-"""Dataset page: the data of a run, the findings of its checks, and its composition."""
+"""Dataset page: the data of a run, the outcomes of its checks, and its composition."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -10,8 +8,10 @@ import streamlit as st
 from dashboard.selection import opened_run
 from dashboard.views.performance import licence_and_citation
 from dashboard.widgets import NOTICE, dataframe, download_table, figure, markdown_sentence
+from her2core.data.checks import CheckReport, Finding
 from her2core.data.composition import composition
 from her2core.data.manifest import UNKNOWN
+from her2core.data.split_units import split_label
 from her2core.io.text import markdown_text
 from her2core.plots.composition import composition_description, composition_figure
 
@@ -19,21 +19,31 @@ GROUPS = {"split": "Split", "site": "Site", "scanner": "Scanner", "source": "Sou
 COUNTED = {"patches": "patch_id", "patients": "patient_id", "slides": "slide_id"}
 
 
-def show_finding(finding: dict[str, Any], dataset: pd.DataFrame) -> None:
+def show_finding(finding: Finding, dataset: pd.DataFrame) -> None:
     """Draw a finding of the checks with the rows that it concerns."""
-    code = markdown_text(finding["code"])
-    show = {"error": st.error, "warning": st.warning}.get(finding["severity"], st.info)
-    sentence = f"There is {finding['got']} where {finding['expected']} is needed. {finding['fix']}"
-    reason = f"\n\n{markdown_sentence(finding['why'])}" if finding.get("why") else ""
-    show(f"**{code}**: {markdown_sentence(sentence)}{reason}")
-    if not finding["rows"]:
+    show = {"error": st.error, "warning": st.warning}.get(finding.severity, st.info)
+    show(f"{markdown_sentence(finding.sentence)}\n\n{markdown_sentence(finding.why)}")
+    if not finding.rows:
         return
-    with st.expander(f"{code}: {finding['count']:,} rows, the first {len(finding['rows'])}"):
-        rows = dataset[dataset["patch_id"].isin(finding["rows"])]
-        dataframe(rows, f"Rows of the finding {finding['code']}")
-        if finding.get("pairs"):
-            pairs = pd.DataFrame(finding["pairs"], columns=["patch", "duplicate or neighbour"])
-            dataframe(pairs, f"Pairs of the finding {finding['code']}")
+    with st.expander(f"{markdown_text(finding.title)}: {finding.count:,} rows, the first {len(finding.rows)}"):
+        rows = dataset[dataset["patch_id"].isin(finding.rows)]
+        dataframe(rows, f"Rows of the finding {finding.title}")
+        if finding.pairs:
+            pairs = pd.DataFrame(finding.pairs, columns=["patch", "duplicate or neighbour"])
+            dataframe(pairs, f"Pairs of the finding {finding.title}")
+
+
+def show_unanswered(checks: CheckReport) -> None:
+    """Draw how many checks ended how, and those that were not applicable or could not be run, with reasons."""
+    st.caption(markdown_sentence(checks.summary[0]))
+    unanswered = [o for o in checks.outcomes if o.reason]
+    if not unanswered:
+        return
+    with st.expander(f"Checks without an answer: {len(unanswered)} of {len(checks.outcomes)}"):
+        dataframe(
+            [{"check": o.title, "outcome": o.status, "reason": o.reason} for o in unanswered],
+            "Checks that were not applicable or could not be run, with reasons",
+        )
 
 
 run, (dataset, checks) = opened_run("Dataset", lambda r: (r.dataset, r.checks))
@@ -43,14 +53,15 @@ first.metric("Patches", f"{len(dataset):,}", border=True)
 second.metric("Patients", f"{dataset['patient_id'].nunique():,}" if patients_known else "unknown", border=True)
 slides = dataset.loc[dataset["slide_id"] != UNKNOWN, "slide_id"].nunique()
 third.metric("Slides", f"{slides:,}" if slides else "unknown", border=True)
-fourth.metric("Unit of the split", run.card["data"]["split_unit"].replace("_", " "), border=True)
+fourth.metric("Split", split_label(run.card["data"]["split_unit"]), border=True)
 st.markdown(licence_and_citation(run))
 
 st.header("Checks")
 if not checks:
-    st.success("The checks found nothing.", icon=":material/check:")
+    st.success("The checks have no finding.", icon=":material/check:")
 for finding in checks:
     show_finding(finding, dataset)
+show_unanswered(checks)
 
 st.header("Composition")
 left, right = st.columns(2)

@@ -17,9 +17,10 @@ from dashboard.widgets import (
     heading,
     markdown_sentence,
 )
+from her2core.data.split_units import SPLIT_LABELS
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.text import markdown_text
-from her2core.plots.seeds import SPLITS, seeds_description, seeds_figure
+from her2core.plots.seeds import seeds_description, seeds_figure
 
 heading("Leakage", None, subject="One network and training budget, several units of the split")
 found, problems = studies("leakage")
@@ -55,12 +56,12 @@ unit = (
 metric = right.selectbox("Metric", METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
 label = metric_label(metric)
 rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
-figure(seeds_figure(rows, SPLITS), seeds_description(rows, SPLITS, metric=label), key="leakage", table=rows)
+figure(seeds_figure(rows, SPLIT_LABELS), seeds_description(rows, SPLIT_LABELS, metric=label), key="leakage", table=rows)
 st.caption(seeds_caption(rows))
 dataframe(
     [
         {
-            "split": SPLITS.get(r["group"], r["group"]),
+            "split": SPLIT_LABELS.get(r["group"], r["group"]),
             label: format_interval(r),
             "seeds": r["seeds"],
             "lowest seed": f"{r['lowest']:.1%}",
@@ -82,7 +83,7 @@ gaps = study.differences[(study.differences["unit"] == unit) & (study.difference
 dataframe(
     [
         {
-            "split": SPLITS.get(gap["group"], gap["group"]),
+            "split": SPLIT_LABELS.get(gap["group"], gap["group"]),
             "difference from by patient (points)": format_difference(gap),
             "result (Holm-adjusted)": gap["statement"],
         }

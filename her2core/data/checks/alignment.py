@@ -49,7 +49,11 @@ def aligned_correlation(first: np.ndarray, second: np.ndarray, start: np.ndarray
     for begin in range(0, count, _CHUNK):
         rows = slice(begin, begin + _CHUNK)
         a, b = first[rows].astype(np.float32), second[rows].astype(np.float32)
-        warp = np.tile(np.float32([1, 0, 1, 0]), (len(a), 1)) if start is None else start[rows].astype(np.float32)
+        warp = (
+            np.tile(np.array([1, 0, 1, 0], np.float32), (len(a), 1))
+            if start is None
+            else start[rows].astype(np.float32)
+        )
         warp, coarse, _ = _register(_halved(a), _halved(b), warp, ITERATIONS[0])
         near = np.flatnonzero(coarse >= MIN_COARSE)
         if near.size:

@@ -27,17 +27,40 @@ MIN_EFFECTIVE_PATIENTS = 2.5
 
 
 def site_confounded(inputs: CheckInputs) -> Result:
-    """Find a class that comes (almost) from one site only while sites differ, or sites that predict the class."""
+    """Find a class that comes (almost) from one site only while sites differ, or sites that predict the class.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> site_confounded(example_inputs(site=["A", "B"] * 3)).got
+    'negative, positive from one site only'
+    >>> site_confounded(example_inputs(site="A")).reason
+    'only one site is known'
+    """
     return _confounded(inputs, "site")
 
 
 def scanner_confounded(inputs: CheckInputs) -> Result:
-    """Find a class that comes (almost) from one scanner only, or scanners that predict the class."""
+    """Find a class that comes (almost) from one scanner only, or scanners that predict the class.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> scanner_confounded(example_inputs(scanner=["A", "A", "B", "B"])) is None
+    True
+    """
     return _confounded(inputs, "scanner")
 
 
 def patient_confounded(inputs: CheckInputs) -> Result:
-    """Find a class most of whose patches come from one or two patients with hardly any patches of other classes."""
+    """Find a class most of whose patches come from one or two patients with hardly any patches of other classes.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> patient_confounded(example_inputs(patient_id=["P1", "P2", "P3", "P2", "P4", "P2"])).got
+    '100% of positive from patient P2'
+    """
     frame = inputs.frame
     if not inputs.manifest.patients_known:
         return CouldNotRun("patient ids are unknown")

@@ -31,6 +31,15 @@ def identical_images(inputs: CheckInputs) -> Result:
     """Find patches with the same pixels under different ids; with a split, only those in different parts of it.
 
     Patches without structure (blank, black) do not count as copies of each other.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.contents import Contents
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> images = np.random.default_rng(0).random((2, 48, 48))
+    >>> contents = Contents(np.array(["9f", "9f"], object), images, np.zeros((2, 14)), {})
+    >>> identical_images(example_inputs(contents=contents)).pairs
+    [('0.png', '1.png')]
     """
     contents, has_split = inputs.images, inputs.split is not None
     if not contents.readable.any():
@@ -65,6 +74,15 @@ def near_duplicates(inputs: CheckInputs) -> Result:
     Without a split a finding is a warning where the two patches are of different or unknown patients, because a split
     by patient would not keep them together, and information otherwise. Windows of one image are compared by their
     coordinates (`neighbours`), not here.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.contents import Contents
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> image = np.random.default_rng(0).random((48, 48))
+    >>> contents = Contents(np.array(["9f", "a3"], object), np.stack([image, image.T]), np.zeros((2, 14)), {})
+    >>> near_duplicates(example_inputs(contents=contents)).pairs
+    [('0.png', '1.png')]
     """
     contents, part = inputs.images, inputs.parts()
     if not contents.readable.any():

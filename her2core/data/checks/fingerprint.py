@@ -68,6 +68,12 @@ def fine_structure(thumbnails: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, float32 (N, SIDE, SIDE)
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((1, SIDE, SIDE)).astype(np.float32)
+    >>> bool(np.allclose(fine_structure(image), fine_structure(image + 1), atol=1e-4))
+    True
     """
     fine = thumbnails - _local_mean(thumbnails)
     return fine / np.sqrt(np.maximum(_local_mean(fine * fine), 0) + NOISE**2)
@@ -105,7 +111,13 @@ def has_structure(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def windows() -> list[tuple[slice, slice]]:
-    """The five windows of a thumbnail whose vectors are compared: the whole, then the corners."""
+    """The five windows of a thumbnail whose vectors are compared: the whole, then the corners.
+
+    Examples
+    --------
+    >>> windows()[1]
+    (slice(0, 45, None), slice(0, 45, None))
+    """
     side = round(SIDE * CORNER)
     ends = (slice(0, side), slice(SIDE - side, SIDE))
     return [(slice(None), slice(None)), *((y, x) for y in ends for x in ends)]

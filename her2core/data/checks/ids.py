@@ -36,7 +36,14 @@ def looks_rounded(text: str) -> bool:
 
 
 def rounded_ids(inputs: CheckInputs) -> Result:
-    """Find patient, slide and patch ids in scientific notation."""
+    """Find patient, slide and patch ids in scientific notation.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> rounded_ids(example_inputs(patient_id=["1.23457E+15", "1.23457E+15"])).got
+    "2 rows with patient_id rounded by a spreadsheet, such as '1.23457E+15'"
+    """
     rounded = {c: inputs.frame[c].map(looks_rounded) for c in _COLUMNS}
     columns = [c for c, bad in rounded.items() if bad.any()]
     if not columns:

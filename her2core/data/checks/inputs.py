@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from her2core.data.checks.contents import Contents
-from her2core.data.manifest import UNKNOWN, Manifest
+from her2core.data.manifest import UNKNOWN, Manifest, build_manifest
 
 #: Inputs that a check may require besides the manifest.
 Requirement = Literal["split", "contents", "half_width"]
@@ -30,12 +30,11 @@ class CheckInputs:
 
     Examples
     --------
-    >>> from her2core.data.manifest import build_manifest
     >>> table = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["negative", "positive"]})
-    >>> split = pd.DataFrame({"patch_id": ["a.png", "b.png"], "split": "train"})
+    >>> split = pd.DataFrame({"patch_id": ["a.png", "b.png"], "split": ["train", "test"]})
     >>> inputs = CheckInputs(build_manifest(table, root="."), split)
     >>> list(inputs.split_rows()["split"])
-    ['train', 'train']
+    ['train', 'test']
     >>> inputs.unknown_ids("slide_id")
     2
     """
@@ -58,17 +57,34 @@ class CheckInputs:
         return self.contents
 
     def has(self, requirement: Requirement) -> bool:
-        """Whether an optional input is there."""
+        """Whether an optional input is there.
+
+        Examples
+        --------
+        >>> example_inputs(split=["train", "test"]).has("split")
+        True
+        """
         return getattr(self, requirement) is not None
 
     def unknown_ids(self, column: str) -> int:
-        """Number of rows whose id in ``column`` is unknown."""
+        """Number of rows whose id in ``column`` is unknown.
+
+        Examples
+        --------
+        >>> example_inputs(patient_id=["P1", None]).unknown_ids("patient_id")
+        1
+        """
         return int((self.frame[column] == UNKNOWN).sum())
 
     def split_rows(self) -> pd.DataFrame:
         """Rows of the manifest that the split names, with their part in ``split``.
 
         A column ``split`` of the manifest itself is renamed ``split_manifest``.
+
+        Examples
+        --------
+        >>> example_inputs(split=["train", "test"]).split_rows()[["patch_id", "split"]].to_numpy().tolist()
+        [['0.png', 'train'], ['1.png', 'test']]
         """
         if self.split is None:
             raise RuntimeError("the check uses the split without requiring it in the registry")
@@ -78,7 +94,48 @@ class CheckInputs:
         """Split part of each row of the manifest, in row order.
 
         Missing where the split does not name the row; an empty string in every row where no split was given.
+
+        Examples
+        --------
+        >>> example_inputs(split=["train", "test"]).parts().tolist()
+        ['train', 'test']
         """
         if self.split is None:
             return pd.Series("", index=self.frame.index)
         return self.frame["patch_id"].map(self.split.drop_duplicates("patch_id").set_index("patch_id")["split"])
+
+
+def example_inputs(
+    *,
+    split: list[str] | None = None,
+    contents: Contents | None = None,
+    half_width: float | None = None,
+    **columns: object,
+) -> CheckInputs:
+    """Inputs of a small data set, for examples and tests of single checks.
+
+    Parameters
+    ----------
+    split : list of str, optional
+        Part of each row.
+    contents : Contents, optional
+    half_width : float, optional
+    **columns
+        Columns of the manifest. ``path`` is numbered and ``label`` alternates between negative and positive where they
+        are left out; there are two rows where no column says otherwise.
+
+    Returns
+    -------
+    CheckInputs
+
+    Examples
+    --------
+    >>> example_inputs(patient_id=["P1", "P2", "P2"]).frame[["path", "label", "patient_id"]].to_numpy().tolist()
+    [['0.png', 'negative', 'P1'], ['1.png', 'positive', 'P2'], ['2.png', 'negative', 'P2']]
+    """
+    count = max([2, *(len(v) for v in (split, *columns.values()) if isinstance(v, list))])
+    paths = [f"{i}.png" for i in range(count)]
+    labels = ["negative" if i % 2 == 0 else "positive" for i in range(count)]
+    manifest = build_manifest(pd.DataFrame({"path": paths, "label": labels}).assign(**columns), root=".")
+    table = None if split is None else pd.DataFrame({"patch_id": manifest.frame["patch_id"], "split": split})
+    return CheckInputs(manifest, table, contents, half_width)

@@ -5,24 +5,40 @@ from __future__ import annotations
 import pandas as pd
 
 from her2core.data.checks.inputs import CheckInputs
-from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
+from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, Severity, patch_ids
 from her2core.data.manifest import UNKNOWN
+from her2core.data.split_units import PART_NAMES
 
-_PARTS = {"val": "validation", "test": "test"}
+#: Parts that must hold every class; training is verified when the split is made.
+_PARTS = ("val", "test")
 
 
 def empty_class(inputs: CheckInputs) -> Result:
-    """Find declared classes without patches; an error where fewer than two classes are left."""
+    """Find declared classes without patches; an error where fewer than two classes are left.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> empty_class(example_inputs(label=["negative", "equivocal"])).got
+    'no patch of positive'
+    """
     present = set(inputs.frame["label"])
     absent = [c for c in inputs.manifest.classes if c not in present]
     if not absent:
         return None
-    severity = "error" if len(inputs.manifest.classes) - len(absent) < 2 else None
+    severity: Severity | None = "error" if len(inputs.manifest.classes) - len(absent) < 2 else None
     return Found("patches of every declared class", f"no patch of {', '.join(absent)}", severity=severity)
 
 
 def split_part_without_class(inputs: CheckInputs) -> Result:
-    """Find validation and test parts that lack a class of the manifest; an error where it is the validation part."""
+    """Find validation and test parts that lack a class of the manifest; an error where it is the validation part.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> split_part_without_class(example_inputs(split=["train", "train", "val", "test", "val", "test"])).got
+    'no patch of positive in the validation part; no patch of negative in the test part'
+    """
     rows = inputs.split_rows()
     classes = [c for c in inputs.manifest.classes if (inputs.frame["label"] == c).any()]
     lacking = {}
@@ -34,14 +50,24 @@ def split_part_without_class(inputs: CheckInputs) -> Result:
         return None
     return Found(
         "patches of every class in the validation and the test part",
-        "; ".join(f"no patch of {', '.join(absent)} in the {_PARTS[part]} part" for part, absent in lacking.items()),
+        "; ".join(
+            f"no patch of {', '.join(absent)} in the {PART_NAMES[part]} part" for part, absent in lacking.items()
+        ),
         patch_ids(rows[rows["label"].isin({c for absent in lacking.values() for c in absent})]),
         severity="error" if "val" in lacking else None,
     )
 
 
 def label_conflict(inputs: CheckInputs) -> Result:
-    """Find IHC against ISH (3+ and ISH negative, 0 or 1+ and ISH positive), and labels against what both imply."""
+    """Find IHC against ISH (3+ and ISH negative, 0 or 1+ and ISH positive), and labels against what both imply.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> inputs = example_inputs(label=["negative", "equivocal", "positive"], her2_ihc=["0", "2+", "1+"])
+    >>> label_conflict(inputs).rows
+    ['2.png']
+    """
     frame, scheme = inputs.frame, inputs.manifest.scheme
     if frame["her2_ihc"].isna().all() and (frame["ish"] == UNKNOWN).all():
         return NotApplicable("the manifest holds neither IHC scores nor ISH results")
@@ -61,7 +87,14 @@ def label_conflict(inputs: CheckInputs) -> Result:
 
 
 def patient_with_two_labels(inputs: CheckInputs) -> Result:
-    """Find patients whose patches have several labels."""
+    """Find patients whose patches have several labels.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> patient_with_two_labels(example_inputs(patient_id=["P1", "P1"])).got
+    '1 patient with several labels, the first: P1'
+    """
     if not inputs.manifest.patients_known:
         return CouldNotRun("patient ids are unknown")
     labels = inputs.frame.groupby("patient_id")["label"].nunique()

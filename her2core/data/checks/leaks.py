@@ -8,12 +8,28 @@ from her2core.data.manifest import UNKNOWN
 
 
 def patient_leak(inputs: CheckInputs) -> Result:
-    """Find patients in several parts of the split; unknown ids are a finding of their own."""
+    """Find patients in several parts of the split; unknown ids are a finding of their own.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> patient_leak(example_inputs(patient_id=["P1", "P1"], split=["train", "test"])).got
+    '1 patient in several parts, the first: P1'
+    >>> patient_leak(example_inputs(patient_id=["P1", None], split=["train", "test"])).reason
+    'patient ids are unknown in 1 of 2 rows'
+    """
     return _leak(inputs, "patient_id")
 
 
 def slide_leak(inputs: CheckInputs) -> Result:
-    """Find slides in several parts of the split."""
+    """Find slides in several parts of the split.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> slide_leak(example_inputs(slide_id=["S1", "S2"], split=["train", "test"])) is None
+    True
+    """
     return _leak(inputs, "slide_id")
 
 

@@ -18,7 +18,15 @@ MAX_GAP = 0.5
 
 
 def neighbouring_tiles(inputs: CheckInputs) -> Result:
-    """Find pairs of tiles of one slide that overlap or lie side by side, in different parts of the split."""
+    """Find pairs of tiles of one slide that overlap or are adjacent, in different parts of the split.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> tiles = {"path": "slide.png", "x": [0, 100], "y": 0, "width": 100, "height": 100}
+    >>> neighbouring_tiles(example_inputs(split=["train", "test"], **tiles)).pairs
+    [('slide.png#0,0', 'slide.png#100,0')]
+    """
     if not all(c in inputs.frame for c in WINDOW) or inputs.frame["x"].isna().all():
         return NotApplicable("the manifest holds no tile coordinates (x, y, width, height)")
     tiles = inputs.split_rows()

@@ -2,13 +2,13 @@
 
 A check ends in one of four ways: ``found`` (there is a finding), ``not found``, ``not applicable`` (the question does
 not arise for these data, for example leakage without a split) or ``could not be run`` (the question arises, but the
-data do not allow an answer, for example because patient ids are unknown). The last two carry a reason, so that silence
-is never mistaken for a clean bill.
+data do not allow an answer, for example because patient ids are unknown). The last two state a reason, so that a
+check without an answer is never mistaken for one without a finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from her2core.errors import Her2Error, ManifestError
 
 Severity = Literal["error", "warning", "info"]
 Status = Literal["found", "not found", "not applicable", "could not be run"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 STATUSES: tuple[Status, ...] = get_args(Status)
 #: Rows and pairs listed by a finding; ``count`` covers all of them.
 MAX_LISTED = 20
@@ -162,6 +163,52 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Fields as plain values, ready for JSON; ``finding`` is None or a dictionary."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+        """The outcome whose plain values are given.
+
+        Parameters
+        ----------
+        values : mapping
+            As `as_dict` gives them, possibly read from JSON.
+
+        Returns
+        -------
+        Outcome
+
+        Raises
+        ------
+        ValueError
+            For other keys, an unknown status or severity, or values of another type.
+
+        Examples
+        --------
+        >>> outcome = Outcome("few-patients", "Few patients per class", "not found", "docs/checks.md#few-patients")
+        >>> Outcome.from_dict(outcome.as_dict()) == outcome
+        True
+        """
+        try:
+            fields = values["finding"]
+            finding = None if fields is None else Finding(**_with_tuples(fields))
+            outcome = cls(**{**values, "finding": finding})
+            texts = [outcome.code, outcome.title, outcome.documentation, outcome.reason]
+            if finding is not None:
+                texts += [finding.code, finding.title, finding.expected, finding.got, finding.fix, finding.why]
+            valid = all(isinstance(text, str) for text in texts) and outcome.status in STATUSES
+            valid &= (finding is not None) == (outcome.status == "found")
+            valid &= finding is None or (finding.severity in SEVERITIES and isinstance(finding.count, int))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an outcome of a check: {error}") from None
+        if not valid:
+            raise ValueError(f"not an outcome of a check: {values!r:.200}")
+        return outcome
+
+
+def _with_tuples(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a finding with the lists of JSON as the tuples of a frozen dataclass."""
+    rows = tuple(str(row) for row in finding["rows"])
+    return {**finding, "rows": rows, "pairs": tuple((str(a), str(b)) for a, b in finding["pairs"])}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+import pandas as pd
+
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.manifest import UNKNOWN
@@ -75,7 +77,14 @@ def patients_for_half_width(half_width: float, *, level: float = 0.95, proportio
 
 
 def few_patients(inputs: CheckInputs) -> Result:
-    """Find classes of fewer than MIN_PATIENTS patients."""
+    """Find classes of fewer than MIN_PATIENTS patients.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> few_patients(example_inputs(patient_id=["P1", "P2"])).got
+    '1 patient of negative, 1 patient of positive'
+    """
     if not inputs.manifest.patients_known:
         return CouldNotRun("patient ids are unknown")
     counts = inputs.frame.groupby("label")["patient_id"].nunique()
@@ -84,7 +93,7 @@ def few_patients(inputs: CheckInputs) -> Result:
         return None
     return Found(
         f"at least {MIN_PATIENTS} patients of each class",
-        _counted(few.items()),
+        _counted(few),
         patch_ids(inputs.frame[inputs.frame["label"].isin(few.index)]),
     )
 
@@ -94,6 +103,12 @@ def few_patients_for_interval(inputs: CheckInputs) -> Result:
 
     Patients of the test part are counted where there is a split, and all patients otherwise, as if each were tested.
     Raises as `patients_for_half_width`.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> few_patients_for_interval(example_inputs(half_width=0.4, patient_id=["P1", "P2", "P3"])).got
+    '2 patients of negative, 1 patient of positive'
     """
     if inputs.half_width is None:
         return NotApplicable("no half-width was requested")
@@ -111,19 +126,26 @@ def few_patients_for_interval(inputs: CheckInputs) -> Result:
     return Found(
         f"at least {needed} patients of each class{where}, for a 95 % Wilson interval of its recall within "
         f"{inputs.half_width:g} to each side, whatever the recall turns out to be",
-        _counted(few.items()),
+        _counted(few),
         patch_ids(frame[frame["label"].isin(few.index)]),
         note=note,
     )
 
 
 def unknown_patients(inputs: CheckInputs) -> Result:
-    """Find rows without a patient id."""
+    """Find rows without a patient id.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> unknown_patients(example_inputs(patient_id=["P1", None])).rows
+    ['1.png']
+    """
     rows = inputs.frame[inputs.frame["patient_id"] == UNKNOWN]
     if rows.empty:
         return None
     return Found("a patient id in every row", f"{len(rows)} rows without one", patch_ids(rows))
 
 
-def _counted(counts) -> str:
-    return ", ".join(f"{n} {'patient' if n == 1 else 'patients'} of {label}" for label, n in counts)
+def _counted(patients: pd.Series) -> str:
+    return ", ".join(f"{n} {'patient' if n == 1 else 'patients'} of {label}" for label, n in patients.items())

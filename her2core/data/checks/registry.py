@@ -97,6 +97,12 @@ class Check:
         Returns
         -------
         Outcome
+
+        Examples
+        --------
+        >>> from her2core.data.checks.inputs import example_inputs
+        >>> CHECKS["patient-leak"].run(example_inputs()).reason
+        'no split was given'
         """
         absent = next((_ABSENT[r] for r in self.requires if not inputs.has(r)), None)
         try:

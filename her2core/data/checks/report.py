@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -86,21 +87,36 @@ class CheckReport(Sequence[Finding]):
         Returns
         -------
         tuple of Outcome
+
+        Examples
+        --------
+        >>> from her2core.data.checks.outcome import Outcome
+        >>> CheckReport((Outcome("a", "A", "not found", ""),)).with_status("found")
+        ()
         """
         return tuple(o for o in self.outcomes if o.status == status)
 
-    def raise_errors(self, where: str = "manifest") -> None:
+    def raise_errors(self, where: str | os.PathLike[str] = "manifest") -> None:
         """Raise the findings of severity 'error', if there are any.
 
         Parameters
         ----------
-        where : str
+        where : str or path
             The file or object checked.
 
         Raises
         ------
         ManifestError
             With the first of them; the others follow in ``fix``.
+
+        Examples
+        --------
+        >>> from her2core.data.checks.audit import check_manifest
+        >>> from her2core.data.checks.inputs import example_inputs
+        >>> check_manifest(example_inputs(mpp=0.5).manifest).raise_errors()
+        Traceback (most recent call last):
+        her2core.errors.ManifestError: Expected an image file for every row, but got 2 missing files, the first: 0.png \
+(manifest). Restore the files, or remove these rows.
         """
         if not self.errors:
             return
@@ -115,6 +131,13 @@ class CheckReport(Sequence[Finding]):
         -------
         DataFrame
             One row per check: ``code``, ``title``, ``status``, ``severity`` and ``detail`` (the finding or the reason).
+
+        Examples
+        --------
+        >>> from her2core.data.checks.outcome import Outcome
+        >>> outcome = Outcome("patient-leak", "A leak", "not applicable", "", "no split was given")
+        >>> CheckReport((outcome,)).frame()[["code", "detail"]].to_numpy().tolist()
+        [['patient-leak', 'no split was given']]
         """
         rows = [
             (
@@ -129,19 +152,63 @@ class CheckReport(Sequence[Finding]):
         return pd.DataFrame(rows, columns=["code", "title", "status", "severity", "detail"])
 
     def text(self) -> str:
-        """The report for a terminal: every finding, then how many checks ended how, with reasons."""
+        """The report for a terminal: every finding, then how many checks ended how, with reasons.
+
+        Examples
+        --------
+        >>> from her2core.data.checks.outcome import Outcome
+        >>> print(CheckReport((Outcome("a", "A", "not applicable", "", "no split was given"),)).text())
+        No findings.
+        1 checks: 0 found, 0 not found, 1 not applicable, 0 could not be run.
+        Not applicable, because no split was given: A.
+        """
         lines = [finding.text() for finding in self.findings] or ["No findings."]
-        lines.append(self._counts() + ".")
+        return "\n".join([*lines, *self.summary])
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """How many checks ended how, then the checks without an answer, grouped by reason; one sentence each."""
+        sentences = [f"{self._counts()}."]
         for status in ("not applicable", "could not be run"):
-            reasons = dict.fromkeys(o.reason for o in self.outcomes if o.status == status)
-            for reason in reasons:
-                codes = ", ".join(o.code for o in self.outcomes if o.status == status and o.reason == reason)
-                lines.append(f"  {status}: {codes} ({reason})")
-        return "\n".join(lines)
+            titles: dict[str, list[str]] = {}
+            for outcome in self.with_status(status):
+                titles.setdefault(outcome.reason, []).append(outcome.title)
+            named = status.capitalize()
+            sentences += [f"{named}, because {reason}: {', '.join(group)}." for reason, group in titles.items()]
+        return tuple(sentences)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """The outcomes as plain values, ready for JSON (``checks.json`` of a run, ``her2 data check --json``)."""
         return [o.as_dict() for o in self.outcomes]
+
+    @classmethod
+    def from_dicts(cls, values: object) -> CheckReport:
+        """The report whose outcomes are given as plain values.
+
+        Parameters
+        ----------
+        values : list of dict
+            As `as_dicts` gives them, possibly read from JSON.
+
+        Returns
+        -------
+        CheckReport
+
+        Raises
+        ------
+        ValueError
+            For anything else.
+
+        Examples
+        --------
+        >>> from her2core.data.checks.outcome import Outcome
+        >>> report = CheckReport((Outcome("few-patients", "Few patients per class", "not found", "docs/checks.md"),))
+        >>> CheckReport.from_dicts(report.as_dicts()) == report
+        True
+        """
+        if not isinstance(values, list) or not values:
+            raise ValueError("not a list of check outcomes")
+        return cls(tuple(Outcome.from_dict(value) for value in values))
 
     def _counts(self) -> str:
         counts = {status: len(self.with_status(status)) for status in STATUSES}

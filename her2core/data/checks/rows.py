@@ -7,7 +7,14 @@ from her2core.data.checks.outcome import Found, Result, patch_ids
 
 
 def missing_files(inputs: CheckInputs) -> Result:
-    """Find rows whose image file does not exist."""
+    """Find rows whose image file does not exist.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> missing_files(example_inputs()).rows
+    ['0.png', '1.png']
+    """
     missing = set(inputs.manifest.missing_files())
     if not missing:
         return None
@@ -21,7 +28,17 @@ def missing_files(inputs: CheckInputs) -> Result:
 
 
 def unreadable_images(inputs: CheckInputs) -> Result:
-    """Find files that exist and cannot be decoded completely, and windows that exceed their image."""
+    """Find files that exist and cannot be decoded completely, and windows that exceed their image.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> import numpy as np
+    >>> from her2core.data.checks.contents import Contents
+    >>> contents = Contents(np.array([None, "9f"]), np.zeros((2, 48, 48)), np.zeros((2, 14)), {"0.png": "half a file"})
+    >>> unreadable_images(example_inputs(contents=contents)).got
+    '1 unreadable patch, the first: half a file'
+    """
     unreadable = inputs.images.unreadable
     if not unreadable:
         return None
@@ -31,7 +48,14 @@ def unreadable_images(inputs: CheckInputs) -> Result:
 
 
 def missing_mpp(inputs: CheckInputs) -> Result:
-    """Find rows without microns per pixel."""
+    """Find rows without microns per pixel.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> missing_mpp(example_inputs(mpp=[0.5, None])).rows
+    ['1.png']
+    """
     rows = inputs.frame[inputs.frame["mpp"].isna()]
     if rows.empty:
         return None

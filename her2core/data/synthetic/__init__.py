@@ -1,7 +1,7 @@
-"""What is the synthetic cohort? H&E-like breast patches with known truth, for demo, tests and benchmarks.
+"""Synthetic H&E-like breast patches with known ground truth, for demonstration, tests and benchmarks.
 
-Everything is invented: no patient, no slide, no diagnosis is behind it, and results on it say nothing about tissue.
-`plan_cohort` lists the cohort, `render_patch` draws one patch with its coded mask, `write_cohort` writes all of them.
+Everything is invented: no patient, slide or diagnosis is behind it, and results on it say nothing about tissue.
+`plan_cohort` lists the cohort, `render_patch` renders one patch with its coded mask, `write_cohort` writes all of them.
 """
 
 from her2core.data.synthetic.cohort import PLAN_COLUMNS, SOURCE, CohortSpec, plan_cohort

@@ -1,4 +1,4 @@
-"""Where does each cell sit? A canvas with its regions in; the same canvas filled with nuclei out."""
+"""Placement of cells in the regions of a canvas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from her2core.data.synthetic.tissue import LYMPHOCYTE, TUMOUR_NUCLEUS, Canvas
 
 
 def populate(rng: np.random.Generator, canvas: Canvas, traits: Traits) -> None:
-    """Draw stroma cells, tumour cells, debris, lymphocytes and mitoses, in this order (later lies on top)."""
+    """Render stroma cells, tumour cells with mitoses, debris and lymphocytes, in this order (later ones on top).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    canvas : Canvas
+        Changed in place.
+    traits : Traits
+        Of the patch.
+    """
     softness = rng.uniform(0.7, 1.3)
     _stroma_cells(rng, canvas, traits, softness)
     _tumour_cells(rng, canvas, traits, softness)
@@ -23,39 +32,39 @@ def populate(rng: np.random.Generator, canvas: Canvas, traits: Traits) -> None:
 
 def _tumour_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, softness: float) -> None:
     mpp = canvas.mpp
-    room = canvas.nest & (canvas.depth > 0.30 * traits.diameter_um)
+    region = canvas.nest & (canvas.depth > 0.30 * traits.diameter_um)
     if canvas.lumen.any() or canvas.necrosis.any():
         away = ndimage.distance_transform_edt(~(canvas.lumen | canvas.necrosis)) * mpp
-        room &= away > 0.30 * traits.diameter_um
-    area = float(room.sum()) * mpp * mpp
+        region &= away > 0.30 * traits.diameter_um
+    area = float(region.sum()) * mpp * mpp
     radius_um = traits.diameter_um / 2
-    tries = int(14 * area / (4 * radius_um**2)) + 8
-    radii = radius_um * np.exp(traits.size_spread * np.clip(rng.standard_normal(tries), -2.0, 2.3)) / mpp
-    ys, xs, radii = _spread_out(rng, room, radii, traits.gap)
+    attempts = int(14 * area / (4 * radius_um**2)) + 8
+    radii = radius_um * np.exp(traits.size_spread * np.clip(rng.standard_normal(attempts), -2.0, 2.3)) / mpp
+    ys, xs, radii = _place(rng, region, radii, traits.gap)
     if len(ys) == 0:
         return
     _cell_borders(canvas, ys, xs, radii, traits)
     dividing = rng.random(len(ys)) < traits.mitoses * area / 1e4 / len(ys)
-    # Neighbours in a nest lie roughly parallel.
-    lie = smooth_noise(rng, canvas.side, 10.0 / mpp)
+    # Neighbours in a nest are roughly parallel.
+    direction = smooth_noise(rng, canvas.side, 10.0 / mpp)
     for y, x, r, mitotic in zip(ys, xs, radii, dividing, strict=True):
         if mitotic:
             continue
         stretch = np.sqrt(max(1.0, traits.elongation * np.exp(0.10 * rng.standard_normal())))
         clear = rng.random() < traits.vesicular
-        loud = rng.random() < traits.nucleolus
+        has_nucleolus = rng.random() < traits.nucleolus
         nucleus = Nucleus(
             y=y,
             x=x,
             long=r * stretch,
             short=r / stretch,
-            angle=1.6 * float(lie[int(y), int(x)]) + 0.35 * rng.standard_normal(),
+            angle=1.6 * float(direction[int(y), int(x)]) + 0.35 * rng.standard_normal(),
             stain=traits.nuclear_stain * np.exp(0.13 * rng.standard_normal()) * (0.92 if clear else 1.0),
             chromatin=traits.chromatin,
             irregularity=traits.irregularity,
             rim=0.34 if clear else 0.16,
             vesicular=1.0 if clear else 0.25,
-            nucleoli=(int(rng.integers(1, 3)) if loud else 0),
+            nucleoli=(int(rng.integers(1, 3)) if has_nucleolus else 0),
             softness=softness,
             code=TUMOUR_NUCLEUS,
         )
@@ -65,7 +74,7 @@ def _tumour_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, soft
 
 
 def _cell_borders(canvas: Canvas, ys: np.ndarray, xs: np.ndarray, radii: np.ndarray, traits: Traits) -> None:
-    """Thin borders halfway between neighbours, and cytoplasm that is palest there."""
+    """Thin cell borders halfway between neighbours, with paler cytoplasm."""
     if len(ys) < 3:
         return
     rows, columns = np.nonzero(canvas.nest)
@@ -77,12 +86,12 @@ def _cell_borders(canvas: Canvas, ys: np.ndarray, xs: np.ndarray, radii: np.ndar
 
 
 def _stroma_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, softness: float) -> None:
-    """Fibroblasts: slim dark nuclei along the fibres. They carry no class and no code."""
+    """Fibroblasts: slim dark nuclei along the fibres, independent of the class and without a mask code."""
     mpp = canvas.mpp
-    room = (canvas.depth < -2.0) & ~canvas.fat
-    count = rng.poisson(traits.fibroblasts * room.sum() * mpp * mpp / 1e4)
+    region = (canvas.depth < -2.0) & ~canvas.fat
+    count = rng.poisson(traits.fibroblasts * region.sum() * mpp * mpp / 1e4)
     slim = rng.lognormal(0.0, 0.2, count)
-    ys, xs, slim = _spread_out(rng, room, slim * 3.0 / mpp, 1.0)
+    ys, xs, slim = _place(rng, region, slim * 3.0 / mpp, 1.0)
     for y, x, r in zip(ys, xs, slim, strict=True):
         nucleus = Nucleus(
             y=y,
@@ -103,15 +112,15 @@ def _stroma_cells(rng: np.random.Generator, canvas: Canvas, traits: Traits, soft
 
 
 def _lymphocytes(rng: np.random.Generator, canvas: Canvas, traits: Traits, softness: float) -> None:
-    """Small, round, dark; in crowds in the stroma, a few among the tumour cells."""
+    """Lymphocytes: small, round and dark; in clusters in the stroma, a few among the tumour cells."""
     mpp = canvas.mpp
-    crowd = smooth_noise(rng, canvas.side, 12.0 / mpp) > 0.35 + 0.5 * rng.standard_normal()
+    cluster = smooth_noise(rng, canvas.side, 12.0 / mpp) > 0.35 + 0.5 * rng.standard_normal()
     stroma = (canvas.depth < -1.0) & ~canvas.fat
-    plan = ((stroma & crowd, 2.6), (stroma & ~crowd, 0.25), (canvas.nest, 0.12))
-    for room, weight in plan:
-        mean = min(weight * traits.lymphocytes, 75.0) * room.sum() * mpp * mpp / 1e4
+    plan = ((stroma & cluster, 2.6), (stroma & ~cluster, 0.25), (canvas.nest, 0.12))
+    for region, weight in plan:
+        mean = min(weight * traits.lymphocytes, 75.0) * region.sum() * mpp * mpp / 1e4
         count = rng.poisson(mean * np.exp(0.35 * rng.standard_normal()))
-        ys, xs, radii = _spread_out(rng, room, rng.uniform(2.9, 3.8, count) / mpp, 1.0)
+        ys, xs, radii = _place(rng, region, rng.uniform(2.9, 3.8, count) / mpp, 1.0)
         for y, x, r in zip(ys, xs, radii, strict=True):
             nucleus = Nucleus(
                 y=y,
@@ -132,10 +141,10 @@ def _lymphocytes(rng: np.random.Generator, canvas: Canvas, traits: Traits, softn
 
 
 def _debris(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Pyknotic dust in the necrosis; its code stays that of the necrosis."""
+    """Pyknotic debris in the necrosis; the mask keeps the code of the necrosis."""
     mpp = canvas.mpp
     count = rng.poisson(0.016 * canvas.necrosis.sum() * mpp * mpp)
-    ys, xs, radii = _spread_out(rng, canvas.necrosis, rng.lognormal(0.15, 0.45, count) / mpp, 1.0)
+    ys, xs, radii = _place(rng, canvas.necrosis, rng.lognormal(0.15, 0.45, count) / mpp, 1.0)
     for y, x, r in zip(ys, xs, radii, strict=True):
         nucleus = Nucleus(
             y=y,
@@ -155,31 +164,31 @@ def _debris(rng: np.random.Generator, canvas: Canvas) -> None:
         draw_nucleus(rng, canvas, nucleus)
 
 
-def _spread_out(
-    rng: np.random.Generator, room: np.ndarray, radii: np.ndarray, gap: float
+def _place(
+    rng: np.random.Generator, region: np.ndarray, radii: np.ndarray, gap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Place as many of the given radii (pixels) as fit into ``room``, in order, each at a random free place.
+    """Random sequential adsorption: place discs of the given radii (pixels) in ``region``, in order.
 
-    Random sequential placing: a candidate is kept when it is at least ``gap`` times the sum of the radii from all
-    kept before. Returns rows, columns, radii, each float64 (k,).
+    A candidate is accepted when its distance to every accepted one is at least ``gap`` times the sum of the radii.
+    Returns rows, columns and radii, each float64 (k,).
     """
-    rows, columns = np.nonzero(room)
+    rows, columns = np.nonzero(region)
     if len(rows) == 0 or len(radii) == 0:
         empty = np.empty(0)
         return empty, empty, empty
     pick = rng.integers(0, len(rows), len(radii))
     jitter = rng.uniform(-0.5, 0.5, (2, len(radii)))
     y, x = rows[pick] + jitter[0], columns[pick] + jitter[1]
-    # Bins as wide as the longest possible reach: a conflict can only lie in the same bin or one of its neighbours,
+    # Bins as wide as the longest possible reach: a conflict can only be in the same bin or one of its neighbours,
     # so the time grows with the number of candidates and not with its square.
     reach = 2.0 * gap * float(radii.max())
     bins: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
-    kept: list[tuple[float, float, float]] = []
+    accepted: list[tuple[float, float, float]] = []
     for cy, cx, r in zip(y.tolist(), x.tolist(), radii.tolist(), strict=True):
         i, j = int(cy // reach), int(cx // reach)
         near = (cell for a in (i - 1, i, i + 1) for b in (j - 1, j, j + 1) for cell in bins.get((a, b), ()))
         if all((ky - cy) ** 2 + (kx - cx) ** 2 >= (gap * (kr + r)) ** 2 for ky, kx, kr in near):
             bins.setdefault((i, j), []).append((cy, cx, r))
-            kept.append((cy, cx, r))
-    placed = np.array(kept)
+            accepted.append((cy, cx, r))
+    placed = np.array(accepted)
     return placed[:, 0], placed[:, 1], placed[:, 2]

@@ -1,18 +1,18 @@
-"""Who is in the synthetic cohort? A CohortSpec in; a plan out: one row a patch, before anything is drawn.
+"""Composition of the synthetic cohort: patients, slides, sites and labels, before anything is rendered.
 
-Patients, slides, sites and labels here are invented and stand for no person. Sites are dealt out evenly inside each
-class, so that neither site nor scanner says anything about the label. The same spec always gives the same plan.
+Patients, slides, sites and labels are invented and represent no person. Sites are balanced within each class, so that
+neither site nor scanner is associated with the label. The same spec always gives the same plan.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral, Real
 from string import ascii_uppercase
 from types import MappingProxyType
+from typing import NoReturn
 
 import pandas as pd
 
@@ -34,20 +34,36 @@ _TWO_SLIDES_SHARE = 0.5
 
 @dataclass(frozen=True)
 class CohortSpec:
-    """Everything the synthetic cohort depends on.
+    """Parameters of the synthetic cohort; everything follows from them.
 
     Parameters
     ----------
-    patients : number of patients, at least 6; classes differ by at most one patient.
-    patches_per_patient : patches of each patient, at least 1.
-    px : side of the square patch in pixels, 64 to 1024.
-    mpp : microns per pixel, 0.1 to 2; the field of view is ``px * mpp``.
-    seed : non-negative integer from which every random number of the cohort follows.
-    patient_effect : how far patients differ beyond their class (stain, texture, architecture, grade); 0 is not at all.
-    class_effect : how far the classes differ in morphology; 0 is not at all, so that nothing can be learned.
-    sites : number of sites, each with its own stain and scanner, 2 to 8; a split by site needs three.
+    patients : int
+        Number of patients, 6 to 9999; classes differ by at most one patient.
+    patches_per_patient : int
+        1 to 9999.
+    px : int
+        Side of the square patch in pixels, 64 to 1024.
+    mpp : float
+        Microns per pixel, 0.1 to 2; the field of view is ``px * mpp``.
+    seed : int
+        From 0; every random number of the cohort follows from it.
+    patient_effect : float
+        Size of the differences between patients beyond their class (stain, texture, architecture, grade), 0 to 10.
+    class_effect : float
+        Size of the morphological differences between classes, 0 to 10; at 0 nothing can be learned.
+    sites : int
+        Number of sites, each with its own stain and scanner, 2 to 8; a split by site needs three.
 
-    Raises ConfigError for a value out of range or of the wrong type.
+    Raises
+    ------
+    ConfigError
+        For a value out of range or of the wrong type.
+
+    Examples
+    --------
+    >>> CohortSpec(patients=12, patches_per_patient=5).patches
+    60
     """
 
     patients: int = 120
@@ -77,7 +93,21 @@ class CohortSpec:
 
 @dataclass(frozen=True)
 class PatientRecord:
-    """One invented patient: number in the cohort (from 0), rank of the class (0, 1, 2), site index, slide count."""
+    """One invented patient.
+
+    Parameters
+    ----------
+    number : int
+        In the cohort, from 0.
+    class_rank : int
+        0 negative, 1 equivocal, 2 positive.
+    site_index : int
+        From 0.
+    slides : int
+        Number of slides, 1 or 2.
+    her2_ihc : {'0', '1+', '2+', '3+'}
+    ish : {'negative', 'positive', 'unknown'}
+    """
 
     number: int
     class_rank: int
@@ -88,20 +118,35 @@ class PatientRecord:
 
     @property
     def patient_id(self) -> str:
+        """SYN- and the number from 1, in four digits."""
         return f"SYN-{self.number + 1:04d}"
 
 
 @lru_cache(maxsize=16)
 def cohort_patients(spec: CohortSpec) -> tuple[PatientRecord, ...]:
-    """The patients of a cohort in order of their number; class, site, slides, IHC and ISH of each."""
+    """The patients of a cohort in order of their number.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+
+    Returns
+    -------
+    tuple of PatientRecord
+
+    Examples
+    --------
+    >>> [p.her2_ihc for p in cohort_patients(CohortSpec(patients=6))]
+    ['2+', '2+', '0', '0', '3+', '3+']
+    """
     rng = generator(spec.seed, COHORT)
-    # Dealing class and site in turn and only then shuffling keeps both balanced, and keeps the id free of either.
-    deal = rng.permutation(spec.patients)
+    # Assigning class and site in turn and then shuffling balances both and makes the id independent of either.
+    position = rng.permutation(spec.patients)
     two_slides = rng.random(spec.patients) < _TWO_SLIDES_SHARE
     ihc_draw, ish_draw = rng.random(spec.patients), rng.random(spec.patients)
     records = []
     for number in range(spec.patients):
-        rank, turn = int(deal[number]) % 3, int(deal[number]) // 3
+        rank, turn = int(position[number]) % 3, int(position[number]) // 3
         her2_ihc = (("0" if ihc_draw[number] < _IHC_ZERO_SHARE else "1+"), "2+", "3+")[rank]
         slides = 2 if two_slides[number] and spec.patches_per_patient > 1 else 1
         ish = _ish_of(her2_ihc, float(ish_draw[number]))
@@ -110,16 +155,38 @@ def cohort_patients(spec: CohortSpec) -> tuple[PatientRecord, ...]:
 
 
 def place_of(spec: CohortSpec, index: int) -> tuple[PatientRecord, int, int]:
-    """(patient, slide index from 0, patch number from 0 inside the patient) of patch ``index``.
+    """Patient, slide and number of a patch.
 
-    Raises ConfigError where the cohort has no such patch.
+    Parameters
+    ----------
+    spec : CohortSpec
+    index : int
+        Row of the plan, from 0.
+
+    Returns
+    -------
+    patient : PatientRecord
+    slide : int
+        Index of the slide within the patient, from 0.
+    number : int
+        Number of the patch within the patient, from 0.
+
+    Raises
+    ------
+    ConfigError
+        Where the cohort has no such patch.
+
+    Examples
+    --------
+    >>> patient, slide, number = place_of(CohortSpec(patients=6, patches_per_patient=3), 4)
+    >>> patient.patient_id, number
+    ('SYN-0002', 1)
     """
     if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < spec.patches:
         raise ConfigError(
-            f"a patch index from 0 to {spec.patches - 1}",
+            f"argument `index` to be a patch from 0 to {spec.patches - 1}",
             got=repr(index),
-            where="synthetic cohort",
-            fix="Take the row number of plan_cohort(spec).",
+            fix="It is the row number of plan_cohort(spec).",
         )
     number, patch = divmod(int(index), spec.patches_per_patient)
     record = cohort_patients(spec)[number]
@@ -127,7 +194,24 @@ def place_of(spec: CohortSpec, index: int) -> tuple[PatientRecord, int, int]:
 
 
 def plan_row(spec: CohortSpec, index: int) -> Mapping[str, object]:
-    """Row ``index`` of the plan as a read-only mapping with the keys PLAN_COLUMNS."""
+    """One row of the plan.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    index : int
+        From 0.
+
+    Returns
+    -------
+    mapping
+        Read-only, with the keys PLAN_COLUMNS.
+
+    Examples
+    --------
+    >>> plan_row(CohortSpec(), 0)["patch_id"]
+    'SYN-0001-S1-P001'
+    """
     record, slide, patch = place_of(spec, index)
     slide_id = f"{record.patient_id}-S{slide + 1}"
     letter = ascii_uppercase[record.site_index]
@@ -148,30 +232,45 @@ def plan_row(spec: CohortSpec, index: int) -> Mapping[str, object]:
 
 
 def plan_cohort(spec: CohortSpec) -> pd.DataFrame:
-    """The whole cohort as a table, one row a patch, columns PLAN_COLUMNS; renders nothing."""
+    """The whole cohort as a table; renders nothing.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+
+    Returns
+    -------
+    DataFrame
+        One row per patch, columns PLAN_COLUMNS.
+
+    Examples
+    --------
+    >>> plan_cohort(CohortSpec()).groupby("label").size().to_dict()
+    {'equivocal': 1000, 'negative': 1000, 'positive': 1000}
+    """
     return pd.DataFrame([dict(plan_row(spec, index)) for index in range(spec.patches)], columns=list(PLAN_COLUMNS))
 
 
 def _ish_of(her2_ihc: str, draw: float) -> str:
     if her2_ihc != "2+":
         return "unknown"
-    reached = 0.0
+    cumulative = 0.0
     for result, share in _ISH_OF_2PLUS:
-        reached += share
-        if draw < reached:
+        cumulative += share
+        if draw < cumulative:
             return result
     return _ISH_OF_2PLUS[-1][0]
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         _refuse(name, value, f"an integer from {low} to {high}")
 
 
 def _check_real(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
         _refuse(name, value, f"a number from {low:g} to {high:g}")
 
 
-def _refuse(name: str, value: object, expected: str) -> None:
-    raise ConfigError(f"`{name}` to be {expected}", got=repr(value), where="CohortSpec", fix=f"Give another `{name}`.")
+def _refuse(name: str, value: object, expected: str) -> NoReturn:
+    raise ConfigError(f"argument `{name}` to be {expected}", got=repr(value), fix="Choose another value.")

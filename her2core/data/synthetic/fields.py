@@ -1,4 +1,4 @@
-"""What random textures is tissue made of? A generator and lengths in pixels in; float32 fields out."""
+"""Random fields of which synthetic tissue is composed: smooth noise and fibres."""
 
 from __future__ import annotations
 
@@ -11,10 +11,32 @@ from scipy import fft, ndimage
 def smooth_noise(
     rng: np.random.Generator, n: int, sigma: float, stretch: float = 1.0, angle: float = 0.0
 ) -> np.ndarray:
-    """Gaussian noise of correlation length ``sigma`` pixels, float32 (n, n), mean 0, standard deviation 1.
+    """Stationary Gaussian noise with a Gaussian correlation function.
 
-    ``stretch`` makes it longer along ``angle`` (radians, 0 is along a row) and as much narrower across. The field
-    wraps around at its edges, which nobody sees because the patch is cut out of a wider canvas.
+    The field is periodic, which does not show because the patch is cut from a wider canvas.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Side in pixels.
+    sigma : float
+        Correlation length in pixels.
+    stretch : float
+        Factor by which the correlation is longer along ``angle`` and shorter across.
+    angle : float
+        Radians; 0 is along a row.
+
+    Returns
+    -------
+    ndarray, float32 (n, n)
+        Mean 0, standard deviation 1.
+
+    Examples
+    --------
+    >>> field = smooth_noise(np.random.default_rng(0), 64, 3.0)
+    >>> field.shape, round(float(field.std()), 3)
+    ((64, 64), 1.0)
     """
     white = rng.standard_normal((n, n), dtype=np.float32)
     fy, fx = _frequencies(n)
@@ -27,10 +49,20 @@ def smooth_noise(
 
 
 def fibres(rng: np.random.Generator, height: np.ndarray, along: np.ndarray, width: float) -> np.ndarray:
-    """Strands that follow the level lines of ``height``: float32 like it, mean about 0, deviation about 1.
+    """Strands that follow the level lines of a height field.
 
-    ``height`` and ``along`` (both float32 (n, n), in pixels) are the coordinates across and along the strands;
-    ``width`` is the strand's width in pixels.
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    height, along : ndarray, float32 (n, n)
+        Coordinates across and along the strands, in pixels.
+    width : float
+        Width of a strand in pixels.
+
+    Returns
+    -------
+    ndarray, float32 (n, n)
+        Mean about 0, standard deviation about 1.
     """
     side = 256
     sheet = smooth_noise(rng, side, 2.0)
@@ -40,7 +72,13 @@ def fibres(rng: np.random.Generator, height: np.ndarray, along: np.ndarray, widt
 
 
 def quantile_level(field: np.ndarray, share: float) -> float:
-    """The level above which the given share of the field lies."""
+    """The level above which the given share of the field lies.
+
+    Examples
+    --------
+    >>> quantile_level(np.arange(11.0), 0.3)
+    7.0
+    """
     return float(np.quantile(field, 1.0 - min(max(share, 0.0), 1.0)))
 
 

@@ -1,7 +1,7 @@
-"""How is one nucleus drawn? Its place and shape in; haematoxylin laid on the canvas and its code in the mask out.
+"""Rendering of single nuclei and mitotic figures onto the canvas and its mask.
 
 Tumour nuclei, fibroblasts and endothelium, lymphocytes, pyknotic debris and mitotic figures are all an outline (an
-ellipse with a few harmonics) filled with chromatin; they differ in the numbers of `Nucleus`.
+ellipse with a few harmonics) filled with chromatin; they differ in the parameters of `Nucleus`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,32 @@ from her2core.data.synthetic.tissue import MITOSIS, Canvas
 
 @dataclass(frozen=True)
 class Nucleus:
-    """One nucleus. Lengths in pixels, angles in radians, amounts as on the canvas.
+    """Position, shape and staining of one nucleus.
 
-    ``code`` is its mask code, or None where it leaves the mask as it is. ``vesicular`` 0 to 1 clears the middle and
-    stresses the rim; ``nucleoli`` counts dark dots.
+    Parameters
+    ----------
+    y, x : float
+        Centre, in pixels.
+    long, short : float
+        Semi-axes, in pixels.
+    angle : float
+        Of the long axis, in radians.
+    stain : float
+        Amount of haematoxylin, as on the canvas.
+    chromatin : float
+        Strength of the chromatin texture.
+    irregularity : float
+        Standard deviation of the outline's harmonics.
+    rim : float
+        Additional haematoxylin at the nuclear membrane.
+    vesicular : float
+        0 to 1: how much the centre is cleared.
+    nucleoli : int
+        Number of nucleoli.
+    softness : float
+        Blur of the outline.
+    code : int or None
+        Code in the mask; None leaves the mask as it is.
     """
 
     y: float
@@ -37,13 +59,22 @@ class Nucleus:
 
 
 def draw_nucleus(rng: np.random.Generator, canvas: Canvas, nucleus: Nucleus) -> None:
-    """Lay one nucleus over what is there; draws from ``rng`` for outline and nucleoli."""
+    """Render one nucleus over the canvas; outline and nucleoli are random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    canvas : Canvas
+        Changed in place.
+    nucleus : Nucleus
+    """
     waves = rng.standard_normal(3) * nucleus.irregularity
     phases = rng.uniform(0, 2 * np.pi, 3)
     dots = rng.uniform(-0.45, 0.45, (nucleus.nucleoli, 2))
-    window, u, v = _window(canvas, nucleus.y, nucleus.x, nucleus.long * 1.35 + 2, nucleus.angle)
-    if window is None:
+    box = _window(canvas, nucleus.y, nucleus.x, nucleus.long * 1.35 + 2, nucleus.angle)
+    if box is None:
         return
+    window, u, v = box
     u, v = u / nucleus.long, v / nucleus.short
     radius = np.sqrt(u * u + v * v)
     turn = np.arctan2(v, u)
@@ -70,13 +101,25 @@ def draw_nucleus(rng: np.random.Generator, canvas: Canvas, nucleus: Nucleus) -> 
 
 
 def draw_mitosis(rng: np.random.Generator, canvas: Canvas, y: float, x: float, diameter: float) -> None:
-    """A mitotic figure of a cell of nuclear ``diameter`` pixels: plate, anaphase or clump, in a cleared cell."""
+    """Render a mitotic figure: metaphase plate, anaphase or clumped prometaphase, in a cleared cell.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    canvas : Canvas
+        Changed in place.
+    y, x : float
+        Centre, in pixels.
+    diameter : float
+        Of the nucleus before division, in pixels.
+    """
     angle = rng.uniform(0, np.pi)
     kind = rng.choice(3, p=(0.5, 0.2, 0.3))
     rough = 0.35 * rng.standard_normal((4,))
-    window, u, v = _window(canvas, y, x, diameter * 1.1 + 2, angle)
-    if window is None:
+    box = _window(canvas, y, x, diameter * 1.1 + 2, angle)
+    if box is None:
         return
+    window, u, v = box
     cell = np.clip((0.85 - np.hypot(u, v) / diameter) * 4, 0, 1)
     canvas.h[window] *= 1 - 0.85 * cell
     canvas.e[window] *= 1 - 0.45 * cell
@@ -100,13 +143,18 @@ def draw_mitosis(rng: np.random.Generator, canvas: Canvas, y: float, x: float, d
     canvas.mask[window][cover > 0.4] = MITOSIS
 
 
-def _window(canvas: Canvas, y: float, x: float, reach: float, angle: float):
-    """(slices, u, v): the box of half-width ``reach`` around a point and its turned coordinates, in pixels."""
+def _window(
+    canvas: Canvas, y: float, x: float, reach: float, angle: float
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray] | None:
+    """The box of half-width ``reach`` around a point, as slices, and its rotated coordinates u and v, in pixels.
+
+    None where the box is outside the canvas.
+    """
     n = canvas.side
     top, bottom = max(0, int(y - reach)), min(n, int(y + reach) + 2)
     left, right = max(0, int(x - reach)), min(n, int(x + reach) + 2)
     if top >= bottom or left >= right:
-        return None, None, None
+        return None
     dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y)
     dx = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))

@@ -1,13 +1,14 @@
-"""How does one synthetic patient's tissue look? A patient record in; the traits that all its patches share out.
+"""Traits of a synthetic patient: what all of the patient's patches have in common.
 
-Two kinds of traits. The class shows through one latent *grade*, whose classes overlap: nuclear size, pleomorphism,
-nucleoli, mitoses, comedo necrosis and lymphocytes follow it, as the features of the Nottingham grade do (Elston and
-Ellis 1991, Histopathology 19:403) and as HER2-positive tumours are on average of higher grade (Slamon et al. 1987,
-Science 235:177). The patient shows through everything else: stain, chromatin, stroma, architecture, which say nothing
-about the class but are the same in all patches of one patient. That is what a random patch split leaks.
+There are two kinds of traits. The class shows through one latent *grade*, whose distributions overlap between classes:
+nuclear size, pleomorphism, nucleoli, mitoses, comedo necrosis and lymphocytes follow it, as the features of the
+Nottingham grade do (Elston and Ellis 1991, Histopathology 19:403) and as HER2-positive tumours are on average of higher
+grade (Slamon et al. 1987, Science 235:177). The patient shows through everything else: stain, chromatin, stroma and
+architecture, which are independent of the class but shared by all patches of one patient. That is what a random patch
+split leaks.
 
-The numbers are our choice, made so that a 90 micron field shows something: mitoses and necrosis are more frequent
-here than in life. No value was fitted to real patients.
+The numbers are our choice, made so that a field of 90 microns shows the traits: mitoses and necrosis are more frequent
+than in real tissue. No value was fitted to real patients.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ import numpy as np
 from her2core.data.synthetic.cohort import CohortSpec, PatientRecord
 from her2core.data.synthetic.seeds import PATIENT, SITE, SLIDE, generator
 
-# Spread of the latent grade between patients of one class; the class means are one apart. With 0.36 an observer who
-# knew the grade exactly would name the right class of three for about 89 % of the patients.
+# Standard deviation of the latent grade between patients of one class; the class means are one apart. With 0.36 an
+# observer who knew the grade exactly would classify about 89 % of the patients correctly.
 GRADE_SPREAD = 0.36
-# Spread of the grade between the patches of one patient (tumours are not uniform).
+# Standard deviation of the grade between the patches of one patient (tumours are heterogeneous).
 PATCH_GRADE_SPREAD = 0.25
 
 # Natural-log optical density per unit stain, rows haematoxylin and eosin, columns R, G, B; unit length after
-# normalisation. Both lie between the vectors of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23:291) and the
+# normalisation. Both are between the vectors of Ruifrok and Johnston 2001 (Anal Quant Cytol Histol 23:291) and the
 # reference that Macenko et al. 2009 (ISBI, p. 1107) made customary.
-# Of the first two sites; any further one is drawn around their middle.
+# Of the first two sites; any further one is random around their mean.
 _SITE_STAINS = (((0.61, 0.71, 0.35), (0.17, 0.88, 0.44)), ((0.67, 0.68, 0.28), (0.10, 0.93, 0.33)))
 _SITE_STRENGTH = ((1.00, 1.00), (0.88, 1.12))
 _SITE_WHITE = ((246.0, 245.0, 247.0), (241.0, 238.0, 242.0))
@@ -38,23 +39,57 @@ _SITE_NOISE = (1.6, 2.4)
 
 @dataclass(frozen=True)
 class Look:
-    """How stain and scanner turn the two stain maps into RGB.
+    """Staining and scanner of one slide.
 
-    ``stains`` float64 (2, 3), ``white`` grey levels of an empty slide, ``blur_um`` Gaussian sigma in microns,
-    ``noise`` sigma in grey levels.
+    Parameters
+    ----------
+    stains : tuple of tuple of float
+        Absorption vectors, rows haematoxylin and eosin, columns R, G, B.
+    haematoxylin, eosin : float
+        Strength of each stain.
+    white : tuple of float
+        Grey levels of an empty slide, R, G, B.
+    blur_um : float
+        Standard deviation of the Gaussian blur in microns.
+    noise : float
+        Standard deviation in grey levels.
     """
 
-    stains: tuple[tuple[float, float, float], tuple[float, float, float]]
+    stains: tuple[tuple[float, ...], ...]
     haematoxylin: float
     eosin: float
-    white: tuple[float, float, float]
+    white: tuple[float, ...]
     blur_um: float
     noise: float
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What all patches of one patient have in common. Lengths in microns, densities per 10,000 square microns."""
+    """Morphology of one patient or patch.
+
+    Parameters
+    ----------
+    grade : float
+        Latent grade, about -2 to 2.
+    diameter_um : float
+        Of tumour nuclei, in microns.
+    size_spread, irregularity, elongation : float
+        Pleomorphism of tumour nuclei.
+    nucleolus, vesicular : float
+        Propensity of nucleoli and of cleared chromatin: unbounded for a patient, a probability for a patch.
+    mitoses, lymphocytes, fibroblasts : float
+        Densities per 10,000 square microns.
+    necrosis, lumen, fat, tumour, retraction : float
+        Probability or area fraction.
+    chromatin_um, fibre_um, nest_um, wave : float
+        Lengths in microns.
+    chromatin, nuclear_stain, cytoplasm, basophilia, stroma, fibre_contrast : float
+        Amounts of stain and their contrast.
+    gap : float
+        Smallest distance of tumour nuclei, in sums of their radii.
+    nest_stretch : float
+        Elongation of tumour nests.
+    """
 
     grade: float
     diameter_um: float
@@ -86,7 +121,25 @@ class Traits:
 
 
 def draw_traits(spec: CohortSpec, record: PatientRecord) -> Traits:
-    """The traits of one patient; ``class_effect`` moves the grade, ``patient_effect`` scales all that is his own."""
+    """Draw the traits of one patient.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+        ``class_effect`` shifts the grade by class; ``patient_effect`` scales everything individual.
+    record : PatientRecord
+
+    Returns
+    -------
+    Traits
+
+    Examples
+    --------
+    >>> from her2core.data.synthetic.cohort import cohort_patients
+    >>> spec = CohortSpec(patient_effect=0.0)
+    >>> sorted({draw_traits(spec, record).grade for record in cohort_patients(spec)})
+    [-1.0, 0.0, 1.0]
+    """
     rng = generator(spec.seed, PATIENT, record.number)
     own = spec.patient_effect
 
@@ -126,7 +179,19 @@ def draw_traits(spec: CohortSpec, record: PatientRecord) -> Traits:
 
 
 def at_patch(traits: Traits, grade_shift: float) -> Traits:
-    """The traits as one patch shows them: what follows the grade is set from the patient's grade and the shift."""
+    """The traits of one patch: those that depend on grade follow the patient's grade plus a shift.
+
+    Parameters
+    ----------
+    traits : Traits
+        Of the patient.
+    grade_shift : float
+        Added to the grade.
+
+    Returns
+    -------
+    Traits
+    """
     grade = float(np.clip(traits.grade + grade_shift, -2.5, 2.5))
     return replace(
         traits,
@@ -145,7 +210,19 @@ def at_patch(traits: Traits, grade_shift: float) -> Traits:
 
 
 def draw_look(spec: CohortSpec, record: PatientRecord, slide: int) -> Look:
-    """Stain and scanner of one slide: the site's, turned by the patient and a little by the slide."""
+    """Draw staining and scanner of one slide: the site's, varied by patient and a little by slide.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    record : PatientRecord
+    slide : int
+        Index within the patient, from 0.
+
+    Returns
+    -------
+    Look
+    """
     # A second number keeps this stream apart from the traits of the same patient.
     rng = generator(spec.seed, PATIENT, record.number, 1)
     slide_rng = generator(spec.seed, SLIDE, record.number, slide)
@@ -171,7 +248,7 @@ def draw_look(spec: CohortSpec, record: PatientRecord, slide: int) -> Look:
 
 
 def _site_look(seed: int, site: int) -> Look:
-    """Stain and scanner of a site before patient and slide turn them."""
+    """Staining and scanner of a site before the variation by patient and slide."""
     if site < len(_SITE_STAINS):
         return Look(
             _SITE_STAINS[site], *_SITE_STRENGTH[site], _SITE_WHITE[site], _SITE_BLUR_UM[site], _SITE_NOISE[site]
@@ -190,5 +267,5 @@ def _site_look(seed: int, site: int) -> Look:
 
 
 def _share(x: float) -> float:
-    """Logistic: any number to a share between 0 and 1."""
+    """Logistic function."""
     return float(1.0 / (1.0 + np.exp(-x)))

@@ -1,7 +1,7 @@
-"""What does one patch look like? A spec and a patch index in; RGB image, coded mask and plan row out.
+"""Rendering of one synthetic patch: tissue, staining by the Beer-Lambert law, and a synthetic scanner.
 
-The two stain maps of the tissue become colours by the Beer-Lambert law, one absorption vector a stain (Ruifrok and
-Johnston 2001, Anal Quant Cytol Histol 23:291), then pass the synthetic scanner: blur, uneven light, noise, 8 bits.
+The two stain maps of the tissue become colours by the Beer-Lambert law, with one absorption vector per stain (Ruifrok
+and Johnston 2001, Anal Quant Cytol Histol 23:291); the scanner adds blur, noise and quantisation to 8 bits.
 """
 
 from __future__ import annotations
@@ -20,16 +20,22 @@ from her2core.data.synthetic.patient import PATCH_GRADE_SPREAD, Look, at_patch, 
 from her2core.data.synthetic.seeds import PATCH, generator
 from her2core.data.synthetic.tissue import Canvas, lay_out
 
-# Tissue is drawn this much wider than the patch, so that cells are cut by its edge as in a real patch.
+# Tissue is rendered this much wider than the patch, so that cells are cut by its edge as in a real patch.
 _MARGIN_UM = 8.0
 
 
 @dataclass(frozen=True)
 class SyntheticPatch:
-    """One synthetic patch.
+    """One synthetic patch with its ground truth.
 
-    ``image`` uint8 (px, px, 3) RGB; ``mask`` uint8 (px, px), codes of `MASK_CODES`: 0 nothing, 1 tumour nuclei,
-    2 mitosis, 3 necrosis, 4 lymphocytes; ``row`` the read-only row of the plan.
+    Parameters
+    ----------
+    image : ndarray, uint8 (px, px, 3)
+        RGB.
+    mask : ndarray, uint8 (px, px)
+        Codes of `MASK_CODES`: 0 nothing, 1 tumour nucleus, 2 mitosis, 3 necrosis, 4 lymphocyte.
+    row : mapping
+        The read-only row of the plan.
     """
 
     image: np.ndarray
@@ -38,9 +44,29 @@ class SyntheticPatch:
 
 
 def render_patch(spec: CohortSpec, index: int) -> SyntheticPatch:
-    """Draw patch ``index`` (0 to ``spec.patches - 1``); it depends on the spec and the index alone.
+    """Render one patch; it depends on the spec and its index alone.
 
-    Raises ConfigError where the cohort has no such patch.
+    Parameters
+    ----------
+    spec : CohortSpec
+    index : int
+        Row of the plan, 0 to ``spec.patches - 1``.
+
+    Returns
+    -------
+    SyntheticPatch
+
+    Raises
+    ------
+    ConfigError
+        Where the cohort has no such patch.
+
+    Examples
+    --------
+    >>> from her2core.data.synthetic import CohortSpec
+    >>> patch = render_patch(CohortSpec(patients=6, patches_per_patient=1, px=64), 3)
+    >>> patch.image.shape, patch.row["label"]
+    ((64, 64, 3), 'negative')
     """
     record, slide, _ = place_of(spec, index)
     rng = generator(spec.seed, PATCH, int(index))
@@ -49,7 +75,7 @@ def render_patch(spec: CohortSpec, index: int) -> SyntheticPatch:
     side = next_fast_len(spec.px + 2 * margin, real=True)
     canvas = lay_out(rng, side, float(spec.mpp), traits)
     populate(rng, canvas, traits)
-    image = _photograph(rng, canvas, draw_look(spec, record, slide))
+    image = _scan(rng, canvas, draw_look(spec, record, slide))
     inner = slice(margin, margin + spec.px)
     return SyntheticPatch(
         image=np.ascontiguousarray(image[inner, inner]),
@@ -58,8 +84,8 @@ def render_patch(spec: CohortSpec, index: int) -> SyntheticPatch:
     )
 
 
-def _photograph(rng: np.random.Generator, canvas: Canvas, look: Look) -> np.ndarray:
-    """Stain maps to uint8 RGB of the same side."""
+def _scan(rng: np.random.Generator, canvas: Canvas, look: Look) -> np.ndarray:
+    """Stain maps to RGB of the same side, uint8 (side, side, 3)."""
     thickness = 1.0 + 0.05 * smooth_noise(rng, canvas.side, 25.0 / canvas.mpp)
     stains = np.asarray(look.stains, np.float32)
     amounts = np.stack(

@@ -1,7 +1,7 @@
-"""What lies between the nuclei? Traits in; a canvas of two stain maps with nests, stroma, fat, lumens and necrosis out.
+"""Tissue compartments of a synthetic patch: tumour nests, stroma, fat, lumens and necrosis, as two stain maps.
 
-The canvas holds amounts of haematoxylin and eosin, not colours: layers of tissue then add up as they do in a slide,
-by optical density, and one Beer-Lambert step at the end (render.py) gives the colours.
+The canvas holds amounts of haematoxylin and eosin, not colours: layers of tissue then add up as they do in a slide, by
+optical density, and one Beer-Lambert step at the end (render.py) gives the colours.
 """
 
 from __future__ import annotations
@@ -26,11 +26,24 @@ MASK_CODES = {
 
 @dataclass
 class Canvas:
-    """The tissue while it is being drawn; arrays (n, n), n = px + twice the margin.
+    """The tissue while it is being rendered; arrays (n, n), n = px + twice the margin.
 
-    ``h`` and ``e`` float32 amounts of haematoxylin and eosin (about 0 to 2); ``mask`` uint8 codes of MASK_CODES;
-    ``nest``, ``lumen``, ``fat``, ``necrosis`` bool regions; ``depth`` float32 microns from the nest's edge, positive
-    inside, negative outside; ``flow`` float32 radians, direction of the stroma's fibres; ``chromatin`` float32 noise.
+    Parameters
+    ----------
+    mpp : float
+        Microns per pixel.
+    h, e : ndarray, float32
+        Amounts of haematoxylin and eosin, about 0 to 2.
+    mask : ndarray, uint8
+        Codes of MASK_CODES.
+    nest, lumen, fat, necrosis : ndarray, bool
+        Regions.
+    depth : ndarray, float32
+        Signed distance from the nest's edge in microns, positive inside.
+    flow : ndarray, float32
+        Direction of the stroma's fibres, in radians.
+    chromatin : ndarray, float32
+        Noise of mean 0 and standard deviation 1.
     """
 
     mpp: float
@@ -47,15 +60,31 @@ class Canvas:
 
     @property
     def side(self) -> int:
+        """Side of the canvas in pixels."""
         return self.h.shape[0]
 
 
 def lay_out(rng: np.random.Generator, n: int, mpp: float, traits: Traits) -> Canvas:
-    """Everything but the nuclei on a canvas of ``n`` pixels a side."""
+    """Render everything but the nuclei.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Side of the canvas in pixels.
+    mpp : float
+        Microns per pixel.
+    traits : Traits
+        Of the patch.
+
+    Returns
+    -------
+    Canvas
+    """
     share = float(np.clip(traits.tumour + 0.16 * rng.standard_normal(), 0.22, 0.88))
     necrotic = rng.random() < traits.necrosis
     if necrotic:
-        # Comedo necrosis lies in the middle of a large nest; a patch that shows it shows much of that nest.
+        # Comedo necrosis is in the middle of a large nest; a patch that shows it shows much of that nest.
         share = max(share, 0.66)
     nest_sigma = (1.5 if necrotic else 1.0) * traits.nest_um / mpp
     field = smooth_noise(rng, n, nest_sigma, traits.nest_stretch, rng.uniform(0, np.pi))
@@ -103,21 +132,21 @@ def _signed_depth(region: np.ndarray, mpp: float) -> np.ndarray:
 
 
 def _fat(rng: np.random.Generator, n: int, mpp: float, traits: Traits, allowed: np.ndarray) -> np.ndarray:
-    """Fat cells: large, slightly flattened rounds that press against each other without merging."""
+    """Adipocytes: large round cells that touch without merging."""
     fat = np.zeros((n, n), bool)
     if rng.random() > 0.08 + 0.9 * traits.fat:
         return fat
     yy, xx = np.mgrid[0:n, 0:n].astype(np.float32)
     centres: list[tuple[float, float, float]] = []
-    tries = int(np.clip(18 * (n * mpp / 110) ** 2, 12, 400))
+    attempts = int(np.clip(18 * (n * mpp / 110) ** 2, 12, 400))
     core = allowed & (ndimage.uniform_filter(allowed.astype(np.float32), max(3, int(12 / mpp))) > 0.7)
     ys, xs = np.nonzero(core)
     if len(ys) == 0:
         return fat
-    for pick, radius in zip(rng.integers(0, len(ys), tries), rng.uniform(11, 24, tries) / mpp, strict=True):
+    for pick, radius in zip(rng.integers(0, len(ys), attempts), rng.uniform(11, 24, attempts) / mpp, strict=True):
         y, x = float(ys[pick]), float(xs[pick])
-        room = min([np.hypot(y - cy, x - cx) - cr for cy, cx, cr in centres], default=radius) - 1.6 / mpp
-        radius = min(radius, room)
+        free = min([np.hypot(y - cy, x - cx) - cr for cy, cx, cr in centres], default=radius) - 1.6 / mpp
+        radius = min(radius, free)
         if radius < 6 / mpp:
             continue
         centres.append((y, x, radius))
@@ -126,10 +155,10 @@ def _fat(rng: np.random.Generator, n: int, mpp: float, traits: Traits, allowed: 
 
 
 def _lumens(rng: np.random.Generator, depth: np.ndarray, traits: Traits, mpp: float) -> np.ndarray:
-    """Gland openings: the middle of nests that are wide enough, with a rough edge."""
+    """Gland lumens: the middle of nests that are wide enough, with a rough edge."""
     rough = depth + 1.6 * smooth_noise(rng, depth.shape[0], 3.5 / mpp)
-    keep = smooth_noise(rng, depth.shape[0], 16.0 / mpp) > 0.6 - 1.2 * traits.lumen
-    return (rough > traits.diameter_um * 1.75) & keep
+    selected = smooth_noise(rng, depth.shape[0], 16.0 / mpp) > 0.6 - 1.2 * traits.lumen
+    return (rough > traits.diameter_um * 1.75) & selected
 
 
 def _necrosis_region(rng: np.random.Generator, depth: np.ndarray, mpp: float) -> np.ndarray:
@@ -159,11 +188,11 @@ def _draw_stroma(rng: np.random.Generator, canvas: Canvas, traits: Traits) -> No
     canvas.flow = np.arctan2(gx, -gy).astype(np.float32)
 
     width = traits.fibre_um / mpp
-    # Every strand wanders by itself: without this the level lines run parallel like the bands of an agate.
-    stray = smooth_noise(rng, n, 3.2 / mpp) * np.float32(1.1 / mpp)
-    strands = fibres(rng, height + stray, along, width)
-    fine = fibres(rng, height - 0.7 * stray, along, 0.45 * width)
-    bundles = fibres(rng, height + 2.0 * stray, along, 3.2 * width)
+    # Every strand is displaced independently: without this the level lines run parallel like the bands of an agate.
+    displacement = smooth_noise(rng, n, 3.2 / mpp) * np.float32(1.1 / mpp)
+    strands = fibres(rng, height + displacement, along, width)
+    fine = fibres(rng, height - 0.7 * displacement, along, 0.45 * width)
+    bundles = fibres(rng, height + 2.0 * displacement, along, 3.2 * width)
     cloud = smooth_noise(rng, n, 7.0 / mpp)
     grain = smooth_noise(rng, n, max(0.5 / mpp, 0.6))
     body = 1.0 + traits.fibre_contrast * (0.65 * strands + 0.50 * fine + 0.45 * bundles + 0.25 * cloud) + 0.06 * grain
@@ -185,7 +214,7 @@ def _draw_cytoplasm(rng: np.random.Generator, canvas: Canvas, traits: Traits) ->
 
 
 def _draw_openings(rng: np.random.Generator, canvas: Canvas, traits: Traits) -> None:
-    """Where light passes: retraction clefts around nests, gland lumens, fat."""
+    """Unstained openings: retraction clefts around nests, gland lumens, fat."""
     n, mpp = canvas.side, canvas.mpp
     split = np.clip(1.4 * smooth_noise(rng, n, 9.0 / mpp) + 3.2 * (traits.retraction - 0.75), 0, 1)
     gap_um = 0.8 + 2.6 * traits.retraction
@@ -204,7 +233,7 @@ def _draw_openings(rng: np.random.Generator, canvas: Canvas, traits: Traits) -> 
 
 
 def _draw_necrosis(rng: np.random.Generator, canvas: Canvas) -> None:
-    """Comedo necrosis: granular, strongly eosinophilic debris without structure, dusted with blue."""
+    """Comedo necrosis: granular, strongly eosinophilic debris without structure, with basophilic dust."""
     n, mpp = canvas.side, canvas.mpp
     cover = ndimage.gaussian_filter(canvas.necrosis.astype(np.float32), 1.0 / mpp)
     grain = smooth_noise(rng, n, max(0.8 / mpp, 0.7))

@@ -1,14 +1,15 @@
-"""How does the cohort reach the disk? A spec and a folder in; PNG patches and masks, and the plan with paths, out."""
+"""Writing of the synthetic cohort as PNG files, in parallel and atomically."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -16,29 +17,50 @@ from her2core.data.synthetic.cohort import CohortSpec, plan_cohort
 from her2core.data.synthetic.render import render_patch
 from her2core.errors import ConfigError
 
-# Small enough for a lively progress bar, large enough that starting a task costs nothing.
+# Patches per task: small enough for a progress bar, large enough that starting a task costs nothing.
 _CHUNK = 25
+_Task = tuple[CohortSpec, str, int, list[tuple[str, str]]]
 
 
 def write_cohort(
     spec: CohortSpec, out: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> pd.DataFrame:
-    """Render every patch of the cohort to ``<out>/patches`` and ``<out>/masks`` (PNG, one folder a patient).
+    """Render every patch of a cohort to ``<out>/patches`` and ``<out>/masks``, one folder per patient.
 
-    Returns the plan with two more columns, ``path`` and ``mask_path``: posix paths relative to ``out``. The files do
-    not depend on ``workers``; with 1 everything runs in this process. ``progress`` is called as (done, total).
-    Files of the same name are replaced. Raises ConfigError for fewer than one worker or an ``out`` that is a file.
+    Parameters
+    ----------
+    spec : CohortSpec
+    out : Path
+        Folder; files of the same name are replaced.
+    workers : int
+        Number of processes, from 1 (in this process). The files do not depend on it.
+    progress : callable, optional
+        Called as ``progress(done, total)``.
+
+    Returns
+    -------
+    DataFrame
+        The plan with two further columns, ``path`` and ``mask_path``: POSIX paths relative to ``out``.
+
+    Raises
+    ------
+    ConfigError
+        For fewer than one worker, or an ``out`` that is a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spec = CohortSpec(patients=6, patches_per_patient=1, px=64)
+    >>> write_cohort(spec, Path(tempfile.mkdtemp()), workers=1)["path"][0]
+    'patches/SYN-0001/SYN-0001-S1-P001.png'
     """
     if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
         raise ConfigError(
-            "`workers` to be an integer of at least 1",
-            got=repr(workers),
-            where="write_cohort",
-            fix="Use 1 to run in this process.",
+            "argument `workers` to be an integer of at least 1", got=repr(workers), fix="Use 1 to run in this process."
         )
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ConfigError("a folder", got=f"the file {out}", where="write_cohort", fix="Give another `out`.")
+        raise ConfigError("argument `out` to be a folder", got=f"the file {out}", fix="Choose another folder.")
     plan = plan_cohort(spec)
     plan["path"] = "patches/" + plan["patient_id"] + "/" + plan["patch_id"] + ".png"
     plan["mask_path"] = "masks/" + plan["patient_id"] + "/" + plan["patch_id"] + ".png"
@@ -56,7 +78,7 @@ def write_cohort(
     return plan
 
 
-def _run(tasks: list[tuple], workers: int):
+def _run(tasks: list[_Task], workers: int) -> Iterator[int]:
     """Yield the number of patches of each task as it ends."""
     if workers == 1:
         yield from map(_write_chunk, tasks)
@@ -72,7 +94,7 @@ def _run(tasks: list[tuple], workers: int):
             raise
 
 
-def _write_chunk(task: tuple[CohortSpec, str, int, list[tuple[str, str]]]) -> int:
+def _write_chunk(task: _Task) -> int:
     spec, out, start, names = task
     for index, (path, mask_path) in enumerate(names, start):
         patch = render_patch(spec, index)
@@ -81,8 +103,8 @@ def _write_chunk(task: tuple[CohortSpec, str, int, list[tuple[str, str]]]) -> in
     return len(names)
 
 
-def _save_png(array, path: Path) -> None:
-    """Whole or not at all: written beside its place and then renamed."""
+def _save_png(array: np.ndarray, path: Path) -> None:
+    """Write under a temporary name, then rename, so that no partial file is left."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         Image.fromarray(array).save(partial, format="PNG")
