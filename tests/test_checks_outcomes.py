@@ -16,6 +16,7 @@ from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import SEVERITIES, STATUSES, Finding, Outcome
 from her2core.data.checks.registry import Check
 from her2core.data.manifest import Manifest, build_manifest, read_manifest
+from her2core.data.splits import split_manifest
 from her2core.errors import ConfigError, ManifestError
 from her2core.labels import SCHEMES
 
@@ -173,6 +174,24 @@ def test_a_part_that_the_split_does_not_have_lacks_no_class():
     assert check_manifest(manifest, split).outcome("split-part-without-class").status == "not found"
 
 
+def test_training_refuses_a_validation_part_without_a_class_before_it_writes_anything(
+    tiny_manifest, tiny_config, tmp_path
+):
+    from her2core import train
+
+    manifest = read_manifest(tiny_manifest)
+    split = split_manifest(manifest)["split"]
+    split = split.mask((manifest.frame["label"] == "positive") & (split == "val"), "train")
+    frame = manifest.frame.assign(split=split.to_numpy())
+    path = replace(manifest, frame=frame).write(tmp_path / "manifest.parquet")
+    config = tiny_config.model_copy(
+        update={"manifest": path, "split": tiny_config.split.model_copy(update={"unit": "predefined"})}
+    )
+    with pytest.raises(ManifestError, match=r"no patch of positive in the validation part.*manifest\.parquet"):
+        train(config, root=tmp_path / "runs", progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
 # What people bring
 
 
@@ -192,6 +211,14 @@ def test_ids_of_the_case_s_table_are_found_to_be_rounded(cases):
     found = report.outcome("rounded-ids").finding
     assert found is not None
     assert found in report.errors
+
+
+def test_rounded_ids_of_a_manifest_file_are_found(tmp_path):
+    rows = [f"{i}.png;{label};1,23457E+15" for i, label in enumerate(CLASSES * 2)]
+    (tmp_path / "m.csv").write_text("\n".join(["path;label;patient_id", *rows]))
+    found = check_manifest(read_manifest(tmp_path / "m.csv")).outcome("rounded-ids").finding
+    assert found is not None
+    assert found.count == 6
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ MISSING = frozenset(
         *("not available", "not known", "missing", "undefined", "-", "--", "?", "."),
     )
 )
-#: A number that a spreadsheet rounded to few digits: 1.23457E+15.
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d{2,}")
+#: A number that a spreadsheet rounded to few digits: 1.23457E+15. The sign is always written; 1E05 is a code.
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,}")
 #: A spreadsheet keeps 15 significant digits: larger whole numbers that come as floats have lost their last ones.
 _EXACT_DIGITS = 15
 _WHOLE = re.compile(r"([-+]?\d+)[.,]0*")
