@@ -73,8 +73,8 @@ class RunReport:
         None for a table of predictions.
     config : mapping
         Configuration of the run as plain values.
-    checks : tuple of mapping, or None
-        Findings of the data checks; None where they were not recorded.
+    checks : CheckReport or None
+        Outcomes of the data checks; None where they were not recorded.
     coverage : DataFrame or None
         Coverage of the prediction sets.
     maps : DataFrame or None
