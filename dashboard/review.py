@@ -46,6 +46,8 @@ class Review:
         As in ``her2core.evidence.evaluation.Evaluation``.
     warnings : tuple of str
         Sentences that every figure must carry.
+    notes : tuple of str
+        Sentences on how an uploaded table was read.
     run : Run or None
         None for an uploaded file.
     whole : Predictions or None
@@ -60,6 +62,7 @@ class Review:
     confusion: pd.DataFrame
     units: pd.DataFrame
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     run: Run | None = None
     whole: Predictions | None = None
 
@@ -148,7 +151,7 @@ def review_of_run(run: Run) -> Review:
         tables["confusion"],
         tables["units"],
         run.warnings,
-        run,
+        run=run,
     )
 
 
@@ -172,6 +175,7 @@ def add_review(name: str, predictions: Predictions) -> Review:
         found.metrics,
         found.confusion,
         found.units,
+        predictions.warnings,
         predictions.notes,
         whole=predictions,
     )
@@ -189,8 +193,9 @@ def uploaded_reviews() -> dict[str, Review]:
 
 def _content_hash(predictions: Predictions) -> str:
     """A hash of everything that the evidence is computed from."""
-    digest = hashlib.sha256(repr((predictions.classes, predictions.notes)).encode())
-    digest.update(np.ascontiguousarray(predictions.probs).tobytes())
+    digest = hashlib.sha256(repr((predictions.classes, predictions.notes, predictions.warnings)).encode())
+    answers = predictions.probs if predictions.has_scores else predictions.predicted
+    digest.update(np.ascontiguousarray(answers).tobytes())
     digest.update(np.ascontiguousarray(predictions.labels).tobytes())
     digest.update(pd.util.hash_pandas_object(predictions.frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()

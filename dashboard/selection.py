@@ -98,6 +98,8 @@ def opened_review(title: str) -> Review:
         st.stop()
     for warning in review.warnings:
         st.warning(markdown_sentence(warning), icon=":material/warning:")
+    if review.notes:
+        st.info("\n".join(f"- {markdown_sentence(note)}" for note in review.notes))
     return review
 
 

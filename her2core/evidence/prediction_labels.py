@@ -109,6 +109,34 @@ def class_indices(
     return positions, [f"Labels were read as classes: {list_names(said)}."] if said else []
 
 
+def unread_labels(labels: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Labels of which nobody can say what class they mean without being told.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Different labels of a column.
+    classes : sequence of str
+        The classes.
+
+    Returns
+    -------
+    list of str
+        Those that are no class, nor the only other spelling of one.
+
+    Examples
+    --------
+    >>> unread_labels(["Negative", "pos", "unsure"], ["negative", "positive"])
+    ['unsure']
+    >>> unread_labels(["positive", "Positive"], ["negative", "positive"])
+    ['Positive']
+    """
+    known = {label_text(c): i for i, c in enumerate(classes)}
+    found = [known.get(label, -1) for label in labels]
+    near, _ = _near(list(labels), found, classes)
+    return [label for label, i in zip(labels, found, strict=True) if i < 0 and label not in near]
+
+
 def _near(texts: list[str], found: list[int], classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Spellings with the class they are near to: those that alone mean their class, and those that compete for one."""
     near = near_spellings([t for t, i in zip(texts, found, strict=True) if i < 0 and t], classes)

@@ -125,18 +125,22 @@ figure(
 )
 download_table("All metrics (CSV)", metrics, f"{review.name}-{unit}-metrics")
 
-st.header("ROC and precision-recall curves")
 at_unit = review.at(unit)
-roc = remember(("roc", review.key, unit), lambda: roc_points(at_unit))
-pr = remember(("pr", review.key, unit), lambda: pr_points(at_unit))
-left, right = st.columns(2)
-with left:
-    figure(roc_figure(roc, classes), roc_description(metrics, classes), key="roc", table=roc)
-with right:
-    figure(pr_figure(pr, classes), pr_description(pr, classes), key="pr", table=pr)
+if at_unit.has_scores:
+    st.header("ROC and precision-recall curves")
+    roc = remember(("roc", review.key, unit), lambda: roc_points(at_unit))
+    pr = remember(("pr", review.key, unit), lambda: pr_points(at_unit))
+    left, right = st.columns(2)
+    with left:
+        figure(roc_figure(roc, classes), roc_description(metrics, classes), key="roc", table=roc)
+    with right:
+        figure(pr_figure(pr, classes), pr_description(pr, classes), key="pr", table=pr)
 
 further_metrics(review, unit, metrics)
-threshold_explorer(review, unit)
+if at_unit.has_scores:
+    threshold_explorer(review, unit)
+else:
+    st.info("Not available: ROC and precision-recall curves, and the threshold explorer. They need scores.")
 if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)

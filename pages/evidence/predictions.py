@@ -1,6 +1,8 @@
-"""What are somebody else's predictions worth? Any tool's table in; the same evidence as for a run of our own out."""
+"""Your predictions page: upload of any tool's table of predictions, with a choice of its columns."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import streamlit as st
 
@@ -22,17 +24,18 @@ MAX_MB = 200
 
 heading("Your predictions", None)
 st.markdown(
-    "Bring a table with one row a patch: the **true class**, and a **probability (or score) for each class**. Any "
-    "tool's will do. Patient, slide and site make the numbers honest: without patients, intervals are too narrow, and "
-    "the pages say so. The table stays in this session's memory and is never stored."
+    "Upload a table of any tool with one row per patch, slide or patient: the **true class**, and a **probability or "
+    "logit for each class**, or the **predicted class** alone. Patient identifiers matter: without them intervals are "
+    "too narrow, and overlap between training and test cannot be checked. The table stays in this session's memory and "
+    "is never stored."
 )
-file = st.file_uploader("Table (CSV, TSV or Parquet)", key="table", max_upload_size=MAX_MB)
+file = st.file_uploader("Table (CSV, Parquet or Excel)", key="table", max_upload_size=MAX_MB)
 if file is None:
-    held = uploaded_reviews()
-    if held:
-        listed = ", ".join(markdown_text(name) for name in held)
+    reviews = uploaded_reviews()
+    if reviews:
+        listed = ", ".join(markdown_text(name) for name in reviews)
         st.info(f"In this session: {listed}. Choose it in the sidebar and open **Performance** or **Errors**.")
-    with st.expander("What the table may look like"):
+    with st.expander("Example of a table"):
         st.dataframe(
             {
                 "patch_id": ["a1", "a2"],
@@ -47,23 +50,24 @@ if file is None:
     st.caption(NOTICE)
     st.stop()
 
-name = safe_file_name(file.name)
+name, content = safe_file_name(file.name), file.getvalue
 try:
     with st.spinner("Reading the table ..."):
-        frame = remember(
-            ("table", file.file_id),
-            lambda: read_table(file.getvalue(), name=name, limits=TableLimits(file=MAX_MB * 2**20)).frame,
+        table = remember(
+            ("table", file.file_id), lambda: read_table(content(), name=name, limits=TableLimits(file=MAX_MB * 2**20))
         )
-        guess = remember(("guess", file.file_id), lambda: guess_columns(frame))
+        guess = remember(("guess", file.file_id), lambda: guess_columns(table.frame))
 except Her2Error as refused:
     st.error(markdown_sentence(refused.sentence), icon=":material/block:")
     st.caption(NOTICE)
     st.stop()
 
-st.header("Which column is what")
-st.caption(f"{count(len(frame), 'row')}. The choices are a guess from the names: look at them before you go on.")
-st.dataframe(frame.head(5), hide_index=True, width="stretch", alt="The first five rows of your table")
-chosen = choose_columns(frame, guess, key=f"column-{file.file_id}")
+st.header("Columns")
+for note in table.notes:
+    st.info(markdown_sentence(note))
+st.caption(f"{count(len(table.frame), 'row')}. Columns are recognised by their names: check them before you go on.")
+st.dataframe(table.frame.head(5), hide_index=True, width="stretch", alt="The first five rows of your table")
+chosen = choose_columns(table.frame, guess, key=f"column-{file.file_id}")
 
 if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
     try:
@@ -71,8 +75,9 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
             st.error(chosen.problem)
             st.stop()
         with st.spinner("Computing every metric with its interval ..."):
-            predictions = Predictions.from_frame(frame, chosen.columns, kind=chosen.kind)
-            del frame  # the table may be large, and all that is needed of it is in the predictions
+            predictions = Predictions.from_frame(table.frame, chosen.columns, kind=chosen.kind)
+            predictions = replace(predictions, notes=(*table.notes, *predictions.notes))
+            del table  # it may be large, and all that is needed of it is in the predictions
             forget(("table", file.file_id))
             review = add_review(name, predictions)
     except Her2Error as refused:
