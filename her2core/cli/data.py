@@ -25,15 +25,28 @@ def data() -> None:
 @click.option(
     "--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="table: a manifest column and yours for it."
 )
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="table: folder of its relative image paths [the table's own]."
+)
 @set_option
 @as_json
-def import_(importer: str, root: Path, out: Path, mapping, overrides, as_json: bool) -> None:
+def import_(
+    importer: str,
+    root: Path,
+    out: Path,
+    mapping: tuple[str, ...],
+    images: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Read a data set as it comes (folder, table, her2st) and write its manifest."""
     from her2core.data.importers import import_dataset
 
     options = pairs(overrides, parse=True)
     if mapping:
         options["columns"] = pairs(mapping)
+    if images is not None:
+        options["images"] = images
     manifest = import_dataset(importer, root, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
     manifest.write(out)
     answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
