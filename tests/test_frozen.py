@@ -236,7 +236,7 @@ def test_anything_that_changes_a_vector_changes_its_key(patches, tmp_path, monke
 
 
 def test_a_stopped_extraction_goes_on(patches, tmp_path, monkeypatch):
-    monkeypatch.setattr("her2core.features.extract._KEEP_EVERY", 0.0)
+    monkeypatch.setattr("her2core.features.extract._WRITE_EVERY", 0.0)
 
     def stop(done: int, of: int) -> None:
         if done >= 4:

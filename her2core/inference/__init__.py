@@ -1,1 +1,1 @@
-"""Inference with a finished run."""
+"""Predictions and class-activation maps by a finished run."""

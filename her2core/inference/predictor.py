@@ -1,285 +1,400 @@
-"""What does this run say about these images? Images in, one frozen Prediction each out. Threads may share it.
+"""Predictor of a finished run: images to predictions and class-activation maps, safe to share between threads.
 
-Nothing in here changes after loading: parameters ask for no gradient, the network carries no hooks, and a map is taken
-on the seam between features and head. So concurrent calls cannot reach into each other.
+Nothing here changes after loading: parameters require no gradient, the network has no hooks, and a map is taken between
+features and head. So concurrent calls cannot affect each other.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import overload
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from her2core.data.dataset import to_tensor
-from her2core.data.prepare import FLAGS, UNUSABLE, Prepare, Prepared
-from her2core.errors import Her2Error, ImageError, NetworkError, RunError
-from her2core.evidence.conformal import PredictionSets
-from her2core.io.images import read_image
-from her2core.maps.cam import ClassMap, class_map
-from her2core.networks.from_card import network_of
+from her2core.errors import RunError
+from her2core.inference.analysis import PatchAnalysis, class_index
+from her2core.inference.arguments import (
+    checked_batch,
+    checked_device,
+    checked_mpp,
+    checked_names,
+    image_list,
+    is_one_image,
+)
+from her2core.inference.images import ImageLike, image_name, rgb_array
+from her2core.inference.pipeline import Pipeline, not_finite
+from her2core.inference.prediction import Prediction
+from her2core.maps.cam import class_map
+from her2core.maps.class_map import ClassMap
+from her2core.maps.methods import find_method
+from her2core.networks.from_card import network_from_card
+from her2core.networks.protocol import PatchNetwork
 from her2core.ood import FILE as OOD_FILE
-from her2core.ood import OODDetector, describe, read_ood_detector
+from her2core.ood import OODDetector, read_ood_detector
 from her2core.runs.folder import WEIGHTS, Run, open_run
-from her2core.stain.macenko import StainReference
-
-ImageLike = np.ndarray | bytes | str | os.PathLike
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One patch's answer. Either ``probabilities`` or ``error`` is filled; ``usable`` is False where the patch holds
-    nothing to judge (blank, black ...), and then the probabilities should not be shown as a finding.
-
-    ``probabilities`` are calibrated, in the order of ``classes``; ``flags`` are keys of data.prepare.FLAGS.
-    ``prediction_set`` holds the classes that are credible at ``coverage`` (it may be empty); None where the run has no
-    such sets. ``ood_score`` is the distance to the training data in units of its threshold: above 1 the flag
-    "out_of_distribution" stands; None where the run cannot say, or there is nothing to judge. ``milliseconds`` says
-    where
-    the time went; ``model`` is the run's name and the first 12 digits of its weights' hash.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    flags: tuple[str, ...]
-    milliseconds: dict[str, float]
-    model: str
-    research_use_only: bool = True
-    prediction_set: tuple[str, ...] | None = None
-    coverage: float | None = None
-    ood_score: float | None = None
-    error: str | None = None
-    image: np.ndarray | None = field(default=None, repr=False, compare=False)
-    raw: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def label(self) -> str | None:
-        """The most probable class; None where there is an error."""
-        return self.classes[int(np.argmax(self.probabilities))] if self.probabilities else None
-
-    @property
-    def usable(self) -> bool:
-        return self.error is None and not set(self.flags) & set(UNUSABLE)
-
-    @property
-    def notes(self) -> list[str]:
-        """The flags as sentences for people."""
-        return [FLAGS[f] for f in self.flags]
-
-    def as_dict(self) -> dict:
-        """JSON-ready, without the pixels."""
-        plain = {k: v for k, v in asdict(self).items() if k not in ("image", "raw", "probabilities", "classes")}
-        return {
-            **plain,
-            "flags": list(self.flags),
-            "prediction_set": None if self.prediction_set is None else list(self.prediction_set),
-            "label": self.label,
-            "usable": self.usable,
-            "probabilities": dict(zip(self.classes, self.probabilities, strict=False)),
-        }
 
 
 class Predictor:
-    """A finished run, loaded once. Get one with ``load_predictor``."""
+    """A finished run with its network loaded; get one with `load_predictor`.
 
-    def __init__(self, run: Run, network: nn.Module, *, ood: OODDetector | None = None, device: str = "cpu") -> None:
-        card = run.card
-        self.run, self.device = run, torch.device(device)
-        self.classes = run.classes
-        self.model_id = f"{run.name}@{card['weights_sha256'][:12]}"
-        self.px = int(card["input"]["px"])
-        reference = card["stain"]["reference"]
-        stain = None if reference is None else StainReference.from_dict(reference)
-        self.prepare = Prepare(self.px, stain, card["input"].get("field_um"))
-        self._mean, self._std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
-        self._temperature = float(card["temperature"])
-        held = card.get("prediction_sets")
-        self._sets = PredictionSets.from_card(held, run_classes=run.classes) if held else None
-        self._ood = ood
-        self._network = network.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    Parameters
+    ----------
+    run : Run
+        Gives classes, input, stain reference, temperature and prediction sets by its card.
+    network : PatchNetwork
+        With the run's weights; it is put into evaluation mode and must not be changed afterwards.
+    ood : OODDetector, optional
+        The run's detector.
+    device : str, default "cpu"
+        Where the network runs, as torch names it.
 
+    Attributes
+    ----------
+    run : Run
+    classes : tuple of str
+        In the order of probabilities.
+    model_id : str
+        The run's name and the first 12 digits of its weights' SHA-256.
+    px : int
+        Side of the network's input in pixels.
+    prepare : Prepare
+        Crop, size and stain normalisation.
+
+    Examples
+    --------
+    The example's network has random weights, so its probabilities mean nothing.
+
+    >>> from her2core.inference.example import example_predictor
+    >>> predictor = example_predictor()
+    >>> predictor
+    Predictor(model='example@000000000000', classes=('negative', 'equivocal', 'positive'), px=64, device='cpu')
+    >>> patch = np.full((64, 64, 3), 180, np.uint8)
+    >>> predictor.predict(patch).classes
+    ('negative', 'equivocal', 'positive')
+    >>> [p.name for p in predictor.predict([patch, patch], names=["a", "b"])]
+    ['a', 'b']
+    """
+
+    def __init__(self, run: Run, network: PatchNetwork, *, ood: OODDetector | None = None, device: str = "cpu") -> None:
+        self.run = run
+        self._pipeline = Pipeline(run, network, ood, checked_device(device))
+        self.classes, self.model_id = self._pipeline.classes, self._pipeline.model_id
+        self.px, self.prepare, self.device = self._pipeline.px, self._pipeline.prepare, self._pipeline.device
+
+    def __repr__(self) -> str:
+        return (
+            f"Predictor(model={self.model_id!r}, classes={self.classes!r}, px={self.px}, device={str(self.device)!r})"
+        )
+
+    @property
+    def network(self) -> PatchNetwork:
+        """The network itself, in evaluation mode and shared by all callers: never change it."""
+        return self._pipeline.network
+
+    @property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, each (3,), by which pixels in 0..1 are scaled."""
+        return self._pipeline.mean, self._pipeline.std
+
+    # str is a Sequence[str], and one path is one image: the first signature comes first.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: ImageLike, *, names: str | None = None, mpp: float | None = None, batch: int = 16
+    ) -> Prediction: ...
+    @overload
     def predict(
         self,
-        images: Sequence[ImageLike],
+        images: Iterable[ImageLike],
         *,
         names: Sequence[str] | None = None,
         mpp: float | None = None,
         batch: int = 16,
-    ) -> list[Prediction]:
-        """One Prediction an image, in order; an image that cannot be read gets its ``error`` and the others go on.
+    ) -> list[Prediction]: ...
+    def predict(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        names: str | Sequence[str] | None = None,
+        mpp: float | None = None,
+        batch: int = 16,
+    ) -> Prediction | list[Prediction]:
+        """Predictions for one image or many.
 
         Parameters
         ----------
-        images : uint8 (H, W, 3) RGB arrays, encoded bytes, or paths.
-        names : what to call them in answers; made from the paths, or numbered, when left out.
-        mpp : microns per pixel of the images where known; a field of view unlike training's is then flagged.
-        batch : images through the network at once. Each is normalised and judged alone; batching changes the
-            probabilities by rounding only (under 1e-5).
+        images : image, or iterable of images
+            An image is a path (str or PathLike), an encoded image (bytes), uint8 (H, W, 3) RGB (ndarray), or a PIL
+            image. A string or one array is one image.
+        names : str, or sequence of str, optional
+            What to call them in results; file names or numbers by default.
+        mpp : float, optional
+            Microns per pixel of the images, above 0; a field of view unlike that of training is then flagged.
+        batch : int, default 16
+            Images a forward pass, 1 and up. Each is normalised by itself; batching changes probabilities by rounding
+            only (under 1e-5).
+
+        Returns
+        -------
+        Prediction, or list of Prediction
+            One for one image, a list in the same order for several. An image that cannot be read, or whose scores are
+            not finite, has its ``error`` and the others are predicted.
+
+        Raises
+        ------
+        ConfigError
+            For ``names``, ``mpp`` or ``batch`` out of range, or ``images`` of another type.
+
+        Examples
+        --------
+        >>> from her2core.inference.example import example_predictor
+        >>> predictor = example_predictor()
+        >>> predictor.predict(np.full((64, 64, 3), 255, np.uint8)).flags
+        ('blank',)
+        >>> predictor.predict(["absent.png"])[0].error.split(",")[0]
+        'Expected a file that can be read'
         """
-        names = list(names) if names is not None else [_name(image, i) for i, image in enumerate(images)]
-        if len(names) != len(images):
-            raise ImageError(
-                f"{len(images)} names", got=str(len(names)), where="predict", fix="Give one name an image."
-            )
-        results: list[Prediction] = []
-        for start in range(0, len(images), batch):
-            results += self._batch(images[start : start + batch], names[start : start + batch], mpp)
-        return results
+        found = [a.prediction for a in self._analyse(images, names, mpp, batch, keep=False)]
+        return found[0] if is_one_image(images) else found
+
+    @overload
+    def analyse(  # type: ignore[overload-overlap]
+        self, images: ImageLike, *, names: str | None = None, mpp: float | None = None, batch: int = 16
+    ) -> PatchAnalysis: ...
+    @overload
+    def analyse(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        names: Sequence[str] | None = None,
+        mpp: float | None = None,
+        batch: int = 16,
+    ) -> list[PatchAnalysis]: ...
+    def analyse(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        names: str | Sequence[str] | None = None,
+        mpp: float | None = None,
+        batch: int = 16,
+    ) -> PatchAnalysis | list[PatchAnalysis]:
+        """Predictions with the features kept, so that maps by any method need no further pass through the network.
+
+        Parameters, order and errors are those of `predict`.
+
+        Parameters
+        ----------
+        images : image, or iterable of images
+        names : str, or sequence of str, optional
+        mpp : float, optional
+            Microns per pixel.
+        batch : int, default 16
+
+        Returns
+        -------
+        PatchAnalysis, or list of PatchAnalysis
+
+        Raises
+        ------
+        ConfigError
+            For ``names``, ``mpp`` or ``batch`` out of range, or ``images`` of another type.
+
+        Examples
+        --------
+        >>> from her2core.inference.example import example_predictor
+        >>> analysis = example_predictor().analyse(np.full((64, 64, 3), 180, np.uint8))
+        >>> sorted(analysis.class_maps(method="gradcam_plusplus"))
+        ['equivocal', 'negative', 'positive']
+        """
+        found = list(self._analyse(images, names, mpp, batch, keep=True))
+        return found[0] if is_one_image(images) else found
 
     def explain(
         self, image: ImageLike, *, target: str | None = None, mpp: float | None = None, method: str = "gradcam"
     ) -> ClassMap:
-        """The map of class ``target`` (the predicted one when left out), by a method of maps.methods.METHODS.
+        """Class-activation map of one image.
 
-        Raises ImageError or NetworkError.
+        Parameters
+        ----------
+        image : image
+            As for `predict`.
+        target : str, optional
+            The class; the predicted one by default.
+        mpp : float, optional
+            Microns per pixel.
+        method : str, default "gradcam"
+            A key of maps.methods.METHODS.
+
+        Returns
+        -------
+        ClassMap
+
+        Raises
+        ------
+        ConfigError
+            For an unknown method or class, or ``mpp`` out of range.
+        ImageError
+            If the image cannot be read.
+        NetworkError
+            If features have no spatial grid, or scores are not finite.
+
+        Examples
+        --------
+        >>> from her2core.inference.example import example_predictor
+        >>> example_predictor().explain(np.full((64, 64, 3), 180, np.uint8), target="negative").target
+        'negative'
         """
-        prepared = self.prepare(_pixels(image, "image"), mpp=mpp)
-        features = self._features(self._tensor([prepared]))
-        logits = self._head(features)
-        index = int(logits[0].argmax()) if target is None else self._index(target)
-        return class_map(self._network, features, index, name=self.classes[index], image=prepared.image, method=method)
+        find_method(method)
+        if target is not None:
+            class_index(self.classes, target)
+        called = image_name(image, 1)
+        prepared = self.prepare(rgb_array(image, called), mpp=checked_mpp(mpp))
+        features, logits = self._pipeline.forward(self._pipeline.tensor(prepared.image[None]))
+        if not logits.isfinite().all():
+            raise not_finite(called)
+        name = self.classes[int(logits[0].argmax())] if target is None else target
+        index = class_index(self.classes, name)
+        return class_map(self.network, features, index, name=name, image=prepared.image, method=method)
 
     def predict_and_explain(
         self,
         image: ImageLike,
         *,
-        name: str = "patch",
+        name: str | None = None,
         targets: Sequence[str] | None = None,
         mpp: float | None = None,
         method: str = "gradcam",
     ) -> tuple[Prediction, dict[str, ClassMap]]:
-        """A prediction and the maps of ``targets`` (all classes when left out) from one pass through the trunk.
+        """Prediction and class-activation maps of one image from one pass through the network.
 
-        ``method`` is a key of maps.methods.METHODS; NetworkError for any other.
+        Parameters
+        ----------
+        image : image
+            As for `predict`.
+        name : str, optional
+            What to call it.
+        targets : sequence of str, optional
+            Classes; all by default.
+        mpp : float, optional
+            Microns per pixel.
+        method : str, default "gradcam"
+            A key of maps.methods.METHODS.
+
+        Returns
+        -------
+        prediction : Prediction
+        maps : dict of str to ClassMap
+            By class; empty where the prediction has an error.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown method or class, or ``mpp`` out of range.
+        NetworkError
+            If features have no spatial grid.
+
+        Examples
+        --------
+        >>> from her2core.inference.example import example_predictor
+        >>> patch = np.full((64, 64, 3), 180, np.uint8)
+        >>> prediction, maps = example_predictor().predict_and_explain(patch, targets=["positive"])
+        >>> maps["positive"].target
+        'positive'
         """
+        find_method(method)
+        for target in targets or ():
+            class_index(self.classes, target)
+        analysis = self.analyse(image, names=name, mpp=mpp)
+        if analysis.prediction.error is not None:
+            return analysis.prediction, {}
         began = time.perf_counter()
-        try:
-            pixels = _pixels(image, name)
-        except ImageError as refused:
-            return self._failed(name, refused), {}
-        prepared = self.prepare(pixels, mpp=mpp)
-        ready = time.perf_counter()
-        batch = self._tensor([prepared])
-        features = self._features(batch)
-        probs = self._probabilities(self._head(features))[0]
-        (strange,) = self._ood_score(features, [prepared], batch)
-        done = time.perf_counter()
-        indices = range(len(self.classes)) if targets is None else [self._index(t) for t in targets]
-        maps = {
-            self.classes[i]: class_map(
-                self._network, features, i, name=self.classes[i], image=prepared.image, method=method
-            )
-            for i in indices
-        }
-        spent = {
-            "prepare": 1e3 * (ready - began),
-            "network": 1e3 * (done - ready),
-            "maps": 1e3 * (time.perf_counter() - done),
-        }
-        return self._answer(name, prepared, probs, strange, spent), maps
+        maps = analysis.class_maps(targets, method=method)
+        spent = {**analysis.prediction.milliseconds, "maps": round(1e3 * (time.perf_counter() - began), 2)}
+        return replace(analysis.prediction, milliseconds=spent), maps
 
-    @property
-    def network(self) -> nn.Module:
-        """The network itself, in evaluation mode and shared by all callers: never change it."""
-        return self._network
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of images that are prepared already.
 
-    @property
-    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation, each (3,), that pixels in 0..1 are scaled by."""
-        return self._mean, self._std
+        Parameters
+        ----------
+        images : ndarray
+            uint8 (N, px, px, 3) RGB.
 
-    def predict_proba(self, seen: np.ndarray) -> np.ndarray:
-        """float64 (N, K) calibrated probabilities of uint8 (N, px, px, 3) images that are prepared already."""
-        batch = to_tensor(seen, self._mean, self._std).to(self.device, memory_format=torch.channels_last)
-        return self._probabilities(self._head(self._features(batch)))
+        Returns
+        -------
+        ndarray
+            float64 (N, K), rows sum to 1.
 
-    def _batch(self, images, names, mpp) -> list[Prediction]:
-        began = time.perf_counter()
-        answers: dict[int, Prediction] = {}
-        prepared: dict[int, Prepared] = {}
-        for i, (image, name) in enumerate(zip(images, names, strict=True)):
-            try:
-                prepared[i] = self.prepare(_pixels(image, name), mpp=mpp)
-            except Her2Error as refused:
-                answers[i] = self._failed(name, refused)
-        ready = time.perf_counter()
-        if prepared:
-            ordered = list(prepared.values())
-            tensor = self._tensor(ordered)
-            features = self._features(tensor)
-            probs = self._probabilities(self._head(features))
-            strange = self._ood_score(features, ordered, tensor)
-            share = 1e3 / len(prepared)
-            spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
-            for i, row, far in zip(prepared, probs, strange, strict=True):
-                answers[i] = self._answer(names[i], prepared[i], row, far, spent)
-        return [answers[i] for i in range(len(images))]
+        Raises
+        ------
+        ImageError
+            For an array of another form.
+        NetworkError
+            If scores are not finite.
 
-    def _tensor(self, prepared: list[Prepared]) -> Tensor:
-        batch = to_tensor(np.stack([p.image for p in prepared]), self._mean, self._std)
-        return batch.to(self.device, memory_format=torch.channels_last)
+        Examples
+        --------
+        >>> from her2core.inference.example import example_predictor
+        >>> example_predictor().predict_proba(np.zeros((2, 64, 64, 3), np.uint8)).sum(axis=1).round(6).tolist()
+        [1.0, 1.0]
+        """
+        probabilities = self._pipeline.probabilities(self._pipeline.forward(self._pipeline.tensor(images))[1])
+        if not np.isfinite(probabilities).all():
+            raise not_finite("predict_proba")
+        return probabilities
 
-    @torch.no_grad()
-    def _features(self, batch: Tensor) -> Tensor:
-        return self._network.features(batch)
-
-    @torch.no_grad()
-    def _head(self, features: Tensor) -> Tensor:
-        return self._network.head(features)
-
-    def _probabilities(self, logits: Tensor) -> np.ndarray:
-        return torch.softmax(logits.double() / self._temperature, dim=1).cpu().numpy()
-
-    def _ood_score(self, features: Tensor, prepared: list[Prepared], batch: Tensor) -> list[float | None]:
-        """Distance to the training data in units of the threshold, where the run can say and there is a patch."""
-        if self._ood is None:
-            return [None] * len(prepared)
-        scores = self._ood.score(describe(self._network, features, prepared, batch))
-        return [
-            None if set(p.flags) & set(UNUSABLE) else float(s / self._ood.threshold)
-            for p, s in zip(prepared, scores, strict=True)
-        ]
-
-    def _answer(
-        self, name: str, prepared: Prepared, probs: np.ndarray, strange: float | None, spent: dict[str, float]
-    ) -> Prediction:
-        unlike = ("out_of_distribution",) if strange is not None and strange > 1 else ()
-        return Prediction(
-            name=name,
-            classes=self.classes,
-            probabilities=tuple(float(p) for p in probs),
-            flags=(*prepared.flags, *unlike),
-            prediction_set=self._sets.names(self._sets.sets(probs[None])[0]) if self._sets else None,
-            coverage=self._sets.coverage if self._sets else None,
-            ood_score=strange,
-            milliseconds={k: round(v, 2) for k, v in spent.items()},
-            model=self.model_id,
-            image=prepared.image,
-            raw=prepared.raw,
-        )
-
-    def _failed(self, name: str, refused: Her2Error) -> Prediction:
-        return Prediction(name, self.classes, (), (), {}, self.model_id, error=str(refused))
-
-    def _index(self, target: str) -> int:
-        if target not in self.classes:
-            raise NetworkError(
-                f"a class out of {', '.join(self.classes)}", got=repr(target), where="map", fix="Choose one."
-            )
-        return self.classes.index(target)
+    def _analyse(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        names: str | Sequence[str] | None,
+        mpp: float | None,
+        batch: int,
+        *,
+        keep: bool,
+    ) -> Iterator[PatchAnalysis]:
+        """Analyses in order, batch by batch; without features unless ``keep``."""
+        several = image_list(images)
+        called = checked_names(names, several, one=is_one_image(images))
+        batch, mpp = checked_batch(batch), checked_mpp(mpp)
+        for start in range(0, len(several), batch):
+            rows = slice(start, start + batch)
+            yield from self._pipeline.analyse(several[rows], called[rows], mpp=mpp, keep=keep)
 
 
-def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Predictor:
-    """Load a run's weights, verified against its card, for predictions.
+def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") -> Predictor:
+    """Load a finished run for predictions, its weights verified against its card.
 
-    Raises RunError for a folder that is not a finished run and WeightsError for weights that are missing, pickled,
-    tampered with or made for another network.
+    Parameters
+    ----------
+    run : Run, str or PathLike
+        A run, or its folder.
+    device : str, default "cpu"
+        Where the network runs, as torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    RunError
+        For a folder that is not a finished run, or a run released without weights.
+    WeightsError
+        For weights that are missing, pickled, altered, not finite, or made for another network.
+    ConfigError
+        For a device that is not there.
+
+    Examples
+    --------
+    >>> predictor = load_predictor("models/demo")  # doctest: +SKIP
+    >>> predictor.predict("patch.png").label  # doctest: +SKIP
+    'positive'
+    >>> load_predictor("absent")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    her2core.errors.RunError: Expected ...
     """
     run = run if isinstance(run, Run) else open_run(run)
     card = run.card
@@ -290,24 +405,7 @@ def load_predictor(run: Run | str | os.PathLike, *, device: str = "cpu") -> Pred
             where=run.name,
             fix="Train it again from its config.yaml, or choose another run.",
         )
-    network = network_of(card, run.path / WEIGHTS)
+    network = network_from_card(card, run.path / WEIGHTS)
     known = card.get("ood")
     ood = read_ood_detector(run.path / OOD_FILE, sha256=known["sha256"]) if known else None
     return Predictor(run, network, ood=ood, device=device)
-
-
-def _pixels(image: ImageLike, name: str) -> np.ndarray:
-    if not isinstance(image, np.ndarray):
-        return read_image(image, name=None if isinstance(image, str | os.PathLike) else name)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 8:
-        raise ImageError(
-            "uint8 (H, W, 3) RGB with sides of 8 px or more",
-            got=f"{image.dtype} {image.shape}",
-            where=name,
-            fix="Convert the array, or give the file itself.",
-        )
-    return image
-
-
-def _name(image: ImageLike, i: int) -> str:
-    return Path(image).name if isinstance(image, str | os.PathLike) else f"image {i + 1}"

@@ -1,1 +1,1 @@
-"""Where did the network look, and does the answer hold? Maps on the seam, and pictures of them."""
+"""Class-activation maps: methods, pictures, and their evaluation."""

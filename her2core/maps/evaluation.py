@@ -1,8 +1,12 @@
-"""Are the maps of this run to be believed? A run and some of its patches in; a table of measures by method out."""
+"""Evaluation of a run's class-activation maps on its test patches.
+
+Against the truth masks of synthetic patches, by deletion and insertion, by ROAD, and against maps of the same network
+with random weights; each next to a random map. Intervals are percentile bootstraps over patients.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +25,24 @@ from her2core.io.files import write_via_temporary
 from her2core.io.images import resize_rgb
 from her2core.maps.cam import class_map
 from her2core.maps.metrics import (
-    chance_map,
     deletion_and_insertion,
     energy_pointing_game,
     overlap,
     pointing_game,
+    random_map,
     rank_correlation,
     road,
     with_random_weights,
 )
+from her2core.networks.protocol import PatchNetwork
 from her2core.runs.folder import Run, open_run
 from her2core.runs.patch_images import is_synthetic, patch_images
 
-METHODS = ("gradcam", "gradcam_plusplus", "xgradcam", "layercam")
-#: What a map of noise gets: the row every method must beat.
+#: Methods evaluated by default.
+EVALUATED = ("gradcam", "gradcam_plusplus", "xgradcam", "layercam")
+#: Name of the random map in tables: the row that every method must exceed.
 CHANCE = "chance"
-#: Codes of the synthetic mask that bear on the class: tumour nuclei and mitoses.
+#: Codes of the synthetic mask that decide the class: tumour nuclei and mitoses.
 TUMOUR = (1, 2)
 MEASURES = (
     "pointing_game",
@@ -49,18 +55,22 @@ MEASURES = (
 )
 
 
+#: Fewest patients with which an interval is given.
+_FEWEST_PATIENTS = 5
+
+
 @dataclass(frozen=True)
 class _Patch:
-    image: np.ndarray  # uint8 (px, px, 3), as the network sees it
+    image: np.ndarray  # uint8 (px, px, 3), the network's input
     truth: np.ndarray | None  # bool (px, px)
     index: int  # the predicted class
     patient: str
 
 
-class _Whole(nn.Module):
-    """features and head in one call, as the grad-cam package asks for."""
+class _Forward(nn.Module):
+    """Features and head in one call, as the grad-cam package asks for."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: PatchNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -68,53 +78,93 @@ class _Whole(nn.Module):
         return self.network.head(self.network.features(batch))
 
 
-def map_trials(
+def evaluate_maps(
     source: Run | str | Path,
     *,
     patches: int = 48,
-    methods: tuple[str, ...] = METHODS,
+    methods: Sequence[str] = EVALUATED,
     seed: int = 0,
     resamples: int = 2000,
     base: Path = Path(),
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """How good the maps of the predicted class are, on patches of the test part, spread over its patients.
+    """Measures of the maps of the predicted class, on test patches spread over the patients.
 
-    Returns one row a method (and ``chance``) and measure: method, measure, value, low, high (95 % percentile bootstrap
-    over patients), n, clusters, note. pointing_game, energy_pointing_game and overlap are against the tumour nuclei
-    of the synthetic
-    truth and are missing for runs on real tissue. Deterministic from ``seed``.
+    Parameters
+    ----------
+    source : Run, str or Path
+        A finished run with its weights, or its folder.
+    patches : int, default 48
+        Number of test patches with assessable tissue.
+    methods : sequence of str
+        Keys of maps.methods.METHODS.
+    seed : int, default 0
+        Decides random maps, random weights and resamples.
+    resamples : int, default 2000
+        Of the bootstrap over patients.
+    base : Path
+        Folder below which a manifest's relative path is looked up.
+    progress : callable, optional
+        Called with (done, total) after each patch.
 
-    Raises EvaluationError where the run's patches are not at hand, RunError for a run without weights.
+    Returns
+    -------
+    DataFrame
+        One row a method (and ``chance``, a random map) and measure: method, measure, value, lower_95, upper_95
+        (percentile bootstrap), n, n_clusters, note. pointing_game, energy_pointing_game and overlap are against the
+        tumour nuclei of synthetic truth masks and missing for runs on real tissue.
+
+    Raises
+    ------
+    EvaluationError
+        If the run's patches are not at hand.
+    RunError
+        For a run without weights.
+
+    Examples
+    --------
+    >>> table = evaluate_maps("models/demo", patches=4)  # doctest: +SKIP
+    >>> table.loc[table["measure"] == "pointing_game", ["method", "value"]]  # doctest: +SKIP
     """
     run = source if isinstance(source, Run) else open_run(source)
     model = load_predictor(run)
     chosen = list(_patches(run, model, patches, base))
     if not chosen:
         raise EvaluationError(
-            "test patches that can be judged", got="none", where=run.name, fix="Check the run's test part."
+            "test patches with assessable tissue", got="none", where=run.name, fix="Check the run's test part."
         )
-    noise = with_random_weights(model.network, seed=seed)
-    rows: list[dict] = []
+    untrained = with_random_weights(model.network, seed=seed)
+    rows: list[dict[str, object]] = []
     for done, patch in enumerate(chosen):
         for method in (*methods, CHANCE):
-            rows.append(
-                {"method": method, "patient": patch.patient, **_trial(model, noise, patch, method, seed + done)}
-            )
+            measured = _measures(model, untrained, patch, method, seed + done)
+            rows.append({"method": method, "patient": patch.patient, **measured})
         if progress:
             progress(done + 1, len(chosen))
     return _summary(pd.DataFrame(rows), (*methods, CHANCE), resamples, seed)
 
 
-def save_map_trials(run: Run, table: pd.DataFrame) -> Path:
-    """Write the table to ``evaluation/maps.csv`` of the run."""
+def save_map_evaluation(run: Run, table: pd.DataFrame) -> Path:
+    """Write the table to ``evaluation/maps.csv`` of a run.
+
+    Parameters
+    ----------
+    run : Run
+    table : DataFrame
+        What `evaluate_maps` returned.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     path = run.path / "evaluation" / "maps.csv"
     write_via_temporary(path, lambda t: table.to_csv(t, index=False, float_format="%.6f"))
     return path
 
 
 def _patches(run: Run, model: Predictor, wanted: int, base: Path) -> Iterator[_Patch]:
-    """Test patches, patient after patient in turns, that are usable."""
+    """Usable test patches, one of each patient in turn."""
     test = run.predictions[run.predictions["split"] == "test"]
     turn = test.groupby("patient_id").cumcount()
     ids = test.assign(turn=turn).sort_values(["turn", "patient_id", "patch_id"], kind="stable")
@@ -141,55 +191,54 @@ def _reader(run: Run, base: Path) -> Callable[[str], tuple[np.ndarray, np.ndarra
         spec = CohortSpec(**run.card["data"]["facts"]["spec"])
         place = {patch_id: i for i, patch_id in enumerate(plan_cohort(spec)["patch_id"])}
 
-        def drawn(patch_id: str) -> tuple[np.ndarray, np.ndarray]:
+        def render(patch_id: str) -> tuple[np.ndarray, np.ndarray | None]:
             patch = render_patch(spec, place[patch_id])
             return patch.image, patch.mask
 
-        return drawn
+        return render
     found = patch_images(run, base=base)
-    if found.read is None:
-        raise EvaluationError(
-            "the pictures of the run's patches", got="none at hand", where=run.name, fix=found.why_not
-        )
-    return lambda patch_id: (found.read(patch_id), None)
+    read = found.read
+    if read is None:
+        raise EvaluationError("the images of the run's patches", got="none at hand", where=run.name, fix=found.why_not)
+    return lambda patch_id: (read(patch_id), None)
 
 
-def _trial(model: Predictor, noise: nn.Module, patch: _Patch, method: str, seed: int) -> dict[str, float]:
+def _measures(model: Predictor, untrained: PatchNetwork, patch: _Patch, method: str, seed: int) -> Mapping[str, float]:
     batch = to_tensor(patch.image[None], *model.scaling)
+    features = _features(model.network, batch)
+    found: dict[str, float] = {}
     if method == CHANCE:
-        grid = None
-        cells = class_map(model.network, _features(model.network, batch), patch.index, name="").grid.shape
-        heat = chance_map(cells, model.px, seed=seed)
-        alike = float("nan")
+        cells = model.network.feature_map(features).shape[2:]
+        heat = random_map(cells, model.px, seed=seed)
+        found["rank_correlation_to_random_weights"] = float("nan")
     else:
-        grid = class_map(model.network, _features(model.network, batch), patch.index, name="", method=method)
-        heat = grid.scaled(model.px)
-        other = class_map(noise, _features(noise, batch), patch.index, name="", method=method)
-        alike = rank_correlation(grid.grid, other.grid)
-    found = {"rank_correlation_to_random_weights": alike}
+        computed = class_map(model.network, features, patch.index, name="", method=method)
+        other = class_map(untrained, _features(untrained, batch), patch.index, name="", method=method)
+        heat = computed.scaled(model.px)
+        found["rank_correlation_to_random_weights"] = rank_correlation(computed.grid, other.grid)
     if patch.truth is not None:
         found |= {
             "pointing_game": pointing_game(heat, patch.truth),
             "energy_pointing_game": energy_pointing_game(heat, patch.truth),
             "overlap": overlap(heat, patch.truth),
         }
-    if grid is None or not grid.empty:
+    if method == CHANCE or not computed.empty:
         found["deletion"], found["insertion"] = deletion_and_insertion(
             patch.image, heat, model.predict_proba, index=patch.index
         )
-        found["road"] = float(road(_Whole(model.network), batch, heat[None], indices=[patch.index])[0])
+        found["road"] = float(road(_Forward(model.network), batch, heat[None], indices=[patch.index])[0])
     return found
 
 
 @torch.no_grad()
-def _features(network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+def _features(network: PatchNetwork, batch: torch.Tensor) -> torch.Tensor:
     return network.features(batch.contiguous(memory_format=torch.channels_last))
 
 
-def _summary(trials: pd.DataFrame, methods: tuple[str, ...], resamples: int, seed: int) -> pd.DataFrame:
+def _summary(measured: pd.DataFrame, methods: Sequence[str], resamples: int, seed: int) -> pd.DataFrame:
     rows = []
     for method in methods:
-        own = trials[trials["method"] == method]
+        own = measured[measured["method"] == method]
         for measure in MEASURES:
             if measure not in own:
                 continue
@@ -202,7 +251,7 @@ def _summary(trials: pd.DataFrame, methods: tuple[str, ...], resamples: int, see
                 weights = draws(len(names), resamples, seed)
                 resampled = (weights @ sums) / (weights @ counts)
                 row |= interval_row(measure, "", float(known[measure].mean()), resampled, 0.95)
-            if 0 < len(names) < 5:
+            if 0 < len(names) < _FEWEST_PATIENTS:
                 row |= {"lower_95": np.nan, "upper_95": np.nan, "note": f"no interval: {len(names)} patients"}
             rows.append({**row, "measure": measure, "n": len(known), "n_clusters": len(names)})
     return pd.DataFrame(rows)[["method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters", "note"]]

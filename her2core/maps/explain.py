@@ -1,28 +1,67 @@
-"""Where did this run look on this image? A run folder or predictor and an image in, a class-activation map out."""
+"""Class-activation maps of a run, in one call."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from her2core.maps.cam import ClassMap
+from her2core.maps.class_map import ClassMap
 
 if TYPE_CHECKING:
-    from her2core.inference.predictor import ImageLike, Predictor
+    from her2core.inference.images import ImageLike
+    from her2core.inference.predictor import Predictor
+    from her2core.runs.folder import Run
 
 
 def explain(
-    model: Predictor | str | os.PathLike,
+    model: Predictor | Run | str | os.PathLike[str],
     image: ImageLike,
     *,
     target: str | None = None,
     mpp: float | None = None,
     method: str = "gradcam",
 ) -> ClassMap:
-    """The map of ``image`` for class ``target`` (the predicted class when left out).
+    """Class-activation map of one patch.
 
-    ``model`` is a Predictor, or a run folder to load one from; ``method`` a key of maps.methods.METHODS.
-    Raises RunError, WeightsError, ImageError or NetworkError, as loading and Predictor.explain do.
+    Parameters
+    ----------
+    model : Predictor, Run, str or PathLike
+        A loaded predictor, or a finished run with its weights to load one from.
+    image : str, PathLike, bytes, ndarray or PIL.Image.Image
+        A path, an encoded image, uint8 (H, W, 3) RGB, or a PIL image.
+    target : str, optional
+        The class; the predicted one by default.
+    mpp : float, optional
+        Microns per pixel of the image, above 0.
+    method : str, default "gradcam"
+        A key of maps.methods.METHODS.
+
+    Returns
+    -------
+    ClassMap
+
+    Raises
+    ------
+    ConfigError
+        For an unknown method, class or ``mpp``.
+    ImageError
+        For an image that cannot be read.
+    NetworkError
+        For a network whose features have no spatial grid, or scores that are not finite.
+    RunError, WeightsError
+        If the run cannot be loaded.
+
+    References
+    ----------
+    Selvaraju et al. 2017, doi 10.1109/ICCV.2017.74 (Grad-CAM); maps.methods names those of the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from her2core.inference.example import example_predictor
+    >>> found = explain(example_predictor(), np.full((64, 64, 3), 180, np.uint8), target="positive")
+    >>> found.target, found.method, found.grid.shape
+    ('positive', 'gradcam', (2, 2))
     """
     from her2core.inference.predictor import Predictor, load_predictor
 

@@ -1,4 +1,4 @@
-"""How is a map laid over its patch? A patch and a map in, an RGB picture out."""
+"""Class-activation maps laid over their patches."""
 
 from __future__ import annotations
 
@@ -7,14 +7,36 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from her2core.io.images import resize_rgb
-from her2core.maps.cam import ClassMap
+from her2core.maps.class_map import ClassMap
 
 
 def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, size: int | None = None) -> np.ndarray:
-    """uint8 (S, S, 3) RGB: ``image`` (uint8 (H, W, 3), square) with the map over it in viridis.
+    """A patch with a map over it in viridis.
 
-    The colour is mixed in by the map's own strength times ``opacity`` (0..1), so that tissue the network did not use
-    keeps its look. ``size`` is the side of the result, the image's own when left out.
+    The colour is mixed in by the map's own strength times ``opacity``, so that tissue the network did not use is shown
+    unchanged.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 (H, W, 3) RGB, square.
+    class_map : ClassMap
+    opacity : float, default 0.45
+        In 0..1, of the strongest cell.
+    size : int, optional
+        Side of the result in pixels; the image's own by default.
+
+    Returns
+    -------
+    ndarray
+        uint8 (size, size, 3) RGB.
+
+    Examples
+    --------
+    >>> white = np.full((64, 64, 3), 255, np.uint8)
+    >>> picture = overlay(white, ClassMap(np.eye(2, dtype=np.float32), "positive"))
+    >>> picture.shape, picture[0, -1].tolist()
+    ((64, 64, 3), [255, 255, 255])
     """
     size = size or image.shape[0]
     base = resize_rgb(image, size).astype(np.float32)
@@ -24,8 +46,26 @@ def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, si
     return np.clip(base * (1 - mix) + colour * mix, 0, 255).astype(np.uint8)
 
 
-def stamped(picture: np.ndarray, text: str) -> np.ndarray:
-    """``picture``, uint8 (H, W, 3) RGB, with ``text`` on a strip of 22 px below: uint8 (H + 22, W, 3)."""
+def with_caption(picture: np.ndarray, text: str) -> np.ndarray:
+    """A picture with a line of text on a white strip of 22 px below it.
+
+    Parameters
+    ----------
+    picture : ndarray
+        uint8 (H, W, 3) RGB.
+    text : str
+        One line.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H + 22, W, 3) RGB.
+
+    Examples
+    --------
+    >>> with_caption(np.zeros((64, 64, 3), np.uint8), "Research use only.").shape
+    (86, 64, 3)
+    """
     height, width = picture.shape[:2]
     canvas = Image.new("RGB", (width, height + 22), "white")
     canvas.paste(Image.fromarray(picture), (0, 0))

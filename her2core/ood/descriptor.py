@@ -1,15 +1,15 @@
-"""Which numbers say how a patch looks? Prepared patches in; the answers of the network's first filters, and stain, out.
+"""Descriptors of patches for out-of-distribution detection: first-layer responses and stain statistics.
 
-Last features name what a network learned to tell apart and are blind to much else: judged by them, about half of the
-real tiles pass for the synthetic training data of the demo run, whose network was started from one trained on real
-tissue. The first layer still sees what was put in (edges, grain, sharpness, colour), so a patch is described by
+The last features separate what a network was trained to separate and hardly respond to anything else: with them, about
+half of the real tiles pass as the synthetic training data of the demo run, whose network was initialised from one
+trained on real tissue. The first layer still responds to edges, grain, sharpness and colour, so a patch is described by
 
-- how strongly the network's own first filters answer to the normalised patch, in both directions: each answer is
-  taken at its maximum in 3 x 3 places, and its mean and the logarithm of its spread over the patch are kept;
-- the stain before normalisation: optical density per channel (mean, deviation, five percentiles), how the channels go
-  together, and how much detail there is at four scales.
+- the responses of the network's own first filters to the normalised patch, in both directions: each response is
+  max-pooled over 3 x 3 places, and its mean and the logarithm of its standard deviation over the patch are kept;
+- the stain before normalisation: optical density a channel (mean, standard deviation, five percentiles), correlations
+  between channels, and energy and sparseness of the detail at four scales.
 
-benchmarks/results/ood.json holds what this tells apart, and what last features do; the choice is ours.
+What this detects, and what the last features do, is in benchmarks/results/ood.json; the choice is ours.
 """
 
 from __future__ import annotations
@@ -22,37 +22,73 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from her2core.data.prepare import Prepared
-from her2core.networks.registry import feature_map
+from her2core.errors import NetworkError
+from her2core.networks.protocol import PatchNetwork
 from her2core.stain.macenko import density_table
 
-#: At most so many filters are asked, evenly spaced over the first layer; a transformer's patch embedding has hundreds.
+#: Largest number of filters used, evenly spaced over the first layer; a transformer's patch embedding has hundreds.
 FILTERS = 64
-#: Added before a logarithm, so that a filter that answers nothing gives a finite number.
-_SMALL_ANSWER, _SMALL_DENSITY = 1e-2, 1e-6
+#: Added before a logarithm, so that a filter without a response gives a finite number.
+_SMALL_RESPONSE, _SMALL_DENSITY = 1e-2, 1e-6
 _PERCENTILES = (5, 25, 50, 75, 95)
 _SCALES = 4
 _DENSITY = density_table(240.0)
 
 
 @torch.no_grad()
-def describe(network: nn.Module, features: Tensor | None, prepared: Sequence[Prepared], batch: Tensor) -> np.ndarray:
-    """The descriptors of a batch, float32 (N, D); D depends on the network alone. No hooks: threads may share it.
+def patch_descriptors(
+    network: PatchNetwork, features: Tensor | None, prepared: Sequence[Prepared], batch: Tensor
+) -> np.ndarray:
+    """Descriptors of a batch of patches. Nothing is hooked, so threads may share the network.
 
     Parameters
     ----------
-    network : any network of networks.registry.
-    features : ``network.features(batch)``; only used where `first_filters` finds none, and may be None otherwise.
-    prepared : the N patches of the batch as Prepare gave them; ``raw`` is where the stain is read.
-    batch : float32 (N, 3, H, W), normalised, on the network's device.
+    network : PatchNetwork
+        In evaluation mode.
+    features : Tensor or None
+        ``network.features(batch)``; only used where `first_filters` finds none, and may be None otherwise.
+    prepared : sequence of Prepared
+        The N patches; the stain is read from their ``raw``.
+    batch : Tensor
+        float32 (N, 3, H, W), normalised, on the network's device.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, D); D depends on the network alone.
+
+    Examples
+    --------
+    >>> from her2core.data.prepare import Prepare
+    >>> from her2core.networks.registry import build_network
+    >>> patch = Prepare(64)(np.full((64, 64, 3), 200, np.uint8))
+    >>> patch_descriptors(build_network("resnet50", 3), None, [patch], torch.zeros(1, 3, 64, 64)).shape
+    (1, 304)
     """
     filters = first_filters(network)
-    answers = filters(batch) if filters is not None else _grid(network, features)
+    responses = filters(batch) if filters is not None else _grid(network, features)
     stain = np.stack([stain_statistics(p.raw) for p in prepared])
-    return np.concatenate([_answer_statistics(answers), stain], axis=1).astype(np.float32)
+    return np.concatenate([_response_statistics(responses), stain], axis=1).astype(np.float32)
 
 
-def first_filters(network: nn.Module) -> nn.Conv2d | None:
-    """The first convolution that takes the three colours; None where the network has none, as with a linear stem."""
+def first_filters(network: PatchNetwork) -> nn.Conv2d | None:
+    """The first convolution, if it takes the three colours.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+
+    Returns
+    -------
+    torch.nn.Conv2d or None
+        None where the network has none, as with a linear stem.
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> first_filters(build_network("resnet50", 3)).out_channels
+    64
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             return module if module.in_channels == 3 and module.groups == 1 else None
@@ -60,7 +96,23 @@ def first_filters(network: nn.Module) -> nn.Conv2d | None:
 
 
 def stain_statistics(raw: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of 16 px or more -> float32 (48,): see the module's text; optical density by natural log."""
+    """Statistics of a patch's optical density (natural logarithm) before stain normalisation.
+
+    Parameters
+    ----------
+    raw : ndarray
+        uint8 (H, W, 3) RGB, sides of 16 px or more.
+
+    Returns
+    -------
+    ndarray
+        float32 (48,): see the module's description.
+
+    Examples
+    --------
+    >>> stain_statistics(np.full((16, 16, 3), 239, np.uint8))[:3].round(3).tolist()
+    [0.0, 0.0, 0.0]
+    """
     density = _DENSITY[raw]
     pixels = np.ascontiguousarray(density.reshape(-1, 3).T)
     mean, deviation = pixels.mean(axis=1), pixels.std(axis=1)
@@ -77,28 +129,35 @@ def stain_statistics(raw: np.ndarray) -> np.ndarray:
         coarse = blocks.mean(axis=(1, 3))
         detail = blocks - coarse[:, None, :, None]
         energy = np.log(np.square(detail).mean(axis=(0, 1, 2, 3)) + _SMALL_DENSITY)
-        # Few strong edges and much faint grain may hold the same energy; their mean size differs.
+        # A few strong edges and much faint grain may have the same energy; their mean magnitude differs.
         size = np.log(np.square(np.abs(detail).mean(axis=(0, 1, 2, 3))) + _SMALL_DENSITY)
         parts += [energy, size - energy]
         density = coarse
     return np.concatenate(parts).astype(np.float32)
 
 
-def _answer_statistics(answers: Tensor) -> np.ndarray:
+def _response_statistics(responses: Tensor) -> np.ndarray:
     """float (N, C, h, w) -> float32 (N, 4 * min(C, FILTERS))."""
-    if answers.shape[1] > FILTERS:
-        chosen = torch.linspace(0, answers.shape[1] - 1, FILTERS).round().long()
-        answers = answers[:, chosen.to(answers.device)]
-    strong = [F.max_pool2d(sign * answers.float(), 3, 2, 1) for sign in (1, -1)]
+    if responses.shape[1] > FILTERS:
+        chosen = torch.linspace(0, responses.shape[1] - 1, FILTERS).round().long()
+        responses = responses[:, chosen.to(responses.device)]
+    strong = [F.max_pool2d(sign * responses.float(), 3, 2, 1) for sign in (1, -1)]
     means = [s.mean(dim=(2, 3)) for s in strong]
-    spreads = [(s.std(dim=(2, 3), correction=0) + _SMALL_ANSWER).log() for s in strong]
+    spreads = [(s.std(dim=(2, 3), correction=0) + _SMALL_RESPONSE).log() for s in strong]
     return torch.cat(means + spreads, dim=1).cpu().numpy()
 
 
-def _grid(network: nn.Module, features: Tensor) -> Tensor:
-    """(N, C, h, w) of the seam for a network without first filters; tokens stand in one row, vectors in one place."""
+def _grid(network: PatchNetwork, features: Tensor | None) -> Tensor:
+    """(N, C, h, w) of the features of a network without first filters; tokens form one row, vectors one cell."""
+    if features is None:
+        raise NetworkError(
+            "features of the batch",
+            got="None, and the network has no first convolution of RGB",
+            where="out-of-distribution descriptors",
+            fix="Pass network.features(batch).",
+        )
     if features.ndim == 3:
         return features.transpose(1, 2).unsqueeze(2)
     if features.ndim == 2:
         return features[:, :, None, None]
-    return feature_map(network, features)
+    return network.feature_map(features)

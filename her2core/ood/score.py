@@ -1,13 +1,13 @@
-"""How strange is a descriptor beside the training data? Descriptors in; a score, larger for stranger, out.
+"""Out-of-distribution score of a descriptor: local outlier factor in whitened space.
 
-Local outlier factor (Breunig et al. 2000, doi 10.1145/342009.335388) in whitened feature space: the mean distance of
-a patch to its ten nearest training patches, over the mean of the same distance of those ten. Plain distances
-(Mahalanobis: Lee et al. 2018, arXiv 1807.03888; nearest neighbours: Sun et al. 2022, arXiv 2204.06507) do worse where
-training data are mixed: beside tiles of fat and haemorrhage, far from each other and all else, little seems far
+Local outlier factor (Breunig et al. 2000, doi 10.1145/342009.335388): the mean distance of a patch to its ten nearest
+training patches, over the mean of the same distance of those ten. Plain distances (Mahalanobis: Lee et al. 2018, arXiv
+1807.03888; nearest neighbours: Sun et al. 2022, arXiv 2204.06507) do worse where training data are heterogeneous: next
+to tiles of fat and haemorrhage, which are far from each other and from everything else, few distances seem large
 (benchmarks/results/ood.json, tissue12).
 
-Deliberate differences from the paper: the means of the distances themselves stand for its reachability densities, and a
-distance counts as at least a tenth of the median one, so that near-copies do not make all else look strange.
+Deliberate differences from the paper: the means of the distances themselves replace its reachability densities, and a
+distance counts as at least a tenth of the median one, so that near-duplicates do not make everything else an outlier.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from her2core.io.files import sha256_file, write_via_temporary
 from her2core.networks.weights import read_weights
 
 METHOD = "local outlier factor of first-layer and stain statistics (10 nearest training patches)"
-#: The share of validation patches that may score higher than the threshold.
+#: Share of validation patches that may score higher than the threshold.
 ALLOWED = 0.01
-#: Neighbours; share of the variance kept and most directions kept. Our choice, see benchmarks/ood.py.
+#: Neighbours; share of the variance kept, and largest number of directions kept. Our choice, see benchmarks/ood.py.
 _NEIGHBOURS, _VARIANCE, _DIRECTIONS = 10, 0.998, 96
 _ARRAYS = ("mean", "basis", "reference", "spacing")
 _NUMBERS = ("threshold", "patches", "validation_patches")
@@ -34,11 +34,29 @@ _CHUNK = 256
 
 @dataclass(frozen=True, eq=False)
 class OODDetector:
-    """What the score needs; float32 arrays, D numbers a descriptor, K directions, n training patches.
+    """A fitted detector: D numbers a descriptor, K directions, n training patches; arrays are float32.
 
-    ``mean`` (D,); ``basis`` (D, K): descriptor minus mean times basis is whitened; ``reference`` (n, K): the training
-    patches in it; ``spacing`` (n,): each one's mean distance to its nearest others; ``threshold``: the score that at
-    most 1 % of the ``validation_patches`` exceed; ``patches``: n.
+    Attributes
+    ----------
+    mean : ndarray
+        (D,), of the training descriptors.
+    basis : ndarray
+        (D, K); a descriptor minus ``mean``, times ``basis``, is whitened.
+    reference : ndarray
+        (n, K), the whitened training patches.
+    spacing : ndarray
+        (n,), the mean distance of each to its nearest others.
+    threshold : float
+        The score that at most 1 % of the validation patches exceed.
+    patches, validation_patches : int
+        Their numbers.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> detector = fit_detector(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
+    >>> detector.is_out_of_distribution(np.array([[0.1, 0, 0, 0], [9, 9, 9, 9]])).tolist()
+    [False, True]
     """
 
     mean: np.ndarray
@@ -49,33 +67,49 @@ class OODDetector:
     patches: int
     validation_patches: int
 
-    def score(self, descriptors: np.ndarray) -> np.ndarray:
-        """float (N, D) -> float64 (N,), larger for stranger; a row with a number that is not finite scores infinity.
+    def __repr__(self) -> str:
+        return f"OODDetector(threshold={self.threshold:.3g}, patches={self.patches}, descriptors={len(self.mean)})"
 
-        Raises WeightsError for descriptors of another width: they come from another network.
+    def score(self, descriptors: np.ndarray) -> np.ndarray:
+        """Out-of-distribution scores.
+
+        Parameters
+        ----------
+        descriptors : ndarray
+            Float (N, D).
+
+        Returns
+        -------
+        ndarray
+            float64 (N,), larger for less similar patches; infinity for a row that is not finite.
+
+        Raises
+        ------
+        WeightsError
+            For descriptors of another width: they come from another network.
         """
         if descriptors.ndim != 2 or descriptors.shape[1] != len(self.mean):
             raise WeightsError(
                 f"descriptors of {len(self.mean)} numbers",
                 got=f"shape {descriptors.shape}",
-                where="ood",
-                fix="Use the ood file of the run whose network made them.",
+                where="out-of-distribution detector",
+                fix="Use the detector of the run whose network computed them.",
             )
         scores = np.full(len(descriptors), np.inf)
         good = np.flatnonzero(np.isfinite(descriptors).all(axis=1))
         for start in range(0, len(good), _CHUNK):
             rows = good[start : start + _CHUNK]
-            place = (descriptors[rows].astype(np.float64) - self.mean) @ self.basis.astype(np.float64)
-            near, nearest = _nearest(_distances(place, self.reference), min(_NEIGHBOURS, self.patches))
+            whitened = (descriptors[rows].astype(np.float64) - self.mean) @ self.basis.astype(np.float64)
+            near, nearest = _nearest(_distances(whitened, self.reference), min(_NEIGHBOURS, self.patches))
             scores[rows] = near.mean(axis=1) / self.spacing[nearest].mean(axis=1, dtype=np.float64)
         return scores
 
-    def unlike(self, descriptors: np.ndarray) -> np.ndarray:
-        """float (N, D) -> bool (N,): which patches are unlike the training data."""
+    def is_out_of_distribution(self, descriptors: np.ndarray) -> np.ndarray:
+        """Whether each score exceeds the threshold: float (N, D) -> bool (N,)."""
         return self.score(descriptors) > self.threshold
 
     def facts(self) -> dict[str, Any]:
-        """What a card says about it, JSON-ready; the file's sha256 comes from `save`."""
+        """Entry of the model card, JSON-ready, without the file's SHA-256, which `save` returns."""
         return {
             "method": METHOD,
             "threshold": self.threshold,
@@ -84,7 +118,18 @@ class OODDetector:
         }
 
     def save(self, path: Path) -> str:
-        """Write it as safetensors; returns the file's SHA-256 (hex)."""
+        """Write the detector as safetensors.
+
+        Parameters
+        ----------
+        path : Path
+            File to write.
+
+        Returns
+        -------
+        str
+            SHA-256 (hex) of the file.
+        """
         from safetensors.numpy import save_file
 
         tensors = {name: np.ascontiguousarray(getattr(self, name), dtype=np.float32) for name in _ARRAYS}
@@ -94,21 +139,39 @@ class OODDetector:
         return sha256_file(path)
 
 
-def learn(train: np.ndarray, val: np.ndarray) -> OODDetector:
-    """Descriptors of training and validation patches, float (n, D) and (m, D), as a OODDetector; copies count once.
+def fit_detector(train: np.ndarray, val: np.ndarray) -> OODDetector:
+    """Fit a detector to descriptors; identical training descriptors count once.
 
-    Raises SplitError with fewer than three different training patches or no validation patch.
+    Parameters
+    ----------
+    train, val : ndarray
+        Descriptors of training and validation patches, float (n, D) and (m, D).
+
+    Returns
+    -------
+    OODDetector
+
+    Raises
+    ------
+    SplitError
+        With fewer than three different training patches, or no validation patch.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> fit_detector(rng.normal(size=(50, 4)), rng.normal(size=(20, 4))).patches
+    50
     """
     train = np.unique(train, axis=0).astype(np.float64)
     if len(train) < 3 or len(val) < 1:
         raise SplitError(
-            "at least three different training patches and one validation patch that can be judged",
+            "at least three different training patches and one validation patch with assessable tissue",
             got=f"{len(train)} and {len(val)}",
-            where="ood",
+            where="out-of-distribution detector",
             fix="Add patches; blank ones and copies do not count.",
         )
     mean, spread = train.mean(axis=0), train.std(axis=0)
-    # A filter that answers to nothing must not count as much as the others for its rounding errors.
+    # A filter without a response must not count as much as the others for its rounding errors.
     spread = np.maximum(spread, 1e-3 * np.median(spread[spread > 0]))
     variance, directions = np.linalg.eigh(np.cov(((train - mean) / spread).T))
     variance, directions = np.maximum(variance[::-1], 0), directions[:, ::-1]
@@ -135,17 +198,39 @@ def learn(train: np.ndarray, val: np.ndarray) -> OODDetector:
 def read_ood_detector(path: Path, *, sha256: str | None = None) -> OODDetector:
     """Read what `OODDetector.save` wrote.
 
-    Raises WeightsError when the file is missing, is a pickle, is not safetensors, differs from ``sha256``, or holds
-    something else.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sha256 : str, optional
+        Expected SHA-256 (hex) of the file.
+
+    Returns
+    -------
+    OODDetector
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, pickled, no safetensors file, different from ``sha256``, or holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> path = Path(tempfile.mkdtemp()) / "ood.safetensors"
+    >>> sha256 = fit_detector(rng.normal(size=(50, 4)), rng.normal(size=(20, 4))).save(path)
+    >>> read_ood_detector(path, sha256=sha256).patches
+    50
     """
     tensors = {name: tensor.numpy() for name, tensor in read_weights(Path(path), sha256=sha256).items()}
     problem = _problem(tensors)
     if problem:
         raise WeightsError(
-            "what a finished run knows about the look of its training data",
+            "an out-of-distribution detector of a finished run",
             got=problem,
-            where=str(path),
-            fix="Take the run again from its source.",
+            where=path,
+            fix="Copy the run again from its source.",
         )
     threshold, patches, validation_patches = (tensors[name].item() for name in _NUMBERS)
     arrays = {name: tensors[name] for name in _ARRAYS}
@@ -158,14 +243,14 @@ def _problem(tensors: dict[str, np.ndarray]) -> str | None:
     if set(tensors) != {*_ARRAYS, *_NUMBERS}:
         return f"tensors named {', '.join(sorted(tensors)[:6])}"
     if any(tensors[name].shape != (1,) for name in _NUMBERS):
-        return "numbers of a wrong shape"
+        return "a number of a wrong shape"
     width, directions, n = len(tensors["mean"]), tensors["basis"].shape[-1], int(tensors["patches"][0])
     shapes = {"mean": (width,), "basis": (width, directions), "reference": (n, directions), "spacing": (n,)}
     wrong = [name for name, shape in shapes.items() if tensors[name].shape != shape]
     if wrong:
         return f"{wrong[0]} of shape {tensors[wrong[0]].shape}"
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()) or tensors["spacing"].min() <= 0:
-        return "numbers that are not finite, or distances of nothing"
+        return "numbers that are not finite, or spacings that are not positive"
     return None
 
 
@@ -177,6 +262,6 @@ def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _nearest(distances: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``count`` smallest of each row, and where they stand."""
+    """The ``count`` smallest of each row, and their columns."""
     where = np.argpartition(distances, count - 1, axis=1)[:, :count]
     return np.take_along_axis(distances, where, axis=1), where

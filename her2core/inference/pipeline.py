@@ -1,0 +1,186 @@
+"""Steps from images to predictions: prepared patches, features, scores, calibrated probabilities, flags."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from her2core.data.dataset import to_tensor
+from her2core.data.prepare import UNUSABLE, Prepare, Prepared
+from her2core.errors import Her2Error, ImageError, NetworkError
+from her2core.evidence.conformal import PredictionSets
+from her2core.inference.analysis import PatchAnalysis
+from her2core.inference.images import ImageLike, rgb_array
+from her2core.inference.prediction import Prediction
+from her2core.networks.protocol import PatchNetwork
+from her2core.ood import OODDetector, patch_descriptors
+from her2core.runs.folder import Run
+from her2core.stain.macenko import StainReference
+
+
+class Pipeline:
+    """The steps of a predictor with the settings of its run; nothing in it changes.
+
+    Parameters
+    ----------
+    run : Run
+        Its card gives classes, input, stain reference, temperature and prediction sets.
+    network : PatchNetwork
+        Is moved to ``device`` and put into evaluation mode without gradients.
+    ood : OODDetector or None
+    device : torch.device
+
+    Examples
+    --------
+    >>> from her2core.inference.example import example_predictor
+    >>> pipeline = example_predictor()._pipeline
+    >>> [analysis] = pipeline.analyse([np.full((64, 64, 3), 255, np.uint8)], ["a"], mpp=None, keep=False)
+    >>> analysis.prediction.flags
+    ('blank',)
+    """
+
+    def __init__(self, run: Run, network: PatchNetwork, ood: OODDetector | None, device: torch.device) -> None:
+        card = run.card
+        self.classes = run.classes
+        self.model_id = f"{run.name}@{card['weights_sha256'][:12]}"
+        self.px = int(card["input"]["px"])
+        reference = card["stain"]["reference"]
+        stain = None if reference is None else StainReference.from_dict(reference)
+        self.prepare = Prepare(self.px, stain, card["input"].get("field_um"))
+        self.mean, self.std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
+        self.device = device
+        self.network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self._temperature = float(card["temperature"])
+        sets = card.get("prediction_sets")
+        self._sets = PredictionSets.from_card(sets, run_classes=run.classes) if sets else None
+        self._ood = ood
+
+    def analyse(
+        self, images: Sequence[ImageLike], names: Sequence[str], *, mpp: float | None, keep: bool
+    ) -> list[PatchAnalysis]:
+        """Analyses of one batch in order; an image that cannot be predicted has the error.
+
+        Parameters
+        ----------
+        images : sequence of images
+        names : sequence of str
+            As many.
+        mpp : float or None
+            Microns per pixel.
+        keep : bool
+            Whether analyses carry their features.
+
+        Returns
+        -------
+        list of PatchAnalysis
+        """
+        began = time.perf_counter()
+        found: dict[int, PatchAnalysis] = {}
+        prepared: dict[int, Prepared] = {}
+        for i, (image, name) in enumerate(zip(images, names, strict=True)):
+            try:
+                prepared[i] = self.prepare(rgb_array(image, name), mpp=mpp)
+            except Her2Error as refused:
+                found[i] = self._refused(name, refused)
+        ready = time.perf_counter()
+        if prepared:
+            ordered = list(prepared.values())
+            tensor = self.tensor(np.stack([p.image for p in ordered]))
+            features, logits = self.forward(tensor)
+            probabilities = self.probabilities(logits)
+            scores = self._ood_scores(features, ordered, tensor)
+            share = 1e3 / len(prepared)
+            spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
+            for row, i in enumerate(prepared):
+                if not np.isfinite(probabilities[row]).all():
+                    found[i] = self._refused(names[i], not_finite(names[i]))
+                    continue
+                prediction = self._prediction(names[i], prepared[i], probabilities[row], scores[row], spent)
+                # A copy: a slice would keep the features of the whole batch in memory.
+                own = features[row : row + 1].clone() if keep else None
+                found[i] = PatchAnalysis(prediction, self.network, own)
+        return [found[i] for i in range(len(images))]
+
+    def tensor(self, images: np.ndarray) -> Tensor:
+        """Network input, float32 (N, 3, px, px), of prepared images, uint8 (N, px, px, 3)."""
+        if images.dtype != np.uint8 or images.shape[1:] != (self.px, self.px, 3):
+            raise ImageError(
+                f"prepared images, uint8 (N, {self.px}, {self.px}, 3)",
+                got=f"{images.dtype} {images.shape}",
+                fix="Use predict, which prepares them.",
+            )
+        return to_tensor(images, self.mean, self.std).to(self.device, memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, ...) and uncalibrated scores (N, K) of a network input."""
+        features = self.network.features(batch)
+        return features, self.network.head(features)
+
+    def probabilities(self, logits: Tensor) -> np.ndarray:
+        """Calibrated probabilities, float64 (N, K); a row of NaN where a score is not finite."""
+        probabilities = torch.softmax(logits.double() / self._temperature, dim=1)
+        finite = logits.isfinite().all(dim=1, keepdim=True)
+        return torch.where(finite, probabilities, torch.nan).cpu().numpy()
+
+    def _ood_scores(self, features: Tensor, prepared: Sequence[Prepared], batch: Tensor) -> list[float | None]:
+        """In units of the threshold; None without a detector or assessable tissue."""
+        if self._ood is None:
+            return [None] * len(prepared)
+        scores = self._ood.score(patch_descriptors(self.network, features, prepared, batch))
+        return [
+            None if set(p.flags) & set(UNUSABLE) else float(s / self._ood.threshold)
+            for p, s in zip(prepared, scores, strict=True)
+        ]
+
+    def _prediction(
+        self, name: str, prepared: Prepared, probabilities: np.ndarray, ood_score: float | None, spent: dict[str, float]
+    ) -> Prediction:
+        unlike = ("out_of_distribution",) if ood_score is not None and ood_score > 1 else ()
+        return Prediction(
+            name=name,
+            classes=self.classes,
+            probabilities=tuple(float(p) for p in probabilities),
+            flags=(*prepared.flags, *unlike),
+            prediction_set=self._sets.names(self._sets.sets(probabilities[None])[0]) if self._sets else None,
+            coverage=self._sets.coverage if self._sets else None,
+            ood_score=ood_score,
+            milliseconds={k: round(v, 2) for k, v in spent.items()},
+            model=self.model_id,
+            image=prepared.image,
+            raw=prepared.raw,
+        )
+
+    def _refused(self, name: str, refused: Her2Error) -> PatchAnalysis:
+        prediction = Prediction(name, self.classes, (), (), {}, self.model_id, error=str(refused))
+        return PatchAnalysis(prediction, self.network, _refused=refused)
+
+
+def not_finite(name: str) -> NetworkError:
+    """The error for scores that are NaN or infinite: the largest of them would still be some class.
+
+    Parameters
+    ----------
+    name : str
+        The patch.
+
+    Returns
+    -------
+    NetworkError
+
+    Examples
+    --------
+    >>> print(not_finite("a.png").got)
+    NaN or infinity
+    """
+    return NetworkError(
+        "a finite score for each class",
+        got="NaN or infinity",
+        where=name,
+        fix="The network's weights are damaged, or its training diverged: copy the run again, or train again with a "
+        "lower learning rate.",
+    )
