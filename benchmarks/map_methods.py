@@ -1,7 +1,9 @@
-"""How long does a map take by each method, beside our Grad-CAM? And how often does the package's Eigen-Grad-CAM show
-the wrong side of its pattern? One run on models/demo; tests/test_maps_methods.py holds that the maps are right.
+"""Time of a class-activation map by each method, relative to our Grad-CAM, on models/demo.
 
-OMP_NUM_THREADS=1 python benchmarks/map_methods.py
+Also how often the grad-cam package's Eigen-Grad-CAM shows the wrong side of its principal direction. That the maps are
+right is tested in tests/test_maps_methods.py.
+
+    OMP_NUM_THREADS=1 python benchmarks/map_methods.py
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
-from torch import Tensor, nn
+from torch import Tensor
 
 from her2core import load_predictor
+from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.files import write_json
 from her2core.maps.cam import class_map
 from her2core.maps.methods import METHODS
+from her2core.networks.protocol import PatchNetwork
 
 HERE = Path(__file__).resolve().parent
 PATCHES, ROUNDS = 12, 7
@@ -27,10 +31,12 @@ PATCHES, ROUNDS = 12, 7
 
 def main() -> None:
     predictor = load_predictor(HERE.parent / "models" / "demo")
-    network, px, classes = predictor._network, predictor.px, len(predictor.classes)
+    network, px, classes = predictor.network, predictor.px, len(predictor.classes)
     images = [render_patch(CohortSpec(px=px), i).image for i in range(0, 20 * PATCHES, 20)]
-    inputs = [predictor._tensor([predictor.prepare(image)]) for image in images]
-    features = [predictor._features(x) for x in inputs]
+    prepared = [predictor.prepare(image).image[None] for image in images]
+    inputs = [to_tensor(p, *predictor.scaling).to(memory_format=torch.channels_last) for p in prepared]
+    with torch.no_grad():
+        features = [network.features(x) for x in inputs]
 
     def once(method: str) -> float:
         """Seconds a map of one class, the features given."""
@@ -39,18 +45,19 @@ def main() -> None:
             class_map(network, patch, i % classes, name="class", method=method)
         return (time.perf_counter() - began) / len(features)
 
+    @torch.no_grad()
     def trunk() -> float:
         """Seconds a patch for the features, which all methods share."""
         began = time.perf_counter()
         for x in inputs:
-            predictor._features(x)
+            network.features(x)
         return (time.perf_counter() - began) / len(inputs)
 
     for method in METHODS:  # imports and first calls
         once(method)
     rounds: dict[str, list[float]] = {method: [] for method in METHODS}
     shared: list[float] = []
-    for _ in range(ROUNDS):  # in turns, so that a busy machine slows all
+    for _ in range(ROUNDS):  # in turns, so that other load slows all methods
         shared.append(trunk())
         for method, spent in rounds.items():
             spent.append(once(method))
@@ -73,8 +80,8 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _inverted(network: nn.Module, features: Tensor, index: int) -> bool:
-    """Whether the package's pattern is high where features times gradients are low."""
+def _inverted(network: PatchNetwork, features: Tensor, index: int) -> bool:
+    """Whether the package's principal direction is high where features times gradients are low."""
     leaf = features.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(network.head(leaf)[0, index], leaf)
     product = (gradient * features).numpy()

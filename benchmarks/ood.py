@@ -1,9 +1,9 @@
-"""Does "unlike the training data" tell real from synthetic? Released runs, fresh cohorts, real tissue in; shares out.
+"""Share of patches that the released runs' out-of-distribution detectors flag, by kind of patch.
 
-Fits each released run's OODDetector from its own training and validation patches and says what share of other patches
-it flags: for the demo run nearly all real tissue and IHC should be, and nearly no fresh synthetic patch. The fresh
-cohorts have seeds and patients that no run and no choice of ours has seen; patches of a patient go together, so several
-seeds are shown. Beside it, what plain distances in the same space do, and for demo what the last features do.
+Fits each released run's OODDetector to its own training and validation patches and gives the share of other patches
+that it flags: for the demo run nearly all real tissue and IHC should be, and nearly no new synthetic patch. The new
+cohorts have seeds and patients that no run and no choice of ours has used; patches of a patient belong together, so
+several seeds are shown. For comparison, plain distances in the same space, and for demo the last features.
 
     OMP_NUM_THREADS=1 python benchmarks/ood.py ../shared/data
 """
@@ -31,8 +31,8 @@ from her2core.data.prepare import UNUSABLE, Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.files import write_json
 from her2core.io.images import read_image
-from her2core.networks.from_card import network_of
-from her2core.ood import OODDetector, describe, fit_ood, learn, read_ood_detector
+from her2core.networks.from_card import network_from_card
+from her2core.ood import OODDetector, fit_detector, fit_ood, patch_descriptors, read_ood_detector
 from her2core.runs.folder import WEIGHTS
 from her2core.stain.macenko import StainReference
 
@@ -47,7 +47,7 @@ PATIENTS, PATCHES = 30, 8
 
 
 class Released:
-    """A released run's network and way of preparing, and its parts."""
+    """A released run's network, preparation, and parts of the split."""
 
     def __init__(self, name: str) -> None:
         run = open_run(HOME / "models" / name)
@@ -58,7 +58,7 @@ class Released:
             tuple(map(tuple, reference["vectors"])), tuple(reference["max_concentration"]), reference["white"]
         )
         self.prepare = Prepare(card["input"]["px"], stain)
-        self.network = network_of(card, run.path / WEIGHTS)
+        self.network = network_from_card(card, run.path / WEIGHTS)
         manifest = read_manifest(HOME / MANIFESTS[name])
         self.parts = {
             p: manifest.subset(run.splits.loc[run.splits["split"] == p, "patch_id"]) for p in ("train", "val", "test")
@@ -70,13 +70,13 @@ class Released:
 
     @torch.no_grad()
     def descriptors(self, images: Iterable[np.ndarray], *, last: bool = False) -> np.ndarray:
-        """Of all images that hold something to judge; ``last``: the mean of the last features instead."""
+        """Of all images with assessable tissue; ``last``: the mean of the last features instead."""
         found, waiting = [], []
 
         def flush() -> None:
             batch = to_tensor(np.stack([p.image for p in waiting]), self.mean, self.std)
             mean_of_last = self.network.features(batch).mean(dim=(2, 3)).numpy() if last else None
-            found.append(mean_of_last if last else describe(self.network, None, waiting, batch))
+            found.append(mean_of_last if last else patch_descriptors(self.network, None, waiting, batch))
             waiting.clear()
 
         for image in images:
@@ -102,9 +102,9 @@ def fresh(seed: int) -> Iterator[np.ndarray]:
 
 def jpeg(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for image in images:
-        held = io.BytesIO()
-        Image.fromarray(image).save(held, "JPEG", quality=90)
-        yield np.asarray(Image.open(held))
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "JPEG", quality=90)
+        yield np.asarray(Image.open(stream))
 
 
 def windows(images: Iterable[np.ndarray], side: int, step: int) -> Iterator[np.ndarray]:
@@ -115,7 +115,7 @@ def windows(images: Iterable[np.ndarray], side: int, step: int) -> Iterator[np.n
 
 
 def sets(name: str, released: Released, data: Path) -> Iterator[tuple[str, str, Iterable[np.ndarray]]]:
-    """(group, part of it, images) of everything that is asked of a run."""
+    """(group, part of it, images) of everything that a run is evaluated on."""
     yield "own test split", "all", patches(released.parts["test"])
     for seed in SEEDS if name == "demo" else SEEDS[:2]:
         yield "fresh synthetic", f"seed {seed}", fresh(seed)
@@ -177,7 +177,7 @@ def measure(name: str, data: Path) -> dict:
         "directions": int(fitted.basis.shape[1]),
         "file_bytes": size,
         "fit_seconds": round(seconds, 1),
-        "flagged": shares({key: fitted.unlike(d) for key, d in found.items()}),
+        "flagged": shares({key: fitted.is_out_of_distribution(d) for key, d in found.items()}),
         "flagged_percent_by_plain_distance": plain,
     }
     if name == "demo":
@@ -188,7 +188,7 @@ def measure(name: str, data: Path) -> dict:
 
 def last_features(released: Released, data: Path) -> dict[str, float]:
     """The same score over the means of the last features, on every 15th tile."""
-    fitted = learn(*(released.descriptors(patches(released.parts[p]), last=True) for p in ("train", "val")))
+    fitted = fit_detector(*(released.descriptors(patches(released.parts[p]), last=True) for p in ("train", "val")))
     tiles = sorted((data / "tissue_tiles").glob("*/*.jpg"))[::15]
     asked = {
         "tissue tiles": (read_image(f) for f in tiles),
@@ -196,24 +196,24 @@ def last_features(released: Released, data: Path) -> dict[str, float]:
         "fresh synthetic": fresh(SEEDS[0]),
     }
     return {
-        group: round(100 * float(fitted.unlike(released.descriptors(images, last=True)).mean()), 2)
+        group: round(100 * float(fitted.is_out_of_distribution(released.descriptors(images, last=True)).mean()), 2)
         for group, images in asked.items()
     }
 
 
 def cost(released: Released) -> dict[str, float]:
-    """Median over rounds of 16 patches, in turns, so that a busy machine slows all."""
+    """Median over rounds of 16 patches, in turns, so that other load slows both."""
     prepared = [released.prepare(image) for image in list(fresh(SEEDS[0]))[:16]]
     batch = to_tensor(np.stack([p.image for p in prepared]), released.mean, released.std)
-    spent: dict[str, list[float]] = {"forward pass": [], "describe": []}
+    spent: dict[str, list[float]] = {"forward pass": [], "descriptors": []}
     for _ in range(9):
         with torch.no_grad():
             began = time.perf_counter()
             features = released.network.features(batch)
             between = time.perf_counter()
-        describe(released.network, features, prepared, batch)
+        patch_descriptors(released.network, features, prepared, batch)
         spent["forward pass"].append(between - began)
-        spent["describe"].append(time.perf_counter() - between)
+        spent["descriptors"].append(time.perf_counter() - between)
     return {what: round(1e3 * float(np.median(times)) / len(prepared), 2) for what, times in spent.items()}
 
 

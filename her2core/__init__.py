@@ -1,6 +1,6 @@
-"""her2core: HER2 status from H&E patches, with evidence that can be checked. Research use only.
+"""HER2 status from H&E patches, with evidence that can be checked. Research use only.
 
-The public names, each loaded when it is first used, so that ``import her2core`` stays light (no torch).
+Each public name is imported when it is first used, so that ``import her2core`` stays light: no torch, numpy or pandas.
 """
 
 from __future__ import annotations
@@ -8,43 +8,76 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_HOME = {
-    "load_predictor": "her2core.inference.predictor",
-    "Predictor": "her2core.inference.predictor",
-    "Prediction": "her2core.inference.predictor",
-    "explain": "her2core.maps.explain",
+#: Module of each public name.
+_MODULES = {
+    "check_manifest": "her2core.data.checks",
+    "import_dataset": "her2core.data.importers",
     "Manifest": "her2core.data.manifest",
     "read_manifest": "her2core.data.manifest",
-    "import_dataset": "her2core.data.importers",
-    "check_manifest": "her2core.data.checks",
     "split_manifest": "her2core.data.splits",
-    "RunConfig": "her2core.training.config",
-    "train": "her2core.training.fit",
-    "open_run": "her2core.runs.folder",
-    "Run": "her2core.runs.folder",
+    "ConfigError": "her2core.errors",
+    "EvaluationError": "her2core.errors",
+    "Her2Error": "her2core.errors",
+    "ImageError": "her2core.errors",
+    "ManifestError": "her2core.errors",
+    "NetworkError": "her2core.errors",
+    "RunError": "her2core.errors",
+    "SplitError": "her2core.errors",
+    "StudyError": "her2core.errors",
+    "TableError": "her2core.errors",
+    "WeightsError": "her2core.errors",
+    "Comparison": "her2core.evidence.compare",
+    "compare_runs": "her2core.evidence.compare",
+    "Evaluation": "her2core.evidence.evaluation",
     "evaluate": "her2core.evidence.evaluation",
     "Predictions": "her2core.evidence.predictions",
     "read_predictions": "her2core.evidence.predictions",
-    "compare_runs": "her2core.evidence.compare",
+    "PatchAnalysis": "her2core.inference.analysis",
+    "Prediction": "her2core.inference.prediction",
+    "Predictor": "her2core.inference.predictor",
+    "load_predictor": "her2core.inference.predictor",
+    "ClassMap": "her2core.maps.class_map",
+    "explain": "her2core.maps.explain",
+    "Run": "her2core.runs.folder",
+    "open_run": "her2core.runs.folder",
     "StainNormalizer": "her2core.stain.macenko",
+    "RunConfig": "her2core.training.config",
+    "load_config": "her2core.training.config",
+    "train": "her2core.training.fit",
 }
 
 __all__ = [
+    "ClassMap",
+    "Comparison",
+    "ConfigError",
+    "Evaluation",
+    "EvaluationError",
+    "Her2Error",
+    "ImageError",
     "Manifest",
+    "ManifestError",
+    "NetworkError",
+    "PatchAnalysis",
     "Prediction",
     "Predictions",
     "Predictor",
     "Run",
     "RunConfig",
+    "RunError",
+    "SplitError",
     "StainNormalizer",
+    "StudyError",
+    "TableError",
+    "WeightsError",
     "__version__",
     "check_manifest",
     "compare_runs",
     "evaluate",
     "explain",
     "import_dataset",
+    "load_config",
     "load_predictor",
     "open_run",
     "read_manifest",
@@ -58,22 +91,41 @@ if TYPE_CHECKING:
     from her2core.data.importers import import_dataset
     from her2core.data.manifest import Manifest, read_manifest
     from her2core.data.splits import split_manifest
-    from her2core.evidence.compare import compare_runs
-    from her2core.evidence.evaluation import evaluate
+    from her2core.errors import (
+        ConfigError,
+        EvaluationError,
+        Her2Error,
+        ImageError,
+        ManifestError,
+        NetworkError,
+        RunError,
+        SplitError,
+        StudyError,
+        TableError,
+        WeightsError,
+    )
+    from her2core.evidence.compare import Comparison, compare_runs
+    from her2core.evidence.evaluation import Evaluation, evaluate
     from her2core.evidence.predictions import Predictions, read_predictions
-    from her2core.inference.predictor import Prediction, Predictor, load_predictor
+    from her2core.inference.analysis import PatchAnalysis
+    from her2core.inference.prediction import Prediction
+    from her2core.inference.predictor import Predictor, load_predictor
+    from her2core.maps.class_map import ClassMap
     from her2core.maps.explain import explain
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer
-    from her2core.training.config import RunConfig
+    from her2core.training.config import RunConfig, load_config
     from her2core.training.fit import train
 
 
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"her2core has no public name {name!r}; it has {', '.join(_HOME)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        import difflib
+
+        near = difflib.get_close_matches(name, _MODULES, n=3) or sorted(_MODULES)
+        raise AttributeError(f"module 'her2core' has no attribute {name!r}. Did you mean {', '.join(near)}?")
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

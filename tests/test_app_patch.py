@@ -129,11 +129,11 @@ def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor)
 
 
 def test_one_upload_goes_through_the_network_once(demo, patches, monkeypatch):
-    from her2core.inference.predictor import Predictor
+    from her2core.inference.pipeline import Pipeline
 
     passes = []
-    trunk = Predictor._features
-    monkeypatch.setattr(Predictor, "_features", lambda self, batch: passes.append(len(batch)) or trunk(self, batch))
+    forward = Pipeline.forward
+    monkeypatch.setattr(Pipeline, "forward", lambda self, batch: passes.append(len(batch)) or forward(self, batch))
     at = upload(visit(), ("mine.png", encode_png(patches[3])))
     assert errors(at) == []
     passes.clear()

@@ -206,7 +206,7 @@ def test_a_predefined_split_and_windows_of_the_manifest_stay_out_of_the_table(ti
     card, dataset = write_artifacts(
         path,
         tiny_run.card,
-        network=predictor._network,
+        network=predictor.network,
         manifest=windows,
         split=tiny_run.splits,
         prepare=Prepare(64, None),

@@ -23,7 +23,7 @@ from her2core import load_predictor
 from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError, ImageError
-from her2core.inference.predictor import Prediction
+from her2core.inference.prediction import Prediction
 from her2core.io.text import clean_text
 from her2core.notice import NOTICE
 from her2core.report.case import CaseReport, case_report

@@ -18,7 +18,7 @@ from her2core.errors import ConfigError, Her2Error, NetworkError
 from her2core.features.extract import frozen_features
 from her2core.features.store import FeatureStore, patch_keys
 from her2core.networks.heads import FLOOR, NearestNeighbours, last_layer, replace_last_layer, with_last_layer
-from her2core.networks.registry import build_network, feature_map
+from her2core.networks.registry import build_network
 from her2core.networks.weights import read_weights, save_weights
 from her2core.runs.folder import open_run
 from her2core.training.callbacks import Stopped
@@ -93,7 +93,7 @@ def test_neighbours_vote_as_scikit_learns_do(blobs):
 
 def test_votes_are_divided_by_how_frequent_a_class_is():
     layer = NearestNeighbours(4, 2, 2, neighbours=4)
-    layer.place(torch.ones(4, 2), torch.tensor([0, 0, 0, 1]))
+    layer.set_references(torch.ones(4, 2), torch.tensor([0, 0, 0, 1]))
     torch.testing.assert_close(torch.softmax(layer(torch.ones(1, 2)), 1), torch.full((1, 2), 0.5))
 
 
@@ -125,12 +125,12 @@ def test_every_kind_of_network_has_the_seam(name, options):
         embedded = network.embed(features)
         torch.testing.assert_close(last_layer(network)(embedded), network.head(features))
         layer = NearestNeighbours(5, embedded.shape[1], 3)
-        layer.place(torch.rand(5, embedded.shape[1]), torch.tensor([0, 1, 2, 0, 1]))
+        layer.set_references(torch.rand(5, embedded.shape[1]), torch.tensor([0, 1, 2, 0, 1]))
         replace_last_layer(network, layer)
         torch.testing.assert_close(layer(embedded), network.head(features))
         again = with_last_layer(build_network(name, 3, **options), layer.options(), 3)
     assert {n: v.shape for n, v in again.state_dict().items()} == {n: v.shape for n, v in network.state_dict().items()}
-    assert feature_map(network, features).ndim == 4
+    assert network.feature_map(features).ndim == 4
 
 
 def test_a_last_layer_of_another_version_is_refused():

@@ -9,9 +9,10 @@ import torch
 from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import NetworkError
-from her2core.maps.cam import ClassMap, class_map
-from her2core.maps.overlay import overlay, stamped
-from her2core.networks.registry import build_network, feature_map, output_grid
+from her2core.maps.cam import class_map
+from her2core.maps.class_map import ClassMap
+from her2core.maps.overlay import overlay, with_caption
+from her2core.networks.registry import build_network, output_grid
 
 
 def _input(px: int = 112) -> torch.Tensor:
@@ -68,10 +69,10 @@ def test_transformer_tokens_are_laid_out_in_place():
     """A feature put into one token must light up that cell and no other."""
     network = build_network("timm:vit_tiny_patch16_224", 3, img_size=112).eval()
     features = network.features(_input())
-    assert feature_map(network, features).shape[2:] == (7, 7)
+    assert network.feature_map(features).shape[2:] == (7, 7)
     tokens = torch.zeros_like(features)
     tokens[0, 1 + 2 * 7 + 5, :] = 1.0
-    grid = feature_map(network, tokens)[0].sum(0)
+    grid = network.feature_map(tokens)[0].sum(0)
     assert torch.nonzero(grid).tolist() == [[2, 5]]
 
 
@@ -92,7 +93,7 @@ def test_the_card_states_the_grid_of_the_maps(tiny_predictor):
 
 def test_parameters_keep_no_gradient(tiny_predictor):
     tiny_predictor.explain(render_patch(CohortSpec(patients=6), 3).image)
-    network = tiny_predictor._network
+    network = tiny_predictor.network
     assert all(p.grad is None and not p.requires_grad for p in network.parameters())
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in network.modules())
 
@@ -100,7 +101,7 @@ def test_parameters_keep_no_gradient(tiny_predictor):
 def test_features_without_a_grid_are_refused():
     network = build_network("her2_resnet50", 3)
     with pytest.raises(NetworkError, match="spatial grid"):
-        feature_map(network, torch.zeros(1, 512))
+        network.feature_map(torch.zeros(1, 512))
 
 
 def test_empty_map_is_said_and_leaves_the_patch_alone():
@@ -125,8 +126,8 @@ def test_overlay_changes_only_where_the_map_is():
 
 def test_stamp_stands_below_and_leaves_the_picture_alone():
     picture = np.random.default_rng(0).integers(0, 255, (64, 200, 3), np.uint8)
-    shown = stamped(picture, "Research use only.")
+    shown = with_caption(picture, "Research use only.")
     assert shown.shape == (86, 200, 3)
     np.testing.assert_array_equal(shown[:64], picture)
     assert (shown[64:] < 100).any(), "the words are there"
-    assert (stamped(picture, "")[64:] == 255).all()
+    assert (with_caption(picture, "")[64:] == 255).all()

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from her2core.errors import EvaluationError, RunError
-from her2core.maps.evaluation import CHANCE, MEASURES, map_trials
+from her2core.maps.evaluation import CHANCE, MEASURES, evaluate_maps
 from her2core.maps.metrics import (
-    chance_map,
     deletion_and_insertion,
     energy_pointing_game,
     overlap,
     pointing_game,
+    random_map,
     rank_correlation,
     road,
     with_random_weights,
@@ -109,14 +109,14 @@ def test_likeness_and_chance():
     assert rank_correlation(grid, 2 * grid + 1) == pytest.approx(1)
     assert rank_correlation(grid, -grid) == pytest.approx(-1)
     assert np.isnan(rank_correlation(grid, np.ones((7, 7))))
-    a, b = chance_map((7, 7), SIZE, seed=1), chance_map((7, 7), SIZE, seed=1)
+    a, b = random_map((7, 7), SIZE, seed=1), random_map((7, 7), SIZE, seed=1)
     assert np.array_equal(a, b)
     assert a.shape == (SIZE, SIZE)
     assert 0 <= a.min() < a.max() <= 1
 
 
 def test_a_runs_maps_are_tried_and_the_table_is_whole(tiny_run):
-    table = map_trials(tiny_run, patches=2, methods=("layercam",), resamples=100)
+    table = evaluate_maps(tiny_run, patches=2, methods=("layercam",), resamples=100)
     assert set(table["method"]) == {"layercam", CHANCE}
     assert set(table["measure"]) == set(MEASURES)
     known = table[table["n"] > 0]
@@ -130,7 +130,7 @@ def test_a_run_whose_maps_cannot_be_tried_says_why(tiny_run, tmp_path):
 
     light = export_run(tiny_run.path, tmp_path / "light", weights=False)
     with pytest.raises(RunError, match="a run with its weights"):
-        map_trials(light)
+        evaluate_maps(light)
     away = export_run(tiny_run.path, tmp_path / "away")
     card = json.loads((away.path / "model.card.json").read_text())
     card["data"]["facts"]["synthetic"] = False
@@ -138,4 +138,4 @@ def test_a_run_whose_maps_cannot_be_tried_says_why(tiny_run, tmp_path):
     config = (away.path / "config.yaml").read_text()
     (away.path / "config.yaml").write_text(config.replace("manifest:", "manifest: /nowhere/m.parquet #"))
     with pytest.raises(EvaluationError, match="the pictures of the run's patches"):
-        map_trials(away.path)
+        evaluate_maps(away.path)

@@ -17,10 +17,10 @@ import torch
 from her2core import explain
 from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
-from her2core.errors import NetworkError
-from her2core.maps.cam import Seam, class_map
+from her2core.errors import ConfigError, NetworkError
+from her2core.maps.cam import HeadModel, class_map
 from her2core.maps.methods import METHODS
-from her2core.networks.registry import build_network, feature_map
+from her2core.networks.registry import build_network
 
 CONVOLUTIONAL = {  # name and options -> the layer whose output is the features
     "her2_resnet50": ("her2_resnet50", {}, lambda n: n.cascade[-1]),
@@ -93,7 +93,7 @@ def test_equals_the_package_hooked_the_ordinary_way(hooked, method):
     network, private, layer, x = hooked
     index = 1
     extra = {"ablation_layer": pytorch_grad_cam.AblationLayer()} if method == "ablationcam" else {}
-    with getattr(pytorch_grad_cam, METHODS[method].formula or "GradCAM")(private, [layer], **extra) as oracle:
+    with getattr(pytorch_grad_cam, METHODS[method].package_class or "GradCAM")(private, [layer], **extra) as oracle:
         expected = oracle(x, [ClassifierOutputTarget(index)])[0]
     found = _ours(network, x, index, method)
     assert found.method == method
@@ -176,7 +176,7 @@ def test_ablation_is_the_drop_of_the_score_without_the_channel(name, px, options
             without = features.clone()
             (without[..., k] if last else without[:, k]).zero_()
             drops.append(scores - network.head(without)[0])
-        values = feature_map(network, features)[0]
+        values = network.feature_map(features)[0]
         signed = torch.einsum("kn,khw->nhw", torch.stack(drops), values).numpy()
     for index in range(3):
         found = class_map(network, features, index, name="c", method="ablationcam").grid
@@ -237,8 +237,8 @@ def test_nothing_is_left_on_a_network_in_training_shape(method):
 
 def test_the_seam_keeps_the_network_out_of_reach():
     network = _network()
-    seam = Seam(network, torch.device("cpu"))
-    assert [n for n, _ in seam.named_modules()] == ["", "tap"]
+    seam = HeadModel(network, torch.device("cpu"))
+    assert [n for n, _ in seam.named_modules()] == ["", "target_layer"]
     assert not {id(m) for m in seam.modules()} & {id(m) for m in network.modules()}
     assert not {id(p) for p in seam.parameters()} & {id(p) for p in network.parameters()}
 
@@ -331,7 +331,9 @@ def test_a_single_cell_works_or_is_refused(method):
 def test_refusals_are_sentences():
     network = _network()
     features = _features(network, _input())
-    with pytest.raises(NetworkError, match="gradcam, gradcam_plusplus, .*ablationcam, but got 'scorecam'"):
+    with pytest.raises(
+        ConfigError, match="argument `method` to be one of 'gradcam', .*'ablationcam', but got 'scorecam'"
+    ):
         class_map(network, features, 0, name="c", method="scorecam")
     network.train()
     with pytest.raises(NetworkError, match="evaluation mode"):
@@ -347,7 +349,7 @@ def test_the_method_reaches_the_public_calls(tiny_predictor, tiny_run):
     np.testing.assert_allclose(maps["equivocal"].grid, found.grid, atol=1e-6)
     assert tiny_predictor.explain(image).method == "gradcam"
     assert answer.label in maps
-    with pytest.raises(NetworkError, match="method out of"):
+    with pytest.raises(ConfigError, match="argument `method` to be one of 'gradcam', 'gradcam_plusplus'"):
         tiny_predictor.explain(image, method="magic")
 
 
@@ -355,12 +357,14 @@ def test_the_catalogue_is_complete_and_light():
     import pytorch_grad_cam
 
     for name, method in METHODS.items():
+        assert name == method.name
         assert name.isidentifier(), "it goes into addresses and file names"
-        assert method.title
-        assert method.explanation.endswith(".")
-        assert len(method.explanation) < 130
+        assert method.needs_gradients == (name != "ablationcam")
+        assert method.label
+        assert method.description.endswith(".")
+        assert len(method.description) < 130
         assert "doi " in method.reference or "arXiv " in method.reference
-        assert (method.formula is None) == (name == "gradcam")
-        assert method.formula is None or hasattr(pytorch_grad_cam, method.formula)
+        assert (method.package_class is None) == (name == "gradcam")
+        assert method.package_class is None or hasattr(pytorch_grad_cam, method.package_class)
     code = "import sys, her2core.maps.methods; sys.exit('torch' in sys.modules or 'pytorch_grad_cam' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

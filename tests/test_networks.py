@@ -13,7 +13,8 @@ from torchvision.models import resnet50
 
 from her2core.errors import NetworkError, WeightsError
 from her2core.networks.her2_resnet import DepthwiseSeparable, SqueezeExcitation, rename_torchvision
-from her2core.networks.registry import BUILDERS, build_network, parameter_count
+from her2core.networks.protocol import PatchNetwork
+from her2core.networks.registry import NETWORKS, build_network, find_network, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 
 
@@ -62,7 +63,7 @@ def test_each_part_can_be_switched(name, blocks):
     network = build_network(name, 3).eval()
     assert [type(b) for b in network.cascade] == blocks
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
-    assert name in BUILDERS
+    assert name in NETWORKS
 
 
 def test_squeeze_excitation_by_hand():
@@ -97,14 +98,78 @@ def test_unknown_name_offers_near_matches(name, offer):
         build_network(name, 3)
 
 
+def test_a_name_without_the_prefix_is_offered_timms():
+    with pytest.raises(NetworkError, match="timm:efficientnet_b0"):
+        build_network("efficientnet_b0", 3)
+    for name in ("timm:hf-hub:timm/resnet18", "timm:local-dir:/tmp", "timm:/etc/passwd"):
+        with pytest.raises(NetworkError, match="a known network"):
+            build_network(name, 3)
+    with pytest.raises(NetworkError, match="a hub id"):
+        build_network("hub:../secret", 3)
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "timm:test_resnet"])
+def test_every_entry_is_data_and_builds_a_patch_network(name):
+    spec = find_network(name)
+    assert spec.name == name
+    assert spec.label
+    assert spec.description.endswith(".")
+    assert "doi " in spec.reference
+    assert len(spec.defaults.mean) == len(spec.defaults.std) == 3
+    assert isinstance(build_network(name, 2), PatchNetwork)
+
+
+def test_an_ablation_keeps_what_its_name_says():
+    assert "se" not in find_network("resnet50").options
+    assert "order" not in find_network("her2_resnet50_swapped").options
+    with pytest.raises(NetworkError, match="options of resnet50 "):
+        build_network("resnet50", 3, se=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pretrained": True},
+        {"checkpoint_path": "/tmp/w.pth"},
+        {"pretrained_cfg": {"url": "https://example.org"}},
+        {"pretrained_cfg_overlay": {"file": "w.pth"}},
+        {"cache_dir": "/tmp"},
+        {"url": "https://example.org"},
+        {"in_chans": 1},
+        {"num_classes": 7},
+        {"features_only": True},
+        {"norm_layer": {"path": "x"}},
+        {"depths": [{"file": "x"}]},
+    ],
+)
+def test_timms_options_are_its_architecture_alone(options, monkeypatch):
+    import timm
+
+    def build(*args, **kwargs):
+        raise AssertionError("refused before anything is built")
+
+    monkeypatch.setattr(timm, "create_model", build)
+    with pytest.raises(NetworkError, match=next(iter(options))):
+        build_network("timm:test_resnet", 3, **options)
+
+
+def test_an_option_that_the_model_itself_does_not_take_is_refused():
+    with pytest.raises(NetworkError, match=r"options that timm:test_resnet can be built with.*reg_tokens"):
+        build_network("timm:test_resnet", 3, reg_tokens=4)
+    with pytest.raises(NetworkError, match="options that her2_resnet50 can be built with"):
+        build_network("her2_resnet50", 3, se_reduction=0)
+    with pytest.raises(NetworkError, match="Did you mean output_stride"):
+        build_network("timm:test_resnet", 3, output_strid=16)
+
+
 def test_options_are_checked():
     with pytest.raises(NetworkError, match="droput"):
         build_network("her2_resnet50", 3, droput=0.1)
-    with pytest.raises(NetworkError, match="16 or 32"):
+    with pytest.raises(NetworkError, match="`output_stride` to be 16 or 32"):
         build_network("her2_resnet50", 3, output_stride=8)
     with pytest.raises(NetworkError, match="two classes"):
         build_network("her2_resnet50", 1)
-    with pytest.raises(NetworkError, match="se_dsc or dsc_se"):
+    with pytest.raises(NetworkError, match="'se_dsc' or 'dsc_se'"):
         build_network("her2_resnet50", 3, order="dsc")
 
 
@@ -126,13 +191,23 @@ def test_tampered_truncated_and_missing_weights_are_refused(tmp_path):
     blob = bytearray(path.read_bytes())
     blob[-1] ^= 1
     path.write_bytes(blob)
-    with pytest.raises(WeightsError, match="model.safetensors.*other bytes"):
+    with pytest.raises(WeightsError, match=r"other bytes .*model\.safetensors"):
         read_weights(path, sha256=sha256)
     path.write_bytes(blob[: len(blob) // 2])
     with pytest.raises(WeightsError, match="whole safetensors"):
         read_weights(path)
     with pytest.raises(WeightsError, match="no such file"):
         read_weights(tmp_path / "none.safetensors")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    network = build_network("timm:test_resnet", 3)
+    for value in (float("nan"), float("inf")):
+        with torch.no_grad():
+            network.get_submodule(network.last_layer).weight[0, 0] = value
+        save_weights(network, tmp_path / "w.safetensors")
+        with pytest.raises(WeightsError, match=r"finite numbers, but got NaN or infinity in 1 of .*model\.fc\.weight"):
+            read_weights(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors", "weights.ckpt"])

@@ -22,8 +22,8 @@ from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import SplitError, WeightsError
 from her2core.io.files import sha256_file
 from her2core.io.images import read_image
-from her2core.networks.registry import BUILDERS, build_network
-from her2core.ood import OODDetector, describe, fit_ood, learn, read_ood_detector
+from her2core.networks.registry import NETWORKS, build_network
+from her2core.ood import OODDetector, fit_detector, fit_ood, patch_descriptors, read_ood_detector
 from her2core.ood.descriptor import FILTERS, first_filters, stain_statistics
 
 HOME = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def _numbers(n: int, seed: int = 0, width: int = 12) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def fitted() -> OODDetector:
-    return learn(_numbers(400), _numbers(300, 1))
+    return fit_detector(_numbers(400), _numbers(300, 1))
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,14 @@ def test_threshold_is_the_99th_percentile_of_validation_and_not_of_training(fitt
     scores = fitted.score(_numbers(300, 1))
     assert (scores > fitted.threshold).sum() <= 3
     assert (scores > fitted.threshold * 0.999).sum() > (scores > fitted.threshold).sum()
-    wider = learn(_numbers(400), 3 * _numbers(300, 1))
+    wider = fit_detector(_numbers(400), 3 * _numbers(300, 1))
     assert wider.threshold > 2 * fitted.threshold
     assert (fitted.patches, fitted.validation_patches) == (400, 300)
 
 
 def test_new_ones_of_the_same_kind_pass_and_far_ones_do_not(fitted):
-    assert fitted.unlike(_numbers(1000, 3)).mean() < 0.03
-    assert fitted.unlike(_numbers(200, 3) + 8 * _numbers(400).std(0)).all()
+    assert fitted.is_out_of_distribution(_numbers(1000, 3)).mean() < 0.03
+    assert fitted.is_out_of_distribution(_numbers(200, 3) + 8 * _numbers(400).std(0)).all()
 
 
 def test_a_loose_group_in_training_does_not_hide_what_is_strange_beside_a_tight_one():
@@ -84,31 +84,31 @@ def test_a_loose_group_in_training_does_not_hide_what_is_strange_beside_a_tight_
     def mixed(n):
         return np.concatenate([0.1 * rng.standard_normal((n, 2)), 20 + 5 * rng.standard_normal((n, 2))])
 
-    found = learn(mixed(200), mixed(100))
+    found = fit_detector(mixed(200), mixed(100))
     beside = np.array([[2.5, -2.5], [-2.5, 2.5], [3.0, 0.0]])
-    assert found.unlike(beside).all()
-    assert not found.unlike(np.array([[0.05, 0.0], [20.0, 21.0]])).any()
+    assert found.is_out_of_distribution(beside).all()
+    assert not found.is_out_of_distribution(np.array([[0.05, 0.0], [20.0, 21.0]])).any()
 
 
 def test_what_is_no_number_is_unlike_and_another_width_is_refused(fitted):
     bad = _numbers(3, 1)
     bad[0, 2], bad[2, 0] = np.nan, np.inf
-    assert fitted.unlike(bad).tolist() == [True, False, True]
-    assert fitted.unlike(np.full((1, 12), 1e30)).all()
+    assert fitted.is_out_of_distribution(bad).tolist() == [True, False, True]
+    assert fitted.is_out_of_distribution(np.full((1, 12), 1e30)).all()
     assert fitted.score(np.empty((0, 12))).shape == (0,)
     for wrong in (_numbers(3, width=11), _numbers(1)[0]):
         with pytest.raises(WeightsError, match="12 numbers"):
-            fitted.unlike(wrong)
+            fitted.is_out_of_distribution(wrong)
 
 
 def test_copies_in_training_count_once():
     train = np.repeat(_numbers(20), 15, axis=0)
-    found = learn(np.concatenate([train, _numbers(100, 4)]), _numbers(50, 1))
+    found = fit_detector(np.concatenate([train, _numbers(100, 4)]), _numbers(50, 1))
     assert found.patches == 120
-    once = learn(np.concatenate([_numbers(20), _numbers(100, 4)]), _numbers(50, 1))
+    once = fit_detector(np.concatenate([_numbers(20), _numbers(100, 4)]), _numbers(50, 1))
     np.testing.assert_array_equal(found.score(_numbers(50, 2)), once.score(_numbers(50, 2)))
     close = np.repeat(_numbers(8), 15, axis=0) * (1 + 1e-6 * np.arange(120)[:, None])
-    near = learn(np.concatenate([close, _numbers(300, 4)]), _numbers(50, 1))
+    near = fit_detector(np.concatenate([close, _numbers(300, 4)]), _numbers(50, 1))
     assert near.patches == 420
     assert near.threshold < 20
 
@@ -125,7 +125,7 @@ def test_copies_in_training_count_once():
 )
 def test_too_few_patches_are_refused(train, val):
     with pytest.raises(SplitError, match="at least three different training patches"):
-        learn(train, val)
+        fit_detector(train, val)
 
 
 def test_it_is_read_back_as_it_was_written(fitted, tmp_path):
@@ -157,7 +157,7 @@ def test_a_file_that_is_something_else_is_refused(fitted, tmp_path):
         "basis of shape": whole | {"basis": whole["basis"][:-1]},
         "wrong shape": whole | {"threshold": np.ones(2, np.float32)},
         "not finite": whole | {"threshold": np.array([np.nan], np.float32)},
-        "distances of nothing": whole | {"spacing": 0 * whole["spacing"]},
+        "not positive": whole | {"spacing": 0 * whole["spacing"]},
     }
     for message, tensors in changes.items():
         save_file(tensors, path)
@@ -182,7 +182,7 @@ def test_stain_statistics_are_numpys():
 
 
 @pytest.mark.parametrize(
-    "name", [*BUILDERS, "timm:test_resnet", "timm:test_vit", "timm:test_convnext", "timm:tresnet_m"]
+    "name", [*NETWORKS, "timm:test_resnet", "timm:test_vit", "timm:test_convnext", "timm:tresnet_m"]
 )
 def test_every_network_describes(name, prepared):
     options = {"img_size": 64} if name == "timm:test_vit" else {}
@@ -191,8 +191,8 @@ def test_every_network_describes(name, prepared):
     filters = first_filters(network)
     with torch.no_grad():
         features = network.features(batch)
-        found = describe(network, features, prepared, batch)
-        alone = describe(network, features[2:3], prepared[2:3], batch[2:3])
+        found = patch_descriptors(network, features, prepared, batch)
+        alone = patch_descriptors(network, features[2:3], prepared[2:3], batch[2:3])
     channels = filters.out_channels if filters is not None else features.shape[1]
     assert (filters is None) == (name == "timm:tresnet_m")
     assert found.shape == (6, 4 * min(channels, FILTERS) + 48)
@@ -205,9 +205,9 @@ def test_every_network_describes(name, prepared):
 def test_threads_share_a_network(prepared):
     network = build_network("her2_resnet50", 3).eval()
     batch = _batch(prepared)
-    once = describe(network, None, prepared, batch)
+    once = patch_descriptors(network, None, prepared, batch)
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: describe(network, None, prepared, batch), range(12)):
+        for found in pool.map(lambda _: patch_descriptors(network, None, prepared, batch), range(12)):
             np.testing.assert_array_equal(found, once)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
@@ -262,19 +262,19 @@ def test_the_synthetic_run_knows_real_tissue_and_ihc_for_strangers(real_data):
 
     predictor = load_predictor(HOME / "models" / "demo")
     network, prepare = build_network("her2_resnet50", 3).eval(), predictor.prepare
-    network.load_state_dict(predictor._network.state_dict())
+    network.load_state_dict(predictor.network.state_dict())
 
     def descriptors(images):
         prepared = [prepare(image) for image in images]
-        return describe(network, None, prepared, _batch(prepared))
+        return patch_descriptors(network, None, prepared, _batch(prepared))
 
     def cohort(seed, patients, each):
         spec = CohortSpec(patients=patients, patches_per_patient=each, seed=seed)
         return [render_patch(spec, i).image for i in range(len(plan_cohort(spec)))]
 
-    found = learn(descriptors(cohort(11, 40, 3)), descriptors(cohort(12, 20, 3)))
+    found = fit_detector(descriptors(cohort(11, 40, 3)), descriptors(cohort(12, 20, 3)))
     ihc = immunohistochemistry()
     windows = [ihc[y : y + 128, x : x + 128].copy() for y in range(0, 385, 128) for x in range(0, 385, 128)]
-    assert found.unlike(descriptors(_real(real_data))).mean() >= 0.95
-    assert found.unlike(descriptors(windows)).mean() >= 0.95
-    assert found.unlike(descriptors(cohort(13, 30, 1))).mean() <= 0.07
+    assert found.is_out_of_distribution(descriptors(_real(real_data))).mean() >= 0.95
+    assert found.is_out_of_distribution(descriptors(windows)).mean() >= 0.95
+    assert found.is_out_of_distribution(descriptors(cohort(13, 30, 1))).mean() <= 0.07

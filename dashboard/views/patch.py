@@ -18,10 +18,11 @@ from dashboard.session import recall, remember, store
 from dashboard.widgets import download
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
-from her2core.inference.predictor import Prediction, Predictor
+from her2core.inference.prediction import Prediction
+from her2core.inference.predictor import Predictor
 from her2core.io.images import resize_rgb
 from her2core.io.uploads import Upload
-from her2core.maps.cam import ClassMap
+from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import METHODS
 from her2core.maps.overlay import overlay
 from her2core.report.case import CaseReport, case_report
@@ -72,7 +73,7 @@ class Analysis:
         """The map of a class over the patch, uint8 (SIDE, SIDE, 3) RGB, and its description."""
         found = self.maps[target]
         rows, columns = found.grid.shape
-        description = f"{METHODS[self.method].title} for {target}, {rows} x {columns} cells"
+        description = f"{METHODS[self.method].label} for {target}, {rows} x {columns} cells"
         if found.empty:
             description += f": no evidence for {target} in this patch"
         return overlay(self.original, found, opacity=opacity), description
@@ -131,11 +132,11 @@ def map_controls(analysis: Analysis) -> MapChoice:
         key=f"target-{prediction.model}-{analysis.patch.content_hash}",
     )
     method = second.selectbox(
-        "Method", list(METHODS), format_func=lambda m: METHODS[m].title, key="method", persist_state="session"
+        "Method", list(METHODS), format_func=lambda m: METHODS[m].label, key="method", persist_state="session"
     )
     opacity = third.slider("Opacity", 0.0, 1.0, 0.55, 0.05, key="opacity", persist_state="session")
     side_by_side = st.toggle("All classes side by side", key="side_by_side", persist_state="session")
-    st.caption(f"{METHODS[method].explanation} ({METHODS[method].reference})")
+    st.caption(f"{METHODS[method].description} ({METHODS[method].reference})")
     return MapChoice(target, method, opacity, side_by_side)
 
 
@@ -161,7 +162,7 @@ def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synt
         card=run.card,
         created=datetime.now().astimezone(),
         pictures=pictures,
-        method=METHODS[choice.method].title if choice and analysis.maps else "none",
+        method=METHODS[choice.method].label if choice and analysis.maps else "none",
         synthetic=synthetic,
     )
 

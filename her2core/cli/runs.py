@@ -81,13 +81,13 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 @as_json
 def maps(run: Path, patches: int, seed: int, save: bool, as_json: bool) -> None:
     """Hold the run's maps to account: against synthetic truth, by deletion and insertion, ROAD, and random weights."""
-    from her2core.maps.evaluation import map_trials, save_map_trials
+    from her2core.maps.evaluation import evaluate_maps, save_map_evaluation
     from her2core.runs.folder import open_run
 
     opened = open_run(run)
-    table = map_trials(opened, patches=patches, seed=seed)
+    table = evaluate_maps(opened, patches=patches, seed=seed)
     if save:
-        save_map_trials(opened, table)
+        save_map_evaluation(opened, table)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     lines = [
         f"{r.method:18}{r.measure:28}{r.value:.3f}  [{r.lower_95:.3f}, {r.upper_95:.3f}]  {r.note}".rstrip()

@@ -65,19 +65,19 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
     from her2core.io.files import write_via_temporary
     from her2core.io.images import encode_png
     from her2core.maps.methods import find_method
-    from her2core.maps.overlay import overlay, stamped
+    from her2core.maps.overlay import overlay, with_caption
 
     if out.suffix.lower() != ".png":
         raise ConfigError("a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
     predictor = load_predictor(run)
-    title = find_method(method).title
-    found = predictor.explain(image, target=target, method=method)
-    (judged,) = predictor.predict([image])
-    picture = stamped(overlay(found.image, found, size=448), f"{title} for {found.target}. {RESEARCH}")
+    label = find_method(method).label
+    analysis = predictor.analyse(image)
+    prediction, found = analysis.prediction, analysis.class_map(target, method=method)
+    picture = with_caption(overlay(found.image, found, size=448), f"{label} for {found.target}. {RESEARCH}")
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
-    text = f"{out}: {title} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
+    text = f"{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
     text += f" Nothing in this patch speaks for {found.target}." if found.empty else ""
-    text += "".join(f"\nnote: {note}" for note in judged.notes)
+    text += "".join(f"\nnote: {note}" for note in prediction.notes)
     answer(
         as_json,
         {
@@ -85,8 +85,8 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
             "target": found.target,
             "method": found.method,
             "grid": found.grid.tolist(),
-            "flags": list(judged.flags),
-            "usable": judged.usable,
+            "flags": list(prediction.flags),
+            "usable": prediction.usable,
             "notice": RESEARCH,
         },
         text,

@@ -85,5 +85,8 @@ class FeatureStore:
         Of two processes that write at once one may lose what the other computed, never the file.
         """
         keys = np.frombuffer(b"".join(vectors), np.uint8).reshape(len(vectors), 32)
-        content = {"keys": keys.copy(), "vectors": np.stack(list(vectors.values())).astype(np.float32)}
+        content: dict[str, np.ndarray] = {
+            "keys": keys.copy(),
+            "vectors": np.stack(list(vectors.values())).astype(np.float32),
+        }
         write_via_temporary(self.path, lambda t: save_file(content, t))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from her2core.inference.predictor import Predictor
 from her2core.networks.registry import build_network
 from her2core.runs.folder import Run
+from her2core.stain.macenko import StainReference
 
 _CARD = {
     "title": "Example without training",
@@ -16,7 +18,7 @@ _CARD = {
     "classes": ["negative", "equivocal", "positive"],
     "network": {"name": "timm:test_resnet", "options": {}},
     "input": {"px": 64, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-    "stain": {"reference": None},
+    "stain": {"reference": asdict(StainReference())},
     "temperature": 1.0,
     "weights_sha256": "0" * 64,
 }
@@ -28,7 +30,7 @@ def example_predictor() -> Predictor:
     Returns
     -------
     Predictor
-        Classes negative, equivocal and positive; input of 64 px, no stain normalisation.
+        Classes negative, equivocal and positive; input of 64 px, Macenko normalisation.
 
     Examples
     --------

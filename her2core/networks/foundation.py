@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,6 +67,8 @@ class FoundationNetwork(nn.Module):
     >>> network.load_pretrained()["source"]  # doctest: +SKIP
     'bioptimus/H-optimus-0'
     """
+
+    model: Any  # timm is untyped, and its models share no typed base
 
     def __init__(self, hub_id: str, classes: int, *, pool: str = "class", **options: Any) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class FoundationNetwork(nn.Module):
         """timm's model: all but the last layer."""
         return [self.model]
 
-    def _create(self, *, pretrained: bool) -> Any:  # timm is untyped; its vision transformers share no typed base
+    def _create(self, *, pretrained: bool) -> Any:
         import timm
 
         try:
@@ -175,7 +178,8 @@ def _with_layer_classes(options: Mapping[str, Any]) -> dict[str, Any]:
     import timm.layers
 
     layer = getattr(timm.layers, name, None)
-    if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
+    kind = layer.func if isinstance(layer, partial) else layer  # timm names some variants by a partial
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise NetworkError(
             "option `mlp_layer` to be the name of a layer in timm.layers",
             got=repr(name),

@@ -57,6 +57,8 @@ class TimmNetwork(nn.Module):
     'model.fc'
     """
 
+    model: Any  # timm is untyped, and its models share no typed base
+
     def __init__(self, name: str, classes: int, **options: Any) -> None:
         super().__init__()
         import timm

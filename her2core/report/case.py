@@ -19,7 +19,7 @@ from her2core.io.images import check_rgb
 from her2core.io.text import clean_text
 
 if TYPE_CHECKING:
-    from her2core.inference.predictor import Prediction
+    from her2core.inference.prediction import Prediction
 
 PACKAGES = ("her2core", "torch", "timm", "numpy", "pillow")
 

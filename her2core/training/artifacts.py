@@ -29,7 +29,7 @@ from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import calibrated_predictions
 from her2core.io.files import write_json, write_parquet, write_via_temporary
 from her2core.networks.cost import network_cost
-from her2core.networks.from_card import network_of
+from her2core.networks.from_card import network_from_card
 from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
@@ -175,7 +175,7 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
     card, _ = write_artifacts(
         run.path,
         card,
-        network=network_of(card, run.path / WEIGHTS),
+        network=network_from_card(card, run.path / WEIGHTS),
         manifest=data,
         split=run.splits,
         prepare=Prepare(card["input"]["px"], stain),

@@ -245,7 +245,9 @@ def _neighbours(
     x: NDArray[np.float32], labels: NDArray[np.int64], k: float, classes: int, config: RunConfig
 ) -> NearestNeighbours:
     layer = NearestNeighbours(len(x), x.shape[1], classes, neighbours=int(k))
-    layer.place(torch.from_numpy(x), torch.from_numpy(labels), balanced=config.train.class_weights == "balanced")
+    layer.set_references(
+        torch.from_numpy(x), torch.from_numpy(labels), balanced=config.train.class_weights == "balanced"
+    )
     return layer
 
 

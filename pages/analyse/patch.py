@@ -12,7 +12,7 @@ from dashboard.widgets import NOTICE, dataframe, download, download_table, figur
 from her2core.inference.answers import note_sentences, prediction_set_sentence, prediction_table
 from her2core.io.images import encode_png
 from her2core.io.text import markdown_text
-from her2core.maps.overlay import stamped
+from her2core.maps.overlay import with_caption
 from her2core.plots.probabilities import probability_description, probability_figure
 
 run, model = opened_run("Patch", load_model)
@@ -77,7 +77,7 @@ with st.container(horizontal=True):
         text = f"{'Synthetic patch. ' if view.synthetic else ''}{description}. {NOTICE}"
         download(
             "Overlay (PNG)",
-            lambda: encode_png(stamped(picture, text)),
+            lambda: encode_png(with_caption(picture, text)),
             name="overlay-research-use-only.png",
             mime="image/png",
         )
