@@ -122,8 +122,11 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         import difflib
 
-        near = difflib.get_close_matches(name, _MODULES, n=3) or sorted(_MODULES)
-        raise AttributeError(f"module 'her2core' has no attribute {name!r}. Did you mean {', '.join(near)}?")
+        near = difflib.get_close_matches(name, _MODULES, n=3)
+        offer = f" Did you mean {', '.join(near)}?" if near else ""
+        raise AttributeError(
+            f"module 'her2core' has no attribute {name!r}.{offer} Public names: {', '.join(sorted(_MODULES))}."
+        )
     return getattr(importlib.import_module(_MODULES[name]), name)
 
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import her2core
 from her2core.cli import cli, main
 from her2core.data.manifest import read_manifest
 from her2core.data.synthetic import CohortSpec, render_patch
@@ -101,7 +102,7 @@ def test_help_and_version_leave_with_nothing_wrong(her2):
     assert code == 0
     assert {"doctor", "data", "train", "evaluate", "compare", "predict", "explain", "runs", "app"} <= set(out.split())
     assert "Research use only" in " ".join(out.split())
-    assert her2("--version")[:2] == (0, "her2core, version 0.1.0\n")
+    assert her2("--version")[:2] == (0, f"her2core, version {her2core.__version__}\n")
 
 
 def every_command(group, above=()):

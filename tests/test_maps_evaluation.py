@@ -137,5 +137,5 @@ def test_a_run_whose_maps_cannot_be_tried_says_why(tiny_run, tmp_path):
     (away.path / "model.card.json").write_text(json.dumps(card))
     config = (away.path / "config.yaml").read_text()
     (away.path / "config.yaml").write_text(config.replace("manifest:", "manifest: /nowhere/m.parquet #"))
-    with pytest.raises(EvaluationError, match="the pictures of the run's patches"):
+    with pytest.raises(EvaluationError, match="the images of the run's patches"):
         evaluate_maps(away.path)

@@ -156,7 +156,7 @@ def test_a_file_that_is_something_else_is_refused(fitted, tmp_path):
         "spacing of shape": whole | {"spacing": whole["spacing"][:-1]},
         "basis of shape": whole | {"basis": whole["basis"][:-1]},
         "wrong shape": whole | {"threshold": np.ones(2, np.float32)},
-        "not finite": whole | {"threshold": np.array([np.nan], np.float32)},
+        "finite numbers": whole | {"threshold": np.array([np.nan], np.float32)},
         "not positive": whole | {"spacing": 0 * whole["spacing"]},
     }
     for message, tensors in changes.items():

@@ -105,6 +105,21 @@ class Pipeline:
                 found[i] = PatchAnalysis(prediction, self.network, own)
         return [found[i] for i in range(len(images))]
 
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float64 (N, K), of prepared images, uint8 (N, px, px, 3).
+
+        Raises
+        ------
+        ImageError
+            For an array of another form.
+        NetworkError
+            If a score is not finite.
+        """
+        probabilities = self.probabilities(self.forward(self.tensor(images))[1])
+        if not np.isfinite(probabilities).all():
+            raise not_finite("predict_proba")
+        return probabilities
+
     def tensor(self, images: np.ndarray) -> Tensor:
         """Network input, float32 (N, 3, px, px), of prepared images, uint8 (N, px, px, 3)."""
         if images.dtype != np.uint8 or images.shape[1:] != (self.px, self.px, 3):

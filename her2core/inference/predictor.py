@@ -65,8 +65,6 @@ class Predictor:
 
     Examples
     --------
-    The example's network has random weights, so its probabilities mean nothing.
-
     >>> from her2core.inference.example import example_predictor
     >>> predictor = example_predictor()
     >>> predictor
@@ -182,24 +180,14 @@ class Predictor:
     ) -> PatchAnalysis | list[PatchAnalysis]:
         """Predictions with the features kept, so that maps by any method need no further pass through the network.
 
-        Parameters, order and errors are those of `predict`.
-
         Parameters
         ----------
-        images : image, or iterable of images
-        names : str, or sequence of str, optional
-        mpp : float, optional
-            Microns per pixel.
-        batch : int, default 16
+        images, names, mpp, batch
+            As for `predict`.
 
         Returns
         -------
         PatchAnalysis, or list of PatchAnalysis
-
-        Raises
-        ------
-        ConfigError
-            For ``names``, ``mpp`` or ``batch`` out of range, or ``images`` of another type.
 
         Examples
         --------
@@ -254,8 +242,8 @@ class Predictor:
         features, logits = self._pipeline.forward(self._pipeline.tensor(prepared.image[None]))
         if not logits.isfinite().all():
             raise not_finite(called)
-        name = self.classes[int(logits[0].argmax())] if target is None else target
-        index = class_index(self.classes, name)
+        index = int(logits[0].argmax()) if target is None else class_index(self.classes, target)
+        name = self.classes[index]
         return class_map(self.network, features, index, name=name, image=prepared.image, method=method)
 
     def predict_and_explain(
@@ -340,10 +328,7 @@ class Predictor:
         >>> example_predictor().predict_proba(np.zeros((2, 64, 64, 3), np.uint8)).sum(axis=1).round(6).tolist()
         [1.0, 1.0]
         """
-        probabilities = self._pipeline.probabilities(self._pipeline.forward(self._pipeline.tensor(images))[1])
-        if not np.isfinite(probabilities).all():
-            raise not_finite("predict_proba")
-        return probabilities
+        return self._pipeline.predict_proba(images)
 
     def _analyse(
         self,

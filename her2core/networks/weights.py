@@ -228,11 +228,10 @@ def _refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise WeightsError(
-            "weights that are finite numbers",
+            "finite numbers",
             got=f"NaN or infinity in {len(broken)} of {len(state)} tensors (first: {broken[0]})",
             where=path,
-            fix="The training diverged or the file is damaged: train again with a lower learning rate, or copy the run "
-            "again from its source.",
+            fix="Copy the file again from its source; if it is your own run, train it again with a lower learning rate.",
         )
 
 
