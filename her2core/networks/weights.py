@@ -231,7 +231,7 @@ def _refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
             "finite numbers",
             got=f"NaN or infinity in {len(broken)} of {len(state)} tensors (first: {broken[0]})",
             where=path,
-            fix="Copy the file again from its source; if it is your own run, train it again with a lower learning rate.",
+            fix="Copy the file again from its source, or train the run again with a lower learning rate.",
         )
 
 
