@@ -160,7 +160,7 @@ def test_data_partition_and_limits_are_told(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
     inside = at.expander[0]
-    assert "Unit of the split: **patient**." in said(inside.markdown)
+    assert "Split **by patient**." in said(inside.markdown)
     assert "- It knows nothing of tissue." in said(inside.markdown)
     table = inside.dataframe[0].value.set_index("split")
     parts = tiny_run.card["data"]["patches"]

@@ -165,7 +165,7 @@ def test_the_leakage_page_shows_the_splits_side_by_side(models):
     at = visit("leakage")
     assert errors(at) == []
     shown = at.dataframe[0].value
-    assert list(shown["split"]) == ["random patches", "by patient"]
+    assert list(shown["split"]) == ["by random patches", "by patient"]
     assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
     assert at.dataframe[1].value["difference from by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert "synthetic" in said(at.main.info)

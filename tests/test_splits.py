@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from her2core.data.manifest import Manifest, build_manifest
-from her2core.data.split_units import PARTS, SPLIT_UNITS, UNIT_NAMES, split_unit
+from her2core.data.split_units import PARTS, SPLIT_UNITS, UNIT_NAMES, markdown_table, split_unit
 from her2core.data.splits import (
     PATCH_RANDOM_WARNING,
     SAME_PATIENT_WARNING,
@@ -241,8 +242,10 @@ def test_a_manifest_that_brings_its_own_split_column_can_still_be_split_anew():
     assert split_warnings(manifest, anew, "patient") == []
 
 
-def test_the_registry_of_units_is_the_type_of_configurations():
+def test_the_registry_of_units_is_the_type_of_configurations_and_documented():
     assert tuple(SPLIT_UNITS) == UNIT_NAMES
+    guide = Path(__file__).resolve().parents[1] / "docs" / "howto" / "own-cohort.md"
+    assert markdown_table() in guide.read_text(encoding="utf-8")
     assert all(unit.name == name for name, unit in SPLIT_UNITS.items())
 
 
