@@ -59,7 +59,7 @@ class Case:
 def bad_images() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """name -> (file name, bytes when called, what the sentence says)."""
     rows = zlib.compress(b"".join(b"\0" + bytes(24) for _ in range(8)))
-    damaged, kind = "whole.*damaged", "her2core needs a PNG, JPEG, TIFF, BMP or WebP image, but found "
+    damaged, kind = "completely.*damaged", "her2core needs a PNG, JPEG, TIFF, BMP or WebP image, but found "
     return {
         "empty": ("empty.png", lambda: b"", "an empty file"),
         "one byte": ("byte.png", lambda: b"\x89", kind),
@@ -227,7 +227,7 @@ def bad_entries() -> dict[str, tuple[tuple[Member, ...], str]]:
         "shorter than said": ((Member("short.png", good, size=len(good) + 1),), f"{damaged} .it is cut short"),
         "cut stream": ((Member("cut.png", good, packed=packed[:-40]),), f"{damaged} .it is cut short"),
         "no stream": ((Member("not.png", good, packed=b"\xff" * 90),), f"{damaged} .it cannot be unpacked"),
-        "padded stream": ((Member("pad.png", good, packed=packed + bytes(9)),), f"{damaged} .something stands behind"),
+        "padded stream": ((Member("pad.png", good, packed=packed + bytes(9)),), f"{damaged} .something follows"),
         "wrong crc": ((Member("crc.png", good, crc=7),), f"{damaged} .its checksum"),
         "two headers, two names": ((Member("a.png", good, local_name=b"b.png"),), f"{damaged} .its own header"),
         "bzip2": ((Member("b2.png", good, method=12),), "packed with bzip2"),
@@ -251,7 +251,7 @@ def bad_entries() -> dict[str, tuple[tuple[Member, ...], str]]:
                 Member("Thumbs.db", b"1"),
                 Member(".DS_Store", b"1"),
             ),
-            r"left out 3 not images .2 csv, 1 txt. and 3 of the system\.$",
+            r"3 not images .2 csv, 1 txt. and 3 of the operating system\.$",
         ),
     }
 

@@ -1,6 +1,6 @@
-"""How are files made that no library would write? Numbers, names and pixels in; the bytes of an image or a zip out.
+"""Writers of malformed images and zip archives, which no library would write.
 
-What hostile.py lists is made of these. Libraries make what they can, so that an odd file is odd in one place only.
+The cases of hostile.py are made of these. Libraries write what they can, so that each file is malformed in one place.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def bmp_that_claims(side: int) -> bytes:
 
 
 def jpeg_with_gps() -> bytes:
-    """A photograph that knows who took it where, in EXIF, XMP and a comment; Pillow reads all of it back."""
+    """A photograph with its photographer and place in EXIF, XMP and a comment, all of which Pillow reads."""
     exif = Image.Exif()
     exif[0x010F], exif[0x013B], exif[0x9286] = "HER2-CAMERA", "PATIENT-JANE-DOE", "SECRET-COMMENT"
     gps = exif.get_ifd(0x8825)
@@ -109,7 +109,7 @@ def png_with_script() -> bytes:
 def zeros(mib: int) -> bytes:
     """A raw Deflate stream of so many MiB of zeros, a thousandth of them long, made without unpacking them once."""
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = engine.compress(bytes(MIB)) + engine.flush(zlib.Z_FULL_FLUSH)  # after a full flush it starts anew
+    block = engine.compress(bytes(MIB)) + engine.flush(zlib.Z_FULL_FLUSH)  # a full flush resets the compressor
     return block * mib + b"\x03\x00"
 
 
@@ -119,7 +119,7 @@ def zlib_zeros(mib: int) -> bytes:
 
 @dataclass(frozen=True)
 class Member:
-    """An entry as it stands in the file; what is None follows from ``data``."""
+    """An entry as stored in the file; fields that are None follow from ``data``."""
 
     name: str | bytes
     data: bytes = b""
@@ -144,8 +144,8 @@ def zip_of(
     disk: int = 0,
     offsets: dict[int, int] | None = None,
 ) -> bytes:
-    """A zip of exactly these members. ``count`` and ``disk`` are what its end says, ``offsets`` send a line of the
-    table of contents to another place."""
+    """A zip of exactly these members. Its end record states ``count`` and ``disk``; ``offsets`` move the place that a
+    line of the table of contents refers to."""
     out, table = bytearray(front), bytearray()
     for i, m in enumerate(members):
         deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
@@ -155,11 +155,11 @@ def zip_of(
         size = len(m.data) if m.size is None else m.size
         crc = zlib.crc32(m.data) if m.crc is None else m.crc
         wide = struct.pack("<HHQ", 1, 8, size) if size > 0xFFFFFFFE else b""
-        told = struct.pack("<HHHHIII", m.flags, m.method, 0, 0x21, crc, len(packed), 0xFFFFFFFF if wide else size)
+        stated = struct.pack("<HHHHIII", m.flags, m.method, 0, 0x21, crc, len(packed), 0xFFFFFFFF if wide else size)
         local = m.raw if m.local_name is None else m.local_name
         place = (offsets or {}).get(i, len(out))
-        out += b"PK\3\4" + struct.pack("<H", 45) + told + struct.pack("<HH", len(local), 0) + local + packed
-        table += b"PK\1\2" + struct.pack("<HH", 3 << 8 | 45, 45) + told + struct.pack("<H", len(m.raw))
+        out += b"PK\3\4" + struct.pack("<H", 45) + stated + struct.pack("<HH", len(local), 0) + local + packed
+        table += b"PK\1\2" + struct.pack("<HH", 3 << 8 | 45, 45) + stated + struct.pack("<H", len(m.raw))
         table += struct.pack("<HHHHII", len(wide), 0, 0, 0, m.mode << 16, place) + m.raw + wide
     number = len(members) if count is None else count
     end = struct.pack("<HHHHIIH", disk, disk, number, number, len(table), len(out), len(comment))
@@ -225,5 +225,5 @@ def overlapping() -> bytes:
     )
 
 
-def many(entries: int, **said) -> bytes:
-    return zip_of(*[Member(f"{i}.png", packed=b"\3\0") for i in range(entries)], **said)
+def many(entries: int, **changes) -> bytes:
+    return zip_of(*[Member(f"{i}.png", packed=b"\3\0") for i in range(entries)], **changes)

@@ -1,8 +1,9 @@
-"""Where does each entry of this zip lie, and what are its bytes? A binary stream in; records, then bytes, out.
+"""Table of contents of a zip archive, and the bytes of its entries.
 
-The format is PKWARE's APPNOTE 6.3. Python's zipfile is not used for it: it reads the whole table of contents before
-anybody can count, cuts a stream that exceeds its claimed size without a word, gives bzip2 and LZMA no bound, and takes
-entries that overlap. What the records say is judged here only where they contradict themselves or each other.
+The format is PKWARE's APPNOTE 6.3.10 (2022). Python's zipfile is not used: it reads the whole table of contents before
+the entries can be counted, cuts a stream that exceeds its claimed size silently, gives bzip2 and LZMA no bound, and
+accepts entries that overlap. What the records state is refused here only where they contradict themselves or each
+other; ``her2core.io.archives`` decides what is acceptable.
 """
 
 from __future__ import annotations
@@ -18,7 +19,25 @@ from her2core.errors import ImageError
 
 @dataclass(frozen=True)
 class Record:
-    """One line of the table of contents. ``end``: the first byte in the file that is no longer this entry's."""
+    """One line of the table of contents.
+
+    Attributes
+    ----------
+    raw : bytes
+        The name as stored.
+    name : str
+        The name decoded: UTF-8 where possible, code page 437 otherwise.
+    flags, method, crc : int
+        General purpose bits, compression method (0 stored, 8 deflated), CRC-32 of the unpacked bytes.
+    packed, size : int
+        Bytes in the archive, and unpacked, as claimed.
+    offset : int
+        Where the entry's own header begins.
+    attributes : int
+        External file attributes; the upper 16 bits are Unix permissions.
+    end : int
+        The first byte in the file that no longer belongs to this entry.
+    """
 
     raw: bytes
     name: str
@@ -34,17 +53,37 @@ class Record:
 
 _END, _END64, _LOCATOR = struct.Struct("<4s4H2IH"), struct.Struct("<4sQ2H2I4Q"), struct.Struct("<4sIQI")
 _LINE, _LOCAL = struct.Struct("<4s6H3I5H2I"), struct.Struct("<4s5H3I2H")
-# fmt: off
-_ARCHIVES = {"a ZIP archive or an Office document": (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), "a gzip archive": b"\x1f\x8b",
-             "a 7z archive": b"7z\xbc\xaf\x27\x1c", "a RAR archive": b"Rar!\x1a\x07", "a bzip2 archive": b"BZh",
-             "an XZ archive": b"\xfd7zXZ\0", "a Zstandard archive": b"\x28\xb5\x2f\xfd"}
-# fmt: on
+_ARCHIVES: dict[str, bytes | tuple[bytes, ...]] = {
+    "a ZIP archive or an Office document": (b"PK\3\4", b"PK\5\6", b"PK\7\x08"),
+    "a gzip archive": b"\x1f\x8b",
+    "a 7z archive": b"7z\xbc\xaf\x27\x1c",
+    "a RAR archive": b"Rar!\x1a\x07",
+    "a bzip2 archive": b"BZh",
+    "an XZ archive": b"\xfd7zXZ\0",
+    "a Zstandard archive": b"\x28\xb5\x2f\xfd",
+}
 _AGAIN = "Make the zip again from the original images."
 _PIECE = 1 << 16
 
 
 def archive_kind(data: bytes) -> str | None:
-    """What kind of archive these bytes begin, in words; None when they begin none."""
+    """The kind of archive that some bytes begin.
+
+    Parameters
+    ----------
+    data : bytes
+        The beginning of a file; 262 bytes are enough.
+
+    Returns
+    -------
+    str or None
+        In words; None where they begin no archive.
+
+    Examples
+    --------
+    >>> archive_kind(b"PK\\3\\4...")
+    'a ZIP archive or an Office document'
+    """
     if data[257:262] == b"ustar":
         return "a tar archive"
     return next((kind for kind, magic in _ARCHIVES.items() if data.startswith(magic)), None)
@@ -55,24 +94,49 @@ def contents(file: BinaryIO, where: str, *, files: int, length: int, total: int)
 
     Parameters
     ----------
-    file : a binary stream that can seek; ``where`` : what to call it in messages.
-    files, length, total : at most so many entries; bytes of the table itself; bytes that all entries claim together.
+    file : binary stream
+        The archive; it must be able to seek.
+    where : str
+        Name of the archive in messages.
+    files, length, total : int
+        Largest number of entries, bytes of the table itself, and bytes that all entries claim together.
+
+    Returns
+    -------
+    list of Record
+        In the order of the table.
 
     Raises
     ------
-    ImageError : no zip, damaged, a part of several, above a limit, or entries that overlap. How many entries there are
-        is asked first, of the record at the file's end, before the table is read.
+    ImageError
+        Not a zip, damaged, a part of several, above a limit, or with entries that overlap. The number of entries is
+        taken from the record at the file's end, before the table is read.
+
+    Examples
+    --------
+    >>> import io, zipfile
+    >>> stream = io.BytesIO()
+    >>> with zipfile.ZipFile(stream, "w") as archive:
+    ...     archive.writestr("a.png", b"pixels")
+    >>> [(r.name, r.size) for r in contents(stream, "a.zip", files=10, length=9999, total=9999)]
+    [('a.png', 6)]
     """
 
     def damaged(got: str) -> ImageError:
-        return _error("a zip that is whole", f"a damaged one ({got})", where, _AGAIN)
+        return ImageError("a zip that is whole", got=f"a damaged one ({got})", where=where, fix=_AGAIN)
 
     count, long, start = _end(file, where)
     if count > files:
-        fix = "Split it into several zips, or choose a folder on the server."
-        raise _error(f"a zip of at most {files:,} entries", f"{count:,}", where, fix)
+        raise ImageError(
+            f"a zip of at most {files:,} entries",
+            got=f"{count:,}",
+            where=where,
+            fix="Split it into several zips, or choose a folder on the server.",
+        )
     if long > length:
-        raise _error(f"a table of contents of at most {length:,} bytes", f"{long:,} bytes", where, _AGAIN)
+        raise ImageError(
+            f"a table of contents of at most {length:,} bytes", got=f"{long:,} bytes", where=where, fix=_AGAIN
+        )
     file.seek(start)
     table, at, records = file.read(long), 0, []
     for _ in range(count):
@@ -92,15 +156,23 @@ def contents(file: BinaryIO, where: str, *, files: int, length: int, total: int)
         raise damaged("its table of contents and its own count disagree")
     claimed = sum(record.size for record in records)
     if claimed > total:
-        fix = "Split it into several zips."
-        raise _error(f"at most {total:,} bytes when unpacked", f"{claimed:,} bytes", where, fix)
+        raise ImageError(
+            f"at most {total:,} bytes when unpacked",
+            got=f"{claimed:,} bytes",
+            where=where,
+            fix="Split it into several zips.",
+        )
     order = sorted(range(count), key=lambda i: records[i].offset)
     ends = [*(records[i].offset for i in order), start][1:]
     for i, end in zip(order, ends, strict=True):
         record = records[i]
         if record.offset + _LOCAL.size + len(record.raw) + record.packed > end:
-            got = "entries that overlap, as in a decompression bomb"
-            raise _error("entries that lie one behind the other", got, where, _AGAIN)
+            raise ImageError(
+                "entries that lie one behind the other",
+                got="entries that overlap, as in a decompression bomb",
+                where=where,
+                fix=_AGAIN,
+            )
         records[i] = replace(record, end=end)
     return records
 
@@ -121,9 +193,13 @@ def _end(file: BinaryIO, where: str) -> tuple[int, int, int]:
             raise _several(where)
         if not head.startswith(b"PK"):
             got = archive_kind(head) or "another kind of file" if size else "an empty file"
-            raise _error("a zip archive", got, where, "Make a zip of the images.")
-        got = "a damaged one (it is cut short, or something stands behind its end)"
-        raise _error("a zip that is whole", got, where, "Copy or download it again from its source.")
+            raise ImageError("a zip archive", got=got, where=where, fix="Make a zip of the images.")
+        raise ImageError(
+            "a zip that is whole",
+            got="a damaged one (it is cut short, or something follows its end)",
+            where=where,
+            fix="Copy or download it again from its source.",
+        )
     _, disk, first, here, count, length, start, _ = _END.unpack_from(tail, at)
     end = low + at
     locator = tail[at - _LOCATOR.size : at] if at >= _LOCATOR.size else b""
@@ -132,27 +208,35 @@ def _end(file: BinaryIO, where: str) -> tuple[int, int, int]:
         file.seek(end if end < size else size)
         wide = file.read(_END64.size)
         if len(wide) < _END64.size or not wide.startswith(b"PK\6\6"):
-            raise _error("a zip that is whole", "a damaged one (its ZIP64 record is missing)", where, _AGAIN)
+            raise ImageError(
+                "a zip that is whole", got="a damaged one (its ZIP64 record is missing)", where=where, fix=_AGAIN
+            )
         disk, first, here, count, length, start = _END64.unpack(wide)[4:]
         if disks > 1:
             raise _several(where)
     if disk or first or here != count:
         raise _several(where)
     if head[:4] not in (b"PK\3\4", b"PK\5\6"):
-        got = "one with something in front of it, as in a program that unpacks itself"
-        raise _error("a zip and nothing else", got, where, _AGAIN)
+        raise ImageError(
+            "a zip and nothing else",
+            got="one with something in front of it, as in a program that unpacks itself",
+            where=where,
+            fix=_AGAIN,
+        )
     if start + length != end:
-        got = "a damaged one (its table of contents is not where it should be)"
-        raise _error("a zip that is whole", got, where, _AGAIN)
+        raise ImageError(
+            "a zip that is whole",
+            got="a damaged one (its table of contents is not where it should be)",
+            where=where,
+            fix=_AGAIN,
+        )
     return count, length, start
 
 
-def _error(expected: str, got: str, where: str, fix: str) -> ImageError:
-    return ImageError(expected, got=got, where=where, fix=fix)
-
-
 def _several(where: str) -> ImageError:
-    return _error("one whole zip", "a part of one in several files", where, "Make one zip, or several whole ones.")
+    return ImageError(
+        "one whole zip", got="a part of one in several files", where=where, fix="Make one zip, or several whole ones."
+    )
 
 
 def _widened(extra: bytes, *fields: int) -> list[int]:
@@ -172,7 +256,7 @@ def _widened(extra: bytes, *fields: int) -> list[int]:
 
 
 def _decoded(raw: bytes, flags: int) -> str:
-    """A name is UTF-8 where it says so or can be (macOS does not say so), and code page 437 where it cannot."""
+    """UTF-8 where the flag says so or the bytes are (macOS sets no flag), code page 437 otherwise."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -180,10 +264,39 @@ def _decoded(raw: bytes, flags: int) -> str:
 
 
 def unpack(file: BinaryIO, record: Record, where: str) -> bytes:
-    """The entry's bytes, at most one more than it claims ever unpacked; refused unless size and checksum are right."""
+    """Unpack one entry.
+
+    Parameters
+    ----------
+    file : binary stream
+        The archive.
+    record : Record
+        The entry, stored or deflated.
+    where : str
+        Name of the entry in messages.
+
+    Returns
+    -------
+    bytes
+        Of the claimed size and checksum. At most one byte more than claimed is ever unpacked.
+
+    Raises
+    ------
+    ImageError
+        The entry is not where the table says, or its size or checksum is wrong.
+
+    Examples
+    --------
+    >>> import io, zipfile
+    >>> stream = io.BytesIO()
+    >>> with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    ...     archive.writestr("a.png", b"pixels")
+    >>> unpack(stream, contents(stream, "a.zip", files=10, length=9999, total=9999)[0], "a.png")
+    b'pixels'
+    """
 
     def damaged(got: str) -> ImageError:
-        return _error("a file that is whole", f"a damaged one ({got})", where, _AGAIN)
+        return ImageError("a file that is whole", got=f"a damaged one ({got})", where=where, fix=_AGAIN)
 
     file.seek(record.offset)
     head = file.read(_LOCAL.size + len(record.raw))
@@ -191,12 +304,13 @@ def unpack(file: BinaryIO, record: Record, where: str) -> bytes:
         raise damaged("it is not where the table of contents says")
     local = _LOCAL.unpack_from(head)
     if local[3] != record.method or local[2] & 1 or head[_LOCAL.size :] != record.raw or local[9] != len(record.raw):
-        raise damaged("its own header and the table of contents disagree")
+        raise damaged("its own header contradicts the table of contents")
     start = record.offset + _LOCAL.size + local[9] + local[10]
     if start + record.packed > record.end:
         raise damaged("it runs into the next one")
     file.seek(start)
-    pieces, size, left, engine = [], 0, record.packed, zlib.decompressobj(-15)
+    pieces: list[bytes] = []
+    size, left, engine = 0, record.packed, zlib.decompressobj(-15)
     try:
         while left and size <= record.size and not engine.eof:
             piece = file.read(min(left, _PIECE))
@@ -204,12 +318,14 @@ def unpack(file: BinaryIO, record: Record, where: str) -> bytes:
                 break
             left -= len(piece)
             while piece and size <= record.size and not engine.eof:
-                # Never 0, which would mean "without bound": size <= record.size here.
-                room = record.size + 1 - size
-                out, piece = (piece[:room], b"") if record.method == 0 else (engine.decompress(piece, room), None)
-                piece = engine.unconsumed_tail if piece is None else piece
-                pieces.append(out)
-                size += len(out)
+                most = record.size + 1 - size  # never 0, which zlib would take as "without bound"
+                if record.method == 0:
+                    unpacked, piece = piece[:most], b""
+                else:
+                    unpacked = engine.decompress(piece, most)
+                    piece = engine.unconsumed_tail
+                pieces.append(unpacked)
+                size += len(unpacked)
     except zlib.error:
         raise damaged("it cannot be unpacked") from None
     if size > record.size:
@@ -217,7 +333,7 @@ def unpack(file: BinaryIO, record: Record, where: str) -> bytes:
     if size < record.size or (record.method == 8 and not engine.eof):
         raise damaged("it is cut short")
     if left or engine.unused_data:
-        raise damaged("something stands behind its end")
+        raise damaged("something follows its end")
     data = b"".join(pieces)
     if zlib.crc32(data) != record.crc:
         raise damaged("its checksum is wrong")
