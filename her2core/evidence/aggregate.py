@@ -31,8 +31,9 @@ def choose_rule(validation: Predictions, unit: str) -> tuple[str, str]:
     Returns
     -------
     rule : str
-        Of ``aggregation_rules.RULES``. ``majority`` without scores. ``mean`` wins ties, and is used without a choice where validation is missing,
-        cannot be aggregated to this unit, or has fewer than ``MIN_UNITS`` units of a class.
+        Of ``aggregation_rules.RULES``. ``mean`` wins ties, and is used without a choice where validation is missing,
+        cannot be aggregated to this unit, or has fewer than ``MIN_UNITS`` units of a class; predicted classes without
+        scores can only vote (``majority``).
     reason : str
         Why, in words.
 

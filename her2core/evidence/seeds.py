@@ -17,7 +17,7 @@ import pandas as pd
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
-from her2core.evidence.compare import available_metrics, difference_statement
+from her2core.evidence.compare import ALPHA, NO_DIFFERENCE, NO_INTERVAL, available_metrics
 from her2core.evidence.estimates import Estimate, ResampledMetrics
 from her2core.evidence.intervals import effective_clusters, interval_row, join_notes
 from her2core.evidence.metrics.metric import Metric
@@ -58,7 +58,8 @@ class SeedSummary(TableResult):
     differences : DataFrame
         One row per group other than the reference and metric: unit, group, reference, metric, difference (group less
         reference), lower_95, upper_95, p_value (paired bootstrap), p_value_holm (corrected over the groups, Holm 1979),
-        statement (by p_value_holm).
+        statement (by p_value_holm): higher or lower than the reference, which is not the same as better for two kinds
+        of split, or that no difference can be shown.
     """
 
     table: pd.DataFrame
@@ -172,7 +173,7 @@ def summarize_seeds(
                 differences.append(
                     {"unit": unit, "group": name, "reference": reference, "metric": metric.name, **change}
                 )
-    return SeedSummary(pd.DataFrame(rows), _stated(differences, {m.name: m for m in chosen}))
+    return SeedSummary(pd.DataFrame(rows), _stated(differences))
 
 
 def _clusters(at_unit: Mapping[str, Sequence[Predictions]]) -> tuple[str, pd.Index, str]:
@@ -215,14 +216,18 @@ def _difference(change: Estimate) -> dict[str, float]:
     }
 
 
-def _stated(differences: list[dict[str, object]], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+def _stated(differences: list[dict[str, object]]) -> pd.DataFrame:
     """p values corrected over the groups of each metric, and what they say."""
     if not differences:
         return pd.DataFrame(columns=list(DIFFERENCES))
     table = pd.DataFrame(differences)
     table["p_value_holm"] = table.groupby("metric")["p_value"].transform(lambda p: holm(p.to_numpy(np.float64)))
     table["statement"] = [
-        difference_statement(metrics[row.metric], row.difference, row.p_value_holm, row.reference, row.group)
+        NO_INTERVAL
+        if np.isnan(row.p_value_holm)
+        else NO_DIFFERENCE
+        if row.p_value_holm >= ALPHA
+        else f"{'higher' if row.difference > 0 else 'lower'} than {row.reference}"
         for row in table.itertuples()
     ]
     return table[list(DIFFERENCES)]
