@@ -11,7 +11,7 @@ import pytest
 from cohorts import CLASSES, HARD, hard, read, table
 
 from her2core import open_run
-from her2core.errors import ConfigError, EvaluationError
+from her2core.errors import ConfigError, EvaluationError, TableError
 from her2core.evidence.abstention import risk_coverage
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.decisions import decision_curve
@@ -125,7 +125,7 @@ def test_hard_cases_give_a_stated_result_or_a_reason(kind):
 def test_nan_is_refused_before_anything_is_computed():
     frame = table()
     frame.loc[3, "logit_positive"] = np.nan
-    with pytest.raises(EvaluationError, match="Expected a finite number"):
+    with pytest.raises(TableError, match="Expected a finite number"):
         read_predictions(frame, classes=CLASSES)
 
 

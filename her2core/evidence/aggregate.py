@@ -46,7 +46,7 @@ def choose_rule(validation: Predictions, unit: str) -> tuple[str, str]:
     --------
     >>> import pandas as pd
     >>> from her2core.evidence.predictions import read_predictions
-    >>> frame = pd.DataFrame({"label": ["a"], "probability_a": [0.9], "probability_b": [0.1]})
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
     >>> choose_rule(read_predictions(frame).part("val"), "patient")
     ('mean', 'mean: there is no validation part to choose by')
     """
@@ -102,10 +102,10 @@ def aggregate(predictions: Predictions, unit: str, *, rule: str = "mean") -> Pre
     --------
     >>> import pandas as pd
     >>> from her2core.evidence.predictions import read_predictions
-    >>> frame = pd.DataFrame({"patient_id": ["p1", "p1"], "label": ["a", "a"], "probability_a": [0.9, 0.5]})
+    >>> frame = pd.DataFrame({"patient_id": ["p1", "p1", "p2"], "label": list("aab"), "probability_a": [0.9, 0.5, 0.2]})
     >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
     >>> aggregate(p, "patient").probs.round(3).tolist()
-    [[0.7, 0.3]]
+    [[0.7, 0.3], [0.2, 0.8]]
     """
     check_choice("unit", unit, UNIT_COLUMN)
     check_choice("rule", rule, RULES)

@@ -127,7 +127,7 @@ def check_predictions(predictions: Predictions, where: str, *, scores: bool = Fa
     --------
     >>> import pandas as pd
     >>> from her2core.evidence.predictions import read_predictions
-    >>> frame = pd.DataFrame({"label": ["a"], "probability_a": [0.9], "probability_b": [0.1]})
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
     >>> check_predictions(read_predictions(frame), "metrics", scores=True)
     """
     if not len(predictions):

@@ -286,7 +286,7 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
     Examples
     --------
     >>> from her2core.evidence.predictions import read_predictions
-    >>> frame = pd.DataFrame({"label": ["a"], "probability_a": [0.9], "probability_b": [0.1]})
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
     >>> why_incomparable(read_predictions(frame), read_predictions(frame, classes=("b", "a")))
     'other classes: a, b against b, a'
     """

@@ -134,8 +134,9 @@ def undefined_classes(predictions: Predictions) -> dict[str, str]:
     Examples
     --------
     >>> from her2core.evidence.predictions import read_predictions
-    >>> frame = pd.DataFrame({"label": ["a"], "probability_a": [0.9], "probability_b": [0.1]})
-    >>> undefined_classes(read_predictions(frame))
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
+    >>> p = read_predictions(frame)
+    >>> undefined_classes(p.where(p.labels == 0))
     {'a': 'every patch is truly a', 'b': 'no patch is truly b'}
     """
     counts = np.bincount(predictions.labels, minlength=len(predictions.classes))

@@ -241,7 +241,11 @@ def _evaluate(
         tables.append(metric_table(at_unit, metrics=metrics, resamples=resamples, seed=seed, no_order=no_order))
         confusion.append(_confusion_table(at_unit))
     return Evaluation(
-        pd.concat(tables, ignore_index=True), pd.concat(confusion, ignore_index=True), pd.DataFrame(units), warnings
+        pd.concat(tables, ignore_index=True),
+        pd.concat(confusion, ignore_index=True),
+        pd.DataFrame(units),
+        predictions.warnings,
+        predictions.notes,
     )
 
 

@@ -178,7 +178,7 @@ def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"label": ["a"], "probability_a": [0.9], "probability_b": [0.1]})
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
     >>> inputs_from_predictions(Predictions.from_frame(frame)).reasons["sets"]
     'a table of predictions: prediction sets come with a run'
     """

@@ -23,8 +23,8 @@ def misclassified(predictions: Predictions) -> pd.DataFrame:
     -------
     DataFrame
         ``COLUMNS``, most confident first, rows of equal confidence in their order: ``probability_predicted`` and
-        ``probability_true`` are the probabilities of the predicted and of the true class, NaN without scores. Empty, with its columns, when
-        every row is right.
+        ``probability_true`` are the probabilities of the predicted and of the true class, NaN without scores. Empty,
+        with its columns, when every row is right.
 
     Examples
     --------
