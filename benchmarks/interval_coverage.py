@@ -1,4 +1,4 @@
-"""Do 95 % intervals hold the truth in 95 % of cohorts? Simulated cohorts in; coverage by metric and patients out.
+"""Coverage of the 95 % intervals over simulated cohorts, by metric and number of patients.
 
 OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [COHORTS]
 
@@ -27,14 +27,14 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from her2core.evidence import intervals, ordinal, reliability
+from her2core.evidence import intervals, metric_table, reliability
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.io.files import write_json
 
 CLASSES, SHARES = ("negative", "equivocal", "positive"), (0.5, 0.3, 0.2)
 SIZES, COHORTS, POPULATION = (30, 60, 100, 200), 500, 200_000
-RESAMPLES, NAIVE_RESAMPLES, SLOPE_RESAMPLES, LEVEL = 800, 300, 200, 0.95
+RESAMPLES, NAIVE_RESAMPLES, SLOPE_RESAMPLES, LEVEL = 800, 300, 200, intervals.LEVEL
 #: Of calibration_table; the other parts of the Brier score are for explaining it.
 CALIBRATION = ("ece_equal_mass", "ece_equal_width", "classwise_ece", "brier", *reliability.RECALIBRATION)
 #: The issue's bounds of acceptable coverage.
@@ -63,14 +63,13 @@ def cohort(patients: int, seed: int | list[int]) -> Predictions:
 def tables(p: Predictions, resamples: int, *, slopes: bool = True) -> pd.DataFrame:
     """Every metric: value, low and high, by metric and class."""
     kept = reliability._recalibration_rows if slopes else lambda *_: []
-    options = {"resamples": resamples, "level": LEVEL}
     with (
         mock.patch.object(reliability, "SLOPE_RESAMPLES", SLOPE_RESAMPLES),
         mock.patch.object(reliability, "_recalibration_rows", kept),
     ):
-        calibration = reliability.calibration_table(p, **options)
+        calibration = reliability.calibration_table(p, resamples=resamples)
     calibration = calibration[calibration["metric"].isin(CALIBRATION)]
-    found = pd.concat([intervals.metric_table(p, **options), ordinal.ordinal_table(p, **options), calibration])
+    found = pd.concat([metric_table.metric_table(p, resamples=resamples), calibration])
     return found.set_index(["metric", "class"])[["value", "lower_95", "upper_95"]]
 
 
@@ -79,17 +78,13 @@ def plain_percentiles():
     """Bounds of the plain percentile interval, by metric and class, of all tables made meanwhile."""
     found, row = {}, intervals.interval_row
 
-    def also(metric, name, value, draws, level, left=None, **options):
+    def also(metric, name, value, draws, jackknife=None, **options):
         usable = np.isfinite(draws)
         if np.isfinite(value) and usable.mean() >= 0.95:
-            found[metric, name] = np.quantile(draws[usable], [(1 - level) / 2, (1 + level) / 2])
-        return row(metric, name, value, draws, level, left, **options)
+            found[metric, name] = np.quantile(draws[usable], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return row(metric, name, value, draws, jackknife, **options)
 
-    with (
-        mock.patch.object(intervals, "interval_row", also),
-        mock.patch.object(ordinal, "interval_row", also),
-        mock.patch.object(reliability, "interval_row", also),
-    ):
+    with mock.patch.object(metric_table, "interval_row", also), mock.patch.object(reliability, "interval_row", also):
         yield found
 
 
@@ -102,7 +97,7 @@ def unknown_patients(p: Predictions) -> Predictions:
 
 
 def coverage(patients: int, cohorts: int, truth: dict[str, pd.Series]) -> list[dict]:
-    """One row a unit, metric and class: of ``cohorts``, how many intervals hold the truth, by method."""
+    """One row per unit, metric and class: in how many of ``cohorts`` the interval covers the truth, by method."""
     bounds: dict[tuple, list] = defaultdict(list)
     for number in range(cohorts):
         for unit, p in by_unit(cohort(patients, [patients, number])).items():

@@ -1,4 +1,4 @@
-"""How long do 2,000 resamples of every metric take, beside scikit-learn's own metrics? Predictions in; seconds out.
+"""Speed of 2,000 resamples of every metric, beside scikit-learn's own metrics.
 
 OMP_NUM_THREADS=2 python benchmarks/metric_speed.py
 
@@ -24,17 +24,16 @@ from sklearn.calibration import calibration_curve
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.conformal import fit_prediction_sets
 from her2core.evidence.decisions import decision_curve
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
-from her2core.evidence.resampling import draws
+from her2core.evidence.resampling import bootstrap_weights
 from her2core.io.files import write_json
 
 PATCHES, PATIENTS, RESAMPLES, ROUNDS = 100_000, 500, 2000, 2
 CLASSES = ("negative", "equivocal", "positive")
 #: What gives a value with an interval: the whole set of metrics of the issue.
-METRICS = ("metric_table", "ordinal_table", "calibration_table")
+METRICS = ("metric_table", "calibration_table")
 ALLOWED_SECONDS = 10
 
 
@@ -82,15 +81,14 @@ def main() -> None:
     sets = fit_prediction_sets(p.probs, labels=p.labels, classes=CLASSES)
     calls = {
         "metric_table": lambda: metric_table(p, resamples=RESAMPLES),
-        "ordinal_table": lambda: ordinal_table(p, resamples=RESAMPLES),
         "calibration_table": lambda: calibration_table(p, resamples=RESAMPLES),
         "reliability_table": lambda: reliability_table(p, resamples=RESAMPLES),
         "risk_coverage": lambda: risk_coverage(p, resamples=RESAMPLES),
         "decision_curve": lambda: decision_curve(p, resamples=RESAMPLES),
         "referral_table": lambda: referral_table(p, sets, resamples=RESAMPLES),
     }
-    for call in (lambda: draws(PATIENTS, RESAMPLES, 0), lambda: metric_table(p, resamples=2)):
-        call()  # which patients are drawn is kept for all tables; imports and threads are warm
+    for call in (lambda: bootstrap_weights(PATIENTS, RESAMPLES, 0), lambda: metric_table(p, resamples=2)):
+        call()  # the weights of the patients are cached for all tables; imports and threads are warm
     steps = {name: measured(call) for name, call in calls.items()}
     steps["the whole set of metrics"] = {k: sum(steps[m][k] for m in METRICS) for k in ("seconds", "cpu")}
     once = measured(lambda: scikit_learn(p))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from her2core.data.split_units import split_label
+from her2core.evidence.metrics import headline_metrics, metric_label
 from her2core.io.files import write_text
 from her2core.runs.folder import Run, open_run
 
@@ -21,15 +22,16 @@ RESULTS = "benchmarks/results"
 #: From docs/results.md to the repository.
 LINK = ".."
 RUNS = ("demo", "tissue12", "her2st-erbb2")
-COLUMNS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+COLUMNS = tuple(m.name for m in headline_metrics())
+PER_CLASS = ("recall", "one_vs_rest_accuracy", "auroc")
 
 
 def table() -> str:
     """Metrics of each released run by unit, and of each class of the runs with three classes."""
     runs = [open_run(HOME / "models" / name) for name in RUNS]
     lines = [
-        "| run | split | unit (n) | accuracy | balanced accuracy | macro F1 | macro AUROC | resampling unit |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| run | split | unit (n) | {' | '.join(map(metric_label, COLUMNS))} | resampling unit |",
+        "|---" * (4 + len(COLUMNS)) + "|",
     ]
     for run in runs:
         for unit, rows in _metrics(run).groupby("unit", sort=False):
@@ -39,12 +41,12 @@ def table() -> str:
             unit_of_bootstrap = first["resampling_unit"]
             resampled = f"{first['n_clusters']} {unit_of_bootstrap}{'es' if unit_of_bootstrap == 'patch' else 's'}"
             lines.append(f"| `{run.name}` | {split} | {unit} ({first['n']}) | {' | '.join(cells)} | {resampled} |")
-    lines += ["", "| run | unit | class | recall | one-vs-rest accuracy | AUROC |", "|---|---|---|---|---|---|"]
+    lines += ["", f"| run | unit | class | {' | '.join(map(metric_label, PER_CLASS))} |", "|---|---|---|---|---|---|"]
     for run in (r for r in runs if len(r.classes) == 3):
         for unit, rows in _metrics(run).groupby("unit", sort=False):
             for name in run.classes:
                 own = rows[rows["class"] == name].set_index("metric")
-                cells = [_cell(own.loc[m]) for m in ("recall", "one_vs_rest_accuracy", "auroc")]
+                cells = [_cell(own.loc[m]) for m in PER_CLASS]
                 lines.append(f"| `{run.name}` | {unit} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -29,7 +29,7 @@ FIRST = "demo"
 EVALUATION = {
     "metrics": {"unit", "metric", "class", "value", "lower_95", "upper_95", "resampling_unit", "n_clusters", "n"}
     | {"note"},
-    "confusion": {"unit", "true", "predicted", "count", "share_of_true"},
+    "confusion": {"unit", "true", "predicted", "count", "proportion_of_true"},
     "units": {"unit", "assessed", "reason", "rule", "rule_reason"},
 }
 

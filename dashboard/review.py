@@ -21,8 +21,10 @@ from dashboard.widgets import NOTICE, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.evaluation import evaluate
+from her2core.evidence.inputs import EvaluationInputs, inputs_from_predictions
+from her2core.evidence.metrics.registry import metrics_of
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.result_tables import EvaluationInputs, ResultTable, inputs_from_predictions, result_table
+from her2core.evidence.result_tables import ResultTable, result_table
 from her2core.io.archives import unique_name
 from her2core.runs.folder import Run
 
@@ -165,7 +167,7 @@ def add_review(name: str, predictions: Predictions) -> Review:
     known = {review.key: review for review in reviews.values()}
     if key in known:
         return known[key]
-    found = evaluate(predictions)
+    found = evaluate(predictions, metrics=[m for m in metrics_of("metrics") if not m.row_wise])
     name = unique_name(name, dict.fromkeys(reviews, 1))
     review = Review(
         name,

@@ -1,4 +1,4 @@
-"""What should the bounds of an interval be? A figure of rows, computed over and over by plain loops; bounds out."""
+"""Bounds of intervals by plain loops: what the fast code under test must reproduce."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import clusters, draws
+from her2core.evidence.resampling import bootstrap_weights, clusters
 
 
 def expanded(value: float, drawn, left, level: float = 0.95) -> tuple[float, float]:
@@ -15,8 +15,8 @@ def expanded(value: float, drawn, left, level: float = 0.95) -> tuple[float, flo
     influence[np.abs(influence) < 1e-12] = 0
     patients = 2.0
     if influence.any():
-        share = influence**2 / np.sum(influence**2)
-        patients = max(2.0, min(3 / np.sum(share**2), np.count_nonzero(influence)))
+        part = influence**2 / np.sum(influence**2)
+        patients = max(2.0, min(3 / np.sum(part**2), np.count_nonzero(influence)))
     tail = norm.cdf(np.sqrt(patients / (patients - 1)) * t.ppf((1 - level) / 2, patients - 1))
     return tuple(np.quantile([x for x in drawn if np.isfinite(x)], [tail, 1 - tail]))
 
@@ -35,6 +35,9 @@ def by_rows(p: Predictions, figures, *, resamples: int, seed: int) -> dict:
     group = clusters(p)
     positions = np.arange(len(p))
     whole = figures(positions)
-    resampled = [figures(np.repeat(positions, w[group.codes])) for w in draws(group.count, resamples, seed).astype(int)]
+    resampled = [
+        figures(np.repeat(positions, w[group.codes]))
+        for w in bootstrap_weights(group.count, resamples, seed).astype(int)
+    ]
     without = [figures(positions[group.codes != left]) for left in range(group.count)]
     return {key: expanded(whole[key], [f[key] for f in resampled], [f[key] for f in without]) for key in whole}

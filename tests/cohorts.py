@@ -1,4 +1,4 @@
-"""Which tables of predictions do several tests review? A plain one, and those that break careless programs."""
+"""Tables of predictions that several tests share: plain ones, and those that break careless programs."""
 
 from __future__ import annotations
 
@@ -68,3 +68,33 @@ HARD = (
     "a single patient",
     "unknown patients",
 )
+
+
+def simulated(n=240, patients=24, *, seed=0, strength=1.5, patient_effect=0.0, ties=False, **columns) -> Predictions:
+    """``patients`` of one class each; the network's score for the true class is raised by ``strength``."""
+    rng = np.random.default_rng(seed)
+    patient = np.arange(n) % patients
+    label = patient % 3
+    logits = rng.normal(size=(n, 3)) + patient_effect * rng.normal(size=(patients, 3))[patient]
+    logits[np.arange(n), label] += strength
+    if ties:
+        logits = np.round(logits)
+    frame = pd.DataFrame(
+        {
+            "patch_id": [f"q{i}" for i in range(n)],
+            "patient_id": [f"p{i}" for i in patient],
+            "slide_id": [f"p{p}s{i // patients % 2}" for i, p in enumerate(patient)],
+            "site": "one",
+            "split": "test",
+            "label": np.array(CLASSES)[label],
+        }
+    )
+    for k, name in enumerate(CLASSES):
+        frame[f"logit_{name}"] = logits[:, k]
+    return read_predictions(frame.assign(**columns), classes=CLASSES)
+
+
+def as_frame(p: Predictions, kind="probability_") -> pd.DataFrame:
+    return p.frame.assign(
+        label=np.array(p.classes)[p.labels], **{kind + c: p.probs[:, i] for i, c in enumerate(p.classes)}
+    )

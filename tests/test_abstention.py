@@ -1,4 +1,4 @@
-"""Are risk, coverage and AURC those counted row by row, and does exactly one class in the set make an answer?"""
+"""Risk-coverage curve and referral: counted row by row, with intervals of resampled patients, and their figures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bounds import by_rows, exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from her2core.errors import EvaluationError
-from her2core.evidence import ordinal
+from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence import resampling
 from her2core.evidence.abstention import OUTCOMES, referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
@@ -113,13 +113,13 @@ def test_the_last_step_is_the_error_rate_and_few_rows_give_few_steps():
 
 
 def test_fewer_resamples_of_a_large_table_are_said(monkeypatch):
-    monkeypatch.setattr(ordinal, "MAX_WALKED", 1)
+    monkeypatch.setattr(resampling, "MAX_ROW_PASSES", 1)
     assert set(risk_coverage(predictions(), resamples=300)["note"]) == {"interval from 200 resamples"}
 
 
 def test_what_cannot_be_walked_is_refused():
     p = predictions()
-    with pytest.raises(EvaluationError, match="at least one step, but got 0"):
+    with pytest.raises(ConfigError, match="argument `steps` to be at least 1, but got 0"):
         risk_coverage(p, steps=0)
     with pytest.raises(EvaluationError, match="at least one prediction"):
         risk_coverage(p.where(np.zeros(240, bool)))
@@ -149,12 +149,12 @@ def test_an_answer_is_a_set_of_exactly_one_class():
 def test_sets_of_several_classes_are_sent_though_they_cover():
     wide = PredictionSets(0.9, CLASSES, (1.0, 0.2, 0.3), (3, 50, 50))
     table = table_of([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0]], [1, 0], wide).set_index(["class", "metric"])
-    assert table.loc[("", "sent"), "value"] == 1
-    assert table.loc[("", "covered"), "value"] == 1
-    assert np.isnan(table.loc[("", "right_when_answered"), "value"])
-    assert "nothing is answered" in table.loc[("", "right_when_answered"), "note"]
+    assert table.loc[("", "referral_rate"), "value"] == 1
+    assert table.loc[("", "set_coverage"), "value"] == 1
+    assert np.isnan(table.loc[("", "selective_accuracy"), "value"])
+    assert "no patch is predicted" in table.loc[("", "selective_accuracy"), "note"]
     assert table.loc["negative"]["note"].str.contains("negative is in every set: too few validation patches").all()
-    assert "no patch is truly positive" in table.loc[("positive", "sent"), "note"]
+    assert "no patch is truly positive" in table.loc[("positive", "referral_rate"), "note"]
 
 
 @given(seed=st.integers(0, 10**6))
@@ -164,10 +164,10 @@ def test_shares_agree_with_the_coverage_table_and_with_each_other(seed):
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
     ours = referral_table(test, sets, resamples=5).pivot(index="class", columns="metric", values="value")
     theirs = coverage_table(sets, test).set_index("class")
-    np.testing.assert_allclose(ours["covered"], theirs.loc[ours.index, "covered"])
-    np.testing.assert_allclose(ours["answered"], theirs.loc[ours.index, "single"])
-    np.testing.assert_allclose(ours["answered"] + ours["sent"], 1)
-    np.testing.assert_allclose(ours["right_when_answered"] * ours["answered"], ours["answered_rightly"])
+    np.testing.assert_allclose(ours["set_coverage"], theirs.loc[ours.index, "set_coverage"])
+    np.testing.assert_allclose(ours["coverage"], theirs.loc[ours.index, "singleton_rate"])
+    np.testing.assert_allclose(ours["coverage"] + ours["referral_rate"], 1)
+    np.testing.assert_allclose(ours["selective_accuracy"] * ours["coverage"], ours["correct_rate"])
 
 
 def test_its_intervals_are_those_of_resampled_patients():
@@ -179,17 +179,17 @@ def test_its_intervals_are_those_of_resampled_patients():
 
     def figures(rows) -> dict:
         right = single[rows] & (p.predicted == p.labels)[rows]
-        by_class = {(name, "covered"): holds[rows[p.labels[rows] == i]].mean() for i, name in enumerate(CLASSES)}
+        by_class = {(name, "set_coverage"): holds[rows[p.labels[rows] == i]].mean() for i, name in enumerate(CLASSES)}
         return by_class | {
-            ("positive", "answered"): single[rows[p.labels[rows] == 2]].mean(),
-            ("", "right_when_answered"): right.sum() / single[rows].sum(),
-            ("", "covered"): holds[rows].mean(),
+            ("positive", "coverage"): single[rows[p.labels[rows] == 2]].mean(),
+            ("", "selective_accuracy"): right.sum() / single[rows].sum(),
+            ("", "set_coverage"): holds[rows].mean(),
         }
 
     for key, bounds in by_rows(p, figures, resamples=60, seed=3).items():
         assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds), key
     assert set(table["resampling_unit"]) == {"patient"}
-    assert set(table["coverage_asked"]) == {0.8}
+    assert set(table["nominal_coverage"]) == {0.8}
     assert table.loc["positive"]["n"].tolist() == [int((p.labels == 2).sum())] * len(OUTCOMES)
 
 
@@ -215,7 +215,7 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
 
     bounds = by_rows(p, figures, resamples=50, seed=3)
     for i, name in enumerate(CLASSES):
-        row = table.loc[name, "covered"]
+        row = table.loc[name, "set_coverage"]
         share = figures(np.arange(len(p)))[name]
         assert row["value"] == pytest.approx(share)
         of_class = p.frame["patient_id"][p.labels == i].nunique()
@@ -229,8 +229,8 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
 def test_another_unit_than_patches_is_not_promised_anything():
     table = table_of([[0.9, 0.1, 0.0]] * 6, [0, 1, 2, 0, 1, 2], unit="patient")
     assert set(table["unit"]) == {"patient"}
-    assert table["note"].str.contains("no promise for a patient").all()
-    assert not table_of([[0.9, 0.1, 0.0]], [0])["note"].str.contains("promise").any()
+    assert table["note"].str.contains("no guarantee for a patient").all()
+    assert not table_of([[0.9, 0.1, 0.0]], [0])["note"].str.contains("guarantee").any()
 
 
 @pytest.mark.parametrize("case", ["one class", "constant", "one patient", "one row"])
@@ -277,7 +277,7 @@ def test_the_referral_figure_and_its_words_show_the_table():
     table = table_of([[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.1, 0.9, 0.0], [0.5, 0.0, 0.5]], [0, 0, 0, 2])
     rightly, sent = referral_figure(table, CLASSES).data
     assert (rightly.name, sent.name) == ("classified correctly", "referred to IHC/ISH")
-    for trace, metric in ((rightly, "answered_rightly"), (sent, "sent")):
+    for trace, metric in ((rightly, "correct_rate"), (sent, "referral_rate")):
         rows = table[table["metric"] == metric].set_index("class")["value"]
         assert tuple(trace.y) == CLASSES
         np.testing.assert_array_equal(trace.x, rows.loc[list(CLASSES)])

@@ -1,4 +1,4 @@
-"""Do the named rules turn patches into slides and patients as they say, and is one chosen on validation alone?"""
+"""Aggregation rules against their definitions, and the choice of one on validation alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError
 from her2core.evidence.aggregate import aggregate, choose_rule
-from her2core.evidence.aggregation_rules import RULES, TOP_SHARE, combine
+from her2core.evidence.aggregation_rules import RULES, TOP_PROPORTION, combine
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import read_predictions
 
@@ -22,7 +22,7 @@ def by_hand(rule: str, probs: np.ndarray) -> np.ndarray:
     elif rule == "majority":
         found = np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]) / len(probs)
     elif rule == "top_k":
-        k = max(1, int(np.ceil(TOP_SHARE * len(probs) - 1e-9)))
+        k = max(1, int(np.ceil(TOP_PROPORTION * len(probs) - 1e-9)))
         found = np.array([np.sort(p)[::-1][:k].mean() for p in probs.T])
     else:
         found = np.array([1 - np.prod(1 - p) for p in probs.T])
@@ -121,5 +121,11 @@ def test_without_a_validation_to_choose_by_it_is_the_mean_and_says_why(frame, wh
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(EvaluationError, match="a rule out of mean, majority, top_k, noisy_or"):
-        aggregate(read_predictions(cohort("test", focal=True)), "patient", rule="best")
+    p = read_predictions(cohort("test", focal=True))
+    accepted = "argument `rule` to be one of 'mean', 'majority', 'top_k', 'noisy_or', but got"
+    with pytest.raises(ConfigError, match=accepted):
+        aggregate(p, "patient", rule="best")
+    with pytest.raises(ConfigError, match=accepted):
+        evaluate(p, rule="maen")
+    with pytest.raises(ConfigError, match="argument `unit` to be one of 'slide', 'patient', but got 'site'"):
+        aggregate(p, "site")

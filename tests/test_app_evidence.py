@@ -13,7 +13,7 @@ from dashboard.widgets import format_interval
 from her2core.cli import cli
 from her2core.data.splits import PATCH_RANDOM_WARNING
 from her2core.evidence.metrics.registry import metric_label
-from her2core.evidence.misclassified import cell, mistakes
+from her2core.evidence.misclassified import confusion_cell, misclassified
 from her2core.evidence.thresholds import RATES
 
 
@@ -168,7 +168,7 @@ def test_data_partition_and_limits_are_told(demo, tiny_run):
 
 
 def test_a_cell_shows_its_patches_with_their_maps(demo, tiny_run):
-    found = cell(tiny_run.test_predictions(), true="negative", predicted=tiny_run.classes[0])
+    found = confusion_cell(tiny_run.test_predictions(), true="negative", predicted=tiny_run.classes[0])
     at = visit("performance", unit="patch", cell=f"negative as {tiny_run.classes[0]}")
     assert errors(at) == []
     assert at.selectbox(key="cell").value == f"negative as {tiny_run.classes[0]}"
@@ -186,13 +186,13 @@ def test_units_above_the_patch_say_where_pictures_are(demo):
 
 def test_errors_are_the_most_confident_first_and_can_be_filtered(demo, tiny_run):
     predictions = tiny_run.test_predictions()
-    expected = mistakes(predictions)
+    expected = misclassified(predictions)
     assert len(expected) > 1
     at = visit("errors")
     assert errors(at) == []
     shown = at.dataframe[0].value
     assert list(shown["patch_id"]) == list(expected["patch_id"])
-    assert list(shown["p_predicted"]) == sorted(shown["p_predicted"], reverse=True)
+    assert list(shown["probability_predicted"]) == sorted(shown["probability_predicted"], reverse=True)
     patient = expected["patient_id"].iloc[0]
     at.multiselect(key="errors_patient_id").set_value([patient]).run()
     assert errors(at) == []

@@ -63,7 +63,7 @@ def test_decisions_are_those_of_the_runs_tables(demo, tiny_run):
     shown = at.dataframe[0].value.set_index("true class")
     for name, metric in product(tiny_run.classes, rows.index.get_level_values("metric").unique()):
         assert shown.loc[name, metric_label(metric)] == format_interval(rows.loc[(name, metric)])
-    curve = tiny_run.table("decisions").query("unit == 'patch' and strategy == 'network'")
+    curve = tiny_run.table("decisions").query("unit == 'patch' and strategy == 'model'")
     lines = {line.get("name"): line for line in figure(at, 2)["data"]}
     np.testing.assert_allclose(numbers(lines["model"]["y"]), curve["value"])
     assert "referred to IHC/ISH" in said(at.main.markdown)
@@ -103,7 +103,7 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     assert errors(at) == []
     assert "the bootstrap resamples single rows" in said(at.main.warning)
     at.switch_page(PAGES["decisions"]).run()
-    assert "Expected a validation part to set a threshold on" in said(at.main.info)
+    assert "Expected a validation part to choose a threshold on" in said(at.main.info)
     at.switch_page(PAGES["subgroups"]).run()
     assert "unknown in all" in said(at.main.info)
 

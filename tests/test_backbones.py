@@ -12,7 +12,7 @@ import yaml
 
 from her2core.cli import cli
 from her2core.errors import ConfigError, StudyError
-from her2core.evidence.seeds import seed_figures
+from her2core.evidence.seeds import summarize_seeds
 from her2core.networks.registry import build_network
 from her2core.runs.folder import open_run
 from her2core.study.backbone_tables import costs_are_due, save_backbones, save_costs
@@ -127,7 +127,7 @@ def test_the_tables_are_the_figures_of_the_runs(study):
     for label, (run,) in ((k, v) for k, v in finished_runs(plan, out).items() if v):
         groups[label] = [run.test_predictions()]
     for unit in ("patch", "patient"):
-        expected = seed_figures(groups, reference="small", unit=unit)
+        expected = summarize_seeds(groups, reference="small", unit=unit)
         for name, table in (("backbones", expected.table), ("differences", expected.differences)):
             stored = pd.read_csv(out / f"{name}.csv").query("unit == @unit").reset_index(drop=True)
             numbers = table.select_dtypes("number").columns

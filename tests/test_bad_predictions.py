@@ -16,8 +16,7 @@ from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.evaluation import evaluate
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
 from her2core.evidence.subgroups import subgroup_table
@@ -29,7 +28,6 @@ SETS = PredictionSets(0.9, CLASSES, (0.6, 0.6, 0.6), (50, 50, 50))
 #: Every table of figures with intervals.
 TABLES = {
     "metric_table": lambda p: metric_table(p, resamples=40),
-    "ordinal_table": lambda p: ordinal_table(p, resamples=40),
     "calibration_table": lambda p: calibration_table(p, resamples=40),
     "reliability_table": lambda p: reliability_table(p, resamples=40),
     "risk_coverage": lambda p: risk_coverage(p, resamples=40),
@@ -88,9 +86,9 @@ def say_all(table: pd.DataFrame) -> None:
     bounded = table[~without]
     assert np.isfinite(bounded[["value", "lower_95", "upper_95"]]).all(axis=None)
     assert (bounded["lower_95"] <= bounded["upper_95"]).all()
-    same = (bounded["upper_95"] - bounded["lower_95"] < 1e-12) & (bounded.get("strategy") != "none")
+    same = (bounded["upper_95"] - bounded["lower_95"] < 1e-12) & (bounded.get("strategy") != "treat none")
     if "interval_method" in table:
-        said = "the same in every resample|reflected|all or none"
+        said = "identical in every resample|reflected|all or none"
         assert (bounded["note"][same].str.contains(said)).all(), bounded[same]
 
 
@@ -138,7 +136,7 @@ def row(table: pd.DataFrame, metric: str, of: str = "") -> pd.Series:
 @pytest.mark.parametrize(("case", "share"), [("all right", 1.0), ("all wrong", 0.0)])
 def test_all_or_none_right_has_the_exact_bound_of_as_many_patients(case, share):
     p = CASES[case](predictions())
-    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    metrics = metric_table(p, resamples=40)
     for metric, of, patients in (
         ("accuracy", "", 12),
         ("balanced_accuracy", "", 4),
@@ -154,21 +152,21 @@ def test_all_or_none_right_has_the_exact_bound_of_as_many_patients(case, share):
         assert (found["value"], found["lower_95"], found["upper_95"]) == pytest.approx(expected), metric
         assert found["interval_method"] == "exact"
     if share:
-        assert row(ordinal, "quadratic_kappa")["value"] == row(ordinal, "matthews")["value"] == 1
-        assert row(ordinal, "npv", "positive")["lower_95"] == pytest.approx(0.025 ** (1 / 8))
+        assert row(metrics, "quadratic_kappa")["value"] == row(metrics, "matthews_correlation")["value"] == 1
+        assert row(metrics, "npv", "positive")["lower_95"] == pytest.approx(0.025 ** (1 / 8))
 
 
 def test_one_class_has_recall_but_nothing_to_tell_it_from():
     p = CASES["one class"](predictions())
-    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    metrics = metric_table(p, resamples=40)
     assert np.isfinite(row(metrics, "recall", "positive")["value"])
     for found in (
         row(metrics, "auroc", "positive"),
         row(metrics, "macro_auroc"),
         row(metrics, "recall", "negative"),
         row(metrics, "specificity", "positive"),
-        row(ordinal, "average_precision", "positive"),
-        row(ordinal, "macro_average_precision"),
+        row(metrics, "average_precision", "positive"),
+        row(metrics, "macro_average_precision"),
     ):
         assert np.isnan(found["value"])
         assert "cannot be computed" in found["note"]
@@ -176,10 +174,10 @@ def test_one_class_has_recall_but_nothing_to_tell_it_from():
 
 def test_constant_scores_tell_nothing_apart():
     p = CASES["constant"](predictions())
-    metrics, ordinal = metric_table(p, resamples=40), ordinal_table(p, resamples=40)
+    metrics = metric_table(p, resamples=40)
     assert row(metrics, "macro_auroc")["value"] == 0.5
-    assert row(ordinal, "quadratic_kappa")["value"] == 0
-    assert "only one class is true, or only one predicted" in row(ordinal, "matthews")["note"]
+    assert row(metrics, "quadratic_kappa")["value"] == 0
+    assert "only one class is true, or only one predicted" in row(metrics, "matthews_correlation")["note"]
     slope = row(calibration_table(p, resamples=40), "calibration_slope", "positive")
     assert np.isnan(slope["value"])
     assert "every probability is the same" in slope["note"]
@@ -196,16 +194,16 @@ def test_a_single_patient_is_said_in_every_row():
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_evaluation_states_every_unit(case):
-    found = evaluate(CASES[case](predictions()), resamples=40, whole=True)
+    found = evaluate(CASES[case](predictions()), resamples=40)
     say_all(found.metrics)
     assert list(found.units["unit"]) == ["patch", "slide", "patient"]
     assert (found.units["assessed"] | (found.units["reason"] != "")).all()
     if case == "a patient with two labels":
         units = found.units.set_index("unit")
         assert units["assessed"].to_dict() == {"patch": True, "slide": False, "patient": False}
-        assert "Expected one label a patient, but got 1 with several, the first: 0" in units.loc["patient", "reason"]
+        assert "Expected one label per patient, but got 1 with several, the first: 0" in units.loc["patient", "reason"]
         assert set(found.metrics["unit"]) == {"patch"}
-        with pytest.raises(EvaluationError, match="one label a patient"):
+        with pytest.raises(EvaluationError, match="one label per patient"):
             aggregate(CASES[case](predictions()), "patient")
 
 
@@ -228,7 +226,7 @@ def test_a_comparison_states_every_metric(case, unit):
     bad = CASES[case](predictions())
     other = with_probs(bad, bad.probs[:, [1, 2, 0]])
     if case == "a patient with two labels" and unit == "patient":
-        with pytest.raises(EvaluationError, match="one label a patient"):
+        with pytest.raises(EvaluationError, match="one label per patient"):
             compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
         return
     found = compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
@@ -270,5 +268,5 @@ def test_prediction_sets_say_which_classes_they_cannot_leave_out(case):
     assert all(sets.thresholds[i] == 1 for i, n in enumerate(sets.patches) if n < 9)
     table = coverage_table(sets, p).set_index("class")
     for name, n in zip(CLASSES, sets.patches, strict=True):
-        assert np.isnan(table.loc[name, "covered"]) == (n == 0)
-        assert ("In every set" in table.loc[name, "note"]) == (n < 9)
+        assert np.isnan(table.loc[name, "set_coverage"]) == (n == 0)
+        assert ("in every set" in table.loc[name, "note"]) == (n < 9)

@@ -1,4 +1,4 @@
-"""Do prediction sets keep the promise that class-conditional conformal prediction makes? Oracle: crepes."""
+"""Prediction sets against crepes, their coverage on new patches, and their entry in the model card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from crepes import ConformalClassifier
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import read_predictions
 
@@ -119,7 +119,7 @@ def test_another_field_of_that_name_is_refused(change):
 @pytest.mark.parametrize("coverage", [0, 1, -0.1, 90, float("nan")])
 def test_an_impossible_coverage_is_refused(coverage):
     probs, labels = draw(60, seed=1)
-    with pytest.raises(EvaluationError, match="a coverage between 0 and 1"):
+    with pytest.raises(ConfigError, match="argument `coverage` to be between 0 and 1"):
         fit_prediction_sets(probs, labels=labels, classes=CLASSES, coverage=coverage)
 
 
@@ -147,12 +147,12 @@ def test_the_table_says_how_often_and_how_large():
     table = coverage_table(sets, read_predictions(frame, classes=CLASSES)).set_index("class")
     assert table.index.tolist() == [*CLASSES, ""]
     assert set(table["unit"]) == {"patch"}
-    assert set(table["coverage_asked"]) == {0.9}
+    assert set(table["nominal_coverage"]) == {0.9}
     assert table["n"].tolist() == [2, 2, 0, 4]
     # sets: negative and positive; equivocal and positive; negative and positive; equivocal and positive
-    assert table["covered"].tolist()[:2] == [0.5, 0.5]
-    assert np.isnan(table.loc["positive", "covered"])
-    assert table.loc["", ["covered", "mean_size", "single", "empty"]].tolist() == [0.5, 2.0, 0.0, 0.0]
+    assert table["set_coverage"].tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(table.loc["positive", "set_coverage"])
+    assert table.loc["", ["set_coverage", "mean_size", "singleton_rate", "empty_rate"]].tolist() == [0.5, 2.0, 0.0, 0.0]
     assert table["note"].str.contains("one patient are not").all()
     assert table["note"].str.contains("too few validation patches").tolist() == [False, False, True, False]
 
@@ -169,4 +169,4 @@ def test_sets_that_hold_one_class_or_none_are_counted():
         }
     )
     last = coverage_table(sets, read_predictions(frame, classes=CLASSES)).iloc[-1]
-    assert (last["single"], last["empty"], last["mean_size"]) == (0.5, 0.5, 0.5)
+    assert (last["singleton_rate"], last["empty_rate"], last["mean_size"]) == (0.5, 0.5, 0.5)

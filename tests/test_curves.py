@@ -1,4 +1,4 @@
-"""Are the curves scikit-learn's, point by point, thinned without loss, and is a class without a curve said?"""
+"""ROC and precision-recall curves against scikit-learn, point by point, thinned without loss of area."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from her2core.evidence.curves import AREA_TOLERANCE, MAX_POINTS, average_precision, curve_reasons, pr_points, roc_points
+from her2core.evidence.curves import AREA_TOLERANCE, MAX_POINTS, pr_points, roc_points, undefined_classes
 from her2core.evidence.predictions import Predictions, id_table
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -44,17 +44,16 @@ def test_roc_points_are_scikit_learn_s_also_with_ties(seed, decimals):
 @few
 def test_precision_recall_points_and_average_precision_are_scikit_learn_s(seed, decimals):
     p = predictions(seed=seed, decimals=decimals)
-    points, average = pr_points(p), average_precision(p).set_index("class")
+    points = pr_points(p)
     for i, name in enumerate(CLASSES):
         precision, recall, thresholds = sk.precision_recall_curve(p.labels == i, p.probs[:, i])
         theirs = np.stack([recall[:-1], precision[:-1], thresholds], axis=1)[::-1]  # without their made-up last point
         ours = of(points, name)
         np.testing.assert_allclose(ours[["recall", "precision", "threshold"]], theirs)
         expected = sk.average_precision_score(p.labels == i, p.probs[:, i])
-        assert average.loc[name, "average_precision"] == pytest.approx(expected)
         assert ours["average_precision"].unique() == pytest.approx(expected)
-        assert ours["share_of_cases"].unique() == pytest.approx(np.mean(p.labels == i))
-    assert (average["reason"] == "").all()
+        assert ours["prevalence"].unique() == pytest.approx(np.mean(p.labels == i))
+    assert not undefined_classes(p)
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 6.0])
@@ -103,21 +102,18 @@ def test_fewer_points_may_be_wanted_but_the_area_stays():
 
 def test_a_class_without_cases_or_with_only_cases_has_no_curve_and_a_reason():
     p = predictions(labels=np.zeros(30, np.int64))
-    reasons = curve_reasons(p)
+    reasons = undefined_classes(p)
     assert reasons == {
-        "negative": "every patch is truly negative: there is nothing to tell it from",
+        "negative": "every patch is truly negative",
         "equivocal": "no patch is truly equivocal",
         "positive": "no patch is truly positive",
     }
     for table in (roc_points(p), pr_points(p)):
         assert table.empty
         assert list(table)[:2] == ["class", "threshold"]
-    average = average_precision(p).set_index("class")
-    assert average["average_precision"].isna().all()
-    assert dict(average["reason"]) == reasons
     two = predictions(labels=np.arange(30) % 2)
     assert set(roc_points(two)["class"]) == set(pr_points(two)["class"]) == set(CLASSES[:2])
-    assert list(curve_reasons(two)) == ["positive"]
+    assert list(undefined_classes(two)) == ["positive"]
 
 
 def test_constant_scores_are_one_step():

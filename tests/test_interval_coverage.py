@@ -1,4 +1,4 @@
-"""Do 95 % intervals hold the truth in about 95 % of cohorts? A short form of benchmarks/interval_coverage.py."""
+"""Coverage of the 95 % intervals over simulated cohorts: a short form of benchmarks/interval_coverage.py."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from bounds import exact, expanded
 from scipy.stats import binomtest, norm, t
 
 from benchmarks.interval_coverage import ACCEPTED, cohort, unknown_patients
-from her2core.evidence.intervals import (
-    EXACT,
-    EXPANDED,
-    PLAIN,
-    effective_clusters,
-    expanded_tail,
-    interval_row,
-    metric_table,
-)
+from her2core.evidence.intervals import EXACT, EXPANDED, PERCENTILE, effective_clusters, expanded_tail, interval_row
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.reliability import RECALIBRATION
-from her2core.evidence.resampling import MAX_LEFT_OUT, Clusters, clusters, left_out, left_out_counts
+from her2core.evidence.resampling import MAX_LEFT_OUT, Clusters, clusters, jackknife_counts, jackknife_weights
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "interval_coverage.json"
 COHORTS, NAIVE_COHORTS, PATIENTS, RESAMPLES = 1000, 250, 60, 400
@@ -38,6 +31,9 @@ METRICS = (
 )
 
 
+NAMES = list(dict.fromkeys(metric for metric, _ in METRICS))
+
+
 @pytest.fixture(scope="module")
 def coverage() -> dict[str, dict]:
     """Method -> metric -> share of cohorts whose interval holds the truth; cohorts are not those of the benchmark."""
@@ -48,7 +44,7 @@ def coverage() -> dict[str, dict]:
         patches = cohort(PATIENTS, [1, seed])
         given = {"ours": patches, **({"naive": unknown_patients(patches)} if seed < NAIVE_COHORTS else {})}
         for method, p in given.items():
-            table = metric_table(p, resamples=RESAMPLES).set_index(["metric", "class"])
+            table = metric_table(p, metrics=NAMES, resamples=RESAMPLES).set_index(["metric", "class"])
             for m in METRICS:
                 low, high = table.loc[m, "lower_95"], table.loc[m, "upper_95"]
                 if np.isfinite(low):
@@ -74,7 +70,7 @@ def test_the_benchmark_s_results_are_complete_and_say_how_they_were_made():
     assert set(result["summary"]) == {"30", "60", "100", "200"}
     named = {(r["metric"], r["class"]) for r in result["rows"]}
     assert set(METRICS) <= named
-    assert {"quadratic_kappa", "matthews", "npv", "average_precision", "ece_equal_mass", "brier"} <= {
+    assert {"quadratic_kappa", "matthews_correlation", "npv", "average_precision", "ece_equal_mass", "brier"} <= {
         m for m, _ in named
     }
     for r in result["rows"]:
@@ -87,10 +83,11 @@ def test_the_benchmark_s_results_are_complete_and_say_how_they_were_made():
 
 @pytest.mark.parametrize("patients", [2.0, 5, 12.5, 60, 1e7])
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
-def test_the_tails_are_hesterberg_s(patients, level):
+def test_the_tails_are_hesterberg_s(monkeypatch, patients, level):
+    monkeypatch.setattr("her2core.evidence.intervals.LEVEL", level)
     expected = norm.cdf(np.sqrt(patients / (patients - 1)) * t.ppf((1 - level) / 2, patients - 1))
-    assert expanded_tail(level, patients) == pytest.approx(expected, rel=1e-9, abs=1e-300)
-    assert expanded_tail(level, patients) <= (1 - level) / 2 + 1e-12
+    assert expanded_tail(patients) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert expanded_tail(patients) <= (1 - level) / 2 + 1e-12
 
 
 def test_of_a_mean_the_interval_is_nearly_student_s():
@@ -99,7 +96,7 @@ def test_of_a_mean_the_interval_is_nearly_student_s():
     for n in (8, 20, 60):
         x = rng.normal(size=n)
         draws = x[rng.integers(0, n, (40_000, n))].mean(axis=1)
-        row = interval_row("mean", "", x.mean(), draws, 0.95, (x.sum() - x) / (n - 1))
+        row = interval_row("mean", "", x.mean(), draws, (x.sum() - x) / (n - 1))
         half = t.ppf(0.975, n - 1) * x.std(ddof=1) / np.sqrt(n)
         assert row["upper_95"] - row["lower_95"] == pytest.approx(2 * half, rel=0.12)
         assert (row["lower_95"], row["upper_95"]) == pytest.approx(expanded(x.mean(), draws, (x.sum() - x) / (n - 1)))
@@ -120,7 +117,7 @@ def test_patients_who_carry_a_figure_are_counted():
 
 @pytest.mark.parametrize("count", [1, 2, 7, MAX_LEFT_OUT, 3 * MAX_LEFT_OUT + 5])
 def test_one_cluster_after_another_is_left_out_or_one_bundle(count):
-    weights = left_out(count)
+    weights = jackknife_weights(count)
     assert len(weights) == min(count, MAX_LEFT_OUT)
     assert set(np.unique(weights)) <= {0.0, 1.0}
     if count > 1:
@@ -130,7 +127,7 @@ def test_one_cluster_after_another_is_left_out_or_one_bundle(count):
     cells = rng.integers(0, 4, len(codes))
     per_cluster = np.zeros((count, 4))
     np.add.at(per_cluster, (codes, cells), 1)
-    found = left_out_counts(Clusters(codes, count, "patient", ""), cells=cells, kinds=4)
+    found = jackknife_counts(Clusters(codes, count, "patient", ""), cells=cells, kinds=4)
     np.testing.assert_array_equal(found, weights @ per_cluster)
 
 
@@ -149,23 +146,23 @@ def test_bundles_of_patients_left_out_tell_as_much_as_each_alone(monkeypatch):
 def test_a_row_says_how_its_interval_was_made():
     rng = np.random.default_rng(0)
     draws, left = rng.normal(0.7, 0.1, 400), 0.7 + 0.01 * rng.normal(size=20)
-    plain, wide = interval_row("m", "", 0.7, draws, 0.95), interval_row("m", "", 0.7, draws, 0.95, left, share_of=20)
-    assert (plain["interval_method"], wide["interval_method"]) == (PLAIN, EXPANDED)
+    plain, wide = interval_row("m", "", 0.7, draws), interval_row("m", "", 0.7, draws, left, denominator_clusters=20)
+    assert (plain["interval_method"], wide["interval_method"]) == (PERCENTILE, EXPANDED)
     assert (plain["lower_95"], plain["upper_95"]) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
     assert wide["lower_95"] < plain["lower_95"] < plain["upper_95"] < wide["upper_95"]
     for value in (0, 1):
-        row = interval_row("m", "", value, np.full(400, value), 0.95, np.full(20, value), share_of=20)
+        row = interval_row("m", "", value, np.full(400, value), np.full(20, value), denominator_clusters=20)
         assert (row["lower_95"], row["upper_95"]) == pytest.approx(exact(value, 20))
         assert row["interval_method"] == EXACT
         theirs = binomtest(20 * value, 20).proportion_ci(0.95, method="exact")
-        assert (row["lower_95"], row["upper_95"]) == pytest.approx((theirs.lower_95, theirs.upper_95))
-        same = interval_row("m", "", value, np.full(400, value), 0.95, np.full(20, value))
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx((theirs.low, theirs.high))
+        same = interval_row("m", "", value, np.full(400, value), np.full(20, value))
         assert same["lower_95"] == same["upper_95"] == value
-        assert same["note"] == "the same in every resample: none shows how far off it may be"
-    few = interval_row("m", "", 0.7, draws, 0.95, left[:4])
-    assert few["note"] == "carried by few (about 4): the interval may be too narrow"
+        assert same["note"] == "identical in every resample: the interval has no width"
+    few = interval_row("m", "", 0.7, draws, left[:4])
+    assert few["note"] == "few effective clusters (about 4): the interval may be too narrow"
     assert wide["note"] == plain["note"] == ""
-    missing = interval_row("m", "", 0.7, np.where(np.arange(400) < 100, np.nan, draws), 0.95, left)
+    missing = interval_row("m", "", 0.7, np.where(np.arange(400) < 100, np.nan, draws), left)
     assert missing["interval_method"] == ""
     assert np.isnan(missing["lower_95"])
 

@@ -1,4 +1,4 @@
-"""Do our numbers equal those of independent libraries, are intervals drawn over patients, is bad input refused?"""
+"""Metric functions against scikit-learn, torchmetrics and statsmodels, and the registry that lists them."""
 
 from __future__ import annotations
 
@@ -6,62 +6,38 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bounds import by_rows
+from cohorts import CLASSES, as_frame, simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import minimize_scalar
-from scipy.special import softmax
 from sklearn import metrics as sk
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_stat_scores,
-)
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_stat_scores
 
-from her2core.errors import EvaluationError, Her2Error, TableError
-from her2core.evidence.aggregate import aggregate
-from her2core.evidence.calibration import TEMPERATURE_RANGE, expected_calibration_error, fit_temperature, probabilities
-from her2core.evidence.evaluation import TABLES, UNITS, evaluate, evaluate_folder
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.old_metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
-from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
-from her2core.evidence.resampling import MIN_CLUSTERS, clusters, draws
+from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence import compare
+from her2core.evidence.evaluation import evaluate, evaluate_folder
+from her2core.evidence.inputs import inputs_from_predictions
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics import (
+    METRICS,
+    Metric,
+    headline_metrics,
+    markdown_table,
+    metric_help,
+    metric_label,
+    metrics_of,
+    select_metrics,
+)
+from her2core.evidence.metrics.arrays import as_counts
+from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix, macro_f1
+from her2core.evidence.metrics.per_class import f1, one_vs_rest_accuracy, precision, recall
+from her2core.evidence.metrics.ranking import auroc, average_precision
+from her2core.evidence.resampling import clusters
+from her2core.evidence.result_tables import TABLES, all_result_tables
 
 few = settings(max_examples=60, deadline=None)
-CLASSES = ("negative", "equivocal", "positive")
-
-
-def predictions(n=240, patients=24, *, seed=0, strength=1.5, patient_effect=0.0, ties=False, **columns) -> Predictions:
-    """``patients`` of one class each; the network's score for the true class is raised by ``strength``."""
-    rng = np.random.default_rng(seed)
-    patient = np.arange(n) % patients
-    label = patient % 3
-    logits = rng.normal(size=(n, 3)) + patient_effect * rng.normal(size=(patients, 3))[patient]
-    logits[np.arange(n), label] += strength
-    if ties:
-        logits = np.round(logits)
-    frame = pd.DataFrame(
-        {
-            "patch_id": [f"q{i}" for i in range(n)],
-            "patient_id": [f"p{i}" for i in patient],
-            "slide_id": [f"p{p}s{i // patients % 2}" for i, p in enumerate(patient)],
-            "site": "one",
-            "split": "test",
-            "label": np.array(CLASSES)[label],
-        }
-    )
-    for k, name in enumerate(CLASSES):
-        frame[f"logit_{name}"] = logits[:, k]
-    return read_predictions(frame.assign(**columns), classes=CLASSES)
-
-
-def as_frame(p: Predictions, kind="probability_") -> pd.DataFrame:
-    return p.frame.assign(
-        label=np.array(p.classes)[p.labels], **{kind + c: p.probs[:, i] for i, c in enumerate(p.classes)}
-    )
-
-
+CONFUSION = [m for m in METRICS.values() if m.input == "confusion"]
+UNIT_RANGE = [m for m in CONFUSION if m.is_proportion]
 pairs = st.integers(2, 5).flatmap(
     lambda k: st.integers(2, 60).flatmap(
         lambda n: st.tuples(
@@ -73,7 +49,11 @@ pairs = st.integers(2, 5).flatmap(
 )
 
 
-# metrics from the confusion matrix
+def of(name: str, matrix) -> np.ndarray:
+    return METRICS[name].function(matrix)
+
+
+# metrics of a confusion matrix
 
 
 @given(pairs)
@@ -81,10 +61,9 @@ pairs = st.integers(2, 5).flatmap(
 def test_metrics_equal_scikit_learn_s(case):
     k, labels, predicted = case
     names = np.arange(k)
-    matrix = confusion(labels, predicted=predicted, classes=k)
+    matrix = confusion_matrix(labels, predicted=predicted, classes=k)
     np.testing.assert_array_equal(matrix, sk.confusion_matrix(labels, predicted, labels=names))
-    ours = from_confusion(matrix)
-    assert ours["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
+    assert of("accuracy", matrix) == pytest.approx(sk.accuracy_score(labels, predicted))
     present = np.unique(labels)
     theirs = {
         "recall": sk.recall_score(labels, predicted, labels=names, average=None, zero_division=np.nan),
@@ -95,67 +74,89 @@ def test_metrics_equal_scikit_learn_s(case):
         "specificity": [
             sk.recall_score(labels == c, predicted == c, pos_label=False, zero_division=np.nan) for c in names
         ],
+        "npv": [sk.precision_score(labels != c, predicted != c, zero_division=np.nan) for c in names],
         "one_vs_rest_accuracy": [sk.accuracy_score(labels == c, predicted == c) for c in names],
     }
-    assert set(theirs) == set(PER_CLASS)
+    assert set(theirs) == {m.name for m in CONFUSION if m.per_class}, "a new metric needs an oracle here"
     for name, values in theirs.items():
-        np.testing.assert_allclose(ours[name], values, err_msg=name)
-    assert ours["balanced_accuracy"] == pytest.approx(np.mean(theirs["recall"][present]))
-    assert ours["macro_f1"] == pytest.approx(
+        np.testing.assert_allclose(of(name, matrix), values, err_msg=name)
+    assert of("balanced_accuracy", matrix) == pytest.approx(np.mean(theirs["recall"][present]))
+    assert of("macro_f1", matrix) == pytest.approx(
         sk.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
     )
     if set(predicted) <= set(labels) and len(present) > 1:  # for one class scikit-learn only warns
-        assert ours["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
+        assert of("balanced_accuracy", matrix) == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
 
 
 @given(pairs)
 @few
 def test_one_vs_rest_accuracy_and_recall_equal_torchmetrics(case):
     k, labels, predicted = case
-    ours = from_confusion(confusion(labels, predicted=predicted, classes=k))
+    matrix = confusion_matrix(labels, predicted=predicted, classes=k)
     tp, fp, tn, fn, _ = multiclass_stat_scores(
         torch.tensor(predicted), torch.tensor(labels), num_classes=k, average=None
     ).T
-    np.testing.assert_allclose(ours["one_vs_rest_accuracy"], ((tp + tn) / (tp + fp + tn + fn)).numpy(), rtol=1e-6)
-    recall = multiclass_accuracy(torch.tensor(predicted), torch.tensor(labels), num_classes=k, average=None).numpy()
+    np.testing.assert_allclose(one_vs_rest_accuracy(matrix), ((tp + tn) / (tp + fp + tn + fn)).numpy(), rtol=1e-6)
+    for name, theirs in (
+        ("true_positives", tp),
+        ("false_positives", fp),
+        ("true_negatives", tn),
+        ("false_negatives", fn),
+    ):
+        np.testing.assert_array_equal(of(name, matrix), theirs.numpy())
+    np.testing.assert_allclose(of("predicted_positive_rate", matrix), ((tp + fp) / len(labels)).numpy(), rtol=1e-6)
+    theirs = multiclass_accuracy(torch.tensor(predicted), torch.tensor(labels), num_classes=k, average=None).numpy()
     here = np.isin(np.arange(k), labels)
-    np.testing.assert_allclose(ours["recall"][here], recall[here], rtol=1e-6)
-    assert np.isnan(ours["recall"][~here]).all()
+    np.testing.assert_allclose(recall(matrix)[here], theirs[here], rtol=1e-6)
+    assert np.isnan(recall(matrix)[~here]).all()
 
 
 @given(pairs, st.integers(0, 10**6))
 @few
-def test_metrics_lie_between_0_and_1_and_do_not_depend_on_the_names_of_the_classes(case, seed):
+def test_metrics_lie_in_their_range_and_do_not_depend_on_the_names_of_the_classes(case, seed):
     k, labels, predicted = case
-    matrix = confusion(labels, predicted=predicted, classes=k)
+    matrix = confusion_matrix(labels, predicted=predicted, classes=k)
     order = np.random.default_rng(seed).permutation(k)
-    ours, turned = from_confusion(matrix), from_confusion(matrix[np.ix_(order, order)])
-    for name in (*OVERALL, *PER_CLASS):
-        values = np.asarray(ours[name])
-        assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
-        np.testing.assert_allclose(turned[name], values if name in OVERALL else values[order])
+    for m in CONFUSION:
+        values, turned = m.function(matrix), m.function(matrix[np.ix_(order, order)])
+        low, high = m.range
+        assert ((values >= low - 1e-12) & (values <= high + 1e-12) | np.isnan(values)).all(), m.name
+        if not m.needs_order:
+            np.testing.assert_allclose(turned, values[order] if m.per_class else values, err_msg=m.name)
 
 
 def test_a_stack_of_matrices_gives_the_metrics_of_each():
-    rng = np.random.default_rng(0)
-    stack = rng.integers(0, 9, (4, 5, 3, 3))
-    together = from_confusion(stack)
-    for name in (*OVERALL, *PER_CLASS):
-        np.testing.assert_allclose(together[name][2, 3], from_confusion(stack[2, 3])[name])
+    stack = np.random.default_rng(0).integers(0, 9, (4, 5, 3, 3))
+    for m in CONFUSION:
+        np.testing.assert_allclose(m.function(stack)[2, 3], m.function(stack[2, 3]), err_msg=m.name)
 
 
 def test_what_has_no_denominator_is_nan_and_never_zero():
-    ours = from_confusion(np.array([[3, 1, 0], [0, 0, 0], [2, 0, 0]]))
-    np.testing.assert_allclose(ours["recall"], [0.75, np.nan, 0])
-    np.testing.assert_allclose(ours["precision"], [0.6, 0, np.nan])
-    np.testing.assert_allclose(ours["f1"], [6 / 9, np.nan, 0])
-    assert ours["balanced_accuracy"] == pytest.approx(0.375)
-    assert ours["macro_f1"] == pytest.approx(1 / 3)
-    nothing = from_confusion(np.zeros((3, 3)))
-    assert all(np.isnan(nothing[name]).all() for name in (*OVERALL, *PER_CLASS))
+    matrix = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
+    np.testing.assert_allclose(recall(matrix), [0.75, np.nan, 0])
+    np.testing.assert_allclose(precision(matrix), [0.6, 0, np.nan])
+    np.testing.assert_allclose(f1(matrix), [6 / 9, np.nan, 0])
+    assert balanced_accuracy(matrix) == pytest.approx(0.375)
+    assert macro_f1(matrix) == pytest.approx(1 / 3)
+    assert all(np.isnan(m.function(np.zeros((3, 3)))).all() for m in CONFUSION)
 
 
-# AUROC
+@pytest.mark.parametrize(
+    ("labels", "predicted", "expected"), [([0, 3], [0, 1], "classes from 0 to 2"), ([0, 1], [0], r"one shape \(N,\)")]
+)
+def test_labels_that_are_no_classes_are_refused(labels, predicted, expected):
+    with pytest.raises(EvaluationError, match=expected):
+        confusion_matrix(labels, predicted=predicted, classes=3)
+
+
+def test_a_matrix_that_is_not_square_is_refused():
+    with pytest.raises(
+        EvaluationError, match=r"argument `matrix` to have shape \(\.\.\., K, K\), but got shape \(2, 3\)"
+    ):
+        as_counts(np.zeros((2, 3)))
+
+
+# ranking
 
 
 def grouped(seed, groups=8, n=90, ties=True):
@@ -168,473 +169,191 @@ def grouped(seed, groups=8, n=90, ties=True):
     return (np.round(scores, 0 if ties else 9), positive, codes)
 
 
-def ours_auroc(weights, scores, positive, codes, groups):
-    return auroc(
-        np.atleast_2d(weights).astype(float),
-        wins=pair_wins(scores, positive=positive, groups=codes, group_count=groups),
-        positives=np.bincount(codes[positive], minlength=groups).astype(float),
-        negatives=np.bincount(codes[~positive], minlength=groups).astype(float),
-    )
-
-
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(auroc, sk.roc_auc_score), (average_precision, sk.average_precision_score)]
+)
 @given(seed=st.integers(0, 10**6), ties=st.booleans())
 @few
-def test_auroc_equals_scikit_learn_s_also_with_ties_and_for_any_weights(seed, ties):
+def test_ranking_metrics_equal_scikit_learn_s_also_with_ties_and_for_any_weights(ours, theirs, seed, ties):
     scores, positive, codes = grouped(seed, ties=ties)
-    assert ours_auroc(np.ones(8), scores, positive, codes, 8)[0] == pytest.approx(sk.roc_auc_score(positive, scores))
+    assert ours(scores, positive=positive) == pytest.approx(theirs(positive, scores))
     weights = np.random.default_rng(seed + 1).integers(0, 4, (5, 8))
-    for w, found in zip(weights, ours_auroc(weights, scores, positive, codes, 8), strict=True):
+    for w, found in zip(weights, ours(scores, positive=positive, groups=codes, weights=weights), strict=True):
         # A cluster of weight 3 is that cluster, rows and all, three times in the table.
         rows = np.repeat(np.arange(len(codes)), w[codes])
         if len(set(positive[rows])) < 2:
             assert np.isnan(found)
         else:
-            assert found == pytest.approx(sk.roc_auc_score(positive[rows], scores[rows]))
-            assert found == pytest.approx(sk.roc_auc_score(positive, scores, sample_weight=w[codes]))
+            assert found == pytest.approx(theirs(positive[rows], scores[rows]))
+            assert found == pytest.approx(theirs(positive, scores, sample_weight=w[codes]))
+
+
+@pytest.mark.parametrize("metric", [auroc, average_precision])
+def test_one_kind_of_rows_has_no_ranking(metric):
+    for positive in (np.ones(4, bool), np.zeros(4, bool)):
+        assert np.isnan(metric(np.arange(4.0), positive=positive))
+        assert np.isnan(metric(np.arange(4.0), positive=positive, groups=[0, 0, 1, 1], weights=[[1, 1], [2, 0]])).all()
 
 
 def test_constant_scores_give_an_auroc_of_one_half():
     _, positive, codes = grouped(3)
-    assert ours_auroc(np.ones(8), np.zeros(90), positive, codes, 8)[0] == 0.5
-
-
-# intervals
-
-
-def test_draws_take_as_many_clusters_as_there_are_and_follow_the_seed():
-    drawn = draws(30, 50, 7)
-    assert drawn.shape == (50, 30)
-    assert (drawn.sum(axis=1) == 30).all()
-    assert (drawn == drawn.round()).all()
-    np.testing.assert_array_equal(drawn, draws(30, 50, 7))
-    assert not np.array_equal(drawn, draws(30, 50, 8))
-    assert draws(30, 4000, 0).var() == pytest.approx(29 / 30, rel=0.03), "multinomial, one draw each"
-
-
-def theirs_on(p: Predictions):
-    """Every metric by scikit-learn, of the rows it is given."""
-
-    def figures(rows) -> dict[tuple[str, str], float]:
-        y, guess, probs = p.labels[rows], p.predicted[rows], p.probs[rows]
-        values = {
-            ("accuracy", ""): sk.accuracy_score(y, guess),
-            ("balanced_accuracy", ""): sk.balanced_accuracy_score(y, guess),
-            ("macro_f1", ""): sk.f1_score(y, guess, average="macro"),
-        }
-        aurocs = []
-        for i, name in enumerate(p.classes):
-            values["recall", name] = sk.recall_score(y == i, guess == i)
-            values["precision", name] = sk.precision_score(y == i, guess == i)
-            aurocs.append(sk.roc_auc_score(y == i, probs[:, i]))
-            values["auroc", name] = aurocs[-1]
-        values["macro_auroc", ""] = np.mean(aurocs)
-        return values
-
-    return figures
-
-
-@pytest.mark.parametrize("ties", [False, True])
-def test_every_interval_is_that_of_metrics_recomputed_on_resampled_patients(ties):
-    p = predictions(patient_effect=1.0, ties=ties)
-    table = metric_table(p, resamples=60, seed=3).set_index(["metric", "class"])
-    for key, bounds in by_rows(p, theirs_on(p), resamples=60, seed=3).items():
-        assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds), key
-    assert set(table["interval_method"]) == {"expanded percentile"}
-    assert set(table["resampling_unit"]) == {"patient"}
-    assert set(table["n_clusters"]) == {24}
-    assert set(table["n"]) == {240}
-    assert all(note == "" or note.startswith("carried by few (about ") for note in table["note"])
-
-
-def test_the_table_holds_every_metric_once_and_the_plain_estimate_inside():
-    p = predictions()
-    table = metric_table(p, resamples=200)
-    expected = {(m, "") for m in (*OVERALL, "macro_auroc")} | {(m, c) for m in (*PER_CLASS, "auroc") for c in CLASSES}
-    keys = list(zip(table["metric"], table["class"], strict=True))
-    assert set(keys) == expected
-    assert len(keys) == len(expected)
-    assert (table["lower_95"] <= table["value"]).all()
-    assert (table["value"] <= table["upper_95"]).all()
-    macro = table.loc[table["metric"] == "macro_auroc", "value"].item()
-    assert macro == pytest.approx(sk.roc_auc_score(p.labels, p.probs, multi_class="ovr"))
-    assert not set(metric_table(p, resamples=20, aurocs=False)["metric"]) & {"auroc", "macro_auroc"}
-
-
-def test_a_wider_level_gives_a_wider_interval():
-    p = predictions(strength=0.7)
-    narrow, wide = (metric_table(p, resamples=300, level=level, aurocs=False) for level in (0.8, 0.99))
-    assert ((wide["upper_95"] - wide["lower_95"]) > (narrow["upper_95"] - narrow["lower_95"])).all()
-
-
-def width(p: Predictions, metric: str) -> float:
-    table = metric_table(p, resamples=400).set_index(["metric", "class"])
-    return float(table.loc[(metric, ""), "upper_95"] - table.loc[(metric, ""), "lower_95"])
-
-
-@pytest.mark.parametrize("metric", ["accuracy", "macro_auroc"])
-def test_patients_are_resampled_not_patches(metric):
-    """Where all patches of a patient say the same, 20 times more patches are no more evidence."""
-    once = predictions(30, 30, strength=0.8)
-    copied = pd.concat([as_frame(once).assign(patch_id=lambda f, i=i: f["patch_id"] + f"c{i}") for i in range(20)])
-    together = read_predictions(copied, classes=CLASSES)
-    assert width(together, metric) == pytest.approx(width(once, metric))
-    naive = read_predictions(copied.assign(patient_id="unknown"), classes=CLASSES)
-    assert width(together, metric) > 3.5 * width(naive, metric)
-
-
-def test_unknown_and_too_few_patients_are_said_and_patches_resampled():
-    nameless = metric_table(predictions(patient_id="unknown"), resamples=50)
-    assert nameless["note"].str.startswith("patients unknown; resamples patches").all()
-    assert set(nameless["resampling_unit"]) == {"patch"}
-    assert set(nameless["n_clusters"]) == {240}
-    half = predictions(patient_id=["unknown"] + ["p_value"] * 239)
-    assert set(metric_table(half, resamples=20)["resampling_unit"]) == {"patch"}
-    four = metric_table(predictions(patients=MIN_CLUSTERS - 1), resamples=50)
-    assert four["note"].str.startswith("only 4 patients; resamples patches, which are not independent").all()
-    one = metric_table(predictions(patient_id="p_value"), resamples=50)
-    assert one["note"].str.startswith("only 1 patient; ").all()
-    five = metric_table(predictions(patients=MIN_CLUSTERS), resamples=50)
-    assert set(five["resampling_unit"]) == {"patient"}
-    assert set(five["n_clusters"]) == {5}
-
-
-def test_a_class_without_a_case_has_no_value_no_bounds_and_a_note():
-    p = predictions()
-    table = metric_table(p.where(p.labels != 1), resamples=100).set_index(["metric", "class"])
-    missing = table.loc[[("recall", "equivocal"), ("f1", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")]]
-    assert missing[["value", "lower_95", "upper_95"]].isna().all(axis=None)
-    assert missing["note"].str.contains("cannot be computed").all()
-    assert table.loc[("accuracy", ""), ["value", "lower_95", "upper_95"]].notna().all()
-    assert table.loc[("recall", "negative"), "note"] == ""
-
-
-def test_a_class_that_most_resamples_miss_has_a_value_but_no_bounds():
-    p = predictions()
-    rare = p.where((p.labels != 1) | (p.frame["patient_id"] == "p1").to_numpy())
-    table = metric_table(rare, resamples=200).set_index(["metric", "class"])
-    for key in (("recall", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")):
-        assert np.isfinite(table.loc[key, "value"]), key
-        assert table.loc[key, ["lower_95", "upper_95"]].isna().all(), key
-        assert table.loc[key, "note"] == "no interval: too few cases of a class", key
-    assert np.isfinite(table.loc[("recall", "negative"), "lower_95"])
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_more_clusters_than_the_pair_table_holds_are_bundled_whole(monkeypatch, known):
-    """Bundles of whole patients: the AUROC stays exact, and its interval as wide as without bundles."""
-    base = predictions(60, 60, strength=0.8)
-    frame = pd.concat([as_frame(base).assign(patch_id=lambda f, i=i: f["patch_id"] + f"c{i}") for i in range(6)])
-    p = read_predictions(frame if known else frame.assign(patient_id="unknown"), classes=CLASSES)
-    exact = metric_table(p, resamples=400).set_index(["metric", "class"]).loc[("macro_auroc", "")]
-    monkeypatch.setattr("her2core.evidence.intervals._MAX_GROUPS", 40)
-    bundled = metric_table(p, resamples=400).set_index(["metric", "class"]).loc[("macro_auroc", "")]
-    assert bundled["value"] == pytest.approx(exact["value"])
-    assert bundled["upper_95"] - bundled["lower_95"] == pytest.approx(exact["upper_95"] - exact["lower_95"], rel=0.35)
-
-
-# calibration
-
-
-@given(seed=st.integers(0, 10**6), bins=st.integers(2, 20), k=st.integers(2, 5))
-@few
-def test_ece_equals_torchmetrics(seed, bins, k):
-    rng = np.random.default_rng(seed)
-    probs, labels = rng.dirichlet(np.ones(k) * 0.7, 200), rng.integers(0, k, 200)
-    theirs = multiclass_calibration_error(
-        torch.tensor(probs), torch.tensor(labels), num_classes=k, n_bins=bins, norm="l1"
-    )
-    assert expected_calibration_error(probs, labels=labels, bins=bins) == pytest.approx(float(theirs), abs=1e-6)
-
-
-def test_ece_by_hand():
-    probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.35, 0.65], [0.35, 0.65]])
-    labels = np.array([0, 0, 0, 1, 1, 0])
-    assert expected_calibration_error(probs, labels=labels, bins=10) == pytest.approx((4 * 0.15 + 2 * 0.15) / 6)
-    assert expected_calibration_error(np.eye(2), labels=np.array([0, 1])) == 0
-    assert expected_calibration_error(np.eye(2), labels=np.array([1, 0])) == 1
-
-
-@given(seed=st.integers(0, 10**6), true=st.floats(0.3, 5))
-@settings(max_examples=20, deadline=None)
-def test_the_temperature_is_the_best_of_a_fine_grid_and_scipy_s(seed, true):
-    rng = np.random.default_rng(seed)
-    clean = rng.normal(scale=2, size=(300, 3))
-    labels = np.array([rng.choice(3, p=softmax(row)) for row in clean])
-    logits = clean * true
-
-    def loss(t):
-        return sk.log_loss(labels, softmax(logits / t, axis=1), labels=[0, 1, 2])
-
-    found = fit_temperature(logits, labels=labels)
-    grid = np.geomspace(*TEMPERATURE_RANGE, 200)
-    assert loss(found) <= min(loss(t) for t in grid) + 1e-6
-    theirs = minimize_scalar(loss, bounds=TEMPERATURE_RANGE, method="bounded", options={"xatol": 1e-6}).x
-    assert found == pytest.approx(theirs, rel=0.01)
-    assert found == pytest.approx(true, rel=0.35)
-
-
-def test_a_temperature_that_runs_away_stops_at_its_bound():
-    perfect = 0.5 * np.eye(3)[[0, 1, 2, 0]]
-    assert fit_temperature(perfect, labels=np.array([0, 1, 2, 0])) == pytest.approx(TEMPERATURE_RANGE[0], rel=0.01)
-    assert fit_temperature(perfect, labels=np.array([1, 2, 0, 1])) == pytest.approx(TEMPERATURE_RANGE[1], rel=0.01)
-
-
-@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.array([[0, np.nan, 1]]), np.array([[0, np.inf, 1.0]])])
-def test_a_temperature_needs_finite_scores(bad):
-    with pytest.raises(EvaluationError, match=r"Expected finite scores.*diverge"):
-        fit_temperature(bad, labels=np.zeros(len(bad), int))
-
-
-def test_temperature_moves_probabilities_but_not_the_class():
-    logits = np.random.default_rng(0).normal(scale=50, size=(40, 3))
-    for t in (0.05, 1.0, 20.0):
-        probs = probabilities(logits, t)
-        np.testing.assert_allclose(probs.sum(axis=1), 1)
-        np.testing.assert_array_equal(probs.argmax(axis=1), logits.argmax(axis=1))
-    assert probabilities(logits, 20).max() < probabilities(logits, 0.05).max()
-    assert np.isfinite(probabilities([[1e4, -1e4, 0]])).all()
-
-
-# predictions
-
-
-def plain(**changes) -> pd.DataFrame:
-    columns = {
-        "patch_id": ["q1", "q2", "q3"],
-        "label": ["a", "b", "a"],
-        "logit_a": [2.0, -1.0, 0.5],
-        "logit_b": [0.0, 1.0, 0.5],
-    } | changes
-    return pd.DataFrame({k: v for k, v in columns.items() if v is not None})
-
-
-def test_logits_and_probabilities_are_both_read():
-    p = read_predictions(plain(), temperature=2.0)
-    np.testing.assert_allclose(p.probs, softmax(plain()[["logit_a", "logit_b"]].to_numpy() / 2, axis=1))
-    assert p.classes == ("a", "b")
-    assert list(p.labels) == [0, 1, 0]
-    assert list(p.predicted) == [0, 1, 0]
-    assert set(p.frame["split"]) == {"test"}
-    assert set(p.frame["patient_id"]) == {"unknown"}
-    assert not p.patients_known
-    given_probs = plain(logit_a=None, logit_b=None, probability_a=[0.9, 0.2, 0.5], probability_b=[0.1, 0.8, 0.5])
-    q = read_predictions(given_probs, temperature=7.0)
-    np.testing.assert_array_equal(q.probs, given_probs[["probability_a", "probability_b"]])
-
-
-def test_the_order_of_classes_is_the_caller_s():
-    p = read_predictions(plain(), classes=("b", "a"))
-    assert list(p.labels) == [1, 0, 1]
-    assert list(p.predicted[:2]) == [1, 0]
-
-
-def test_ids_that_are_numbers_with_gaps_are_text_or_unknown():
-    p = read_predictions(plain(patient_id=[1, None, 3], slide_id=[7, 8, 9]))
-    assert p.frame["patient_id"].iloc[1] == "unknown"
-    assert not p.patients_known
-    assert list(p.frame["slide_id"]) == ["7", "8", "9"]
-
-
-def test_rows_are_chosen_by_mask_by_part_and_by_position():
-    p = read_predictions(plain(split=["val", "test", "test"]))
-    assert list(p.part("test").frame["patch_id"]) == ["q2", "q3"]
-    assert list(p.part("test").labels) == [1, 0]
-    turned = p.where(np.array([2, 0]))
-    assert list(turned.frame["patch_id"]) == ["q3", "q1"]
-    np.testing.assert_array_equal(turned.probs, p.probs[[2, 0]])
+    assert auroc(np.zeros(90), positive=positive, groups=codes, weights=np.ones((1, 8)))[0] == 0.5
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "message"),
+    ("changes", "expected"),
     [
-        ({"label": None}, {}, "a column for the label, but got no column chosen"),
-        ({"logit_b": None}, {"classes": ("a", "b", "c")}, "one score and one class without any"),
-        ({}, {"classes": ("a", "c")}, "every class once, each with its column, but got no column for 'c'"),
-        ({"logit_a": [1, np.nan, 2]}, {}, "Expected a finite number in every row, but got an empty cell"),
-        ({"logit_a": [1, 2, np.inf]}, {}, "Expected a finite number in every row, but got an infinity"),
-        ({"logit_a": ["1", "2", "upper_95"]}, {}, "Expected a finite number in every row, but got 'upper_95'"),
-        ({"label": ["a", "c", "c"]}, {}, r"Expected labels out of a, b, but got 'c' \(2 rows\)"),
-        ({"label": ["a", "b", None]}, {}, "Expected a true label in every row"),
-        ({"patch_id": ["q1", "q2", "q1"]}, {}, r"Expected each patch once, but got 'q1' in rows 1, 3"),
-        (
-            {"logit_a": None, "logit_b": None, "probability_a": [0.9, 0.2, 0.5], "probability_b": [0.1, 0.2, 0.5]},
-            {},
-            r"Expected probabilities that sum to one.*row 2",
-        ),
-        (
-            {"logit_a": None, "logit_b": None, "probability_a": [1.2, 0.2, 0.5], "probability_b": [-0.2, 0.8, 0.5]},
-            {},
-            "Expected probabilities from 0 to 1",
-        ),
+        ({"positive": [True]}, "one shape"),
+        ({"scores": [1.0, np.nan]}, "finite scores"),
+        ({"groups": [0, 1]}, "`groups` and `weights` together"),
+        ({"groups": [0, 5], "weights": [[1.0, 1.0]]}, "a column for every group"),
     ],
 )
-def test_predictions_that_cannot_be_used_are_refused_by_row(changes, options, message):
-    with pytest.raises(TableError, match=message):
-        read_predictions(plain(**changes), **options)
+def test_ranking_metrics_refuse_arrays_that_do_not_match(changes, expected):
+    given_arrays = {"scores": [0.1, 0.9], "positive": [False, True]} | changes
+    for metric in (auroc, average_precision):
+        with pytest.raises(EvaluationError, match=expected):
+            metric(given_arrays["scores"], **{k: v for k, v in given_arrays.items() if k != "scores"})
 
 
-def test_a_run_whose_table_lacks_the_scores_of_a_class_is_refused():
-    with pytest.raises(TableError, match="no column 'logit_b'"):
-        calibrated_predictions(plain(logit_b=None), {"classes": ["a", "b"], "temperature": 1.0})
+# the registry
 
 
-def test_an_empty_table_of_predictions_is_refused():
-    with pytest.raises(TableError, match="at least one prediction"):
-        read_predictions(plain().head(0))
+def test_every_entry_says_what_it_is_and_where_it_is_defined():
+    assert len({m.label for m in METRICS.values()}) == len(METRICS), "two metrics share a label"
+    for name, m in METRICS.items():
+        assert name == m.name
+        assert m.help.endswith(".")
+        assert any(sign in m.reference for sign in ("doi 10.", "arXiv", "JMLR")), name
+        assert m.table in ("metrics", *TABLES)
+        assert m.function.__doc__, name
+        assert m.direction == "target" or m.target is None, name
 
 
-def test_patches_without_a_name_are_no_duplicates():
-    assert len(read_predictions(plain(patch_id=None))) == 3
+def test_every_metric_of_every_table_is_in_the_registry():
+    """No table has a metric that has no label: all of them are made and looked up."""
+    p = simulated(split=["val", "test"] * 120)
+    found = {name: t.frame for name, t in all_result_tables(inputs_from_predictions(p), resamples=20).items()}
+    assert set(metric_table(p, resamples=20)["metric"]) == {m.name for m in metrics_of("metrics")}
+    for name, frame in found.items():
+        for metric in set(frame["metric"]) if len(frame) else set():
+            assert metric in METRICS, (name, metric)
 
 
-# aggregation
+def test_labels_and_help_come_from_the_registry_and_an_unknown_name_is_readable():
+    assert metric_label("recall", of="positive") == f"{METRICS['recall'].label} of positive"
+    assert metric_help("accuracy") == METRICS["accuracy"].help
+    assert (metric_label("pointing_game"), metric_help("pointing_game")) == ("pointing game", "")
+    assert [m.name for m in headline_metrics()] == ["accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"]
 
 
-@pytest.mark.parametrize(("unit", "column"), [("patient", "patient_id"), ("slide", "slide_id")])
-def test_a_unit_has_the_mean_of_its_patches_probabilities(unit, column):
-    p = predictions()
-    order = np.random.default_rng(0).permutation(len(p))
-    for given_rows in (p, p.where(order)):
-        a = aggregate(given_rows, unit)
-        expected = pd.DataFrame(p.probs).groupby(p.frame[column].to_numpy()).mean()
-        assert a.unit == unit
-        assert len(a) == len(expected)
-        assert set(a.frame["patch_id"]) == set(expected.index)
-        np.testing.assert_allclose(a.probs, expected.loc[a.frame["patch_id"]])
-        label = dict(zip(p.frame[column], p.labels, strict=True))
-        assert [label[i] for i in a.frame["patch_id"]] == list(a.labels)
-    assert set(a.frame["split"]) == {"test"}
+def test_a_selection_keeps_the_order_asked_for_with_metrics_per_class_last():
+    assert [m.name for m in select_metrics(["recall", "macro_f1", "accuracy"])] == ["macro_f1", "accuracy", "recall"]
+    assert [m.name for m in select_metrics()] == [m.name for m in metrics_of("metrics")]
+    for wrong in (["charm"], ["brier"], []):
+        with pytest.raises(ConfigError, match="argument `metrics`"):
+            select_metrics(wrong)
 
 
-def test_a_slide_keeps_its_patient_so_that_patients_are_resampled():
-    a = aggregate(predictions(), "slide")
-    assert a.patients_known
-    assert clusters(a).count == 24
-    assert len(a) == 48
-    assert (a.frame["slide_id"].str.split("s").str[0] == a.frame["patient_id"]).all()
+def test_the_markdown_table_has_a_row_for_every_metric():
+    lines = markdown_table().splitlines()
+    assert len(lines) == len(METRICS) + 2
+    assert len({line.count(" | ") for line in lines[2:]}) == 1
+    kappa = next(line for line in lines if line.startswith("| `quadratic_kappa`"))
+    assert "-1 to 1" in kappa
+    assert METRICS["quadratic_kappa"].reference in kappa
 
 
-def test_a_patient_on_both_sides_of_the_split_is_one_row_a_side():
-    p = predictions(split=["val", "test"] * 120, patients=15)
-    a = aggregate(p, "patient")
-    assert len(a) == 30
-    assert a.frame.groupby("patient_id")["split"].nunique().eq(2).all()
+@pytest.mark.parametrize(
+    "changes", [{"range": (1.0, 0.0)}, {"input": "rows"}, {"input": "table"}, {"table": "calibration"}]
+)
+def test_an_entry_that_contradicts_itself_is_refused(changes):
+    entry = {
+        "name": "x",
+        "label": "X",
+        "help": "X.",
+        "range": (0.0, 1.0),
+        "direction": "higher",
+        "function": balanced_accuracy,
+        "reference": "doi 10.1",
+        "input": "confusion",
+    }
+    assert Metric(**entry).name == "x"
+    with pytest.raises(ConfigError):
+        Metric(**entry | changes)
 
 
-def test_aggregation_is_refused_for_unknown_ids_and_for_several_labels():
-    with pytest.raises(EvaluationError, match="Expected a patient id in every row, but got 240 rows without"):
-        aggregate(predictions(patient_id="unknown"), "patient")
-    p = predictions()
-    labels = p.labels.copy()
-    labels[0] = (labels[0] + 1) % 3
-    mixed = Predictions(p.frame, p.probs, labels, p.classes)
-    with pytest.raises(EvaluationError, match="Expected one label a slide, but got 1 with several, the first: p0s0"):
-        aggregate(mixed, "slide")
+# adding a metric
 
 
-# evaluation
+def hamming(matrix):
+    """Error rate: the toy metric of these tests."""
+    counts = as_counts(matrix)
+    total = counts.sum((-2, -1))
+    return 1 - np.trace(counts, axis1=-2, axis2=-1) / total
 
 
-def test_an_evaluation_holds_three_units_each_by_its_name():
-    p = predictions()
-    e = evaluate(p, resamples=50)
-    assert list(e.units["unit"]) == list(UNITS)
-    assert e.units["assessed"].all()
-    assert list(e.units["n"]) == [240, 48, 24]
-    assert e.value("accuracy") == pytest.approx(sk.accuracy_score(p.labels, p.predicted))
-    by_patient = aggregate(p, "patient")
-    accuracy = sk.accuracy_score(by_patient.labels, by_patient.predicted)
-    assert e.value("accuracy", unit="patient") == pytest.approx(accuracy)
-    recall = sk.recall_score(p.labels, p.predicted, average=None)[2]
-    assert e.value("recall", of="positive") == pytest.approx(recall)
-    assert e.units["ece"].iloc[0] == pytest.approx(expected_calibration_error(p.probs, labels=p.labels))
-    for unit, n in zip(UNITS, (240, 48, 24), strict=True):
-        cells = e.confusion[e.confusion["unit"] == unit]
-        assert cells["count"].sum() == n
-        np.testing.assert_allclose(cells.groupby("true")["share_of_true"].sum(), 1)
-    matrix = e.confusion[e.confusion["unit"] == "patch"].pivot(index="true", columns="predicted", values="count")
-    expected = sk.confusion_matrix(p.labels, p.predicted)
-    np.testing.assert_array_equal(matrix.loc[list(CLASSES), list(CLASSES)], expected)
+TOY = Metric(
+    name="hamming_loss",
+    label="Hamming loss",
+    help="Proportion of cases whose predicted class is not the true class.",
+    range=(0.0, 1.0),
+    direction="lower",
+    function=hamming,
+    input="confusion",
+    denominator="all",
+    reference="Hamming 1950, doi 10.1002/j.1538-7305.1950.tb00463.x",
+)
 
 
-def test_a_unit_that_cannot_be_assessed_is_named_with_the_reason():
-    e = evaluate(predictions(patient_id="unknown"), resamples=20)
-    row = e.units.set_index("unit").loc["patient"]
-    assert not row["assessed"]
-    assert "a patient id in every row" in row["reason"]
-    assert row["n"] == 0
-    assert "patient" not in set(e.metrics["unit"])
-    assert "slide" in set(e.metrics["unit"])
-    with pytest.raises(EvaluationError, match=r"accuracy of all classes at patient level.*Assessed here: patch, slide"):
-        e.value("accuracy", unit="patient")
+def test_one_entry_adds_a_metric_to_the_table_the_comparison_and_the_files(monkeypatch, tmp_path, tiny_run):
+    p = simulated()
+    expected = sk.hamming_loss(p.labels, p.predicted)
+    registry = {**METRICS, TOY.name: TOY}
+    row = metric_table(p, metrics=select_metrics(registry=registry), resamples=50)
+    row = row.set_index("metric").loc["hamming_loss"]
+    assert row["value"] == pytest.approx(expected)
+    assert row["lower_95"] < row["value"] < row["upper_95"]
+    assert evaluate(p, metrics=[TOY], resamples=50).value("hamming_loss", unit="patch") == pytest.approx(expected)
+    monkeypatch.setitem(METRICS, TOY.name, TOY)
+    assert metric_label("hamming_loss") == "Hamming loss"
+    assert "Hamming loss" in markdown_table()
+    scores = {f"logit_{c}": np.log(p.probs[:, i]) for i, c in enumerate(CLASSES)}
+    as_frame(p, "logit_").assign(**scores).to_parquet(tmp_path / "predictions.parquet")
+    evaluate_folder(tmp_path, {"classes": list(CLASSES), "temperature": 1.0}, [])
+    written = pd.read_csv(tmp_path / "evaluation" / "metrics.csv").query("unit == 'patch'").set_index("metric")
+    assert written.loc["hamming_loss", "value"] == pytest.approx(expected, abs=1e-6)
+    found = compare.compare_runs(tiny_run, tiny_run, resamples=50).table.set_index("metric")
+    test = tiny_run.test_predictions()
+    assert found.loc["hamming_loss", "first"] == pytest.approx(sk.hamming_loss(test.labels, test.predicted))
 
 
-def test_only_the_part_asked_for_is_evaluated():
-    p = predictions(split=["val"] * 120 + ["test"] * 120)
-    assert evaluate(p, resamples=20).units["n"].iloc[0] == 120
-    val = evaluate(p, part="val", resamples=20)
-    assert val.value("accuracy") == pytest.approx(sk.accuracy_score(p.labels[:120], p.predicted[:120]))
-    with pytest.raises(EvaluationError, match="predictions of the train part, but got none"):
-        evaluate(p, part="train")
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_any_tool_s_predictions_file_can_be_evaluated(tmp_path, suffix):
-    p = predictions()
-    frame = as_frame(p).drop(columns=["split", "site"])
-    path = tmp_path / f"other.{suffix}"
-    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
-    assert evaluate(path, resamples=20).value("accuracy") == pytest.approx(sk.accuracy_score(p.labels, p.predicted))
-
-
-def test_a_file_that_is_no_predictions_is_refused(tmp_path):
-    with pytest.raises(Her2Error, match="no such file"):
-        evaluate(tmp_path / "none.parquet")
-    with pytest.raises(Her2Error, match=r"run\.json"):
-        evaluate(tmp_path)
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match="a probability column for each"):
-        evaluate(tmp_path / "x.csv")
-
-
-@pytest.mark.parametrize("case", ["all wrong", "one class", "constant", "one row"])
-def test_extreme_predictions_give_a_stated_result(case):
-    p = predictions(60, 12)
-    n = np.arange(60)
-    if case == "all wrong":
-        p = Predictions(p.frame, np.eye(3)[(p.labels + 1) % 3], p.labels, p.classes)
-    elif case == "one class":
-        p = p.where(p.labels == 2)
-    elif case == "constant":
-        p = Predictions(p.frame, np.full((60, 3), 1 / 3), p.labels, p.classes)
-    else:
-        p = p.where(n == 0)
-    e = evaluate(p, resamples=40)
-    m = e.metrics[e.metrics["unit"] == "patch"].set_index(["metric", "class"])
-    expected = {
-        "all wrong": 0.0,
-        "one class": sk.accuracy_score(p.labels, p.predicted),
-        "constant": 1 / 3,
-        "one row": None,
-    }[case]
-    if expected is not None:
-        assert m.loc[("accuracy", ""), "value"] == pytest.approx(expected)
-    if case == "constant":
-        assert m.loc[("macro_auroc", ""), ["value", "lower_95", "upper_95"]].tolist() == [0.5] * 3
-    bounded = m["lower_95"].notna() & m["upper_95"].notna()
-    assert (bounded | (m["note"] != "")).all(), "a bound is missing and nothing says why"
-
-
-def test_a_run_folder_s_tables_are_written_and_read_back(tmp_path):
-    p = predictions()
-    as_frame(p, "logit_").assign(**{f"logit_{c}": np.log(p.probs[:, i]) for i, c in enumerate(CLASSES)}).to_parquet(
-        tmp_path / "predictions.parquet"
+@pytest.mark.parametrize("kind", ["rows", "one_vs_rest"])
+def test_a_metric_of_probabilities_is_added_the_same_way(kind):
+    p = simulated()
+    if kind == "rows":
+        entry = {"function": lambda probs, labels: 1 - probs[np.arange(len(labels)), labels], "direction": "lower"}
+        expected = np.mean(1 - p.probs[np.arange(len(p)), p.labels])
+    else:  # the mean score of the cases, less that of the others
+        entry = {"function": _separation, "direction": "higher"}
+        expected = np.mean([p.probs[p.labels == i, i].mean() - p.probs[p.labels != i, i].mean() for i in range(3)])
+    toy = Metric(
+        name="toy",
+        label="Toy",
+        help="Toy.",
+        range=(-1.0, 1.0),
+        reference="doi 10.1",
+        input=kind,
+        needs_scores=True,
+        **entry,
     )
-    e = evaluate_folder(tmp_path, {"classes": list(CLASSES), "temperature": 1.0}, ["careful"])
-    assert e.warnings == ("careful",)
-    for name in TABLES:
-        written = pd.read_csv(tmp_path / "evaluation" / f"{name}.csv", keep_default_na=False, na_values=[""])
-        assert len(written) == len(getattr(e, name))
-    metrics = pd.read_csv(tmp_path / "evaluation" / "metrics.csv")
-    np.testing.assert_allclose(metrics["value"], e.metrics["value"], atol=1e-6)
-    assert e.value("accuracy") == pytest.approx(sk.accuracy_score(p.labels, p.predicted))
+    row = metric_table(p, metrics=[toy], resamples=200).iloc[0]
+    assert row["value"] == pytest.approx(expected)
+    assert row["lower_95"] < row["value"] < row["upper_95"]
+    assert row["n_clusters"] == clusters(p).count
+
+
+def _separation(scores, *, positive, groups, weights):
+    rows = np.asarray(weights)[:, groups]
+    means = [(rows * side) @ scores / (rows * side).sum(axis=1) for side in (positive, ~positive)]
+    return means[0] - means[1]

@@ -1,4 +1,4 @@
-"""Are the mistakes all there, the surest first, each with its own row's ids and probabilities?"""
+"""Misclassified rows: all of them, most confident first, each with its own ids and probabilities."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from her2core.errors import EvaluationError
-from her2core.evidence.misclassified import COLUMNS, cell, mistakes
+from her2core.errors import ConfigError
+from her2core.evidence.misclassified import COLUMNS, confusion_cell, misclassified
 from her2core.evidence.predictions import read_predictions
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -36,21 +36,21 @@ def by_hand(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame.assign(
         true=frame["label"],
         predicted=probs.idxmax(axis=1),
-        p_predicted=probs.max(axis=1),
-        p_true=[probs.loc[i, c] for i, c in frame["label"].items()],
+        probability_predicted=probs.max(axis=1),
+        probability_true=[probs.loc[i, c] for i, c in frame["label"].items()],
     )
-    return rows.sort_values("p_predicted", ascending=False, kind="stable")[list(COLUMNS)]
+    return rows.sort_values("probability_predicted", ascending=False, kind="stable")[list(COLUMNS)]
 
 
-def test_mistakes_are_the_wrong_rows_surest_first():
+def test_misclassified_rows_come_most_confident_first():
     p, frame = predictions()
     expected = by_hand(frame)
     expected = expected[expected["true"] != expected["predicted"]].reset_index(drop=True)
-    found = mistakes(p)
+    found = misclassified(p)
     assert 50 < len(found) < 200
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-    assert found["p_predicted"].is_monotonic_decreasing
-    assert (found["p_true"] <= found["p_predicted"]).all()
+    assert found["probability_predicted"].is_monotonic_decreasing
+    assert (found["probability_true"] <= found["probability_predicted"]).all()
 
 
 def test_the_cells_share_out_all_rows_and_the_diagonal_is_right():
@@ -59,7 +59,7 @@ def test_the_cells_share_out_all_rows_and_the_diagonal_is_right():
     total = 0
     for true in CLASSES:
         for guess in CLASSES:
-            found = cell(p, true=true, predicted=guess)
+            found = confusion_cell(p, true=true, predicted=guess)
             wanted = expected[(expected["true"] == true) & (expected["predicted"] == guess)].reset_index(drop=True)
             pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
             total += len(found)
@@ -69,14 +69,14 @@ def test_the_cells_share_out_all_rows_and_the_diagonal_is_right():
 def test_no_mistake_is_an_empty_table_with_its_columns():
     p, _ = predictions()
     right = p.where(p.predicted == p.labels)
-    assert mistakes(right).empty
-    assert tuple(mistakes(right)) == COLUMNS
-    assert tuple(cell(right, true="negative", predicted="positive")) == COLUMNS
+    assert misclassified(right).empty
+    assert tuple(misclassified(right)) == COLUMNS
+    assert tuple(confusion_cell(right, true="negative", predicted="positive")) == COLUMNS
 
 
 @pytest.mark.parametrize(
     "wrong", [{"true": "Negative", "predicted": "positive"}, {"true": "negative", "predicted": ""}]
 )
 def test_an_unknown_class_is_refused(wrong):
-    with pytest.raises(EvaluationError, match="a class out of negative, equivocal, positive"):
-        cell(predictions()[0], **wrong)
+    with pytest.raises(ConfigError, match="to be one of 'negative', 'equivocal', 'positive'"):
+        confusion_cell(predictions()[0], **wrong)

@@ -1,4 +1,4 @@
-"""Are two networks compared as the textbooks say, each test against an oracle, and is "no difference" said when so?"""
+"""Paired tests against independent implementations, and comparisons of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as oracle_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError
 from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
 from her2core.evidence.intervals import expanded_tail
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
@@ -102,10 +102,10 @@ def test_the_p_value_is_below_5_percent_where_the_interval_leaves_zero_out():
     for patients in (3.0, 7.5, 40.0):
         for shift in rng.uniform(0, 5, 20):
             drawn = rng.normal(shift, 1, 3999)
-            tail = expanded_tail(0.95, patients)
+            tail = expanded_tail(patients)
             share = (np.sum(drawn <= 0) + 1) / 4000
-            assert (bootstrap_p(drawn, patients=patients) < 0.05) == (share < tail)
-    assert bootstrap_p(drawn, patients=1e9) == pytest.approx(bootstrap_p(drawn), rel=1e-4)
+            assert (bootstrap_p(drawn, effective=patients) < 0.05) == (share < tail)
+    assert bootstrap_p(drawn, effective=1e9) == pytest.approx(bootstrap_p(drawn), rel=1e-4)
 
 
 def test_holm_leaves_unknown_out():
@@ -199,8 +199,12 @@ def test_several_runs_are_corrected_and_a_small_difference_is_no_difference(tiny
     assert table.loc["near", "statement"] == NO_DIFFERENCE
     assert table.loc["bad", "statement"] == "good is better"
     np.testing.assert_allclose(table["p_value_holm"], multipletests(table["p_value"], method="holm")[1])
-    with pytest.raises(EvaluationError, match="a metric out of accuracy"):
+    with pytest.raises(ConfigError, match="argument `metrics` to be out of 'accuracy'"):
         compare_many(good, [bad], metric="charm")
+    with pytest.raises(ConfigError, match="argument `of` to be one of"):
+        compare_many(good, [bad], metric="recall", of="charm")
+    with pytest.raises(ConfigError, match="argument `unit` to be one of 'patch', 'slide', 'patient', but got 'site'"):
+        compare_runs(good, bad, unit="site")
 
 
 def test_auroc_of_the_comparison_is_scikit_learns(tiny_run):

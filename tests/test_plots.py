@@ -18,7 +18,7 @@ COUNTS = np.array([[30, 5, 0], [4, 11, 5], [0, 0, 0]])
 def confusion_table(counts=COUNTS, classes=CLASSES, order=None) -> pd.DataFrame:
     """As evaluation/confusion.csv has it; a class without a case has no share."""
     rows = [
-        {"true": t, "predicted": p, "count": n, "share_of_true": n / row.sum() if row.sum() else np.nan}
+        {"true": t, "predicted": p, "count": n, "proportion_of_true": n / row.sum() if row.sum() else np.nan}
         for t, row in zip(classes, counts, strict=True)
         for p, n in zip(classes, row, strict=True)
     ]
@@ -49,7 +49,7 @@ def test_confusion_cells_are_the_tables_whatever_its_row_order(order):
 
 
 def test_confusion_as_percent_of_the_row_and_empty_where_there_is_no_case():
-    cells = confusion_figure(confusion_table(), CLASSES, show="share_of_true").data[0]
+    cells = confusion_figure(confusion_table(), CLASSES, show="proportion_of_true").data[0]
     assert [list(row) for row in cells.text] == [["86%", "14%", "0%"], ["20%", "55%", "25%"], ["", "", ""]]
     assert np.isnan(np.array(cells.z)[2]).all()
     assert (cells.zmin, cells.zmax) == (0, 1)

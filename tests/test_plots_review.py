@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from her2core.evidence.curves import pr_points, roc_points
-from her2core.evidence.intervals import metric_table
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
 from her2core.plots.colours import class_colours
@@ -156,7 +156,7 @@ def test_trade_points_are_the_runs_with_their_intervals():
 def confusion(counts) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"true": t, "predicted": p, "count": n, "share_of_true": n / sum(row) if sum(row) else np.nan}
+            {"true": t, "predicted": p, "count": n, "proportion_of_true": n / sum(row) if sum(row) else np.nan}
             for t, row in zip(CLASSES, counts, strict=True)
             for p, n in zip(CLASSES, row, strict=True)
         ]
@@ -169,7 +169,7 @@ def test_words_of_the_confusion_matrix():
         "Confusion matrix, correctly classified: negative 1,500, equivocal 1, positive no case. "
         "Most frequent confusion: negative predicted as equivocal (50)."
     )
-    assert confusion_description(table, CLASSES, show="share_of_true") == (
+    assert confusion_description(table, CLASSES, show="proportion_of_true") == (
         "Confusion matrix, recall: negative 97%, equivocal 10%, positive no case. "
         "Most frequent confusion: equivocal predicted as positive (50%)."
     )

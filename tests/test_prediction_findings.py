@@ -47,7 +47,7 @@ def test_predicted_classes_alone_give_every_figure_that_needs_no_score():
     assert not p.has_scores
     assert p.classes == ("0/1+", "2+", "3+")
     assert any("no scores" in note for note in p.notes)
-    found = evaluate(p, resamples=100, whole=True)
+    found = evaluate(p, resamples=100)
     assert found.value("accuracy") == pytest.approx((frame["GT"] == frame["Pred"]).mean())
     kappa = sk.cohen_kappa_score(frame["GT"], frame["Pred"], weights="quadratic")
     row = found.metrics.query("metric == 'quadratic_kappa' and unit == 'patch'").iloc[0]
@@ -157,7 +157,7 @@ def test_figures_do_not_depend_on_the_order_of_columns(order):
     p = Predictions.from_frame(pd.DataFrame({"label": np.array(names)[true], **columns}))
     assert p.classes == names
     kappa = sk.cohen_kappa_score(true, probs.argmax(axis=1), weights="quadratic")
-    assert evaluate(p, resamples=20, whole=True).value("quadratic_kappa") == pytest.approx(kappa)
+    assert evaluate(p, resamples=20).value("quadratic_kappa") == pytest.approx(kappa)
 
 
 # findings about the table

@@ -17,8 +17,9 @@ from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
-from her2core.evidence.result_tables import TABLES as DOSSIER
-from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
+from her2core.evidence.inputs import inputs_from_folder
+from her2core.evidence.result_tables import TABLES as RESULT_TABLES
+from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.io.files import sha256_file
 from her2core.study import backbones
 from her2core.study.leakage import leakage_figures, load_study
@@ -49,7 +50,7 @@ def _assert_saved(run, name: str, fresh: pd.DataFrame) -> None:
 
 
 def _assert_whole_evidence(run) -> None:
-    found = evaluate_run(run, whole=True)
+    found = evaluate_run(run)
     for name in TABLES:
         _assert_saved(run, name, getattr(found, name))
     result_tables = all_result_tables(inputs_from_folder(run.path, run.card))
@@ -124,9 +125,9 @@ def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run)
 
 def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):
     """maps.csv needs the weights and cost.json a clock; a table nobody recomputes must not slip in."""
-    known = {*TABLES, *DOSSIER, "missing", "prediction_sets", "maps"}
+    known = {*TABLES, *RESULT_TABLES, "missing", "prediction_sets", "maps"}
     assert {p.stem for p in (run.path / "evaluation").glob("*.csv")} <= known
-    assert {*TABLES, *DOSSIER, "missing"} <= {p.stem for p in (run.path / "evaluation").glob("*.csv")}
+    assert {*TABLES, *RESULT_TABLES, "missing"} <= {p.stem for p in (run.path / "evaluation").glob("*.csv")}
 
 
 def test_temperature_follows_from_validation(run):

@@ -1,4 +1,4 @@
-"""Do bins, calibration errors, Brier parts and slopes equal independent ones? Oracles: scikit-learn and statsmodels."""
+"""Reliability bins, calibration errors, Brier parts and slopes against scikit-learn and statsmodels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from sklearn.calibration import calibration_curve
 
 from her2core.errors import EvaluationError
 from her2core.evidence import reliability
-from her2core.evidence.calibration import expected_calibration_error
+from her2core.evidence.metrics.probabilistic import equal_mass_bins, expected_calibration_error
+from her2core.evidence.metrics.recalibration import (
+    calibration_in_the_large,
+    calibration_intercept,
+    calibration_slope,
+    recalibrate,
+)
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import (
-    PARTS,
+    BRIER,
     RECALIBRATION,
-    before_and_after,
     calibration_table,
-    equal_mass_bins,
-    recalibrate,
+    compare_calibration,
     reliability_table,
 )
 from her2core.plots.reliability import reliability_description, reliability_figure
 
 CLASSES = ("negative", "equivocal", "positive")
+FUNCTIONS = (calibration_slope, calibration_intercept, calibration_in_the_large)
 few = settings(max_examples=40, deadline=None)
 
 
@@ -79,14 +84,13 @@ def test_the_bins_are_scikit_learn_s_quantiles(seed, bins):
 @few
 def test_equal_values_share_a_bin_and_bins_follow_the_values(values, bins):
     values = np.array(values, float)
-    where, few_bins = equal_mass_bins(values, bins)
-    assert bool(few_bins) == (where.max() + 1 < bins)
+    where = equal_mass_bins(values, bins)
     assert set(where) == set(range(where.max() + 1))
     assert where.max() < bins
     order = np.argsort(values)
     assert (np.diff(where[order]) >= 0).all()
     assert pd.Series(where).groupby(values).nunique().eq(1).all()
-    distinct, _ = equal_mass_bins(np.arange(len(values)), bins)
+    distinct = equal_mass_bins(np.arange(len(values)), bins)
     assert np.ptp(np.bincount(distinct)) <= 1
 
 
@@ -103,14 +107,14 @@ def test_the_top_class_s_rows_and_their_intervals_are_those_of_resampled_patient
         expected = exact(int(row.value), held[b]) if row.value in (0, 1) else bounds[b]
         assert (row.lower_95, row.upper_95) == pytest.approx(expected)
     assert set(table["resampling_unit"]) == {"patient"}
-    assert all(note == "" or note.startswith(("carried by few", "all or none")) for note in table["note"])
+    assert all(note == "" or note.startswith(("few effective clusters", "all or none")) for note in table["note"])
 
 
 def test_ties_a_bin_of_one_mind_and_unknown_patients_are_said():
     p = predictions(known=False)
     table = reliability_table(changed(p, np.tile([0.5, 0.3, 0.2], (240, 1))), resamples=20)
     assert len(table) == 4
-    assert table["note"].str.contains("patients unknown.*1 of 10 bins: equal probabilities stay together").all()
+    assert table["note"].str.contains("patients unknown.*1 of 10 bins: equal probabilities are in one bin").all()
     sure = reliability_table(changed(p, np.eye(3)[p.labels]), resamples=20)
     assert sure["note"].str.contains("all or none").all()
     assert set(sure["value"]) == {0.0, 1.0}
@@ -169,7 +173,7 @@ def test_brier_is_scikit_learn_s_and_its_parts_sum(seed, digits, bins):
         theirs = sk.brier_score_loss(p.labels == i, p.probs[:, i])
         assert value(table, "brier", name)["value"] == pytest.approx(theirs)
     for name in ("", *CLASSES):
-        whole, off, apart, base, within = (value(table, part, name)["value"] for part in PARTS)
+        whole, off, apart, base, within = (value(table, part, name)["value"] for part in BRIER)
         assert off - apart + base + within == pytest.approx(whole)
         assert min(off, apart, base) >= -1e-12
 
@@ -224,6 +228,8 @@ def test_slope_and_intercepts_are_those_of_statsmodels(temperature):
             x, y = logit(p.probs[:, i]), (p.labels == i).astype(float)
             found = [value(table, metric, name)["value"] for metric in RECALIBRATION]
             np.testing.assert_allclose(found, theirs(x, y), rtol=1e-6, atol=1e-8)
+            alone = [f(p.probs[:, i], outcome=y) for f in FUNCTIONS]
+            np.testing.assert_allclose(found, alone, rtol=1e-9)
             plain = sm.Logit(y, sm.add_constant(x)).fit(disp=0, method="newton", tol=1e-12)
             np.testing.assert_allclose(found[1::-1], plain.params, rtol=1e-6, atol=1e-8)
 
@@ -232,7 +238,7 @@ def test_a_stack_of_weightings_is_fitted_each_for_itself():
     rng = np.random.default_rng(0)
     x = np.sort(rng.normal(scale=3, size=40))
     up, down = rng.integers(0, 4, (2, 30, 40)) * (rng.random((2, 30, 40)) < 0.6)
-    found = np.transpose(recalibrate(x, up=up, down=down))
+    found = np.transpose(recalibrate(x, up=up.astype(float), down=down.astype(float)))
     for b in range(30):
         weights = np.concatenate([up[b], down[b]])
         some = weights > 0
@@ -271,7 +277,7 @@ def test_there_is_no_slope_where_nothing_is_told_apart_wrongly_or_all_is_one():
     sure = calibration_table(changed(p, np.eye(3)[p.labels]), resamples=20)
     row = value(sure, "calibration_slope", "positive")
     assert np.isnan(row["value"])
-    assert "no overlap" in row["note"]
+    assert "separate the class from the rest" in row["note"]
     assert "60 probabilities moved off 0 or 1" in row["note"]
     flat = value(calibration_table(changed(p, np.full((60, 3), 1 / 3)), resamples=20), "calibration_slope", "positive")
     assert np.isnan(flat["value"])
@@ -342,7 +348,7 @@ def test_extreme_predictions_give_a_stated_result(case):
 
 def test_before_and_after_stand_in_one_table():
     before, after = predictions(temperature=0.4), predictions(temperature=1.0)
-    table = before_and_after(before, after, resamples=30, seed=2)
+    table = compare_calibration(before, after, resamples=30, seed=2)
     assert next(iter(table)) == "scores"
     for name, p in (("uncalibrated", before), ("calibrated", after)):
         part = table[table["scores"] == name].drop(columns="scores").reset_index(drop=True)
@@ -350,15 +356,15 @@ def test_before_and_after_stand_in_one_table():
     errors = table[table["metric"] == "ece_equal_mass"].set_index("scores")["value"]
     assert errors["uncalibrated"] > errors["calibrated"] + 0.05
     with pytest.raises(EvaluationError, match="the same rows before and after calibration"):
-        before_and_after(before, after.where(np.arange(240)[::-1].copy()))
+        compare_calibration(before, after.where(np.arange(240)[::-1].copy()))
     with pytest.raises(EvaluationError, match="the same rows before and after calibration"):
-        before_and_after(before, after.where(np.arange(239)))
+        compare_calibration(before, after.where(np.arange(239)))
 
 
 def test_what_cannot_be_binned_is_refused():
     p = predictions()
     for table in (reliability_table, calibration_table):
-        with pytest.raises(EvaluationError, match="at least one bin, but got 0"):
+        with pytest.raises(EvaluationError, match="argument `bins` to be at least 1, but got 0"):
             table(p, bins=0)
         with pytest.raises(EvaluationError, match="at least one prediction"):
             table(p.where(np.zeros(240, bool)))

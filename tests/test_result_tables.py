@@ -1,4 +1,4 @@
-"""Is every table of the inputs that of its own module, and is what cannot be given said with its reason?"""
+"""Result tables: each is that of its own module, and what cannot be given has a reason."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ import pytest
 from cohorts import CLASSES, HARD, hard, read, table
 
 from her2core import open_run
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError, TableError
 from her2core.evidence.abstention import risk_coverage
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.evaluation import evaluate, evaluate_folder
-from her2core.evidence.operating_points import CHOICES, MEANINGS, validated_point, youden_threshold
-from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.inputs import EvaluationInputs, inputs_from_folder, inputs_from_predictions
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.operating_points import RULE_LABELS, THRESHOLD_RULES, validated_operating_point, youden_threshold
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.reliability import calibration_table, reliability_table
-from her2core.evidence.result_tables import (
-    MISSING,
-    TABLES,
-    EvaluationInputs,
-    all_missing,
-    all_result_tables,
-    inputs_from_folder,
-    inputs_from_predictions,
-    result_table,
-)
-from her2core.evidence.thresholds import operating_point, threshold_for
+from her2core.evidence.result_tables import MISSING, TABLES, all_missing, all_result_tables, result_table
+from her2core.evidence.thresholds import operating_point, threshold_for_sensitivity
 
 FEW = {"resamples": 200, "seed": 0}
 
@@ -64,7 +56,7 @@ def test_each_table_is_that_of_its_module(unit):
     same(found["risk_coverage"], risk_coverage(test, **FEW))
     same(found["decisions"], decision_curve(test, of="positive", **FEW))
     for (of, rule), rows in found["operating_points"].groupby(["class", "rule"]):
-        threshold = CHOICES[rule](val, of=of)
+        threshold = THRESHOLD_RULES[rule](val, of=of)
         expected = operating_point(test, of=of, threshold=threshold, **FEW)
         same(rows[["metric", "value", "lower_95", "upper_95", "n", "threshold"]], expected)
         assert set(rows["validation_cases"]) == {int((val.labels == CLASSES.index(of)).sum())}
@@ -94,7 +86,7 @@ def test_without_validation_no_threshold_is_set():
     found = result_table(inputs_from_predictions(read(split="test")), "operating_points", **FEW)
     assert found.frame.empty
     assert set(TABLES["operating_points"]) <= set(found.frame.columns)
-    assert len(found.missing) == 2 * len(CLASSES) * len(CHOICES)
+    assert len(found.missing) == 2 * len(CLASSES) * len(THRESHOLD_RULES)
     assert all("Expected a validation part" in r for r in found.missing["reason"])
 
 
@@ -104,7 +96,7 @@ def test_without_a_test_part_there_is_nothing():
 
 
 def test_an_unknown_table_is_refused_with_those_there_are():
-    with pytest.raises(EvaluationError, match="calibration, reliability.*'roc'"):
+    with pytest.raises(ConfigError, match="'calibration', 'reliability'.*'roc'"):
         result_table(inputs_from_predictions(read()), "roc")
 
 
@@ -133,7 +125,7 @@ def test_hard_cases_give_a_stated_result_or_a_reason(kind):
 def test_nan_is_refused_before_anything_is_computed():
     frame = table()
     frame.loc[3, "logit_positive"] = np.nan
-    with pytest.raises(EvaluationError, match="Expected a finite number"):
+    with pytest.raises(TableError, match="Expected a finite number"):
         read_predictions(frame, classes=CLASSES)
 
 
@@ -153,18 +145,18 @@ def test_the_threshold_comes_from_validation_alone():
     d = read()
     val, test = d.part("val"), d.part("test")
     other = Predictions(test.frame, test.probs[::-1].copy(), test.labels, test.classes)
-    for rule in CHOICES:
-        a, b = (validated_point(val, t, of="positive", rule=rule, resamples=100) for t in (test, other))
+    for rule in THRESHOLD_RULES:
+        a, b = (validated_operating_point(val, t, of="positive", rule=rule, resamples=100) for t in (test, other))
         assert a["threshold"].nunique() == 1
         assert a["threshold"].iloc[0] == b["threshold"].iloc[0]
-    assert threshold_for(val, of="positive", sensitivity=0.95) == a["threshold"].iloc[0]
-    assert set(MEANINGS) == set(CHOICES)
+    assert threshold_for_sensitivity(val, of="positive", sensitivity=0.95) == a["threshold"].iloc[0]
+    assert set(RULE_LABELS) == set(THRESHOLD_RULES)
 
 
 def test_a_patient_in_both_parts_and_few_cases_are_said():
     d = read(split=np.where(np.arange(360) < 180, "val", "test"))
-    note = validated_point(d.part("val"), d.part("test"), of="positive", rule="youden", resamples=100)["note"]
-    assert note.str.contains("36 patients in validation and test: the figures may be too good").all()
+    note = validated_operating_point(d.part("val"), d.part("test"), of="positive", rule="youden", resamples=100)["note"]
+    assert note.str.contains("36 patients in validation and test: the metrics may be too good").all()
     d = inputs_from_predictions(read())
     patient = at(result_table(d, "operating_points", **FEW).frame, "patient")
     assert patient["note"].str.contains("threshold from only 4 validation patients of").all()
@@ -178,10 +170,10 @@ def test_a_threshold_that_cannot_be_chosen_is_refused():
         youden_threshold(cases, of="positive")
     with pytest.raises(EvaluationError, match="none that is negative"):
         youden_threshold(cases, of="negative")
-    with pytest.raises(EvaluationError, match="'best'"):
-        validated_point(val, test, of="positive", rule="best")
+    with pytest.raises(ConfigError, match="'best'"):
+        validated_operating_point(val, test, of="positive", rule="best")
     with pytest.raises(EvaluationError, match="one unit"):
-        validated_point(aggregate(val, "patient"), test, of="positive", rule="youden")
+        validated_operating_point(aggregate(val, "patient"), test, of="positive", rule="youden")
 
 
 # of a run
@@ -190,7 +182,7 @@ def test_a_threshold_that_cannot_be_chosen_is_refused():
 def test_a_run_has_all_of_it(tiny_run):
     d = inputs_from_folder(tiny_run.path, tiny_run.card)
     assert isinstance(d, EvaluationInputs)
-    assert not d.why_not
+    assert not d.reasons
     found = result_table(d, "calibration", **FEW).frame
     assert set(found["scores"]) == {"uncalibrated", "calibrated"}
     raw = read_predictions(tiny_run.predictions, classes=tiny_run.classes).part("test")
@@ -207,9 +199,13 @@ def test_a_run_has_all_of_it(tiny_run):
     assert list(tiny_run.table("missing")) == list(MISSING)
     metrics = tiny_run.table("metrics")
     for unit in ("patch", "slide", "patient"):
-        assert {"quadratic_kappa", "matthews", "npv", "average_precision", "negative_log_likelihood"} <= set(
-            at(metrics, unit)["metric"]
-        )
+        assert {
+            "quadratic_kappa",
+            "matthews_correlation",
+            "npv",
+            "average_precision",
+            "negative_log_likelihood",
+        } <= set(at(metrics, unit)["metric"])
 
 
 def test_an_older_run_says_what_it_lacks(tiny_run, tmp_path):
@@ -239,13 +235,13 @@ def test_a_patient_on_two_scanners_is_a_group_of_its_own():
 # metrics.csv
 
 
-def test_whole_adds_the_ordinal_rows_and_nothing_else():
+def test_an_evaluation_has_the_whole_registry_and_a_selection_its_rows():
     predictions = read()
-    plain, whole = evaluate(predictions, resamples=200), evaluate(predictions, resamples=200, whole=True)
+    whole = evaluate(predictions, resamples=200)
     test = predictions.part("test")
-    added = whole.metrics[~whole.metrics["metric"].isin(plain.metrics["metric"])]
-    same(at(added, "patch"), ordinal_table(test, resamples=200))
-    same(plain.metrics, whole.metrics[whole.metrics["metric"].isin(plain.metrics["metric"])])
+    same(at(whole.metrics, "patch"), metric_table(test, resamples=200))
+    some = evaluate(predictions, resamples=200, metrics=["accuracy", "auroc"])
+    same(some.metrics, whole.metrics[whole.metrics["metric"].isin(["accuracy", "auroc"])])
 
 
 def test_classes_without_an_order_get_no_kappa(tiny_run, tmp_path):

@@ -151,7 +151,7 @@ def test_each_figure_is_where_its_row_and_column_say(demo):
     assert kappa[overall.head.index("by slide")].startswith(figure(row.value, row.lower_95, row.upper_95))
     confusion = demo.evaluation.confusion.query("unit == 'patch' and true == 'equivocal' and predicted == 'negative'")
     matrix = next(g for g in grids if g.caption.startswith("Confusion matrix by patch"))
-    assert matrix.rows[1][1] == f"{confusion['count'].iloc[0]} ({100 * confusion['share_of_true'].iloc[0]:.1f} %)"
+    assert matrix.rows[1][1] == f"{confusion['count'].iloc[0]} ({100 * confusion['proportion_of_true'].iloc[0]:.1f} %)"
 
 
 def test_every_section_is_there_and_can_be_reached(html):
@@ -345,7 +345,7 @@ def test_pictures_that_are_not_available_are_reported(tmp_path):
 def test_a_table_is_reported_with_its_own_figures():
     predictions = read()
     report = predictions_report(predictions, name="theirs.csv", resamples=200)
-    expected = evaluate(predictions, resamples=200, whole=True)
+    expected = evaluate(predictions, resamples=200)
     pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
     document = report_document(report)
     assert any("not known beyond this table" in w for w in document.warnings)

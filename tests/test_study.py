@@ -12,7 +12,7 @@ import yaml
 
 from her2core.cli import cli
 from her2core.errors import ConfigError, StudyError
-from her2core.evidence.seeds import seed_figures
+from her2core.evidence.seeds import summarize_seeds
 from her2core.runs.folder import list_runs, open_run
 from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, run_jobs
 from her2core.study.leakage import LeakageConfig, leakage_figures, leakage_jobs, load_study, save_leakage
@@ -66,7 +66,7 @@ def test_the_tables_are_the_figures_of_the_runs(study):
     groups = {}
     for job in leakage_jobs(plan):
         groups[job.group] = [open_run(out / job.name).test_predictions()]
-    expected = seed_figures(groups, reference="patient").table
+    expected = summarize_seeds(groups, reference="patient").table
     stored = pd.read_csv(out / "leakage.csv")
     by_patch = stored[stored["unit"] == "patch"].reset_index(drop=True)
     pd.testing.assert_frame_equal(by_patch[["group", "metric"]], expected[["group", "metric"]])

@@ -1,4 +1,4 @@
-"""Are a group's figures those of its rows alone, and are few patients, missing classes and unknown groups said?"""
+"""Subgroup metrics: those of the rows of a group alone, with warnings for few patients and missing classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import metric_table
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.subgroups import FEW_PATIENTS, MAX_GROUPS, METRICS, subgroup_table
 
@@ -36,8 +36,7 @@ def test_a_group_s_figures_are_those_of_its_rows_and_patients():
     for name, patients in (("a", 24), ("b", 12)):
         here = table[table["group"] == name]
         alone = p.where((p.frame["site"] == name).to_numpy())
-        expected = metric_table(alone, resamples=40, seed=3)
-        expected = expected[expected["metric"].isin(METRICS)]
+        expected = metric_table(alone, metrics=METRICS, resamples=40, seed=3)
         pd.testing.assert_frame_equal(here[COUNTED].reset_index(drop=True), expected[COUNTED].reset_index(drop=True))
         assert set(here["patients"]) == set(here["n_clusters"]) == {patients}
         assert set(here["n"]) == {10 * patients}
@@ -56,14 +55,14 @@ def test_any_column_of_the_table_makes_groups_also_numbers_and_gaps():
     table = subgroup_table(predictions(scanner=scanner), by="scanner", resamples=20)
     assert table["group"].unique().tolist() == ["1.0", "2.0", "unknown"]
     unknown = table["group"] == "unknown"
-    assert table.loc[unknown, "note"].str.startswith("scanner is not known").all()
-    assert not table.loc[~unknown, "note"].str.contains("not known").any()
+    assert table.loc[unknown, "note"].str.startswith("scanner is unknown").all()
+    assert not table.loc[~unknown, "note"].str.contains("scanner is unknown").any()
 
 
 @pytest.mark.parametrize(("patients", "few"), [(FEW_PATIENTS - 1, True), (FEW_PATIENTS, False)])
 def test_few_patients_are_said(patients, few):
     table = subgroup_table(predictions(patients=patients, site="a"), resamples=20)
-    assert table["note"].str.contains(f"only {patients} patients: too few to judge").all() == few
+    assert table["note"].str.contains(f"only {patients} patients: too few for a reliable estimate").all() == few
     assert set(table["patients"]) == {patients}
     one = subgroup_table(predictions(patients=1, site="a"), resamples=20)
     assert one["note"].str.startswith("only 1 patient: too few").all()

@@ -1,4 +1,4 @@
-"""Are counts and rates at a threshold scikit-learn's, their intervals those of resampled patients, and fast enough?"""
+"""Operating points: counts and rates against scikit-learn, intervals of resampled patients, speed, resampling."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from her2core.errors import EvaluationError
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.old_metrics import pair_wins
+from her2core.errors import Her2Error
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics.concordance import concordant_pairs
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.evidence.resampling import Clusters, draws, resampled_counts
-from her2core.evidence.thresholds import COUNTS, RATES, operating_point, threshold_for
+from her2core.evidence.resampling import Clusters, bootstrap_counts, bootstrap_weights
+from her2core.evidence.thresholds import COUNTS, RATES, operating_point, threshold_for_sensitivity
 
 CLASSES = ("negative", "equivocal", "positive")
 few = settings(max_examples=60, deadline=None)
@@ -40,11 +40,11 @@ def theirs(positive, called) -> dict[str, float]:
         "false_positives": fp,
         "false_negatives": fn,
         "true_negatives": tn,
-        "sensitivity": sk.recall_score(positive, called, zero_division=np.nan),
+        "recall": sk.recall_score(positive, called, zero_division=np.nan),
         "specificity": sk.recall_score(~positive, ~called, zero_division=np.nan),
-        "ppv": sk.precision_score(positive, called, zero_division=np.nan),
+        "precision": sk.precision_score(positive, called, zero_division=np.nan),
         "npv": sk.precision_score(~positive, ~called, zero_division=np.nan),
-        "share_called": np.mean(called),
+        "predicted_positive_rate": np.mean(called),
     }
 
 
@@ -63,7 +63,9 @@ def test_a_probability_equal_to_the_threshold_is_called():
     p = predictions()
     level = float(p.probs[7, 2])
     at, above = (
-        operating_point(p, of="positive", threshold=t, resamples=10).set_index("metric").loc["share_called", "value"]
+        operating_point(p, of="positive", threshold=t, resamples=10)
+        .set_index("metric")
+        .loc["predicted_positive_rate", "value"]
         for t in (level, np.nextafter(level, 2))
     )
     assert at - above == pytest.approx(1 / 240)
@@ -90,7 +92,7 @@ def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
 def test_unknown_patients_are_said_in_the_words_of_the_metric_table():
     p = predictions(known=False)
     found = operating_point(p, of="negative", threshold=0.4, resamples=50)
-    note = metric_table(p, resamples=20, aurocs=False)["note"].iloc[0]
+    note = metric_table(p, metrics=["accuracy"], resamples=20)["note"].iloc[0]
     assert "patients unknown" in note
     assert (found["note"] == note).all()
     assert set(found["resampling_unit"]) == {"patch"}
@@ -98,9 +100,9 @@ def test_unknown_patients_are_said_in_the_words_of_the_metric_table():
 
 def test_a_rate_without_denominator_is_nan_with_the_reason():
     found = operating_point(predictions(), of="positive", threshold=1.1, resamples=50).set_index("metric")
-    assert np.isnan(found.loc["ppv", "value"])
-    assert "cannot be computed" in found.loc["ppv", "note"]
-    assert found.loc["sensitivity", "value"] == 0
+    assert np.isnan(found.loc["precision", "value"])
+    assert found.loc["precision", "note"] == "cannot be computed: no patch reaches the threshold"
+    assert found.loc["recall", "value"] == 0
     assert tuple(found.loc["specificity", ["lower_95", "upper_95"]]) == pytest.approx(exact(1, 24))
 
 
@@ -109,25 +111,29 @@ def test_a_rate_without_denominator_is_nan_with_the_reason():
 def test_the_threshold_is_the_highest_that_reaches_the_sensitivity(seed, sensitivity):
     p = predictions(60, 12, seed=seed)
     scores = p.probs[p.labels == 1, 1]
-    found = threshold_for(p, of="equivocal", sensitivity=sensitivity)
+    found = threshold_for_sensitivity(p, of="equivocal", sensitivity=sensitivity)
     assert np.mean(scores >= found) >= sensitivity
     assert np.mean(scores >= np.nextafter(found, 2)) < sensitivity
     assert found in scores
 
 
+def choose(p: Predictions, sensitivity: float) -> float:
+    return threshold_for_sensitivity(p, of="positive", sensitivity=sensitivity)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: operating_point(p, of="Positive", threshold=0.5), "a class out of negative, equivocal, positive"),
-        (lambda p: operating_point(p, of="positive", threshold=float("nan")), "a number from 0 to 1, but got NaN"),
+        (lambda p: operating_point(p, of="Positive", threshold=0.5), "`of` to be one of 'negative', 'equivocal'"),
+        (lambda p: operating_point(p, of="positive", threshold=float("nan")), "`threshold` to be a number .* got NaN"),
         (lambda p: operating_point(p.where(np.arange(0)), of="positive", threshold=0.5), "at least one prediction"),
-        (lambda p: threshold_for(p, of="positive", sensitivity=0), "a sensitivity above 0 and at most 1, but got 0"),
-        (lambda p: threshold_for(p, of="positive", sensitivity=95), "Give a share, such as 0.95"),
-        (lambda p: threshold_for(p.where(p.labels != 2), of="positive", sensitivity=0.9), "at least one patch that is"),
+        (lambda p: choose(p, sensitivity=0), "`sensitivity` to be above 0 and at most 1, but got 0"),
+        (lambda p: choose(p, sensitivity=95), "Give a proportion, such as 0.95"),
+        (lambda p: choose(p.where(p.labels != 2), sensitivity=0.9), "at least one patch that is"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(call, message):
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(Her2Error, match=message):
         call(predictions())
 
 
@@ -156,28 +162,30 @@ def test_many_clusters_are_resampled_in_another_way_with_the_same_distribution(m
     codes = {"rows": np.arange(n), "alike": np.arange(n) % 1_000, "all different": np.arange(n) % 60}[case]
     group = Clusters(codes, codes.max() + 1, "patient", "")
     cells = rng.choice(3, n, p=[0.6, 0.3, 0.1])
-    plain = resampled_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1)
+    plain = bootstrap_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1)
     assert plain.sum(axis=1).mean() == pytest.approx(n)
     if case == "all different":
         monkeypatch.setattr("her2core.evidence.resampling._MAX_CELLS", 0)
         monkeypatch.setattr("her2core.evidence.resampling._KEPT_DRAWN", 0)
-    other = resampled_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1, limit=0)
+    other = bootstrap_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1, limit=0)
     if case == "all different":
         np.testing.assert_array_equal(other, plain)
     else:
         assert not np.array_equal(other, plain)
         np.testing.assert_allclose(spread(other), spread(plain), rtol=0.06)
     np.testing.assert_array_equal(
-        other, resampled_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1, limit=0)
+        other, bootstrap_counts(group, cells=cells, kinds=3, resamples=3_000, seed=1, limit=0)
     )
 
 
 def test_draws_are_those_of_one_call_and_cannot_be_spoilt():
     drawn = np.random.default_rng(np.random.SeedSequence([4, 3_000])).integers(0, 3_000, (700, 3_000))
     flat = (drawn + np.arange(700)[:, None] * 3_000).ravel()
-    np.testing.assert_array_equal(draws(3_000, 700, 4), np.bincount(flat, minlength=700 * 3_000).reshape(700, 3_000))
+    np.testing.assert_array_equal(
+        bootstrap_weights(3_000, 700, 4), np.bincount(flat, minlength=700 * 3_000).reshape(700, 3_000)
+    )
     with pytest.raises(ValueError, match="read-only"):
-        draws(3_000, 700, 4)[0, 0] = 1
+        bootstrap_weights(3_000, 700, 4)[0, 0] = 1
 
 
 @given(
@@ -188,11 +196,11 @@ def test_draws_are_those_of_one_call_and_cannot_be_spoilt():
     pure=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_pair_wins_are_exact_for_any_ties_and_groups(seed, n, groups, decimals, pure):
+def test_concordant_pairs_are_exact_for_any_ties_and_groups(seed, n, groups, decimals, pure):
     rng = np.random.default_rng(seed)
     scores, codes = np.round(rng.normal(size=n), decimals), rng.integers(0, groups, n)
     positive = codes % 2 == 0 if pure else rng.random(n) < rng.random()
-    found = pair_wins(scores, positive=positive, groups=codes, group_count=groups)
+    found = concordant_pairs(scores, positive=positive, groups=codes, group_count=groups)
     up, down = np.flatnonzero(positive), np.flatnonzero(~positive)
     above = (scores[up][:, None] > scores[down]) + (scores[up][:, None] == scores[down]) / 2
     expected = np.zeros((groups, groups))
@@ -200,11 +208,11 @@ def test_pair_wins_are_exact_for_any_ties_and_groups(seed, n, groups, decimals, 
     np.testing.assert_array_equal(found, expected)
 
 
-def test_pair_wins_are_exact_where_float32_would_not_be():
+def test_concordant_pairs_are_exact_where_float32_would_not_be():
     rng = np.random.default_rng(0)
     n = 12_000  # two groups: more pairs than float32 counts one by one
     scores, positive, codes = rng.normal(size=n), rng.random(n) < 0.5, rng.integers(0, 2, n)
-    found = pair_wins(scores, positive=positive, groups=codes, group_count=2)
+    found = concordant_pairs(scores, positive=positive, groups=codes, group_count=2)
     for i in range(2):
         for j in range(2):
             rows = (positive & (codes == i)) | (~positive & (codes == j))

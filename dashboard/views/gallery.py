@@ -81,7 +81,9 @@ def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray]) -> None:
             images.append(overlay(original, analysis.maps[row.predicted], opacity=0.55))
             alts.append(f"The same patch with the Grad-CAM map for {row.predicted}")
     st.image(images, width=128, alt=alts)
-    text = f"{row.patch_id}: true {row.true}, predicted {row.predicted} with probability {row.p_predicted:.1%}"
+    text = (
+        f"{row.patch_id}: true {row.true}, predicted {row.predicted} with probability {row.probability_predicted:.1%}"
+    )
     st.caption(markdown_text(text, 3 * NAME_LENGTH))
     if run.has_weights:
         st.page_link(

@@ -19,8 +19,8 @@ from dashboard.widgets import (
     value_and_bounds,
 )
 from her2core.data.split_units import split_label
-from her2core.evidence.metrics.registry import headline_metrics, metric_help, metric_label
-from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics.registry import headline_metrics, metric_help, metric_label, metrics_of
 from her2core.evidence.thresholds import RATES, operating_point
 from her2core.io.text import markdown_text
 from her2core.report.run_download import RenderedReport, render_report
@@ -34,23 +34,26 @@ AT_ONCE = 200_000
 def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
     """Draw the metrics that the page has not shown yet; a run's tables hold them, for a file they are computed here."""
     st.header("Further metrics")
-    shown = {m.name for m in headline_metrics()}
-    overall = metrics[(metrics["class"] == "") & ~metrics["metric"].isin(shown)]
-    if overall.empty:
-        rows = len(review.at(unit))
+    present, predictions = set(metrics["metric"]), review.at(unit)
+    absent = [
+        m for m in metrics_of("metrics") if m.name not in present and (predictions.has_scores or not m.needs_scores)
+    ]
+    if absent:
+        rows = len(predictions)
         if rows > AT_ONCE and not st.checkbox(f"Compute them (tens of seconds for {rows:,} rows)", key="further"):
             return
-        further = remember(("further", review.key, unit), lambda: ordinal_table(review.at(unit)))
-        overall = further[further["class"] == ""]
-        by_class = further[further["class"] != ""].set_index(["metric", "class"])
-        names = list(dict.fromkeys(by_class.index.get_level_values("metric")))
+        further = remember(("further", review.key, unit), lambda: metric_table(predictions, metrics=absent))
+        metrics = pd.concat([metrics, further], ignore_index=True)
+        cells = further.set_index(["metric", "class"])
         dataframe(
             [
-                {"class": c} | {metric_label(m): format_interval(by_class.loc[(m, c)]) for m in names}
+                {"class": c} | {m.label: format_interval(cells.loc[(m.name, c)]) for m in absent if m.per_class}
                 for c in review.classes
             ],
             f"Further metrics of each class by {unit}",
         )
+    shown = {m.name for m in headline_metrics()}
+    overall = metrics[(metrics["class"] == "") & ~metrics["metric"].isin(shown)]
     dataframe(
         [{metric_label(row["metric"]): format_number(row) for _, row in overall.iterrows()}],
         f"Further metrics by {unit}",

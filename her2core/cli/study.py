@@ -12,7 +12,7 @@ from her2core.cli.text import RESEARCH
 from her2core.errors import StudyError
 
 if TYPE_CHECKING:
-    from her2core.evidence.seeds import SeedFigures
+    from her2core.evidence.seeds import SeedSummary
 
 
 @cli.group()
@@ -110,7 +110,7 @@ def _run(jobs, out: Path, only, quiet: bool) -> dict[str, str]:
     return run_jobs(jobs, out, only=only, report=_say, progress=not quiet)
 
 
-def _tell(wants_json: bool, out: Path, found: SeedFigures, failures: dict[str, str]) -> None:
+def _tell(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, str]) -> None:
     value = {
         "out": str(out),
         "figures": found.table.to_dict("records"),

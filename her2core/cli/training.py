@@ -64,7 +64,7 @@ def evaluate(
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
         table_or_run = source if predictions is None else predictions
-        found = assess(table_or_run, part=part, rule=rule, resamples=resamples, whole=True)
+        found = assess(table_or_run, part=part, rule=rule, resamples=resamples)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")

@@ -1,89 +1,148 @@
-"""What if unsure patches are not answered? Predictions in; risk against coverage, and who is sent for IHC/ISH, out."""
+"""Risk-coverage curve and referral by prediction sets: what follows when uncertain rows are not predicted."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.conformal import PredictionSets
-from her2core.evidence.intervals import interval_row
-from her2core.evidence.ordinal import affordable, as_table, stated, weighting
-from her2core.evidence.predictions import Predictions, refuse_empty
-from her2core.evidence.resampling import clusters, holding, left_out_counts, resampled_counts
+from her2core.evidence.intervals import interval_row, interval_table, join_notes, with_note
+from her2core.evidence.metrics.registry import METRICS, metrics_of
+from her2core.evidence.metrics.selective import RiskCoverage
+from her2core.evidence.predictions import Predictions
+from her2core.evidence.resampling import (
+    affordable_resamples,
+    bootstrap_counts,
+    clusters,
+    clusters_with,
+    group_weights,
+    jackknife_counts,
+)
 
-#: What becomes of a row; the shares of ``referral_table``, each of the rows of a class, but the last of those answered.
-OUTCOMES = ("answered", "answered_rightly", "sent", "covered", "right_when_answered")
+#: Metrics of ``referral_table``: proportions of the rows of a class, but the last of those that are predicted.
+OUTCOMES = tuple(m.name for m in metrics_of("referral"))
 
 
-def risk_coverage(
-    predictions: Predictions, *, steps: int = 100, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> pd.DataFrame:
-    """How often the network is wrong on the share of rows that it is surest of, by its top probability.
+def risk_coverage(predictions: Predictions, *, steps: int = 100, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compute the risk-coverage curve: error rate among the most confident rows, by their proportion.
 
-    Selective classification: Geifman & El-Yaniv 2017, arXiv 1705.08500. AURC: the mean risk over answering the surest
-    1, 2, ..., N rows (Geifman et al. 2019, arXiv 1805.08206). Among rows of one probability any order is as good:
-    their mean is taken, so that constant probabilities have the error rate everywhere.
+    Confidence is the highest probability of a row. Among rows of equal confidence any order is as good: their mean is
+    taken, so that constant probabilities have the error rate at every coverage.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    steps : int
+        Number of coverages, evenly from 1 / ``steps`` to 1.
+    resamples, seed : int
+        Of the cluster bootstrap.
 
     Returns
     -------
-    DataFrame with one row a step (metric "risk"): unit, metric, class (""), coverage (share answered, rising to 1),
-    threshold (the lowest probability answered), value, low, high, note, level, resampled, clusters, n (rows answered);
-    and one last row (metric "aurc") with coverage and threshold NaN, n all rows. The risk at coverage 1
-    is the error rate, and so is the AURC of an order by chance.
+    DataFrame
+        One row per step (metric "risk"): unit, metric, class (""), value, lower_95, upper_95, interval_method, coverage
+        (rising to 1), threshold (the lowest confidence that is predicted), note, resampling_unit, n_clusters, n (rows
+        predicted); and one last row (metric "aurc"), coverage and threshold NaN, n all rows. The risk at coverage 1
+        is the error rate, and so is the AURC of a random order.
 
-    Raises EvaluationError when there is no row, or for fewer than one step.
+    Raises
+    ------
+    ConfigError
+        For fewer than one step, or resamples or a seed out of range.
+    EvaluationError
+        When there is no row, or there are no probabilities.
+
+    References
+    ----------
+    Geifman & El-Yaniv 2017, arXiv 1705.08500; Geifman et al. 2019, arXiv 1805.08206.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> risk_coverage(p, steps=4, resamples=100)[["metric", "coverage", "value"]].round(3)
+      metric  coverage  value
+    0   risk      0.25  0.000
+    1   risk      0.50  0.000
+    2   risk      0.75  0.000
+    3   risk      1.00  0.250
+    4   aurc       NaN  0.062
     """
-    refuse_empty(predictions, "risk and coverage")
+    check_predictions(predictions, "risk and coverage", scores=True)
+    check_resampling(resamples, seed)
     if steps < 1:
-        raise EvaluationError("at least one step", got=str(steps), where="risk and coverage", fix="Use 100.")
-    sure = predictions.probs.max(axis=1)
-    order = np.argsort(-sure, kind="stable")
-    sure, wrong = sure[order], (predictions.predicted != predictions.labels)[order]
-    answered = np.unique(np.ceil(np.arange(1, steps + 1) / steps * len(sure) - 1e-9).astype(int))
-    coverage = answered / len(sure)
+        raise ConfigError("argument `steps` to be at least 1", got=str(steps), fix="Use 100.")
+    confidence = predictions.probs.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    confidence, wrong = confidence[order], (predictions.predicted != predictions.labels)[order]
+    predicted = np.unique(np.ceil(np.arange(1, steps + 1) / steps * len(confidence) - 1e-9).astype(int))
+    coverage = predicted / len(confidence)
     group = clusters(predictions)
-    used, fewer = affordable(resamples, len(sure))
-    codes, weights, without = weighting(group, resamples=used, seed=seed)
-    most = int((weights @ np.bincount(codes, minlength=weights.shape[1])).max())
-    walk = _Walk(sure, wrong, codes[order], coverage, max(most, len(sure)))
-    values, area = walk(np.ones(weights.shape[1]))
+    used, fewer = affordable_resamples(resamples, len(confidence))
+    codes, bootstrap, jackknife = group_weights(group, resamples=used, seed=seed)
+    most = int((bootstrap @ np.bincount(codes, minlength=bootstrap.shape[1])).max())
+    curve = RiskCoverage(confidence, wrong, codes[order], coverage, max(most, len(confidence)))
+    value, area = curve(np.ones(bootstrap.shape[1]))
     (risks, areas), (left_risks, left_areas) = (
-        (np.array([d[0] for d in walked]), np.array([d[1] for d in walked]))
-        for walked in ([walk(row) for row in weighted] for weighted in (weights, without))
+        (np.array([c[0] for c in curves]), np.array([c[1] for c in curves]))
+        for curves in ([curve(weights) for weights in stack] for stack in (bootstrap, jackknife))
     )
-    seen = np.unique(codes[order], return_index=True)[1]  # where in the order a group has its first row
-    held = np.searchsorted(np.sort(seen), answered)
-    rows = [
-        stated(
-            interval_row("risk", "", values[i], risks[:, i], level, left_risks[:, i], share_of=int(held[i])), "", fewer
-        )
-        | {"coverage": coverage[i], "threshold": sure[n - 1], "n": n}
-        for i, n in enumerate(answered)
-    ]
-    last = stated(interval_row("aurc", "", area, areas, level, left_areas), "", fewer)
-    rows.append(last | {"coverage": np.nan, "threshold": np.nan, "n": len(sure)})
-    return as_table(rows, predictions, group, level)
+    first_row = np.unique(codes[order], return_index=True)[1]  # of each group, in the order of confidence
+    held = np.searchsorted(np.sort(first_row), predicted)
+    rows: list[dict[str, object]] = []
+    for i, n in enumerate(predicted):
+        row = interval_row("risk", "", value[i], risks[:, i], left_risks[:, i], denominator_clusters=int(held[i]))
+        rows.append({**with_note(row, always=fewer), "coverage": coverage[i], "threshold": confidence[n - 1], "n": n})
+    last = with_note(interval_row("aurc", "", area, areas, left_areas), always=fewer)
+    rows.append({**last, "coverage": np.nan, "threshold": np.nan, "n": len(confidence)})
+    return interval_table(rows, predictions, group)
 
 
 def referral_table(
-    predictions: Predictions, sets: PredictionSets, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: Predictions, sets: PredictionSets, *, resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Who is answered and who is sent for IHC/ISH when only a set of exactly one class is an answer.
+    """Compute who is predicted and who is referred for IHC/ISH when only a set of exactly one class is a prediction.
 
-    Empty sets and sets of several classes are sent.
+    Rows with empty sets and sets of several classes are referred.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    sets : PredictionSets
+        Of the same classes.
+    resamples, seed : int
+        Of the cluster bootstrap.
 
     Returns
     -------
-    DataFrame with one row a true class (class "" for all rows) and figure of OUTCOMES: unit, metric, class, value, low,
-    high, note, level, resampled, clusters, n (rows of the class), coverage_asked. ``answered``, ``answered_rightly``,
-    ``sent`` and ``covered`` (the set holds the truth) are shares of the rows of the class; ``right_when_answered`` is
-    of those answered, and NaN where none is. The promise of the sets is one about patches: for another unit the note
-    says that the shares are measured and not promised.
+    DataFrame
+        One row per true class (class "" for all rows) and metric of ``OUTCOMES``: unit, metric, class, value, lower_95,
+        upper_95, interval_method, nominal_coverage, note, resampling_unit, n_clusters, n (rows of the class).
+        ``coverage``, ``correct_rate``, ``referral_rate`` and ``set_coverage`` are proportions of the rows of the class;
+        ``selective_accuracy`` is of those predicted, and NaN where none is. The guarantee of the sets is one about
+        patches: for another unit the note says that the coverage is measured and not guaranteed.
 
-    Raises EvaluationError when there is no row, or for sets of other classes.
+    Raises
+    ------
+    ConfigError
+        For resamples or a seed out of range.
+    EvaluationError
+        When there is no row, there are no probabilities, or the sets are of other classes.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.5], "probability_b": [0.1, 0.5]})
+    >>> sets = PredictionSets(0.9, ("a", "b"), (0.5, 0.5), (50, 50))
+    >>> table = referral_table(read_predictions(frame), sets, resamples=100)
+    >>> table[table["class"] == ""].set_index("metric")["value"].to_dict()
+    {'coverage': 0.5, 'correct_rate': 0.5, 'referral_rate': 0.5, 'set_coverage': 1.0, 'selective_accuracy': 1.0}
     """
-    refuse_empty(predictions, "referral")
+    check_predictions(predictions, "referral", scores=True)
+    check_resampling(resamples, seed)
     if sets.classes != predictions.classes:
         raise EvaluationError(
             f"sets of the classes {', '.join(predictions.classes)}",
@@ -96,72 +155,27 @@ def referral_table(
     holds = inside[np.arange(len(predictions)), predictions.labels]
     cells = (predictions.labels * 2 + single) * 2 + holds
     group = clusters(predictions)
-    estimate = np.bincount(cells, minlength=4 * k).reshape(k, 2, 2).astype(np.float64)
-    counts = resampled_counts(group, cells=cells, kinds=4 * k, resamples=resamples, seed=seed).reshape(-1, k, 2, 2)
-    left = left_out_counts(group, cells=cells, kinds=4 * k).reshape(-1, k, 2, 2)
-    promised = (
-        "" if predictions.unit == "patch" else f"thresholds are those of patches: no promise for a {predictions.unit}"
-    )
-    rows = []
+    counts = [
+        c.reshape(-1, k, 2, 2)
+        for c in (
+            np.bincount(cells, minlength=4 * k),
+            bootstrap_counts(group, cells=cells, kinds=4 * k, resamples=resamples, seed=seed),
+            jackknife_counts(group, cells=cells, kinds=4 * k),
+        )
+    ]
+    unit = predictions.unit
+    guarantee = "" if unit == "patch" else f"thresholds are those of patches: no guarantee for a {unit}"
+    rows: list[dict[str, object]] = []
     for i, name in [*enumerate(predictions.classes), (None, "")]:
-        of, *others = (c.sum(axis=-3) if i is None else c[..., i, :, :] for c in (estimate, counts, left))
-        value, draws, without = (_outcomes(c) for c in (of, *others))
+        of = [c.sum(axis=1) if i is None else c[:, i] for c in counts]
         rows_of = np.ones(len(predictions), bool) if i is None else predictions.labels == i
         always = f"{name} is in every set: too few validation patches" if name in sets.always else ""
-        note = "; ".join(filter(None, (promised, always)))
-        for figure in OUTCOMES:
-            missing = "nothing is answered" if of.sum() else f"no {predictions.unit} is truly {name}"
-            held = holding(group, rows_of & single if figure == "right_when_answered" else rows_of)
-            row = interval_row(figure, name, value[figure], draws[figure], level, without[figure], share_of=held)
-            rows.append(stated(row, f"cannot be computed: {missing}", note) | {"n": of.sum()})
-    return as_table(rows, predictions, group, level).assign(coverage_asked=sets.coverage)
-
-
-def _outcomes(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """(..., 2, 2) counts by answered and covered -> OUTCOMES, float64 (...); NaN without denominator."""
-    rows, answered = counts.sum((-2, -1)), counts[..., 1, :].sum(-1)
-    right = counts[..., 1, 1]
-    tops = (answered, right, rows - answered, counts[..., 1].sum(-1), right)
-    bottoms = (rows, rows, rows, rows, answered)
-    return {
-        name: np.divide(top, bottom, out=np.full(np.shape(rows), np.nan), where=bottom > 0)
-        for name, top, bottom in zip(OUTCOMES, tops, bottoms, strict=True)
-    }
-
-
-class _Walk:
-    """Risk at each coverage, and AURC, of rows that stand surest first, under a weighting of their groups.
-
-    The risks of answering 1, 2, ..., N rows sum to H(N) - H(p - 1) for each error, the p-th row, with H the harmonic
-    numbers; of an error in a run of equal probabilities that is the mean over the run.
-    """
-
-    def __init__(self, sure, wrong, codes, coverage, most: int) -> None:
-        starts = np.concatenate([[0], np.flatnonzero(sure[1:] != sure[:-1]) + 1])
-        self.edges = np.append(starts, len(sure))  # of the runs, in rows
-        self.bad_edges = np.concatenate([[0], np.cumsum(wrong)])[self.edges]  # and in errors
-        self.erring = np.flatnonzero(np.diff(self.bad_edges))
-        self.codes, self.bad_codes, self.coverage = codes, codes[wrong], coverage
-        self.harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, most + 1))])
-        self.summed = np.concatenate([[0.0], np.cumsum(self.harmonic)])
-        self.rows, self.bad = np.zeros(len(sure) + 1, np.int64), np.zeros(int(wrong.sum()) + 1, np.int64)
-
-    def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
-        """float (G,) whole numbers -> float (steps,) and AURC."""
-        held = weights.astype(np.int64)
-        np.cumsum(held.take(self.codes), out=self.rows[1:])
-        np.cumsum(held.take(self.bad_codes), out=self.bad[1:])
-        total = self.rows[-1]
-        before, m, _, e = self._runs(self.erring)
-        passed = (self.summed[before + m] - self.summed[before]) / np.maximum(m, 1)
-        area = float((e * (self.harmonic[total] - passed)).sum() / total)
-        target = self.coverage * total
-        row = np.minimum(np.searchsorted(self.rows[1:], target - 1e-9 * total), len(self.rows) - 2)
-        before, m, errors, e = self._runs(np.searchsorted(self.edges, row, side="right") - 1)
-        return (errors + (target - before) * e / np.maximum(m, 1)) / target, area
-
-    def _runs(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of these runs: rows before, rows inside, errors before, errors inside."""
-        first, bad_first = self.rows.take(self.edges[at]), self.bad.take(self.bad_edges[at])
-        inside = self.rows.take(self.edges[at + 1]) - first
-        return first, inside, bad_first, self.bad.take(self.bad_edges[at + 1]) - bad_first
+        n = int(rows_of.sum())
+        for metric in OUTCOMES:
+            value, draws, jackknife = (METRICS[metric].function(c) for c in of)
+            held = clusters_with(group, rows_of & single if metric == "selective_accuracy" else rows_of)
+            row = interval_row(metric, name, float(value[0]), draws, jackknife, denominator_clusters=held)
+            undefined = f"no {unit} is predicted" if n else f"no {unit} is truly {name}"
+            noted = with_note(row, undefined=undefined, always=join_notes(guarantee, always))
+            rows.append({**noted, "nominal_coverage": sets.coverage, "n": n})
+    return interval_table(rows, predictions, group)

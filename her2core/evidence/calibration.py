@@ -1,50 +1,87 @@
-"""Are the probabilities worth their number? Scores and labels in; a temperature and calibration errors out.
-
-Temperature scaling: Guo et al. 2017 (arXiv 1706.04599), fitted on validation patches only.
-"""
+"""Temperature scaling: calibrated probabilities from scores, fitted on validation patches only (Guo et al. 2017)."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
 from her2core.errors import EvaluationError
+from her2core.evidence.metrics.metric import Floats
 
-#: Beyond these the fit has run away (one class, or no error at all on validation) and the bound is reported as it is.
+#: Bounds of the temperature; at a bound the fit has diverged (one class, or no error at all on validation).
 TEMPERATURE_RANGE = (0.05, 20.0)
 
 
-def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Scores float (N, K) -> calibrated probabilities float64 (N, K)."""
+def probabilities(logits: ArrayLike, temperature: float = 1.0) -> Floats:
+    """Calibrate scores: softmax of scores over temperature.
+
+    Parameters
+    ----------
+    logits : array_like of float, shape (N, K)
+    temperature : float
+        Above 0; above 1 makes probabilities less extreme.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, K)
+        Rows sum to one.
+
+    References
+    ----------
+    Guo et al. 2017, arXiv 1706.04599.
+
+    Examples
+    --------
+    >>> probabilities([[2.0, 0.0]], temperature=2.0).round(3)
+    array([[0.731, 0.269]])
+    """
     return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 
-def fit_temperature(logits: np.ndarray, *, labels: np.ndarray) -> float:
-    """The temperature with the smallest negative log-likelihood; float (N, K) scores and int (N,) labels.
+def fit_temperature(logits: ArrayLike, *, labels: ArrayLike) -> float:
+    """Find the temperature with the smallest negative log-likelihood.
 
-    Raises EvaluationError when there is no row or a score is not finite.
+    Parameters
+    ----------
+    logits : array_like of float, shape (N, K)
+        Scores of the validation patches.
+    labels : array_like of int, shape (N,)
+        True class of each.
+
+    Returns
+    -------
+    float
+        Within ``TEMPERATURE_RANGE``.
+
+    Raises
+    ------
+    EvaluationError
+        When there is no row or a score is not finite.
+
+    References
+    ----------
+    Guo et al. 2017, arXiv 1706.04599.
+
+    Examples
+    --------
+    >>> logits = [[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]]
+    >>> round(fit_temperature(logits, labels=[0, 0, 1, 1]), 2)
+    3.64
     """
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-    if not len(logits) or not np.isfinite(logits).all():
+    scores, truth = np.asarray(logits, np.float64), np.asarray(labels)
+    if not len(scores) or not np.isfinite(scores).all():
         raise EvaluationError(
             "finite scores of at least one validation patch",
-            got=f"{len(logits)} rows" if not len(logits) else "NaN or infinity",
+            got=f"{len(scores)} rows" if not len(scores) else "NaN or infinity",
             where="temperature scaling",
             fix="Check the validation part of the split and that training did not diverge.",
         )
 
-    def loss(log_t: float) -> float:
-        z = logits / np.exp(log_t)
-        return float(np.mean(logsumexp(z, axis=1) - z[np.arange(len(z)), labels]))
+    def loss(log_temperature: float) -> float:
+        z = scores / np.exp(log_temperature)
+        return float(np.mean(logsumexp(z, axis=1) - z[np.arange(len(z)), truth]))
 
     low, high = np.log(TEMPERATURE_RANGE)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
-
-
-def expected_calibration_error(probs: np.ndarray, *, labels: np.ndarray, bins: int = 15) -> float:
-    """ECE of the top class over equal-width bins (Naeini et al. 2015; as torchmetrics' MulticlassCalibrationError)."""
-    confidence, hit = probs.max(axis=1), probs.argmax(axis=1) == labels
-    where = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(where, weights=confidence - hit, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))

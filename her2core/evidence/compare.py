@@ -1,9 +1,12 @@
-"""Is one network better than another? Two runs on the same test patches in; paired differences with intervals out."""
+"""Paired comparison of runs that were tested on the same rows.
+
+Both runs are resampled by the same patients, so that what is hard for both cancels in the difference.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,25 +14,44 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
-from her2core.evidence.old_metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.arguments import UNITS, check_choice, check_resampling
+from her2core.evidence.class_order import missing_class_order
+from her2core.evidence.estimates import ResampledMetrics
+from her2core.evidence.intervals import IntervalRow, effective_clusters, interval_row
+from her2core.evidence.metrics.confusion import confusion_matrix
+from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.registry import select_metrics
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import Clusters, clusters, left_out_counts, resampled_counts
+from her2core.evidence.resampling import Clusters, bootstrap_counts, clusters, jackknife_counts
+from her2core.evidence.results import TableResult
 from her2core.runs.folder import Run, open_run
 
 NO_DIFFERENCE = "no difference can be shown"
-#: Per-class metrics that are compared, beside those over all classes.
-PER_CLASS = ("recall", "one_vs_rest_accuracy", "precision", "specificity")
-#: How sure a statement must be.
+NO_INTERVAL = "cannot be compared: no interval"
+#: Significance level of every statement.
 ALPHA = 0.05
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """``table``: one row a metric (and class) with the two values, their difference (second minus first), its interval,
-    ``p`` of the paired bootstrap, ``exact_p`` and ``exact_test`` (McNemar or DeLong) where rows are patients, and a
-    plain ``statement``. ``unit``: what was counted. ``note`` says what was resampled."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(TableResult):
+    """Paired comparison of two runs; made by ``compare_runs``.
+
+    Equality is that of ``TableResult``: tables by ``DataFrame.equals``.
+
+    Parameters
+    ----------
+    first, second : str
+        Names of the runs.
+    table : DataFrame
+        One row per metric (and class): metric, class, first, second, difference (second less first), lower_95,
+        upper_95, p_value (paired bootstrap), exact_p_value and exact_test (McNemar or DeLong, where rows are patients),
+        statement.
+    note : str
+        What was resampled.
+    unit : str
+        Unit of a row: patch, slide or patient.
+    """
 
     first: str
     second: str
@@ -37,21 +59,63 @@ class Comparison:
     note: str
     unit: str = "patch"
 
+    def _summary(self) -> list[str]:
+        shown = self.table["statement"].ne(NO_DIFFERENCE) & self.table["statement"].ne(NO_INTERVAL)
+        return [
+            f"{self.second} less {self.first}",
+            f"by {self.unit}",
+            f"{int(shown.sum())} of {len(self.table)} differences shown",
+            self.note,
+        ]
+
 
 def compare_runs(
-    first: Run | str | os.PathLike,
-    second: Run | str | os.PathLike,
+    first: Run | str | os.PathLike[str],
+    second: Run | str | os.PathLike[str],
     *,
     unit: str = "patch",
+    metrics: Iterable[str | Metric] | None = None,
     resamples: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap over patients of every metric of the two runs, by patch, slide or patient (mean probability).
+    """Compare two runs by a paired bootstrap over patients.
 
-    Both runs are resampled by the same patients, so that what is hard for both cancels. Raises EvaluationError when
-    the runs were not tested on the same patches with the same labels and classes, or cannot be judged by this unit.
+    Parameters
+    ----------
+    first, second : Run or path
+        Tested on the same patches with the same labels and classes.
+    unit : {'patch', 'slide', 'patient'}
+        Slides and patients get the mean probability of their patches.
+    metrics : iterable of str or Metric, optional
+        As for ``metric_table``; those that need probabilities or an order of the classes are left out where a run has
+        none.
+    resamples, seed : int
+        Of the cluster bootstrap.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ConfigError
+        For an unknown unit or metric, or resamples or a seed out of range.
+    EvaluationError
+        When the runs were not tested on the same patches, or cannot be aggregated to this unit.
+
+    References
+    ----------
+    Field & Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x.
+
+    Examples
+    --------
+    >>> import her2core
+    >>> found = her2core.compare_runs("models/demo", "models/demo", metrics=["accuracy"], resamples=100)
+    >>> found.table["statement"].tolist()
+    ['no difference can be shown']
     """
+    check_choice("unit", unit, UNITS)
+    check_resampling(resamples, seed)
     runs = [r if isinstance(r, Run) else open_run(r) for r in (first, second)]
     a, b = (run.test_predictions() for run in runs)
     _refuse_incomparable(a, b, runs)
@@ -60,17 +124,17 @@ def compare_runs(
     if unit != "patch":
         a, b = (aggregate(p, unit) for p in (a, b))
     group = clusters(a)
-    rows = _rows(_draws(a, b, group, resamples=resamples, seed=seed), a.classes, level)
+    no_order = any(missing_class_order(run.card) for run in runs)
+    chosen = available_metrics(metrics, (a, b), ordered=not no_order)
+    rows = _rows(chosen, a, b, group, (runs[0].name, runs[1].name), resamples=resamples, seed=seed)
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
         _add_exact(rows, a, b)
-    for row in rows:
-        row["statement"] = _statement(row["lower_95"], row["upper_95"], runs[0].name, runs[1].name)
     return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
 
 
 def compare_many(
-    reference: Run | str | os.PathLike,
-    others: Sequence[Run | str | os.PathLike],
+    reference: Run | str | os.PathLike[str],
+    others: Sequence[Run | str | os.PathLike[str]],
     *,
     metric: str = "balanced_accuracy",
     of: str = "",
@@ -78,95 +142,154 @@ def compare_many(
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Each of several runs against one, by one metric; p of the paired bootstrap corrected over all (Holm 1979).
+    """Compare several runs with one by one metric, p values corrected for their number.
 
-    One row a run: run, reference, first, second, difference, low, high, p, p_holm, statement (by p_holm). Raises
-    EvaluationError as ``compare_runs``, and for a metric or class that is not compared.
+    Parameters
+    ----------
+    reference : Run or path
+    others : sequence of Run or path
+    metric : str
+        Name in the registry.
+    of : str
+        Class, for a metric per class.
+    unit : {'patch', 'slide', 'patient'}
+    resamples, seed : int
+        Of the cluster bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        One row per run: run, reference, first (value of the reference), second (value of the run), difference,
+        lower_95, upper_95, p_value, p_value_holm, statement (by p_value_holm).
+
+    Raises
+    ------
+    ConfigError
+        For an unknown metric or class, or as ``compare_runs``.
+    EvaluationError
+        As ``compare_runs``.
+
+    References
+    ----------
+    Holm 1979, Scand J Statist 6:65.
+
+    Examples
+    --------
+    >>> table = compare_many("models/demo", ["models/demo"], metric="accuracy", resamples=100)
+    >>> table[["difference", "p_value_holm", "statement"]].values.tolist()
+    [[0.0, 1.0, 'no difference can be shown']]
     """
+    (entry,) = select_metrics([metric])
     rows = []
     for other in others:
-        found = compare_runs(reference, other, unit=unit, resamples=resamples, seed=seed)
-        row = found.table[(found.table["metric"] == metric) & (found.table["class"] == of)]
-        if row.empty:
-            raise EvaluationError(
-                "a metric out of " + ", ".join(dict.fromkeys(found.table["metric"])),
-                got=f"{metric!r} of {of or 'all classes'}",
-                where="comparison of several runs",
-                fix="Choose one.",
-            )
-        keep = row.iloc[0][["first", "second", "difference", "lower_95", "upper_95", "p_value"]]
-        rows.append({"run": found.second, "reference": found.first, **keep})
+        found = compare_runs(reference, other, unit=unit, metrics=[entry], resamples=resamples, seed=seed)
+        check_choice("of", of, tuple(found.table["class"]))
+        row = found.table[found.table["class"] == of].iloc[0]
+        kept = row[["first", "second", "difference", "lower_95", "upper_95", "p_value"]]
+        rows.append({"run": found.second, "reference": found.first, **kept})
     table = pd.DataFrame(rows)
     table["p_value_holm"] = holm(table["p_value"].to_numpy(np.float64))
     table["statement"] = [
-        NO_DIFFERENCE if not row.p_value_holm < ALPHA else _better(row.difference, row.reference, row.run)
+        difference_statement(entry, row.difference, row.p_value_holm, row.reference, row.run)
         for row in table.itertuples()
     ]
     return table
 
 
-def _draws(
-    a: Predictions, b: Predictions, group: Clusters, *, resamples: int, seed: int
-) -> dict[tuple[str, int | None], tuple]:
-    """(metric, class or None) -> value of a, of b, and of b less a: in resamples, float (B,), and with one cluster
-    after another left out, float (J,)."""
-    k = len(a.classes)
-    cells = (a.labels * k + a.predicted) * k + b.predicted  # a row's true class and what each run called it
-    counts = resampled_counts(group, cells=cells, kinds=k**3, resamples=resamples, seed=seed).reshape(-1, k, k, k)
-    value_a, value_b = (from_confusion(confusion(p.labels, predicted=p.predicted, classes=k)) for p in (a, b))
-    left = left_out_counts(group, cells=cells, kinds=k**3).reshape(-1, k, k, k)
-    of_a, of_b = ([from_confusion(c.sum(axis=axis)) for c in (counts, left)] for axis in (3, 2))
-    found: dict = {}
-    for m in (*OVERALL, *PER_CLASS):
-        changes = [b[m] - a[m] for a, b in zip(of_a, of_b, strict=True)]
-        if m in OVERALL:
-            found[m, None] = (value_a[m], value_b[m], *changes)
-        else:
-            found |= {(m, i): (value_a[m][i], value_b[m][i], *(c[:, i] for c in changes)) for i in range(k)}
-    (area_a, *areas_a), (area_b, *areas_b) = (auroc_draws(p, group, resamples=resamples, seed=seed) for p in (a, b))
-    changes = [b - a for a, b in zip(areas_a, areas_b, strict=True)]
-    found["macro_auroc", None] = (area_a.mean(), area_b.mean(), *(c.mean(axis=1) for c in changes))
-    return found | {("auroc", i): (area_a[i], area_b[i], *(c[:, i] for c in changes)) for i in range(k)}
+def available_metrics(
+    metrics: Iterable[str | Metric] | None, runs: Iterable[Predictions], *, ordered: bool = True
+) -> tuple[Metric, ...]:
+    """Metrics that all of several predictions have.
 
+    Parameters
+    ----------
+    metrics : iterable of str or Metric, optional
+        As for ``metric_table``.
+    runs : iterable of Predictions
+    ordered : bool
+        Whether the classes have an order.
 
-def _rows(found: dict, classes: tuple[str, ...], level: float) -> list[dict]:
-    rows = []
-    for (metric, i), (value_a, value_b, drawn, left) in found.items():
-        difference = float(value_b - value_a)
-        interval = interval_row(metric, "" if i is None else classes[i], difference, drawn, level, left)
-        known = np.isfinite(interval["lower_95"])
-        rows.append(
-            {
-                "metric": metric,
-                "class": interval["class"],
-                "first": float(value_a),
-                "second": float(value_b),
-                "difference": difference,
-                "lower_95": interval["lower_95"],
-                "upper_95": interval["upper_95"],
-                "p_value": bootstrap_p(drawn, patients=effective_clusters(difference, left)) if known else np.nan,
-                "exact_p_value": np.nan,
-                "exact_test": "",
-            }
+    Returns
+    -------
+    tuple of Metric
+
+    Raises
+    ------
+    EvaluationError
+        When none is left.
+
+    Examples
+    --------
+    >>> [m.name for m in available_metrics(["accuracy", "quadratic_kappa"], [], ordered=False)]
+    ['accuracy']
+    """
+    scores = all(p.has_scores for p in runs)
+    chosen = tuple(
+        m for m in select_metrics(metrics) if (scores or not m.needs_scores) and (ordered or not m.needs_order)
+    )
+    if not chosen:
+        raise EvaluationError(
+            "probabilities, or an order of the classes, for these metrics",
+            got="neither",
+            where="comparison",
+            fix="Choose other metrics.",
         )
-    return rows
+    return chosen
 
 
-def _add_exact(rows: list[dict], a: Predictions, b: Predictions) -> None:
-    for row in rows:
-        if row["metric"] == "accuracy":
-            row["exact_p_value"], row["exact_test"] = (
-                mcnemar(a.predicted == a.labels, b.predicted == b.labels),
-                "McNemar",
-            )
-        elif row["metric"] == "auroc":
-            i = a.classes.index(row["class"])
-            row["exact_p_value"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
-            row["exact_test"] = "DeLong"
+def difference_statement(metric: Metric, difference: float, p: float, first: str, second: str) -> str:
+    """What a difference and its p value say.
+
+    Parameters
+    ----------
+    metric : Metric
+        Its direction says which of the two is better.
+    difference : float
+        Value of ``second`` less that of ``first``.
+    p : float
+        Two-sided p value; NaN where there is no interval.
+    first, second : str
+        Names.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from her2core.evidence.metrics.registry import METRICS
+    >>> difference_statement(METRICS["accuracy"], 0.1, 0.01, "a", "b")
+    'b is better'
+    >>> difference_statement(METRICS["negative_log_likelihood"], 0.1, 0.01, "a", "b")
+    'a is better'
+    """
+    if not np.isfinite(p):
+        return NO_INTERVAL
+    if p >= ALPHA:
+        return NO_DIFFERENCE
+    return f"{second if metric.better(difference) else first} is better"
 
 
 def why_incomparable(a: Predictions, b: Predictions) -> str:
-    """Why two runs' test parts must not stand in one table: other classes, patches or labels. Empty when they may."""
+    """Why two runs cannot be compared: other classes, test patches or labels.
+
+    Parameters
+    ----------
+    a, b : Predictions
+        Test parts.
+
+    Returns
+    -------
+    str
+        Empty when they can be compared.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
+    >>> why_incomparable(read_predictions(frame), read_predictions(frame, classes=("b", "a")))
+    'other classes: a, b against b, a'
+    """
     if a.classes != b.classes:
         return f"other classes: {', '.join(a.classes)} against {', '.join(b.classes)}"
     ids = set(a.frame["patch_id"]), set(b.frame["patch_id"])
@@ -176,6 +299,77 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
     if (pairs != 0).any():
         return f"other labels: {int((pairs != 0).sum())} patches with different true classes"
     return ""
+
+
+def _rows(
+    metrics: tuple[Metric, ...],
+    a: Predictions,
+    b: Predictions,
+    group: Clusters,
+    names: tuple[str, str],
+    *,
+    resamples: int,
+    seed: int,
+) -> list[dict[str, object]]:
+    first, second = _resampled(a, b, group, resamples=resamples, seed=seed)
+    rows: list[dict[str, object]] = []
+    for metric in metrics:
+        values = first.estimate(metric), second.estimate(metric)
+        for position, name in enumerate(a.classes) if metric.per_class else [(None, "")]:
+            one, two = values if position is None else (v.of(position) for v in values)
+            change = two - one
+            difference = float(change.value)
+            interval = interval_row(metric.name, name, difference, change.draws, change.jackknife)
+            known = np.isfinite(interval["lower_95"])
+            p = bootstrap_p(change.draws, effective=effective_clusters(difference, change.jackknife))
+            rows.append(
+                {
+                    "metric": metric.name,
+                    "class": name,
+                    "first": float(one.value),
+                    "second": float(two.value),
+                    "difference": difference,
+                    "lower_95": interval["lower_95"],
+                    "upper_95": interval["upper_95"],
+                    "p_value": p if known else np.nan,
+                    "exact_p_value": np.nan,
+                    "exact_test": "",
+                    "statement": _statement(metric, interval, names),
+                }
+            )
+    return rows
+
+
+def _resampled(
+    a: Predictions, b: Predictions, group: Clusters, *, resamples: int, seed: int
+) -> tuple[ResampledMetrics, ResampledMetrics]:
+    """Both runs under the same resamples, also where clusters of equal counts are drawn together."""
+    k = len(a.classes)
+    cells = (a.labels * k + a.predicted) * k + b.predicted
+    joint = [
+        c.reshape(-1, k, k, k)
+        for c in (
+            bootstrap_counts(group, cells=cells, kinds=k**3, resamples=resamples, seed=seed),
+            jackknife_counts(group, cells=cells, kinds=k**3),
+        )
+    ]
+    found = []
+    for p, other in ((a, 3), (b, 2)):
+        matrix = confusion_matrix(p.labels, predicted=p.predicted, classes=k).astype(np.float64)
+        confusion = (matrix, *(c.sum(axis=other) for c in joint))
+        found.append(ResampledMetrics(p, group, resamples=resamples, seed=seed, confusion=confusion))
+    return found[0], found[1]
+
+
+def _add_exact(rows: list[dict[str, object]], a: Predictions, b: Predictions) -> None:
+    for row in rows:
+        if row["metric"] == "accuracy":
+            row["exact_p_value"] = mcnemar(a.predicted == a.labels, b.predicted == b.labels)
+            row["exact_test"] = "McNemar"
+        elif row["metric"] == "auroc":
+            i = a.classes.index(str(row["class"]))
+            row["exact_p_value"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
+            row["exact_test"] = "DeLong"
 
 
 def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> None:
@@ -188,11 +382,8 @@ def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> Non
         )
 
 
-def _statement(low: float, high: float, first: str, second: str) -> str:
+def _statement(metric: Metric, interval: IntervalRow, names: tuple[str, str]) -> str:
+    low, high = interval["lower_95"], interval["upper_95"]
     if not (np.isfinite(low) and np.isfinite(high)):
-        return "cannot be compared: no interval"
-    return NO_DIFFERENCE if low <= 0 <= high else _better(low, first, second)
-
-
-def _better(difference: float, first: str, second: str) -> str:
-    return f"{second if difference > 0 else first} is better"
+        return NO_INTERVAL
+    return NO_DIFFERENCE if low <= 0 <= high else f"{names[int(metric.better(low))]} is better"

@@ -1,8 +1,7 @@
-"""Is calling patients by this network better than calling all or none? Predictions in; net benefit by threshold out.
+"""Decision curve analysis: net benefit of predicting a class, by threshold probability.
 
-Decision curve analysis (Vickers & Elkin 2006, doi 10.1177/0272989X06295361). The threshold is the probability from
-which one would call, and so says what a false alarm costs: at 0.2, a fourth of what a missed case does. Probabilities
-are taken at their word, so that calibration matters (``evidence.reliability``).
+The threshold is the probability from which one would act, and so states what a false positive costs: at 0.2, a fourth
+of what a missed case does. Probabilities are taken as they are, so that calibration matters (``reliability``).
 """
 
 from __future__ import annotations
@@ -12,16 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from her2core.errors import EvaluationError
-from her2core.evidence.curves import curve_reasons
-from her2core.evidence.intervals import interval_row
-from her2core.evidence.ordinal import as_table, stated
-from her2core.evidence.predictions import Predictions, refuse_empty
-from her2core.evidence.resampling import clusters, left_out_counts, resampled_counts
+from her2core.errors import ConfigError
+from her2core.evidence.arguments import check_class, check_predictions, check_resampling
+from her2core.evidence.curves import undefined_classes
+from her2core.evidence.intervals import interval_row, interval_table, with_note
+from her2core.evidence.metrics.decision import net_benefit
+from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.predictions import Predictions
+from her2core.evidence.resampling import bootstrap_counts, clusters, jackknife_counts
 
 #: 0.01 to 0.99.
 THRESHOLDS = tuple(i / 100 for i in range(1, 100))
-STRATEGIES = ("network", "all", "none", "network minus all")
+STRATEGIES = ("model", "treat all", "treat none", "model minus treat all")
 
 
 def decision_curve(
@@ -30,62 +31,81 @@ def decision_curve(
     of: str = "positive",
     thresholds: Sequence[float] = THRESHOLDS,
     resamples: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Net benefit of calling class ``of``, beside calling every row and calling none.
+    """Compute the net benefit of predicting a class, beside predicting every row and none.
 
-    Net benefit = true positives / n - false positives / n * t / (1 - t): of a row, in units of a case found. A row is
-    called when its probability reaches the threshold t.
+    Parameters
+    ----------
+    predictions : Predictions
+    of : str
+        Class on which one would act.
+    thresholds : sequence of float
+        Threshold probabilities, above 0 and below 1.
+    resamples, seed : int
+        Of the cluster bootstrap.
 
     Returns
     -------
-    DataFrame with one row a strategy and threshold, thresholds rising: unit, metric (net_benefit), class, strategy
-    (STRATEGIES), threshold, value, low, high, note, level, resampled, clusters, n. Calling none is worth 0 and has no
-    interval to it (0 to 0). "network minus all" is the difference in the same resamples: curves whose intervals
-    overlap may still differ. A class without cases has its value and a note.
+    DataFrame
+        One row per strategy and threshold, thresholds rising: unit, metric (net_benefit), class, value, lower_95,
+        upper_95, interval_method, strategy (``STRATEGIES``), threshold, note, resampling_unit, n_clusters, n. Treating
+        none is worth 0 by definition. "model minus treat all" is the difference in the same resamples: curves whose
+        intervals overlap may still differ.
 
-    Raises EvaluationError for an unknown class, no rows, or thresholds that are not between 0 and 1.
+    Raises
+    ------
+    ConfigError
+        For an unknown class, thresholds that are not between 0 and 1, or resamples or a seed out of range.
+    EvaluationError
+        When there is no row, or there are no probabilities.
+
+    References
+    ----------
+    Vickers & Elkin 2006, doi 10.1177/0272989X06295361.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> decision_curve(p, of="a", thresholds=[0.35], resamples=100).set_index("strategy")["value"].round(3).to_dict()
+    {'model': 0.5, 'treat all': 0.231, 'treat none': 0.0, 'model minus treat all': 0.269}
     """
-    refuse_empty(predictions, "decision curve")
-    if of not in predictions.classes:
-        raise EvaluationError(
-            f"a class out of {', '.join(predictions.classes)}",
-            got=repr(of)[:80],
-            where="decision curve",
-            fix="Choose one of these.",
-        )
+    check_predictions(predictions, "decision curve", scores=True)
+    position = check_class(of, predictions.classes)
+    check_resampling(resamples, seed)
     t = np.unique(np.asarray(thresholds, np.float64))
     if not len(t) or not ((t > 0) & (t < 1)).all():
-        raise EvaluationError(
-            "thresholds above 0 and below 1",
+        raise ConfigError(
+            "argument `thresholds` to be above 0 and below 1",
             got=str(list(thresholds))[:80],
-            where="decision curve",
             fix="Leave them out for 0.01 to 0.99.",
         )
-    group, position = clusters(predictions), predictions.classes.index(of)
+    group = clusters(predictions)
     reached = np.searchsorted(t, predictions.probs[:, position], side="right")  # how many thresholds
     cells = reached * 2 + (predictions.labels == position)
     kinds = 2 * (len(t) + 1)
-    counts = resampled_counts(group, cells=cells, kinds=kinds, resamples=resamples, seed=seed)
-    left = left_out_counts(group, cells=cells, kinds=kinds)
-    value, drawn, left = (_benefits(c, t) for c in (np.bincount(cells, minlength=kinds), counts, left))
-    always = curve_reasons(predictions).get(of, "")
+    counts = bootstrap_counts(group, cells=cells, kinds=kinds, resamples=resamples, seed=seed)
+    left = jackknife_counts(group, cells=cells, kinds=kinds)
+    value, draws, jackknife = (_benefits(c, t) for c in (np.bincount(cells, minlength=kinds), counts, left))
+    always = undefined_classes(predictions).get(of, "")
     rows = []
     for s in STRATEGIES:
         for i in range(len(t)):
-            without = None if s == "none" else left[s][..., i]  # worth 0 by definition
-            row = interval_row("net_benefit", of, value[s][i], drawn[s][..., i], level, without)
-            rows.append(stated(row, "", always) | {"strategy": s, "threshold": t[i]})
-    return as_table(rows, predictions, group, level)
+            without = None if s == "treat none" else jackknife[s][..., i]
+            row = interval_row("net_benefit", of, float(value[s][i]), draws[s][..., i], without)
+            rows.append({**with_note(row, always=always), "strategy": s, "threshold": t[i]})
+    return interval_table(rows, predictions, group)
 
 
-def _benefits(counts: np.ndarray, t: np.ndarray) -> dict[str, np.ndarray]:
+def _benefits(counts: np.ndarray, t: Floats) -> dict[str, Floats]:
     """(..., 2 (T + 1)) rows by thresholds reached and truth -> net benefit of each strategy, float64 (..., T)."""
     table = counts.reshape(*counts.shape[:-1], -1, 2).astype(np.float64)
     rows = table.sum((-2, -1))[..., None]
-    called = np.cumsum(table[..., ::-1, :], axis=-2)[..., ::-1, :]  # of those that reached so many thresholds or more
-    cost = t / (1 - t)
-    network = (called[..., 1:, 1] - called[..., 1:, 0] * cost) / rows
-    everyone = (called[..., :1, 1] - called[..., :1, 0] * cost) / rows
-    return dict(zip(STRATEGIES, (network, everyone, np.zeros_like(network), network - everyone), strict=True))
+    reaching = np.cumsum(table[..., ::-1, :], axis=-2)[..., ::-1, :]  # rows that reach so many thresholds or more
+    model, everyone = (
+        net_benefit(reaching[..., part, 1], false_positives=reaching[..., part, 0], rows=rows, threshold=t)
+        for part in (slice(1, None), slice(0, 1))
+    )
+    return dict(zip(STRATEGIES, (model, everyone, np.zeros_like(model), model - everyone), strict=True))

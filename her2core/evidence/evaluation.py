@@ -1,38 +1,59 @@
-"""What is the evidence for these predictions? Predictions in; tables of metrics and confusion, by unit, out."""
+"""Evaluation of predictions: metrics with intervals, confusion matrices and units, for patches, slides and patients."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
-from her2core.evidence.calibration import expected_calibration_error
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.old_metrics import confusion
-from her2core.evidence.ordinal import ordinal_table
+from her2core.evidence.aggregation_rules import RULES
+from her2core.evidence.arguments import UNITS, check_choice, check_resampling
+from her2core.evidence.class_order import missing_class_order
+from her2core.evidence.inputs import inputs_from_folder
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics.confusion import confusion_matrix
+from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.probabilistic import expected_calibration_error
+from her2core.evidence.metrics.registry import headline_metrics, metric_label, select_metrics
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
-from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder
+from her2core.evidence.result_tables import all_missing, all_result_tables
+from her2core.evidence.results import TableResult
 from her2core.io.files import write_via_temporary
 from her2core.io.tables import read_table
-from her2core.labels import SCHEMES
 from her2core.runs.folder import Run, open_run
 
 #: What can be evaluated: a run or its folder, any tool's table (a file, its content, a frame), or predictions.
 Source: TypeAlias = "Run | Predictions | pd.DataFrame | bytes | str | os.PathLike[str]"
-UNITS = ("patch", "slide", "patient")
 TABLES = ("metrics", "confusion", "units")
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """``metrics``: one row a unit, metric and class, with its interval. ``confusion``: one row a unit, true and
-    predicted class, as count and as share of the true class. ``units``: whether each unit could be assessed, with
-    counts, and why not. ``warnings``: sentences that every figure must carry; ``notes``: how a table was read."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(TableResult):
+    """Evaluation of predictions; made by ``evaluate``.
+
+    Equality is that of ``TableResult``: tables by ``DataFrame.equals``.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        One row per unit, metric and class, with its interval; columns as ``metric_table.metric_table`` gives them.
+    confusion : DataFrame
+        One row per unit, true and predicted class: unit, true, predicted, count, proportion_of_true.
+    units : DataFrame
+        One row per unit: unit, assessed, n, ece, reason (why it was not assessed, or which metrics are missing), rule
+        (that aggregated patches to it), rule_reason.
+    warnings : tuple of str
+        Sentences that every figure must carry.
+    notes : tuple of str
+        Sentences on how a table was read.
+    """
 
     metrics: pd.DataFrame
     confusion: pd.DataFrame
@@ -41,17 +62,45 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def value(self, metric: str, *, unit: str = "patch", of: str = "") -> float:
-        """One number out of ``metrics``. Raises EvaluationError when it is not there."""
+        """Value of one metric.
+
+        Parameters
+        ----------
+        metric : str
+            Name in the registry.
+        unit : {'patch', 'slide', 'patient'}
+        of : str
+            Class, for a metric per class.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        EvaluationError
+            When the evaluation does not have it.
+        """
         m = self.metrics
         found = m[(m["unit"] == unit) & (m["metric"] == metric) & (m["class"] == of)]
         if found.empty:
             raise EvaluationError(
-                f"{metric} of {of or 'all classes'} at {unit} level",
+                f"{metric} of {of or 'all classes'} by {unit}",
                 got="no such row",
                 where="evaluation",
                 fix=f"Assessed here: {', '.join(m['unit'].unique())}.",
             )
         return float(found["value"].iloc[0])
+
+    def _summary(self) -> list[str]:
+        parts = [f"{row.unit}: n={row.n}" for row in self.units.itertuples() if row.assessed]
+        unit = next((row.unit for row in self.units.itertuples() if row.assessed), "")
+        shown = self.metrics[(self.metrics["unit"] == unit) & (self.metrics["class"] == "")].set_index("metric")
+        for m in headline_metrics():
+            if m.name in shown.index:
+                value, low, high = shown.loc[m.name, ["value", "lower_95", "upper_95"]]
+                parts.append(f"{metric_label(m.name).lower()} by {unit} {value:.3f} [{low:.3f}, {high:.3f}]")
+        return parts
 
 
 def evaluate(
@@ -59,119 +108,150 @@ def evaluate(
     *,
     part: str = "test",
     rule: str | None = None,
+    metrics: Iterable[str | Metric] | None = None,
     resamples: int = 2000,
     seed: int = 0,
-    whole: bool = False,
 ) -> Evaluation:
-    """The evidence for one part of a run, of any tool's table of predictions, or of Predictions already read.
+    """Evaluate one part of a run, of any tool's table of predictions, or of Predictions already read.
 
-    ``source``: a run, its folder, a table as a file, its content or a DataFrame (``predictions.read_predictions``), or
-    Predictions.
+    Probabilities of a run are calibrated with its stored temperature.
 
-    ``whole`` adds the rows of ``ordinal.ordinal_table`` (kappa, Matthews, NPV, average precision, loss), which take
-    long for a million rows; a run's own tables always have them. Kappa weighs by the order of the classes: for a run
-    whose label scheme declares none it is not given, and its note says so.
+    Parameters
+    ----------
+    source : Run, Predictions, DataFrame, bytes or path
+        A run, its folder, a table as a file, its content or a frame (``predictions.read_predictions``), or Predictions.
+    part : str
+        Part of the split, such as test or val.
+    rule : {'mean', 'majority', 'top_k', 'noisy_or'}, optional
+        Aggregates patches to slides and patients (``aggregation_rules.RULES``); None for the one chosen on the
+        validation part, which ``units`` names with the reason.
+    metrics : iterable of str or Metric, optional
+        Names of the registry, or metrics of one's own; None for all. A selection is faster for a million rows.
+    resamples : int
+        Resamples of the cluster bootstrap, at least 1.
+    seed : int
+        At least 0; the same seed draws the same patients.
 
-    Probabilities of a run are calibrated with its stored temperature. Slides and patients are judged by ``rule`` (see
-    evidence.aggregation_rules); None: by the one chosen on the validation part, which ``units`` names with the
-    reason. Units that
-    cannot be assessed (ids unknown, a patient with several labels) are named with the reason in ``units``, never left
-    out silently.
+    Returns
+    -------
+    Evaluation
+        Units that cannot be assessed (ids unknown, a patient with several labels) are listed with the reason in
+        ``units``. Kappa needs an order of the classes: for a run whose label scheme declares none it is NaN, and its
+        note says so. Metrics that need probabilities are left out for hard labels; ``units`` gives the reason.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown part, rule or metric, or resamples or a seed out of range.
+    EvaluationError, TableError
+        For predictions that cannot be used.
+    RunError
+        For a folder that is no finished run.
+
+    Examples
+    --------
+    >>> import her2core
+    >>> found = her2core.evaluate("models/demo", metrics=["accuracy", "quadratic_kappa"], resamples=200)
+    >>> round(found.value("accuracy"), 2), round(found.value("quadratic_kappa", unit="patient"), 2)
+    (0.66, 0.81)
     """
-    return _evaluate(*_read(source), part=part, rule=rule, resamples=resamples, seed=seed, whole=whole)
+    check_resampling(resamples, seed)
+    if rule is not None:
+        check_choice("rule", rule, RULES)
+    predictions, no_order = _read(source)
+    chosen = select_metrics(metrics)
+    return _evaluate(predictions, no_order, chosen, part=part, rule=rule, resamples=resamples, seed=seed)
+
+
+def evaluate_folder(
+    folder: Path,
+    card: Mapping[str, Any],
+    warnings: Sequence[str],
+    *,
+    table: pd.DataFrame | None = None,
+    dataset: pd.DataFrame | None = None,
+) -> Evaluation:
+    """Evaluate the test part of a run folder, finished or not, and write ``evaluation/<table>.csv``.
+
+    Beside ``TABLES`` these are ``result_tables.TABLES``, and ``missing``: what could not be given, each with its
+    reason. Nothing is written before all of it is known.
+
+    Parameters
+    ----------
+    folder : path
+        Holds predictions.parquet and perhaps dataset.parquet.
+    card : mapping
+        Model card.
+    warnings : sequence of str
+        Sentences that every figure must carry.
+    table, dataset : DataFrame, optional
+        What the two files hold; read when left out.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    EvaluationError
+        For predictions that cannot be used.
+    """
+    table = read_table(folder / "predictions.parquet", own=True).frame if table is None else table
+    predictions = replace(calibrated_predictions(table, card), warnings=tuple(warnings))
+    evaluation = _evaluate(predictions, missing_class_order(card), select_metrics())
+    result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
+    tables = {name: getattr(evaluation, name) for name in TABLES}
+    tables |= {name: found.frame for name, found in result_tables.items()} | {"missing": all_missing(result_tables)}
+    for name, rows in tables.items():
+        write_via_temporary(
+            folder / "evaluation" / f"{name}.csv", partial(rows.to_csv, index=False, float_format="%.6f")
+        )
+    return evaluation
 
 
 def _evaluate(
     predictions: Predictions,
     no_order: str,
+    metrics: tuple[Metric, ...],
     *,
     part: str = "test",
     rule: str | None = None,
     resamples: int = 2000,
     seed: int = 0,
-    whole: bool,
 ) -> Evaluation:
-    chosen = predictions.part(part)
+    chosen = predictions.part(part) if isinstance(part, str) else predictions.part("")
     if not len(chosen):
-        raise EvaluationError(
-            f"predictions of the {part} part", got="none", where="predictions", fix="Check the split column."
-        )
-    metrics, tables, units = [], [], []
+        present = ", ".join(map(repr, sorted(set(predictions.frame["split"]))))
+        raise ConfigError(f"argument `part` to be one of {present}", got=repr(part)[:80], fix="Check the split column.")
+    reason = _left_out(metrics) if not chosen.has_scores else ""
+    tables, confusion, units = [], [], []
     for unit in UNITS:
+        row: dict[str, object] = {"unit": unit, "assessed": False, "n": 0, "ece": None}
         try:
-            by, why = ("", "") if unit == "patch" else (rule, f"{rule}: asked for")
-            if by is None:
+            by, why = ("", "") if unit == "patch" else (rule or "", f"{rule}: requested")
+            if unit != "patch" and rule is None:
                 by, why = choose_rule(predictions.part("val"), unit)
             at_unit = chosen if unit == "patch" else aggregate(chosen, unit, rule=by)
-        except EvaluationError as reason:
-            units.append(
-                {
-                    "unit": unit,
-                    "assessed": False,
-                    "n": 0,
-                    "ece": None,
-                    "reason": str(reason),
-                    "rule": "",
-                    "rule_reason": "",
-                }
-            )
+        except EvaluationError as error:
+            units.append(row | {"reason": str(error), "rule": "", "rule_reason": ""})
             continue
         ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels) if at_unit.has_scores else None
-        units.append(
-            {
-                "unit": unit,
-                "assessed": True,
-                "n": len(at_unit),
-                "ece": ece,
-                "reason": "",
-                "rule": by,
-                "rule_reason": why,
-            }
-        )
-        metrics.append(metric_table(at_unit, resamples=resamples, seed=seed))
-        if whole:
-            metrics.append(_without_order(ordinal_table(at_unit, resamples=resamples, seed=seed), no_order))
-        tables.append(_confusion_table(at_unit))
+        row |= {"assessed": True, "n": len(at_unit), "ece": ece, "reason": reason}
+        units.append(row | {"rule": by, "rule_reason": why})
+        tables.append(metric_table(at_unit, metrics=metrics, resamples=resamples, seed=seed, no_order=no_order))
+        confusion.append(_confusion_table(at_unit))
     return Evaluation(
-        pd.concat(metrics, ignore_index=True),
         pd.concat(tables, ignore_index=True),
+        pd.concat(confusion, ignore_index=True),
         pd.DataFrame(units),
         predictions.warnings,
         predictions.notes,
     )
 
 
-def evaluate_folder(
-    folder: Path,
-    card: dict,
-    warnings: list[str],
-    *,
-    table: pd.DataFrame | None = None,
-    dataset: pd.DataFrame | None = None,
-) -> Evaluation:
-    """Evaluate the test part of a run folder (a draft too) and write ``evaluation/<table>.csv``.
-
-    ``table`` and ``dataset`` are what predictions.parquet and dataset.parquet hold; they are read when left out.
-
-    Beside TABLES these are those of ``evidence.result_tables`` (calibration, reliability, risk_coverage,
-    referral, decisions,
-    operating_points, subgroups), and ``missing``: what could not be given, each with its reason. Nothing is written
-    before all of it is known.
-    """
-    table = read_table(folder / "predictions.parquet", own=True).frame if table is None else table
-    predictions = replace(calibrated_predictions(table, card), warnings=tuple(warnings))
-    evaluation = _evaluate(predictions, _no_order(card), whole=True)
-    result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
-    tables = {name: getattr(evaluation, name) for name in TABLES}
-    tables |= {name: result_table.frame for name, result_table in result_tables.items()} | {
-        "missing": all_missing(result_tables)
-    }
-    for name, figures in tables.items():
-        write_via_temporary(
-            folder / "evaluation" / f"{name}.csv",
-            lambda t, figures=figures: figures.to_csv(t, index=False, float_format="%.6f"),
-        )
-    return evaluation
+def _left_out(metrics: tuple[Metric, ...]) -> str:
+    names = [m.label for m in metrics if m.needs_scores]
+    return f"predicted classes only, without probabilities: no {', '.join(names)}" if names else ""
 
 
 def _read(source: Source) -> tuple[Predictions, str]:
@@ -181,37 +261,22 @@ def _read(source: Source) -> tuple[Predictions, str]:
     if isinstance(source, str | os.PathLike) and Path(source).is_dir():
         source = open_run(source)
     if isinstance(source, Run):
-        return replace(source.calibrated_predictions, warnings=source.warnings), _no_order(source.card)
+        return replace(source.calibrated_predictions, warnings=source.warnings), missing_class_order(source.card)
     return read_predictions(source), ""
-
-
-def _no_order(card: dict) -> str:
-    name = card.get("scheme", {}).get("name")
-    ordered = name is None or name in SCHEMES
-    return "" if ordered else f"not given: the label scheme {name} declares no order of its classes"
-
-
-def _without_order(table: pd.DataFrame, reason: str) -> pd.DataFrame:
-    if not reason:
-        return table
-    rows = table["metric"] == "quadratic_kappa"
-    table.loc[rows, ["value", "lower_95", "upper_95"]] = float("nan")
-    table.loc[rows, "note"] = reason
-    return table
 
 
 def _confusion_table(predictions: Predictions) -> pd.DataFrame:
     names = predictions.classes
-    counts = confusion(predictions.labels, predicted=predictions.predicted, classes=len(names))
+    counts = confusion_matrix(predictions.labels, predicted=predictions.predicted, classes=len(names))
     rows = [
         {
             "unit": predictions.unit,
             "true": true,
-            "predicted": guess,
+            "predicted": predicted,
             "count": int(counts[i, j]),
-            "share_of_true": counts[i, j] / counts[i].sum() if counts[i].sum() else float("nan"),
+            "proportion_of_true": counts[i, j] / counts[i].sum() if counts[i].sum() else float("nan"),
         }
         for i, true in enumerate(names)
-        for j, guess in enumerate(names)
+        for j, predicted in enumerate(names)
     ]
     return pd.DataFrame(rows)

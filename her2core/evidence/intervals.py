@@ -1,203 +1,281 @@
-"""How far could this number be off? Predictions in; every metric with an interval that resamples patients out.
+"""Confidence intervals at 95 % from a cluster bootstrap.
 
-Bootstrap over clusters (Efron & Tibshirani 1993; Field & Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x): whole
-patients are drawn with replacement, so patches of one patient stay together. Where patients are unknown or too few,
-single patches are drawn instead, and the result says so: such an interval is too narrow.
+Patients are resampled where they are known (``resampling.clusters``). The column ``interval_method`` states how the
+bounds were made, decided in one place, ``interval_row``:
 
-The column ``interval`` says how bounds were made, decided once, in ``interval_row``:
-- ``expanded percentile``: percentiles of the draws, further out than 2.5 and 97.5 by as much as Student's t with the
-  patients that carry the figure is wider than the normal (Hesterberg 2015, doi 10.1080/00031305.2015.1089789). How many
-  those are is told by leaving out one after another (``effective_clusters``). The plain percentile interval is too
-  narrow by a factor near sqrt((n - 1) / n) and by that of t; for a class of 12 patients it held the truth in 91 % of
-  cohorts instead of 95 %. benchmarks/results/interval_coverage.json measures this one.
-- ``exact``: where a share is 0 or 1, no resample differs from it. The bound is then that of Clopper & Pearson (1934,
-  doi 10.1093/biomet/26.4.404) for as many patients as hold the rows that are counted.
-- ``reflected``: see ``ordinal.reflected``; ``percentile``: the draws' own, where nothing was left out.
+- ``expanded percentile``: percentiles of the bootstrap distribution, further out than 2.5 and 97.5 by as much as
+  Student's t with the effective number of clusters is wider than the normal (Hesterberg 2015, doi
+  10.1080/00031305.2015.1089789). The plain percentile interval is too narrow by a factor near sqrt((n - 1) / n) and by
+  that of t: for a class of 12 patients it covered the truth in 91 % of cohorts instead of 95 %.
+  benchmarks/results/interval_coverage.json measures this one.
+- ``exact``: where a proportion is 0 or 1, every resample gives the same. The bound is then that of Clopper & Pearson
+  (1934, doi 10.1093/biomet/26.4.404) for as many clusters as have rows in the denominator.
+- ``reflected``: the basic bootstrap, for metrics that resampling biases upwards (``reflected``).
+- ``percentile``: plain percentiles, where no jackknife was made.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypedDict, cast
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtrit
 
-from her2core.evidence.old_metrics import OVERALL, PER_CLASS, auroc, confusion, from_confusion, pair_wins
-from her2core.evidence.predictions import Predictions, refuse_empty
-from her2core.evidence.resampling import Clusters, clusters, draws, holding, left_out, left_out_counts, resampled_counts
+from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.predictions import Predictions
+from her2core.evidence.resampling import Clusters
 
-EXPANDED, EXACT, PLAIN = "expanded percentile", "exact", "percentile"
-NO_SPREAD = "the same in every resample: none shows how far off it may be"
-#: Below so many effective clusters the interval still holds the truth less often than it says (interval_coverage.json).
-FEW_CARRY = 6
-#: Beyond so many clusters the pair table of the AUROC gets large; clusters are then bundled at random.
-_MAX_GROUPS = 2000
-
-
-def metric_table(
-    predictions: Predictions, *, resamples: int = 2000, level: float = 0.95, seed: int = 0, aurocs: bool = True
-) -> pd.DataFrame:
-    """Every metric with its interval.
-
-    Returns
-    -------
-    DataFrame with columns unit, metric, class ("" for overall), value, low, high, interval (how these were made: see
-    above), level, resampled (patient or patch), clusters, n, note. Where fewer than 95 % of the resamples give a value
-    (a class missing from them), low and high are NaN and the note says so.
-
-    Raises EvaluationError when there is no row.
-    """
-    refuse_empty(predictions, "metrics")
-    group = clusters(predictions)
-    k = len(predictions.classes)
-    cells = predictions.labels * k + predictions.predicted
-    counts = resampled_counts(group, cells=cells, kinds=k * k, resamples=resamples, seed=seed)
-    left = left_out_counts(group, cells=cells, kinds=k * k)
-    matrix = confusion(predictions.labels, predicted=predictions.predicted, classes=k)
-    estimate, drawn, left = (from_confusion(c) for c in (matrix, counts.reshape(-1, k, k), left.reshape(-1, k, k)))
-    held = _held(predictions, group)
-    rows = [interval_row(m, "", estimate[m], drawn[m], level, left[m], share_of=held[m]) for m in OVERALL]
-    rows += [
-        interval_row(m, name, estimate[m][i], drawn[m][:, i], level, left[m][:, i], share_of=held[m][i])
-        for m in PER_CLASS
-        for i, name in enumerate(predictions.classes)
-    ]
-    if aurocs and predictions.has_scores:
-        rows += _auroc_rows(predictions, group, resamples, seed, level)
-    frame = pd.DataFrame(rows)
-    frame.insert(0, "unit", predictions.unit)
-    frame["level"], frame["resampling_unit"], frame["n_clusters"], frame["n"] = (
-        level,
-        group.unit,
-        group.count,
-        len(predictions),
-    )
-    frame["note"] = ["; ".join(filter(None, (group.note, note))) for note in frame["note"]]
-    return frame
+#: Confidence level of every interval.
+LEVEL = 0.95
+EXPANDED, EXACT, PERCENTILE, REFLECTED = "expanded percentile", "exact", "percentile", "reflected"
+NO_SPREAD = "identical in every resample: the interval has no width"
+#: Share of the resamples that must give a value.
+MIN_USABLE = 0.95
+#: Below so many effective clusters the interval still covers the truth too rarely (interval_coverage.json).
+FEW_EFFECTIVE = 6
 
 
-def _auroc_rows(predictions: Predictions, group: Clusters, resamples: int, seed: int, level: float) -> list[dict]:
-    values, drawn, left = auroc_draws(predictions, group, resamples=resamples, seed=seed)
-    # A case and a non-case make a pair: as many pairs without a common patient as patients of the rarer side.
-    sides = ((predictions.labels == i, predictions.labels != i) for i in range(len(values)))
-    held = [min(holding(group, rows) for rows in side) for side in sides]
-    macro = values.mean(), drawn.mean(axis=1), level, left.mean(axis=1)
-    rows = [interval_row("macro_auroc", "", *macro, share_of=min(held))]
-    return rows + [
-        interval_row("auroc", name, values[i], drawn[:, i], level, left[:, i], share_of=held[i])
-        for i, name in enumerate(predictions.classes)
-    ]
-
-
-def _held(predictions: Predictions, group: Clusters) -> dict:
-    """How many clusters hold rows that a share counts: OVERALL metrics, int; PER_CLASS metrics, a list by class."""
-    classes = range(len(predictions.classes))
-    true, called = ([holding(group, of == i) for i in classes] for of in (predictions.labels, predictions.predicted))
-    others = [holding(group, predictions.labels != i) for i in classes]
-    all_rows = [holding(group, np.ones(len(predictions), bool))] * len(true)
-    rarest = min((t for t in true if t), default=0)
-    return {
-        "accuracy": all_rows[0],
-        "balanced_accuracy": rarest,
-        "macro_f1": rarest,
-        "recall": true,
-        "f1": true,
-        "precision": called,
-        "specificity": others,
-        "one_vs_rest_accuracy": all_rows,
-    }
-
-
-def auroc_draws(
-    predictions: Predictions, group: Clusters, *, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One-vs-rest AUROC of each class, float (K,), in each resample of the clusters, float (resamples, K), and with
-    one cluster after another left out, float (J, K).
-
-    The same clusters and seed give the same resamples, so that two networks can be compared resample by resample.
-    """
-    codes, count = group.codes, group.count
-    if count > _MAX_GROUPS:
-        # Bundles of whole clusters stand for clusters, so that the pair table stays small.
-        codes, count = np.random.default_rng(0).permutation(count)[codes] % _MAX_GROUPS, _MAX_GROUPS
-        seed = 0
-    weightings = np.ones((1, count)), draws(count, resamples, seed), left_out(count)
-    found: list[list[np.ndarray]] = [[], [], []]
-    for i in range(len(predictions.classes)):
-        positive = predictions.labels == i
-        wins = pair_wins(predictions.probs[:, i], positive=positive, groups=codes, group_count=count)
-        counts = {
-            "positives": np.bincount(codes[positive], minlength=count).astype(float),
-            "negatives": np.bincount(codes[~positive], minlength=count).astype(float),
-        }
-        for kept, weights in zip(found, weightings, strict=True):
-            kept.append(auroc(weights, wins=wins, **counts))
-    values, drawn, left = (np.stack(kept, axis=1) for kept in found)
-    return values[0], drawn, left
-
-
-def effective_clusters(value: float, left: np.ndarray) -> float:
-    """How many clusters carry a figure, told by its values with one after another left out, float (J,); at least 2.
-
-    Satterthwaite (1946, doi 10.2307/3002019): the variance of the figure is a sum of squared influences u, as uncertain
-    as that of 3 (sum u^2)^2 / sum u^4 equal patients, and of no more than those without whom it changes.
-    """
-    u = left[np.isfinite(left)] - value
-    largest = np.abs(u).max(initial=0.0)
-    if not largest:
-        return 2.0
-    u = u / largest
-    return max(2.0, min(3 * float((u**2).sum() ** 2 / (u**4).sum()), float(np.count_nonzero(np.abs(u) > 1e-9))))
-
-
-def expanded_tail(level: float, patients: float) -> float:
-    """Share of the draws beyond each bound of an interval that so many patients carry: (1 - level) / 2 for many."""
-    return float(ndtr(np.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, (1 - level) / 2)))
+#: One metric with its interval; the bounds are NaN where there is none, and the note says why.
+IntervalRow = TypedDict(
+    "IntervalRow",
+    {
+        "metric": str,
+        "class": str,
+        "value": float,
+        "lower_95": float,
+        "upper_95": float,
+        "interval_method": str,
+        "note": str,
+    },
+)
 
 
 def interval_row(
-    metric: str,
-    name: str,
-    value: float,
-    draws: np.ndarray,
-    level: float,
-    left: np.ndarray | None = None,
-    *,
-    share_of: int = 0,
-) -> dict:
-    """One metric's row: metric, class, value, low, high, interval (how it was made), note (why there is none, or
-    what to know of it).
+    metric: str, of: str, value: float, draws: Floats, jackknife: Floats | None = None, *, denominator_clusters: int = 0
+) -> IntervalRow:
+    """Make the interval of one metric.
 
-    ``draws`` float (resamples,); ``left`` float (J,), the metric with one cluster after another left out: without them
-    the interval is the plain percentile one. ``share_of``: for a share, how many clusters hold the rows it counts.
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    of : str
+        Class, empty for all classes.
+    value : float
+        Estimate from all rows.
+    draws : ndarray of float64, shape (resamples,)
+        The metric in every resample; NaN where it is undefined.
+    jackknife : ndarray of float64, shape (J,), optional
+        The metric with one cluster after another left out; without it the interval is the plain percentile one.
+    denominator_clusters : int
+        For a proportion, the number of clusters that have rows in its denominator; 0 for other metrics.
+
+    Returns
+    -------
+    IntervalRow
+        Keys metric, class, value, lower_95, upper_95, interval_method and note. Bounds are NaN where the metric is
+        undefined, or where fewer than 95 % of the resamples give a value (a class is missing from them).
+
+    References
+    ----------
+    Hesterberg 2015, doi 10.1080/00031305.2015.1089789; Clopper & Pearson 1934, doi 10.1093/biomet/26.4.404.
+
+    Examples
+    --------
+    >>> row = interval_row("accuracy", "", 1.0, np.ones(2000), np.ones(20), denominator_clusters=20)
+    >>> row["interval_method"], round(row["lower_95"], 3), row["upper_95"]
+    ('exact', 0.832, 1.0)
     """
     usable = np.isfinite(draws)
-    row = {
-        "metric": metric,
-        "class": name,
-        "value": float(value),
-        "lower_95": np.nan,
-        "upper_95": np.nan,
-        "interval_method": "",
-        "note": "",
-    }
+
+    def row(lower: float = np.nan, upper: float = np.nan, method: str = "", note: str = "") -> IntervalRow:
+        bounds = {"lower_95": float(lower), "upper_95": float(upper), "interval_method": method, "note": note}
+        return cast(IntervalRow, {"metric": metric, "class": of, "value": float(value), **bounds})
+
     if not np.isfinite(value):
-        return row | {"note": "cannot be computed: no case to compute it from"}
-    if usable.mean() < 0.95:
-        return row | {"note": "no interval: too few cases of a class"}
-    known, tail = draws[usable], (1 - level) / 2
-    if share_of and value in (0, 1):
-        bound = float(tail ** (1 / share_of))
-        return row | {
-            "lower_95": bound if value else 0.0,
-            "upper_95": 1.0 if value else 1 - bound,
-            "interval_method": EXACT,
-        }
-    if left is None:
+        return row(note="cannot be computed: undefined for these rows")
+    if usable.mean() < MIN_USABLE:
+        return row(note="no interval: too few cases of a class")
+    known, tail = draws[usable], (1 - LEVEL) / 2
+    if denominator_clusters and value in (0, 1):
+        bound = float(tail ** (1 / denominator_clusters))
+        return row(bound, 1.0, EXACT) if value else row(0.0, 1 - bound, EXACT)
+    if jackknife is None:
         low, high = np.quantile(known, [tail, 1 - tail])
-        return row | {"lower_95": low, "upper_95": high, "interval_method": PLAIN}
-    carrying = effective_clusters(float(value), left)
-    tail = expanded_tail(level, carrying)
+        return row(low, high, PERCENTILE)
+    effective = effective_clusters(float(value), jackknife)
+    tail = expanded_tail(effective)
+    few = f"few effective clusters (about {effective:.0f}): the interval may be too narrow"
+    note = NO_SPREAD if np.ptp(known) < 1e-12 else few if effective < FEW_EFFECTIVE else ""
     low, high = np.quantile(known, [tail, 1 - tail])
-    few = f"carried by few (about {carrying:.0f}): the interval may be too narrow" if carrying < FEW_CARRY else ""
-    note = NO_SPREAD if np.ptp(known) < 1e-12 else few
-    return row | {"lower_95": low, "upper_95": high, "interval_method": EXPANDED, "note": note}
+    return row(low, high, EXPANDED, note)
+
+
+def effective_clusters(value: float, jackknife: Floats) -> float:
+    """Effective number of clusters behind an estimate, by Satterthwaite's approximation.
+
+    The variance of the estimate is a sum of squared influences u of the clusters. It is as uncertain as that of
+    3 (sum u^2)^2 / sum u^4 equal clusters, and of no more than those whose removal changes the estimate.
+
+    Parameters
+    ----------
+    value : float
+        Estimate from all clusters.
+    jackknife : ndarray of float64, shape (J,)
+        Estimate with one cluster after another left out.
+
+    Returns
+    -------
+    float
+        At least 2.
+
+    References
+    ----------
+    Satterthwaite 1946, doi 10.2307/3002019.
+
+    Examples
+    --------
+    >>> effective_clusters(0.0, np.array([0.1, -0.1, 0.1, -0.1, 0.0]))
+    4.0
+    """
+    influence = jackknife[np.isfinite(jackknife)] - value
+    largest = np.abs(influence).max(initial=0.0)
+    if not largest:
+        return 2.0
+    u = influence / largest
+    return max(2.0, min(3 * float((u**2).sum() ** 2 / (u**4).sum()), float(np.count_nonzero(np.abs(u) > 1e-9))))
+
+
+def expanded_tail(effective: float) -> float:
+    """Proportion of the bootstrap distribution beyond each bound of the expanded percentile interval.
+
+    Parameters
+    ----------
+    effective : float
+        Effective number of clusters, above 1.
+
+    Returns
+    -------
+    float
+        Below 0.025, which it approaches for many clusters.
+
+    References
+    ----------
+    Hesterberg 2015, doi 10.1080/00031305.2015.1089789.
+
+    Examples
+    --------
+    >>> round(expanded_tail(10), 4), round(expanded_tail(1e6), 4)
+    (0.0086, 0.025)
+    """
+    return float(ndtr(np.sqrt(effective / (effective - 1)) * stdtrit(effective - 1, (1 - LEVEL) / 2)))
+
+
+def reflected(row: IntervalRow, note: str = "") -> IntervalRow:
+    """Reflect an interval about its value: the basic bootstrap, for metrics that resampling biases upwards.
+
+    Every resample adds noise to the bins of a calibration error, and so enlarges it. The interval is kept around the
+    value and at or above 0; its upper bound is the larger of this and the percentile, as noise hardly adds to a value
+    far from 0.
+
+    Parameters
+    ----------
+    row : IntervalRow
+    note : str
+        Remark that precedes the note of the reflection.
+
+    Returns
+    -------
+    IntervalRow
+
+    References
+    ----------
+    Davison & Hinkley 1997, ISBN 0-521-57471-4.
+
+    Examples
+    --------
+    >>> row = interval_row("ece", "", 0.05, np.linspace(0.05, 0.09, 2001))
+    >>> [round(reflected(row)[bound], 3) for bound in ("lower_95", "upper_95")]
+    [0.011, 0.089]
+    """
+    if not np.isfinite(row["lower_95"]):
+        return with_note(row, always=note)
+    value, low, high = row["value"], row["lower_95"], row["upper_95"]
+    bounds = {
+        "lower_95": max(0.0, min(value, 2 * value - high)),
+        "upper_95": max(high, value, 2 * value - low),
+        "interval_method": REFLECTED,
+    }
+    said = join_notes(note, "interval reflected about the value, as resampling enlarges it")
+    return with_note(cast(IntervalRow, {**row, **bounds}), always=said)
+
+
+def with_note(row: IntervalRow, *, undefined: str = "", always: str = "") -> IntervalRow:
+    """Add remarks to the note of a row.
+
+    Parameters
+    ----------
+    row : IntervalRow
+    undefined : str
+        Replaces the note where the metric has no value.
+    always : str
+        Precedes any note.
+
+    Returns
+    -------
+    IntervalRow
+
+    Examples
+    --------
+    >>> row = interval_row("recall", "positive", np.nan, np.full(10, np.nan))
+    >>> with_note(row, undefined="no patch is truly positive")["note"]
+    'cannot be computed: no patch is truly positive'
+    """
+    note = f"cannot be computed: {undefined}" if undefined and not np.isfinite(row["value"]) else row["note"]
+    return cast(IntervalRow, {**row, "note": join_notes(always, note)})
+
+
+def interval_table(rows: Iterable[Mapping[str, object]], predictions: Predictions, group: Clusters) -> pd.DataFrame:
+    """Rows of one table with what is common to all: unit, resampling and the warning that goes with it.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        As ``interval_row`` gives them, with further columns; ``n`` where it is not that of all rows.
+    predictions : Predictions
+    group : Clusters
+
+    Returns
+    -------
+    DataFrame
+        Columns unit, metric, class, value, lower_95, upper_95, interval_method, further ones, note, resampling_unit,
+        n_clusters, n.
+    """
+    frame = pd.DataFrame([dict(row) for row in rows])
+    notes = frame.pop("note")
+    n = frame.pop("n").astype(int) if "n" in frame else len(predictions)
+    frame.insert(0, "unit", predictions.unit)
+    return frame.assign(
+        note=[join_notes(group.note, note) for note in notes], resampling_unit=group.unit, n_clusters=group.count, n=n
+    )
+
+
+def join_notes(*notes: str) -> str:
+    """Join remarks that are not empty.
+
+    Parameters
+    ----------
+    *notes : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> join_notes("only 4 patients", "", "no interval")
+    'only 4 patients; no interval'
+    """
+    return "; ".join(filter(None, notes))

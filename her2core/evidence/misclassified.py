@@ -1,43 +1,78 @@
-"""Where is the network wrong, and how sure was it there? Predictions in; its mistakes, surest first, out."""
+"""Misclassified rows and the rows of one cell of the confusion matrix, most confident first."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from her2core.errors import EvaluationError
+from her2core.evidence.arguments import check_choice
 from her2core.evidence.predictions import IDS, Predictions
 
-COLUMNS = (*IDS, "split", "true", "predicted", "p_predicted", "p_true")
+COLUMNS = (*IDS, "split", "true", "predicted", "probability_predicted", "probability_true")
 
 
-def mistakes(predictions: Predictions) -> pd.DataFrame:
-    """Every row whose class of highest probability is not the true one, most confident first (COLUMNS).
+def misclassified(predictions: Predictions) -> pd.DataFrame:
+    """Find every row whose predicted class is not the true one.
 
-    ``p_predicted`` and ``p_true`` are the probabilities of the predicted and of the true class, NaN without scores.
-    Equally confident rows keep their order. Empty, with its columns, when there is no mistake.
+    Parameters
+    ----------
+    predictions : Predictions
+
+    Returns
+    -------
+    DataFrame
+        ``COLUMNS``, most confident first, rows of equal confidence in their order: ``probability_predicted`` and
+        ``probability_true`` are the probabilities of the predicted and of the true class, NaN without scores. Empty,
+        with its columns, when every row is right.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aab"), "probability_a": [0.4, 0.1, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> misclassified(p)[["true", "predicted", "probability_predicted", "probability_true"]]
+      true predicted  probability_predicted  probability_true
+    0    a         b                    0.9               0.1
+    1    a         b                    0.6               0.4
     """
     return _rows(predictions, predictions.predicted != predictions.labels)
 
 
-def cell(predictions: Predictions, *, true: str, predicted: str) -> pd.DataFrame:
-    """The rows of one cell of the confusion matrix, most confident first (COLUMNS); right ones where both are equal.
+def confusion_cell(predictions: Predictions, *, true: str, predicted: str) -> pd.DataFrame:
+    """Find the rows of one cell of the confusion matrix.
 
-    Raises EvaluationError for an unknown class.
+    Parameters
+    ----------
+    predictions : Predictions
+    true, predicted : str
+        True and predicted class; rows that are right where both are equal.
+
+    Returns
+    -------
+    DataFrame
+        As ``misclassified`` gives it.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown class.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"patch_id": list("uvw"), "label": list("aab"), "probability_a": [0.4, 0.1, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> confusion_cell(p, true="a", predicted="b")["patch_id"].tolist()
+    ['v', 'u']
     """
-    for name in (true, predicted):
-        if name not in predictions.classes:
-            raise EvaluationError(
-                f"a class out of {', '.join(predictions.classes)}",
-                got=repr(name)[:80],
-                where="confusion matrix",
-                fix="Choose one of these.",
-            )
+    check_choice("true", true, predictions.classes)
+    check_choice("predicted", predicted, predictions.classes)
     i, j = predictions.classes.index(true), predictions.classes.index(predicted)
     return _rows(predictions, (predictions.labels == i) & (predictions.predicted == j))
 
 
-def _rows(predictions: Predictions, chosen: np.ndarray) -> pd.DataFrame:
+def _rows(predictions: Predictions, chosen: NDArray[np.bool_]) -> pd.DataFrame:
     rows = np.flatnonzero(chosen)
     probs = (
         predictions.probs if predictions.has_scores else np.full((len(predictions), len(predictions.classes)), np.nan)
@@ -51,7 +86,7 @@ def _rows(predictions: Predictions, chosen: np.ndarray) -> pd.DataFrame:
         .assign(
             true=names.take(true).to_numpy(),
             predicted=names.take(predicted).to_numpy(),
-            p_predicted=probs[rows, predicted],
-            p_true=probs[rows, true],
+            probability_predicted=probs[rows, predicted],
+            probability_true=probs[rows, true],
         )
     )

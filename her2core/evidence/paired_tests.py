@@ -1,69 +1,175 @@
-"""Could the difference of two networks be chance? Paired answers in; p values, also corrected for many networks, out.
+"""Paired tests of two classifiers on the same rows, and the correction for several comparisons.
 
-McNemar and DeLong take rows as independent, so they apply where a row is a patient; elsewhere the paired bootstrap over
-patients (evidence.compare) stands alone.
+McNemar and DeLong take rows as independent, so they apply where a row is a patient; elsewhere only the paired bootstrap
+over patients (``compare``) does.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtr
 from scipy.stats import binomtest, norm, rankdata
 
+from her2core.errors import EvaluationError
+from her2core.evidence.metrics.metric import Floats
 
-def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> float:
-    """Exact two-sided p that two networks are right equally often; bool (N,) each (McNemar 1947, doi
-    10.1007/BF02295996). 1 where they never disagree."""
-    only_first = int(np.sum(first_right & ~second_right))
-    only_second = int(np.sum(~first_right & second_right))
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
+    """Exact two-sided McNemar test that two classifiers are right equally often.
+
+    Parameters
+    ----------
+    first_right, second_right : array_like of bool, shape (N,)
+        Whether each classifier is right on each row.
+
+    Returns
+    -------
+    float
+        p value; 1 where they never disagree.
+
+    Raises
+    ------
+    EvaluationError
+        For arrays of different lengths.
+
+    References
+    ----------
+    McNemar 1947, doi 10.1007/BF02295996.
+
+    Examples
+    --------
+    >>> mcnemar([True] * 6 + [False], [False] * 6 + [False])
+    0.03125
+    """
+    first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    _check_lengths(first, second)
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(~first & second))
     n = only_first + only_second
     return float(binomtest(min(only_first, only_second), n).pvalue) if n else 1.0
 
 
-def delong(positive: np.ndarray, *, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Standard error of the difference of two AUROCs on the same cases, and the two-sided p that there is none.
+def delong(positive: ArrayLike, *, first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """DeLong test that two AUROCs on the same rows are equal, computed by midranks.
 
-    ``positive`` bool (N,), scores float (N,) each. DeLong et al. 1988 (doi 10.2307/2531595), computed by midranks (Sun
-    & Xu 2014, doi 10.1109/LSP.2014.2337313). NaN, NaN where fewer than two cases are positive or negative; p is NaN
-    where the error is zero and the difference is not, and 1 where both are zero.
+    Parameters
+    ----------
+    positive : array_like of bool, shape (N,)
+        Whether the row is a case.
+    first, second : array_like of float, shape (N,)
+        Scores of the two classifiers.
+
+    Returns
+    -------
+    error : float
+        Standard error of the difference; NaN where fewer than two rows are cases or non-cases.
+    p : float
+        Two-sided p value; NaN where the error is zero and the difference is not, 1 where both are zero.
+
+    Raises
+    ------
+    EvaluationError
+        For arrays of different lengths.
+
+    References
+    ----------
+    DeLong et al. 1988, doi 10.2307/2531595; Sun & Xu 2014, doi 10.1109/LSP.2014.2337313.
+
+    Examples
+    --------
+    >>> case = [0, 0, 0, 1, 1, 1]
+    >>> error, p = delong(case, first=[1, 2, 3, 4, 5, 6], second=[1, 4, 3, 2, 5, 6])
+    >>> round(error, 3), round(p, 3)
+    (0.248, 0.371)
     """
-    up, down = np.flatnonzero(positive), np.flatnonzero(~positive)
+    cases, a, b = np.asarray(positive, bool), np.asarray(first, np.float64), np.asarray(second, np.float64)
+    _check_lengths(cases, a, b)
+    up, down = np.flatnonzero(cases), np.flatnonzero(~cases)
     if len(up) < 2 or len(down) < 2:
         return float("nan"), float("nan")
-    beats, beaten = [], []
-    for scores in (first, second):
+    of_cases, of_others = [], []  # DeLong's structural components V10 and V01
+    for scores in (a, b):
         together = rankdata(scores)
-        beats.append((together[up] - rankdata(scores[up])) / len(down))
-        beaten.append(1 - (together[down] - rankdata(scores[down])) / len(up))
-    difference = float(np.mean(beats[1]) - np.mean(beats[0]))
+        of_cases.append((together[up] - rankdata(scores[up])) / len(down))
+        of_others.append(1 - (together[down] - rankdata(scores[down])) / len(up))
+    difference = float(np.mean(of_cases[1]) - np.mean(of_cases[0]))
     contrast = np.array([-1.0, 1.0])
-    variance = contrast @ (np.cov(beats) / len(up) + np.cov(beaten) / len(down)) @ contrast
+    variance = contrast @ (np.cov(of_cases) / len(up) + np.cov(of_others) / len(down)) @ contrast
     error = float(np.sqrt(max(variance, 0.0)))
     if error < 1e-12:
         return 0.0, 1.0 if abs(difference) < 1e-12 else float("nan")
     return error, float(2 * norm.sf(abs(difference) / error))
 
 
-def bootstrap_p(differences: np.ndarray, *, patients: float = np.inf) -> float:
-    """Two-sided p that there is no difference, from a paired bootstrap's differences float (B,): twice the smaller
-    share on one side of zero, counting the estimate itself as one draw (Davison & Hinkley 1997, ISBN 0-521-57471-4),
-    so never zero. With so few ``patients`` that carry the difference, larger as the interval is wider
-    (``intervals.expanded_tail``): below 0.05 where its 95 % leave zero out. NaN where no draw is finite."""
-    d = differences[np.isfinite(differences)]
+def bootstrap_p(differences: ArrayLike, *, effective: float = np.inf) -> float:
+    """Two-sided p value that there is no difference, from a paired bootstrap.
+
+    Twice the smaller proportion of draws on one side of zero, counting the estimate itself as one draw, so never zero.
+
+    Parameters
+    ----------
+    differences : array_like of float, shape (B,)
+        Difference in every resample; draws that are not finite are left out.
+    effective : float
+        Effective number of clusters behind the difference. For few, p is larger as the interval is wider
+        (``intervals.expanded_tail``): below 0.05 where the 95 % interval excludes zero.
+
+    Returns
+    -------
+    float
+        NaN where no draw is finite.
+
+    References
+    ----------
+    Davison & Hinkley 1997, ISBN 0-521-57471-4.
+
+    Examples
+    --------
+    >>> round(bootstrap_p(np.linspace(-0.1, 0.9, 999)), 3), round(bootstrap_p(np.linspace(0.1, 1.1, 999)), 3)
+    (0.202, 0.002)
+    """
+    d = np.asarray(differences, np.float64)
+    d = d[np.isfinite(d)]
     if not len(d):
         return float("nan")
     p = float(min(1.0, 2 * (min(np.sum(d <= 0), np.sum(d >= 0)) + 1) / (len(d) + 1)))
-    if np.isinf(patients):
+    if np.isinf(effective):
         return p
-    return float(2 * stdtr(patients - 1, ndtri(p / 2) / np.sqrt(patients / (patients - 1))))
+    return float(2 * stdtr(effective - 1, ndtri(p / 2) / np.sqrt(effective / (effective - 1))))
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """p values float (M,) corrected for M comparisons (Holm 1979); NaN stay NaN and are not counted."""
-    p = np.asarray(p, np.float64)
-    found = np.full(len(p), np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * (len(order) - np.arange(len(order)))
+def holm(p: ArrayLike) -> Floats:
+    """Holm correction of p values for several comparisons.
+
+    Parameters
+    ----------
+    p : array_like of float, shape (M,)
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+        Corrected p values; NaN stay NaN and are not counted.
+
+    References
+    ----------
+    Holm 1979, Scand J Statist 6:65.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    values = np.asarray(p, np.float64)
+    found = np.full(len(values), np.nan)
+    known = np.flatnonzero(np.isfinite(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    steps = values[order] * (len(order) - np.arange(len(order)))
     found[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else steps
     return found
+
+
+def _check_lengths(*arrays: np.ndarray) -> None:
+    if len({a.shape for a in arrays}) > 1 or arrays[0].ndim != 1:
+        raise EvaluationError(
+            "arrays of one shape (N,)", got=", ".join(str(a.shape) for a in arrays), fix="Give one value for each row."
+        )

@@ -26,7 +26,7 @@ from her2core.io.tables import read_table
 if TYPE_CHECKING:
     from her2core.runs.folder import Run
 
-__all__ = ["IDS", "ColumnMap", "Predictions", "calibrated_predictions", "id_table", "read_predictions", "refuse_empty"]
+__all__ = ["IDS", "ColumnMap", "Predictions", "calibrated_predictions", "id_table", "read_predictions"]
 
 #: Identifiers of a row; every row has all four, ``unknown`` where the source does not state one.
 IDS = ID_ROLES
@@ -371,27 +371,3 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     given = "logits" if kind == "logit" else "probabilities"
     found = Predictions.from_frame(frame, columns, classes=classes, kind=given, temperature=card["temperature"])
     return replace(found, notes=(), warnings=())
-
-
-def refuse_empty(predictions: Predictions, where: str) -> None:
-    """Refuse predictions without rows.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        The rows.
-    where : str
-        What they are for, for the message.
-
-    Raises
-    ------
-    EvaluationError
-        When there is no row.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"y": [0, 1], "pred": [0, 1]})
-    >>> refuse_empty(Predictions.from_frame(frame), "metrics")
-    """
-    if not len(predictions):
-        raise EvaluationError("at least one prediction", got="none", where=where, fix="Choose a part that has some.")

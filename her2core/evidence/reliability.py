@@ -1,4 +1,4 @@
-"""Does 80 % mean 80 %? Predictions in; reliability bins, calibration errors, Brier parts and recalibration slopes out.
+"""Reliability diagram and calibration metrics with intervals.
 
 Bins hold about as many rows each ("equal mass"; Nguyen & O'Connor 2015, doi 10.18653/v1/D15-1182), equal probabilities
 in one bin. In a resample the bins stay where they are.
@@ -6,268 +6,308 @@ in one bin. In a resample the bins stay where they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from numpy.typing import NDArray
 
 from her2core.errors import EvaluationError
-from her2core.evidence.curves import curve_reasons
-from her2core.evidence.intervals import interval_row
-from her2core.evidence.ordinal import as_table, reflected, stated, weighting
-from her2core.evidence.predictions import Predictions, refuse_empty
-from her2core.evidence.resampling import clusters, holding
+from her2core.evidence.arguments import check_predictions, check_resampling
+from her2core.evidence.curves import undefined_classes
+from her2core.evidence.intervals import IntervalRow, interval_row, interval_table, join_notes, reflected, with_note
+from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.metrics.probabilistic import check_bins, equal_mass_bins, equal_width_bins, observed_frequency
+from her2core.evidence.metrics.recalibration import EDGE, log_odds, recalibrate
+from her2core.evidence.metrics.registry import METRICS
+from her2core.evidence.predictions import Predictions
+from her2core.evidence.resampling import GroupWeights, clusters, clusters_with, group_weights
 
-PARTS = ("brier", "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
+#: Brier score and its parts.
+BRIER = ("brier", "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
-#: Figures that a resample makes larger than they are, as it adds noise to every bin.
-_ENLARGED = ("ece", "brier_reliability", "brier_resolution")
-#: A fit of the slope costs more than a sum: so many resamples at most.
+#: Metrics that every resample enlarges, as it adds noise to each bin.
+_ENLARGED = ("ece_equal_mass", "ece_equal_width", "classwise_ece", "brier_reliability", "brier_resolution")
+#: A logistic fit costs more than a sum: at most so many resamples.
 SLOPE_RESAMPLES = 500
-#: Log-odds of a resample's rows are put together in steps of this where there are more than _MAX_STEPS of them.
+#: Log-odds of a resample's rows are pooled in steps of this where there are more than _MAX_STEPS of them.
 _STEP, _MAX_STEPS = 0.05, 300
-#: How near a probability comes to 0 and 1 before its log-odds are taken; bins of equal width, as calibration.py has.
-_EDGE, _WIDTH_BINS = 1e-12, 15
+#: Bins of equal width, as ``metrics.probabilistic.expected_calibration_error`` has them.
+_WIDTH_BINS = 15
 
 
-def equal_mass_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, str]:
-    """float (N,) -> int (N,), the bin of each, from 0 without gaps, N / bins rows each, equal values together; and what
-    to say where there are fewer. Raises EvaluationError for fewer than one bin."""
-    if bins < 1:
-        raise EvaluationError("at least one bin", got=str(bins), where="calibration", fix="Use 10, say.")
-    _, inverse, times = np.unique(values, return_inverse=True, return_counts=True)
-    below = np.cumsum(times) - times
-    found, place = np.unique(below * bins // max(len(values), 1), return_inverse=True)
-    few = f"{len(found)} of {bins} bins: equal probabilities stay together" if len(found) < bins else ""
-    return place[inverse], few
+class _Event(NamedTuple):
+    """A predicted event: its class ("" that the predicted class is right), probability and outcome, float64 (N,)."""
+
+    of: str
+    probability: Floats
+    outcome: Floats
+
+
+class _Sums(NamedTuple):
+    """Sums per bin, (bins, 5), (B, bins, 5) and (J, bins, 5), as ``metrics.probabilistic.bin_sums`` gives them."""
+
+    value: Floats
+    draws: Floats
+    jackknife: Floats
 
 
 def reliability_table(
-    predictions: Predictions, *, bins: int = 10, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: Predictions, *, bins: int = 10, resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """What was said and what was so, bin by bin: of the top class (class ""), then of each class against the rest.
+    """Compute the reliability diagram: predicted probability and observed frequency by bin.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    bins : int
+        Bins of about as many rows each.
+    resamples, seed : int
+        Of the cluster bootstrap.
 
     Returns
     -------
-    DataFrame with one row a class and bin: unit, metric (observed_share), class, bin (from 0), lowest, highest and
-    mean_probability of the bin, value (of the top class: how often it is right; of a class: how often it is the true
-    one), low, high, note, level, resampled, clusters, n (rows of the bin).
+    DataFrame
+        One row per class and bin, first of the predicted class (class ""), then of each class against the rest: unit,
+        metric (observed_frequency), class, value (how often the predicted class is right, or the class is the true
+        one), lower_95, upper_95, interval_method, bin (from 0), lowest, highest and mean_probability of the bin, note,
+        resampling_unit, n_clusters, n (rows of the bin).
 
-    Raises EvaluationError when there is no row, or for fewer than one bin.
+    Raises
+    ------
+    ConfigError
+        For resamples or a seed out of range.
+    EvaluationError
+        When there is no row, there are no probabilities, or for fewer than one bin.
+
+    References
+    ----------
+    Nguyen & O'Connor 2015, doi 10.18653/v1/D15-1182.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> table = reliability_table(p, bins=2, resamples=100)
+    >>> table.loc[table["class"] == "a", ["bin", "mean_probability", "value", "n"]]
+       bin  mean_probability  value  n
+    2    0              0.25    0.0  2
+    3    1              0.65    1.0  2
     """
-    refuse_empty(predictions, "calibration")
+    check_predictions(predictions, "calibration", scores=True)
+    check_resampling(resamples, seed)
+    check_bins(bins)
     group = clusters(predictions)
-    codes, *weightings = weighting(group, resamples=resamples, seed=seed)
-    rows = []
-    for name, said, so in _questions(predictions):
-        where, note = equal_mass_bins(said, bins)
-        total, *sums = _sums(said, so, where, codes, weightings)
-        shares, left = (
-            np.divide(s[..., 2], s[..., 0], out=np.full(s.shape[:-1], np.nan), where=s[..., 0] > 0) for s in sums
-        )
-        for b, (n, sum_said, sum_so, *_) in enumerate(total):
-            held = holding(group, where == b)
-            row = interval_row("observed_share", name, sum_so / n, shares[:, b], level, left[:, b], share_of=held)
+    weights = group_weights(group, resamples=resamples, seed=seed)
+    rows: list[dict[str, object]] = []
+    for event in _events(predictions):
+        where, note = _binned(event.probability, bins)
+        sums = _sums(event, where, weights)
+        value, draws, jackknife = (observed_frequency(s) for s in sums)
+        for b, (n, total, events, *_) in enumerate(sums.value):
+            held = clusters_with(group, where == b)
+            row = interval_row(
+                "observed_frequency", event.of, value[b], draws[:, b], jackknife[:, b], denominator_clusters=held
+            )
             if not np.isfinite(row["lower_95"]):
                 row["note"] = "no interval: too few resamples reach this bin"
-            elif sum_so in (0, n):
-                row["note"] = f"all or none: the bound is the exact one of {held} {group.unit} answers"
-            here = said[where == b]
-            rows.append(
-                stated(row, "", note)
-                | {"bin": b, "lowest": here.min(), "highest": here.max(), "mean_probability": sum_said / n, "n": n}
-            )
-    return as_table(rows, predictions, group, level)
+            elif events in (0, n):
+                row["note"] = f"all or none: the exact bound of {held} {group.unit}s that are alike"
+            here = event.probability[where == b]
+            measures = {"bin": b, "lowest": here.min(), "highest": here.max(), "mean_probability": total / n, "n": n}
+            rows.append({**with_note(row, always=note), **measures})
+    return interval_table(rows, predictions, group)
 
 
 def calibration_table(
-    predictions: Predictions, *, bins: int = 10, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: Predictions, *, bins: int = 10, resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """One number each for how far probabilities are from what happens.
+    """Compute calibration errors, the Brier score with its parts, and recalibration slopes.
+
+    Over all classes (class ""): ``ece_equal_mass`` and ``ece_equal_width`` of the predicted class; ``classwise_ece``,
+    the mean of the classes' own; ``brier`` and its parts, summed over the classes. By class against the rest:
+    ``classwise_ece``, ``brier`` and its parts, and ``RECALIBRATION``. The registry has the definition of each.
+
+    Calibration errors, reliability and resolution are enlarged by resampling. Their intervals are therefore reflected
+    about the value (``intervals.reflected``), and that of an error reaches 0 where that of its bins' reliability does.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    bins : int
+        Bins of about as many rows each.
+    resamples, seed : int
+        Of the cluster bootstrap; at most ``SLOPE_RESAMPLES`` for the slopes.
 
     Returns
     -------
-    DataFrame as ``metric_table`` gives it. Over all classes (class ""): ``ece_equal_mass`` of the top class;
-    ``ece_equal_width`` as ``calibration.expected_calibration_error``; ``classwise_ece``, the mean of the classes' own
-    (Nixon et al. 2019, arXiv 1904.01685), of equal mass; ``brier``, the mean squared distance of all classes (Brier
-    1950), from 0 to 2. By class against the rest: ``classwise_ece``, ``brier`` (they sum to the one over all), and
-    RECALIBRATION: intercept and slope of the logistic regression of the class on the log-odds of its probability (Cox
-    1958, doi 10.1093/biomet/45.3-4.562; 0 and 1 are perfect, a slope below 1 is overconfident), and the intercept at
-    slope 1, "calibration in the large" (Van Calster et al. 2019, doi 10.1186/s12916-019-1466-7).
+    DataFrame
+        unit, metric, class, value, lower_95, upper_95, interval_method, note, resampling_unit, n_clusters, n.
 
-    brier = brier_reliability - brier_resolution + brier_uncertainty + brier_within_bins: Murphy 1973 (doi
-    10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2), exact without the last only when all rows of a bin have one
-    probability; the last is what varies within bins, variance less twice covariance (Stephenson et al. 2008, doi
-    10.1175/2007WAF2006116.1), negative where a bin's higher probabilities are right more often.
+    Raises
+    ------
+    ConfigError
+        For resamples or a seed out of range.
+    EvaluationError
+        When there is no row, there are no probabilities, or for fewer than one bin.
 
-    Calibration errors, reliability and resolution grow by resampling. Their intervals are therefore reflected about
-    the value (``ordinal.reflected``), and that of an error reaches 0 where that of its bins' reliability does.
+    References
+    ----------
+    Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602; Nixon et al. 2019, arXiv 1904.01685; Murphy 1973, doi
+    10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2; Van Calster et al. 2019, doi 10.1186/s12916-019-1466-7.
 
-    Raises EvaluationError when there is no row, or for fewer than one bin.
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2]})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> table = calibration_table(p, resamples=100)
+    >>> table.loc[table["metric"] == "brier", ["class", "value"]].round(3).values.tolist()
+    [['', 0.25], ['a', 0.125], ['b', 0.125]]
     """
-    refuse_empty(predictions, "calibration")
+    check_predictions(predictions, "calibration", scores=True)
+    check_resampling(resamples, seed)
+    check_bins(bins)
     group = clusters(predictions)
-    codes, *weightings = weighting(group, resamples=resamples, seed=seed)
-    (_, top, right), *by_class = _questions(predictions)
-    width = np.clip(np.ceil(top * _WIDTH_BINS).astype(int) - 1, 0, _WIDTH_BINS - 1), f"{_WIDTH_BINS} bins"
-    rows, found = [], []
-    for metric, (where, note) in (("ece_equal_mass", equal_mass_bins(top, bins)), ("ece_equal_width", width)):
-        rows.append(_row(metric, "", [_parts(s) for s in _sums(top, right, where, codes, weightings)], level, note))
-    for name, said, so in by_class:
-        where, note = equal_mass_bins(said, bins)
-        found.append((name, [_parts(sums) for sums in _sums(said, so, where, codes, weightings)], note))
-    whole = [
-        {
-            part: (np.mean if part == "ece" else np.sum)([of[i][part] for _, of, _ in found], axis=0)
-            for part in ("ece", *PARTS)
-        }
-        for i in range(3)
-    ]
-    for part in ("ece", *PARTS):
-        metric = part.replace("ece", "classwise_ece")
-        rows += [_row(metric, name, of, level, note, part) for name, of, note in [("", whole, ""), *found]]
-    reasons, used = curve_reasons(predictions), (weightings[0][:SLOPE_RESAMPLES], weightings[1])
-    for name, said, so in by_class:
-        rows += _recalibration_rows(name, said, so, codes, used, level, reasons.get(name, ""), resamples)
-    return as_table(rows, predictions, group, level)
+    weights = group_weights(group, resamples=resamples, seed=seed)
+    top, *by_class = _events(predictions)
+    rows = []
+    width = equal_width_bins(top.probability, _WIDTH_BINS), f"{_WIDTH_BINS} bins"
+    for metric, (where, note) in (("ece_equal_mass", _binned(top.probability, bins)), ("ece_equal_width", width)):
+        rows.append(_binned_row(metric, "", [_sums(top, where, weights)], note))
+    found = []
+    for event in by_class:
+        where, note = _binned(event.probability, bins)
+        found.append((event.of, _sums(event, where, weights), note))
+    every = [sums for _, sums, _ in found]
+    for metric in ("classwise_ece", *BRIER):
+        rows.append(_binned_row(metric, "", every, ""))
+        rows += [_binned_row(metric, name, [sums], note) for name, sums, note in found]
+    reasons = undefined_classes(predictions)
+    for event in by_class:
+        rows += _recalibration_rows(event, weights, reasons.get(event.of, ""))
+    return interval_table(rows, predictions, group)
 
 
-def before_and_after(uncalibrated: Predictions, calibrated: Predictions, **options) -> pd.DataFrame:
-    """``calibration_table`` of both, one below the other, the column scores (uncalibrated, calibrated) in front.
+def compare_calibration(
+    uncalibrated: Predictions, calibrated: Predictions, *, bins: int = 10, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Compute ``calibration_table`` before and after calibration.
 
-    ``options`` go to ``calibration_table``. Raises EvaluationError where rows, labels or classes differ.
+    Parameters
+    ----------
+    uncalibrated, calibrated : Predictions
+        Of the same rows.
+    bins, resamples, seed : int
+        As for ``calibration_table``.
+
+    Returns
+    -------
+    DataFrame
+        Both tables, one below the other, with the column scores (uncalibrated, calibrated) in front.
+
+    Raises
+    ------
+    EvaluationError
+        Where rows, labels or classes differ.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "logit_a": [2.0, 0.5, -1.0, -2.0], "logit_b": [0.0] * 4})
+    >>> before, after = read_predictions(frame), read_predictions(frame, temperature=2.0)
+    >>> table = compare_calibration(before, after, resamples=100)
+    >>> table.loc[(table["metric"] == "brier") & (table["class"] == ""), ["scores", "value"]].round(3).values.tolist()
+    [['uncalibrated', 0.122], ['calibrated', 0.239]]
     """
-    a, b, ids = uncalibrated, calibrated, [list(p.frame["patch_id"]) for p in (uncalibrated, calibrated)]
-    same = ids[0] == ids[1] and a.classes == b.classes and a.unit == b.unit
-    if not same or (a.labels != b.labels).any():
+    a, b = uncalibrated, calibrated
+    ids = [list(p.frame["patch_id"]) for p in (a, b)]
+    if ids[0] != ids[1] or (a.classes, a.unit) != (b.classes, b.unit) or (a.labels != b.labels).any():
         raise EvaluationError(
             "the same rows before and after calibration",
             where="calibration",
             got="other rows, labels or classes",
             fix="Read one table in both ways.",
         )
-    tables = {"uncalibrated": calibration_table(a, **options), "calibrated": calibration_table(b, **options)}
+    tables = {
+        name: calibration_table(p, bins=bins, resamples=resamples, seed=seed)
+        for name, p in (("uncalibrated", a), ("calibrated", b))
+    }
     return pd.concat(tables, names=["scores"]).reset_index("scores").reset_index(drop=True)
 
 
-def recalibrate(log_odds: np.ndarray, *, up: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, intercept, and intercept at slope 1, float64 (B,) each, of B logistic regressions without penalty.
-
-    ``log_odds`` float (M,), rising; ``up`` and ``down`` float (B, M): rows of the class and of the rest at each. NaN
-    where no answer is finite: nothing of a kind, or (slope and intercept) the two kinds overlap nowhere.
-    """
-    up, down = np.atleast_2d(up), np.atleast_2d(down)
-    both = (up.sum(1) > 0) & (down.sum(1) > 0)
-    first_up, first_down = (np.argmax(side > 0, axis=1) for side in (up, down))
-    last_up, last_down = (len(log_odds) - 1 - np.argmax(side[:, ::-1] > 0, axis=1) for side in (up, down))
-    overlap = both & (last_up > first_down) & (last_down > first_up)
-    slope, intercept, large = np.full((3, len(up)), np.nan)
-    if overlap.any():
-        total = (up + down).sum(0)
-        centre = np.average(log_odds, weights=total)
-        spread = np.sqrt(np.average((log_odds - centre) ** 2, weights=total))
-        constant, steep = _newton((log_odds - centre) / spread, up[overlap], down[overlap], fixed=False)
-        slope[overlap], intercept[overlap] = steep / spread, constant - steep / spread * centre
-    large[both] = _newton(log_odds, up[both], down[both], fixed=True)[0]
-    return slope, intercept, large
-
-
-def _newton(z: np.ndarray, up: np.ndarray, down: np.ndarray, *, fixed: bool) -> np.ndarray:
-    """(2, B): the most likely constant and slope on ``z`` (``fixed``: slope 1); a step for the worse is halved."""
-    total = up + down
-    found = np.stack([np.zeros(len(up)), np.full(len(up), float(fixed))])
-
-    def loss(at: np.ndarray) -> np.ndarray:
-        odds = at[0][:, None] + at[1][:, None] * z
-        return (total * np.logaddexp(0, odds) - up * odds).sum(1)
-
-    at, before, pace, going = found, loss(found), np.ones(len(up)), np.arange(len(up))
-    for _ in range(200):
-        said = expit(at[0][:, None] + at[1][:, None] * z)
-        off, spread = up - total * said, total * said * (1 - said)
-        g0, g1, h0, h1, h2 = off.sum(1), off @ z, spread.sum(1), spread @ z, spread @ z**2
-        g1, h1, h2 = (0 * g1, 0 * h1, 1.0) if fixed else (g1, h1, h2)
-        step = np.stack([h2 * g0 - h1 * g1, h0 * g1 - h1 * g0]) / np.maximum(h0 * h2 - h1**2, 1e-300)
-        step *= np.minimum(1, 5 / np.maximum(np.abs(step).max(0), 1e-300))  # no leap where the likelihood is flat
-        tried = at + pace * step
-        after = loss(tried)
-        better = after <= before + 1e-12 * np.abs(before)
-        at, before, pace = np.where(better, tried, at), np.where(better, after, before), np.where(better, 1, pace / 2)
-        found[:, going] = at
-        on = (np.abs(step) >= 1e-9 * (1 + np.abs(at))).any(0)  # those that still move; most are done before the last
-        if not on.any():
-            break
-        at, before, pace, going, up, total = at[:, on], before[on], pace[on], going[on], up[on], total[on]
-    return found
-
-
-def _recalibration_rows(name, said, so, codes, weightings, level, reason: str, asked: int) -> list[dict]:
-    clipped = np.clip(said, _EDGE, 1 - _EDGE)
-    log_odds = np.log(clipped) - np.log1p(-clipped)
-    steps, at = np.unique(log_odds, return_inverse=True)
-    cases = np.bincount(at, so, minlength=len(steps))
-    values = [v[0] for v in recalibrate(steps, up=cases, down=np.bincount(at, minlength=len(steps)) - cases)]
-    if len(steps) > _MAX_STEPS:
-        _, at = np.unique(np.round(log_odds / _STEP), return_inverse=True)
-        steps = np.bincount(at, log_odds) / np.bincount(at)
-    cells, shape = codes * len(steps) + at, (weightings[0].shape[1], len(steps))
-    up, down = (np.bincount(cells, v, minlength=shape[0] * shape[1]).reshape(shape) for v in (so, 1 - so))
-    together, used = np.concatenate(weightings), len(weightings[0])
-    fitted = recalibrate(steps, up=together @ up, down=together @ down)
-    reason = reason or ("every probability is the same" if len(steps) == 1 else "no overlap of the class and the rest")
-    moved = int((clipped != said).sum())
-    fewer = [f"interval from {used} resamples"] * (used < asked)
-    note = "; ".join([f"{moved} probabilities moved off 0 or 1"] * (moved > 0) + fewer)
-    rows = [
-        interval_row(m, name, v, d[:used], level, d[used:])
-        for m, v, d in zip(RECALIBRATION, values, fitted, strict=True)
-    ]
-    for row in rows:
-        if np.isnan(row["lower_95"]):
-            row["note"] = "no interval: too many resamples have no finite answer"
-    return [stated(row, f"cannot be computed: {reason}", note) for row in rows]
-
-
-def _questions(predictions: Predictions):
-    """Name, probability float (N,) and whether it came true, float (N,): of the top class, then of each class."""
-    yield "", predictions.probs.max(axis=1), (predictions.predicted == predictions.labels).astype(np.float64)
+def _events(predictions: Predictions) -> Iterator[_Event]:
+    right = (predictions.predicted == predictions.labels).astype(np.float64)
+    yield _Event("", predictions.probs.max(axis=1), right)
     for i, name in enumerate(predictions.classes):
-        yield name, predictions.probs[:, i], (predictions.labels == i).astype(np.float64)
+        yield _Event(name, predictions.probs[:, i], (predictions.labels == i).astype(np.float64))
 
 
-def _sums(said, so, where, codes, weightings) -> list[np.ndarray]:
-    """(bins, 5), then (B, bins, 5) for each weighting (B, G) of groups: rows, sum of said, of so, of said squared, of
-    said times so."""
-    bins, groups = int(where.max()) + 1, weightings[0].shape[1]
-    cells = codes * bins + where
-    sums = [np.bincount(cells, v, minlength=groups * bins) for v in (np.ones(len(said)), said, so, said**2, said * so)]
-    table = np.stack(sums, axis=-1).reshape(groups, bins * 5)
-    return [table.sum(0).reshape(bins, 5), *((weights @ table).reshape(-1, bins, 5) for weights in weightings)]
+def _binned(probability: Floats, bins: int) -> tuple[NDArray[np.int64], str]:
+    where = equal_mass_bins(probability, bins)
+    made = int(where.max()) + 1
+    return where, f"{made} of {bins} bins: equal probabilities are in one bin" if made < bins else ""
 
 
-def _parts(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """(..., bins, 5) of ``_sums`` -> ece and PARTS, float64 (...)."""
-    n, said, so, said_squared, product = (sums[..., i] for i in range(5))
-    rows, some = n.sum(-1), np.maximum(n, 1)
-    share = so.sum(-1) / rows
-    varying = said_squared - said**2 / some - 2 * (product - said * so / some)
-    return {
-        "ece": np.abs(said - so).sum(-1) / rows,
-        "brier": (said_squared - 2 * product + so).sum(-1) / rows,
-        "brier_reliability": ((said - so) ** 2 / some).sum(-1) / rows,
-        "brier_resolution": (n * (so / some - share[..., None]) ** 2).sum(-1) / rows,
-        "brier_uncertainty": share * (1 - share),
-        "brier_within_bins": varying.sum(-1) / rows,
-    }
+def _sums(event: _Event, where: NDArray[np.int64], weights: GroupWeights) -> _Sums:
+    p, y = event.probability, event.outcome
+    bins, groups = int(where.max()) + 1, weights.bootstrap.shape[1]
+    cells = weights.codes * bins + where
+    columns = [np.bincount(cells, v, minlength=groups * bins) for v in (np.ones(len(p)), p, y, p**2, p * y)]
+    table = np.stack(columns, axis=-1).reshape(groups, bins * 5)
+    return _Sums(
+        table.sum(0).reshape(bins, 5),
+        *((w @ table).reshape(-1, bins, 5) for w in (weights.bootstrap, weights.jackknife)),
+    )
 
 
-def _row(metric: str, name: str, parts: list[dict], level: float, note: str, part: str = "ece") -> dict:
-    """One row of ``_parts`` as they are, resampled and left out: an error is 0 exactly where the reliability of its
-    bins is, so both reach 0 together."""
-    value, drawn, left = parts
-    row = interval_row(metric, name, value[part], drawn[part], level, left[part])
-    if part not in _ENLARGED:
-        return stated(row, "", note if part == "brier_within_bins" else "")
-    row, off = reflected(row, note), "brier_reliability"
-    if part == "ece" and reflected(interval_row("", "", value[off], drawn[off], level, left[off]))["lower_95"] == 0:
+def _binned_row(metric: str, of: str, classes: list[_Sums], note: str) -> IntervalRow:
+    """Row of a binned metric: of one event, or over several classes (mean of the errors, sum of the rest)."""
+    row = _combined(metric, of, classes)
+    if metric not in _ENLARGED:
+        return with_note(row, always=note if metric == "brier_within_bins" else "")
+    row = reflected(row, note)
+    # An error is 0 exactly where the reliability of its bins is, so both intervals reach 0 together.
+    if "ece" in metric and reflected(_combined("brier_reliability", of, classes))["lower_95"] == 0:
         row["lower_95"] = 0.0
     return row
+
+
+def _combined(metric: str, of: str, classes: list[_Sums]) -> IntervalRow:
+    combine = np.mean if "ece" in metric else np.sum
+    function = METRICS[metric].function
+    value, draws, jackknife = (combine([function(sums[i]) for sums in classes], axis=0) for i in range(3))
+    return interval_row(metric, of, float(value), draws, jackknife)
+
+
+def _recalibration_rows(event: _Event, weights: GroupWeights, reason: str) -> list[IntervalRow]:
+    odds, outcome = log_odds(event.probability), event.outcome
+    steps, at = np.unique(odds, return_inverse=True)
+    events, others = (np.bincount(at, v, minlength=len(steps)).astype(np.float64) for v in (outcome, 1 - outcome))
+    values = [v[0] for v in recalibrate(steps, up=events, down=others)]
+    if len(steps) > _MAX_STEPS:
+        _, at = np.unique(np.round(odds / _STEP), return_inverse=True)
+        steps = np.bincount(at, odds) / np.bincount(at)
+    bootstrap = weights.bootstrap[:SLOPE_RESAMPLES]
+    shape = bootstrap.shape[1], len(steps)
+    cells = weights.codes * len(steps) + at
+    up, down = (np.bincount(cells, v, minlength=shape[0] * shape[1]).reshape(shape) for v in (outcome, 1 - outcome))
+    stacked, used = np.concatenate([bootstrap, weights.jackknife]), len(bootstrap)
+    fitted = recalibrate(steps, up=stacked @ up, down=stacked @ down)
+    undefined = reason or (
+        "every probability is the same" if len(steps) == 1 else "the probabilities separate the class from the rest"
+    )
+    moved = int(((event.probability < EDGE) | (event.probability > 1 - EDGE)).sum())
+    note = join_notes(
+        f"{moved} probabilities moved off 0 or 1" if moved else "",
+        f"interval from {used} resamples" if used < len(weights.bootstrap) else "",
+    )
+    rows = []
+    for metric, value, draws in zip(RECALIBRATION, values, fitted, strict=True):
+        row = interval_row(metric, event.of, float(value), draws[:used], draws[used:])
+        if np.isnan(row["lower_95"]):
+            row["note"] = "no interval: too many resamples have no finite fit"
+        rows.append(with_note(row, undefined=undefined, always=note))
+    return rows

@@ -1,89 +1,160 @@
-"""What is the figure over several seeds? Predictions of runs in groups in; means over runs, and differences, out.
+"""Metrics of groups of runs over several seeds, and paired differences between the groups.
 
-A group is what is compared: a network, a way to split. Its figure is the mean over its runs. Patients are drawn once
+A group is what is compared: a network, a kind of split. Its value is the mean over its runs. Patients are drawn once
 for all runs of all groups (Field & Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x), so that what is hard for all
-cancels in a difference. The interval tells what other patients would do; what another seed would do stands beside it
-as the lowest and highest run. Where patients are unknown or too few, patches are drawn, and every row says so.
+cancels in a difference. The interval is about other patients; the variation over seeds is given as the lowest and
+highest run. Where patients are unknown or too few, rows are drawn, and every row of the table says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.compare import ALPHA, NO_DIFFERENCE
-from her2core.evidence.intervals import auroc_draws, effective_clusters, interval_row
-from her2core.evidence.old_metrics import OVERALL, confusion, from_confusion
+from her2core.evidence.arguments import UNITS, check_choice, check_resampling
+from her2core.evidence.compare import ALPHA, NO_DIFFERENCE, NO_INTERVAL, available_metrics
+from her2core.evidence.estimates import Estimate, ResampledMetrics
+from her2core.evidence.intervals import effective_clusters, interval_row, join_notes
+from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.registry import METRICS
 from her2core.evidence.paired_tests import bootstrap_p, holm
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import MIN_CLUSTERS, Clusters, left_out_counts, resampled_counts
+from her2core.evidence.resampling import MIN_CLUSTERS, Clusters
+from her2core.evidence.results import TableResult
 
-#: By which rule patches become a slide or patient here: one rule for all runs, as no run may choose its own.
+#: Aggregation of patches to slides and patients: one rule for all runs, as none may choose its own.
 RULE = "mean"
-METRICS = (*OVERALL, "macro_auroc")
+DIFFERENCES = (
+    "unit",
+    "group",
+    "reference",
+    "metric",
+    "difference",
+    "lower_95",
+    "upper_95",
+    "p_value",
+    "p_value_holm",
+    "statement",
+)
 
 
-@dataclass(frozen=True)
-class SeedFigures:
-    """``table``: one row a group and metric: unit, group, metric, value, low, high, interval, lowest, highest (of its
-    runs), seeds, resampled (patient or patch), clusters, n (rows of its runs on average), note. ``differences``: one
-    row a group other than the reference and metric: unit, group, reference, metric, difference (group less reference),
-    low, high, p (paired bootstrap), p_holm (corrected over the groups, Holm 1979), and a statement by it: higher,
-    lower, or that no difference can be shown."""
+@dataclass(frozen=True, eq=False, repr=False)
+class SeedSummary(TableResult):
+    """Metrics over seeds; made by ``summarize_seeds``.
+
+    Equality is that of ``TableResult``: tables by ``DataFrame.equals``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per group and metric: unit, group, metric, value (mean over the runs), lower_95, upper_95,
+        interval_method, lowest, highest (of its runs), seeds, resampling_unit, n_clusters, n (rows of its runs on
+        average), note.
+    differences : DataFrame
+        One row per group other than the reference and metric: unit, group, reference, metric, difference (group less
+        reference), lower_95, upper_95, p_value (paired bootstrap), p_value_holm (corrected over the groups, Holm 1979),
+        statement (by p_value_holm): higher or lower than the reference, which is not the same as better for two kinds
+        of split, or that no difference can be shown.
+    """
 
     table: pd.DataFrame
     differences: pd.DataFrame
 
 
 @dataclass(frozen=True)
-class _Figure:
-    """A metric over the runs of a group: ``values`` float (S,), each run's; their mean in each resample, ``draws``
-    float (B,), and with one cluster after another left out, ``left`` float (J,)."""
+class _OverRuns:
+    """A metric over the runs of a group: ``values`` float (S,) of each run, and the estimate of their mean."""
 
     values: np.ndarray
-    draws: np.ndarray
-    left: np.ndarray
+    mean: Estimate
 
 
-def seed_figures(
+def summarize_seeds(
     groups: Mapping[str, Sequence[Predictions]],
     *,
     reference: str,
     unit: str = "patch",
+    metrics: Iterable[str | Metric] | None = None,
+    ordered: bool = True,
     resamples: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
-) -> SeedFigures:
-    """Every metric of METRICS for each group, and its difference from ``reference``, with intervals over patients.
+) -> SeedSummary:
+    """Compute metrics of each group of runs, and their differences from a reference group.
 
-    ``groups`` holds the test parts by patch; slides and patients get the mean of their patches' probabilities. Raises
-    EvaluationError when there is no run, the reference is not a group, classes differ, or a run cannot be judged by
-    this unit.
+    Parameters
+    ----------
+    groups : mapping of str to sequence of Predictions
+        Test parts by patch, one per run.
+    reference : str
+        Group from which differences are taken.
+    unit : {'patch', 'slide', 'patient'}
+        Slides and patients get the mean probability of their patches.
+    metrics : iterable of str or Metric, optional
+        As for ``metric_table``; only those over all classes are used.
+    ordered : bool
+        Whether the classes have an order; without one, metrics that need it are left out.
+    resamples, seed : int
+        Of the cluster bootstrap.
+
+    Returns
+    -------
+    SeedSummary
+
+    Raises
+    ------
+    ConfigError
+        For an unknown unit or metric, or resamples or a seed out of range.
+    EvaluationError
+        When there is no run, the reference is not a group, classes differ, or a run cannot be aggregated to this unit.
+
+    References
+    ----------
+    Field & Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x; Holm 1979, Scand J Statist 6:65.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"patch_id": list("stuv"), "label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2]})
+    >>> run = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> found = summarize_seeds({"a": [run, run], "b": [run]}, reference="a", metrics=["accuracy"], resamples=100)
+    >>> found.table[["group", "value", "seeds"]].values.tolist(), found.differences["statement"].tolist()
+    ([['a', 0.75, 2], ['b', 0.75, 1]], ['no difference can be shown'])
     """
+    check_choice("unit", unit, UNITS)
+    check_resampling(resamples, seed)
     _refuse(groups, reference)
+    every = [p for runs in groups.values() for p in runs]
+    chosen = tuple(m for m in available_metrics(metrics, every, ordered=ordered) if not m.per_class)
+    if not chosen:
+        raise ConfigError(
+            "argument `metrics` to name a metric over all classes",
+            got="metrics per class",
+            fix=f"Use {next(iter(METRICS))}, for example.",
+        )
     at_unit = {
         name: [p if unit == "patch" else aggregate(p, unit, rule=RULE) for p in runs] for name, runs in groups.items()
     }
     column, clusters, caution = _clusters(at_unit)
-    found = {
-        name: _figures([_run(p, column, clusters, resamples, seed) for p in runs]) for name, runs in at_unit.items()
+    over_runs = {
+        name: _over_runs([_resampled(p, column, clusters, resamples, seed) for p in runs], chosen)
+        for name, runs in at_unit.items()
     }
     rows, differences = [], []
-    for name, figures in found.items():
-        held = {who for p in at_unit[name] for who in p.frame[column]}
-        counted = round(float(np.mean([len(p) for p in at_unit[name]])))
-        for metric, figure in figures.items():
-            row = interval_row(metric, "", figure.values.mean(), figure.draws, level, figure.left)
+    for name, found in over_runs.items():
+        held = {cluster for p in at_unit[name] for cluster in p.frame[column]}
+        for metric in chosen:
+            figure = found[metric.name]
+            row = interval_row(metric.name, "", float(figure.mean.value), figure.mean.draws, figure.mean.jackknife)
             rows.append(
                 {
                     "unit": unit,
                     "group": name,
-                    "metric": metric,
+                    "metric": metric.name,
                     "value": row["value"],
                     "lower_95": row["lower_95"],
                     "upper_95": row["upper_95"],
@@ -93,25 +164,20 @@ def seed_figures(
                     "seeds": len(figure.values),
                     "resampling_unit": column.removesuffix("_id"),
                     "n_clusters": len(held),
-                    "n": counted,
-                    "note": "; ".join(filter(None, (caution, row["note"]))),
+                    "n": round(float(np.mean([len(p) for p in at_unit[name]]))),
+                    "note": join_notes(caution, row["note"]),
                 }
             )
             if name != reference:
+                change = _difference(figure.mean - over_runs[reference][metric.name].mean)
                 differences.append(
-                    {
-                        "unit": unit,
-                        "group": name,
-                        "reference": reference,
-                        "metric": metric,
-                        **_difference(figure, found[reference][metric], level),
-                    }
+                    {"unit": unit, "group": name, "reference": reference, "metric": metric.name, **change}
                 )
-    return SeedFigures(pd.DataFrame(rows), _stated(pd.DataFrame(differences)))
+    return SeedSummary(pd.DataFrame(rows), _stated(differences))
 
 
 def _clusters(at_unit: Mapping[str, Sequence[Predictions]]) -> tuple[str, pd.Index, str]:
-    """What is drawn (a column of ids), its names over all runs, and what to say beside the interval."""
+    """What is drawn (a column of ids), its names over all runs, and the warning beside the interval."""
     every = [p for runs in at_unit.values() for p in runs]
     known = all(p.patients_known for p in every)
     patients = pd.Index(sorted({name for p in every for name in p.patients[1]}))
@@ -122,77 +188,53 @@ def _clusters(at_unit: Mapping[str, Sequence[Predictions]]) -> tuple[str, pd.Ind
     return "patch_id", rows, f"{why}; resamples single rows, which are not independent: the interval is too narrow"
 
 
-def _run(p: Predictions, column: str, names: pd.Index, resamples: int, seed: int) -> dict[str, tuple]:
-    """Metric -> its value, its draws and its left-out values; the same seed draws the same patients for every run."""
-    k = len(p.classes)
+def _resampled(p: Predictions, column: str, names: pd.Index, resamples: int, seed: int) -> ResampledMetrics:
+    """A run under the resamples that all runs share: the same seed draws the same of all names."""
     group = Clusters(names.get_indexer(p.frame[column]), len(names), column.removesuffix("_id"), "")
-    cells = p.labels * k + p.predicted
-    counts = (
-        resampled_counts(group, cells=cells, kinds=k * k, resamples=resamples, seed=seed),
-        left_out_counts(group, cells=cells, kinds=k * k),
-    )
-    value = from_confusion(confusion(p.labels, predicted=p.predicted, classes=k))
-    drawn, left = (from_confusion(c.reshape(-1, k, k)) for c in counts)
-    areas, *others = auroc_draws(p, group, resamples=resamples, seed=seed)
-    return {m: (value[m], drawn[m], left[m]) for m in OVERALL} | {
-        "macro_auroc": (areas.mean(), *(o.mean(axis=1) for o in others))
-    }
+    return ResampledMetrics(p, group, resamples=resamples, seed=seed)
 
 
-def _figures(runs: list[dict[str, tuple]]) -> dict[str, _Figure]:
-    return {
-        metric: _Figure(
-            np.array([r[metric][0] for r in runs], np.float64),
-            *(np.mean([r[metric][i] for r in runs], axis=0) for i in (1, 2)),
-        )
-        for metric in METRICS
-    }
+def _over_runs(runs: Sequence[ResampledMetrics], metrics: Iterable[Metric]) -> dict[str, _OverRuns]:
+    found = {}
+    for metric in metrics:
+        estimates = [run.estimate(metric) for run in runs]
+        parts = zip(*((e.value, e.draws, e.jackknife) for e in estimates), strict=True)
+        mean = Estimate(*(np.mean(part, axis=0) for part in parts))
+        found[metric.name] = _OverRuns(np.array([e.value for e in estimates], np.float64), mean)
+    return found
 
 
-def _difference(figure: _Figure, reference: _Figure, level: float) -> dict:
-    value = float(figure.values.mean() - reference.values.mean())
-    draws, left = figure.draws - reference.draws, figure.left - reference.left
-    row = interval_row("", "", value, draws, level, left)
+def _difference(change: Estimate) -> dict[str, float]:
+    row = interval_row("", "", float(change.value), change.draws, change.jackknife)
+    p = bootstrap_p(change.draws, effective=effective_clusters(row["value"], change.jackknife))
     known = np.isfinite(row["lower_95"])
-    p = bootstrap_p(draws, patients=effective_clusters(value, left)) if known else np.nan
-    return {"difference": value, "lower_95": row["lower_95"], "upper_95": row["upper_95"], "p_value": p}
+    return {
+        "difference": row["value"],
+        "lower_95": row["lower_95"],
+        "upper_95": row["upper_95"],
+        "p_value": p if known else np.nan,
+    }
 
 
-def _stated(differences: pd.DataFrame) -> pd.DataFrame:
-    """p corrected over the groups of each metric, and what it says."""
-    if differences.empty:
-        return pd.DataFrame(
-            columns=[
-                "unit",
-                "group",
-                "reference",
-                "metric",
-                "difference",
-                "lower_95",
-                "upper_95",
-                "p_value",
-                "p_value_holm",
-                "statement",
-            ]
-        )
-    differences["p_value_holm"] = differences.groupby("metric")["p_value"].transform(
-        lambda p: holm(p.to_numpy(np.float64))
-    )
-    differences["statement"] = [
-        "cannot be compared: no interval"
+def _stated(differences: list[dict[str, object]]) -> pd.DataFrame:
+    """p values corrected over the groups of each metric, and what they say."""
+    if not differences:
+        return pd.DataFrame(columns=list(DIFFERENCES))
+    table = pd.DataFrame(differences)
+    table["p_value_holm"] = table.groupby("metric")["p_value"].transform(lambda p: holm(p.to_numpy(np.float64)))
+    table["statement"] = [
+        NO_INTERVAL
         if np.isnan(row.p_value_holm)
         else NO_DIFFERENCE
         if row.p_value_holm >= ALPHA
-        else "higher"
-        if row.difference > 0
-        else "lower"
-        for row in differences.itertuples()
+        else f"{'higher' if row.difference > 0 else 'lower'} than {row.reference}"
+        for row in table.itertuples()
     ]
-    return differences
+    return table[list(DIFFERENCES)]
 
 
 def _refuse(groups: Mapping[str, Sequence[Predictions]], reference: str) -> None:
-    where = "figures over seeds"
+    where = "metrics over seeds"
     if reference not in groups or not all(groups.values()):
         raise EvaluationError(
             "at least one run of each group, the reference among them",

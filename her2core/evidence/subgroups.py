@@ -1,38 +1,75 @@
-"""Is the network as good at every site, on every scanner? Predictions and a column in; metrics by group out."""
+"""Subgroup analysis: metrics by site, scanner or any other column."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import metric_table
-from her2core.evidence.predictions import Predictions, refuse_empty
+from her2core.evidence.arguments import check_predictions
+from her2core.evidence.intervals import join_notes
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.registry import headline_metrics
+from her2core.evidence.predictions import Predictions
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall")
-#: Patients below which a group's figures are marked as too few.
+METRICS = (*(m.name for m in headline_metrics()), "recall")
+#: Patients below which the metrics of a group are marked as unreliable.
 FEW_PATIENTS = 10
-#: More groups than this are not groups but ids.
+#: A column of more groups than this holds ids.
 MAX_GROUPS = 50
 
 
 def subgroup_table(
-    predictions: Predictions, *, by: str = "site", resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: Predictions,
+    *,
+    by: str = "site",
+    metrics: Iterable[str | Metric] = METRICS,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """METRICS in each group of the column ``by`` of ``predictions.frame``, with intervals that resample its patients.
+    """Compute metrics in each group of a column, with intervals that resample the patients of the group.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    by : str
+        Column of ``predictions.frame``.
+    metrics : iterable of str or Metric
+        As for ``metric_table``.
+    resamples, seed : int
+        Of the cluster bootstrap.
 
     Returns
     -------
-    DataFrame with the columns of ``metric_table`` after ``by``, ``group`` (the cell's text, ``unknown`` where it is
-    empty) and ``patients`` (Int64; NA where patients are unknown): groups in the order of their names, n their rows.
-    Every row of a group notes when it has fewer than FEW_PATIENTS patients, which classes it lacks (its balanced
-    accuracy is then over fewer classes and cannot be set against another group's), or that its group is not known.
-    Groups are looked at one by one: that one interval leaves another's value out is no test of a difference.
+    DataFrame
+        Columns of ``metric_table`` after ``by`` and ``group`` (the cell's text, ``unknown`` where it is empty), and
+        ``patients`` (Int64; NA where patients are unknown): groups in the order of their names, n their rows. Every row
+        of a group notes when it has fewer than ``FEW_PATIENTS`` patients, which classes it lacks (its balanced accuracy
+        is then over fewer classes and not comparable with another group's), or that its group is unknown. Groups are
+        analysed one by one: that one interval excludes another's value is no test of a difference.
 
-    Raises EvaluationError when there is no row or no such column, where the column says nothing (all cells unknown),
-    or where it has more than MAX_GROUPS groups.
+    Raises
+    ------
+    EvaluationError
+        When there is no row or no such column, where all its cells are unknown, or where it has more than
+        ``MAX_GROUPS`` groups.
+    ConfigError
+        For an unknown metric, or resamples or a seed out of range.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2], "site": list("xyxy")})
+    >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
+    >>> subgroup_table(p, by="site", metrics=["accuracy"], resamples=100)[["group", "value", "n"]]
+      group  value  n
+    0     x    1.0  2
+    1     y    0.5  2
     """
-    refuse_empty(predictions, "subgroups")
+    check_predictions(predictions, "subgroups")
     frame = predictions.frame
     if by not in frame:
         raise EvaluationError(
@@ -58,14 +95,13 @@ def subgroup_table(
             where="subgroups",
             fix="Choose a column that puts several patients together, such as site or scanner.",
         )
-    tables = []
+    chosen, tables = tuple(metrics), []
     for name in names:
         part = predictions.where(groups == name)
-        table = metric_table(part, resamples=resamples, level=level, seed=seed)
-        table = table[table["metric"].isin(METRICS)].reset_index(drop=True)
+        table = metric_table(part, metrics=chosen, resamples=resamples, seed=seed)
         patients = len(part.patients[1]) if part.patients_known else pd.NA
         warning = _warning(part, by, name)
-        table["note"] = ["; ".join(filter(None, (warning, note))) for note in table["note"]]
+        table["note"] = [join_notes(warning, note) for note in table["note"]]
         table.insert(0, "by", by)
         table.insert(1, "group", name)
         tables.append(table.assign(patients=pd.array([patients] * len(table), dtype="Int64")))
@@ -73,11 +109,11 @@ def subgroup_table(
 
 
 def _warning(part: Predictions, by: str, name: str) -> str:
-    said = [f"{by} is not known"] if name == UNKNOWN else []
+    notes = [f"{by} is unknown"] if name == UNKNOWN else []
     if part.patients_known and len(part.patients[1]) < FEW_PATIENTS:
         count = len(part.patients[1])
-        said.append(f"only {count} patient{'s' if count != 1 else ''}: too few to judge the group by")
+        notes.append(f"only {count} patient{'s' if count != 1 else ''}: too few for a reliable estimate")
     lacking = [name for i, name in enumerate(part.classes) if not (part.labels == i).any()]
     if lacking:
-        said.append(f"no {part.unit} is truly {' or '.join(lacking)}: balanced accuracy is over the other classes")
-    return "; ".join(said)
+        notes.append(f"no {part.unit} is truly {' or '.join(lacking)}: balanced accuracy is over the other classes")
+    return join_notes(*notes)

@@ -19,7 +19,8 @@ from her2core.data.dataset import to_tensor
 from her2core.data.prepare import UNUSABLE, centre_square
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import draws, interval_row
+from her2core.evidence.intervals import interval_row
+from her2core.evidence.resampling import bootstrap_weights
 from her2core.inference.predictor import Predictor, load_predictor
 from her2core.io.files import write_via_temporary
 from her2core.io.images import resize_rgb
@@ -248,9 +249,9 @@ def _summary(measured: pd.DataFrame, methods: Sequence[str], resamples: int, see
             counts = np.bincount(codes, minlength=len(names))
             row = {"method": method, "value": np.nan, "lower_95": np.nan, "upper_95": np.nan, "note": "not defined"}
             if len(known):
-                weights = draws(len(names), resamples, seed)
+                weights = bootstrap_weights(len(names), resamples, seed)
                 resampled = (weights @ sums) / (weights @ counts)
-                row |= interval_row(measure, "", float(known[measure].mean()), resampled, 0.95)
+                row |= interval_row(measure, "", float(known[measure].mean()), resampled)
             if 0 < len(names) < _FEWEST_PATIENTS:
                 row |= {"lower_95": np.nan, "upper_95": np.nan, "note": f"no interval: {len(names)} patients"}
             rows.append({**row, "measure": measure, "n": len(known), "n_clusters": len(names)})

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, class_ticks, interval_text
 
 #: Metric of the referral table, its label and its colour.
-_OUTCOMES = (("answered_rightly", "classified correctly", "#009E73"), ("sent", "referred to IHC/ISH", "#E69F00"))
+_OUTCOMES = (("correct_rate", "classified correctly", "#009E73"), ("referral_rate", "referred to IHC/ISH", "#E69F00"))
 
 
 def risk_coverage_figure(table: pd.DataFrame) -> go.Figure:
@@ -127,8 +127,10 @@ def referral_description(table: pd.DataFrame, classes: Sequence[str]) -> str:
     parts = []
     for name in classes:
         rows = table[table["class"] == name].set_index("metric")["value"]
-        if pd.isna(rows.get("sent")):
+        if pd.isna(rows.get("referral_rate")):
             parts.append(f"{name} not computable")
         else:
-            parts.append(f"{name} {rows['answered_rightly']:.1%} classified correctly, {rows['sent']:.1%} referred")
+            parts.append(
+                f"{name} {rows['correct_rate']:.1%} classified correctly, {rows['referral_rate']:.1%} referred"
+            )
     return f"Outcome by true class: {'; '.join(parts)}. The rest is misclassified."

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from her2core.plots.colours import apply_layout, class_ticks
 
-CellValue = Literal["count", "share_of_true"]
+CellValue = Literal["count", "proportion_of_true"]
 
 
 def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellValue) -> go.Figure:
@@ -19,10 +19,10 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
     Parameters
     ----------
     table : pandas.DataFrame
-        ``true``, ``predicted``, ``count`` and ``share_of_true``, one row a cell, of one unit.
+        ``true``, ``predicted``, ``count`` and ``proportion_of_true``, one row a cell, of one unit.
     classes : sequence of str
         Class names in their order.
-    show : {"count", "share_of_true"}
+    show : {"count", "proportion_of_true"}
         Cells as counts, or as percentages of the row. The colour is the share of the row in both.
 
     Returns
@@ -33,13 +33,13 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
     Examples
     --------
     >>> table = pd.DataFrame({"true": ["a", "a", "b", "b"], "predicted": ["a", "b", "a", "b"], "count": [8, 2, 0, 5],
-    ...                       "share_of_true": [0.8, 0.2, 0.0, 1.0]})
-    >>> confusion_figure(table, ("a", "b"), show="share_of_true").data[0].text.tolist()
+    ...                       "proportion_of_true": [0.8, 0.2, 0.0, 1.0]})
+    >>> confusion_figure(table, ("a", "b"), show="proportion_of_true").data[0].text.tolist()
     [['80%', '20%'], ['0%', '100%']]
     """
     names = list(classes)
     grid = table.pivot(index="true", columns="predicted", values=show).loc[names, names]
-    share = table.pivot(index="true", columns="predicted", values="share_of_true").loc[names, names]
+    share = table.pivot(index="true", columns="predicted", values="proportion_of_true").loc[names, names]
     text = grid.map(lambda v: "" if pd.isna(v) else f"{v:.0f}" if show == "count" else f"{v:.0%}")
     figure = go.Figure(
         go.Heatmap(
@@ -91,7 +91,7 @@ def confusion_description(table: pd.DataFrame, classes: Sequence[str], *, show: 
     cells = table.set_index(["true", "predicted"])
     parts = []
     for name in classes:
-        value, share = cells.loc[(name, name), show], cells.loc[(name, name), "share_of_true"]
+        value, share = cells.loc[(name, name), show], cells.loc[(name, name), "proportion_of_true"]
         text = "no case" if pd.isna(share) else f"{int(value):,}" if show == "count" else f"{value:.0%}"
         parts.append(f"{name} {text}")
     what = "correctly classified" if show == "count" else "recall"
@@ -100,5 +100,5 @@ def confusion_description(table: pd.DataFrame, classes: Sequence[str], *, show: 
     if wrong.empty:
         return f"{description} No case is misclassified."
     most = wrong.loc[wrong[show].idxmax()]
-    size = f"{int(most['count']):,}" if show == "count" else f"{most['share_of_true']:.0%}"
+    size = f"{int(most['count']):,}" if show == "count" else f"{most['proportion_of_true']:.0%}"
     return f"{description} Most frequent confusion: {most['true']} predicted as {most['predicted']} ({size})."

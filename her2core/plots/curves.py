@@ -95,18 +95,18 @@ def pr_description(points: pd.DataFrame, classes: Sequence[str]) -> str:
     Parameters
     ----------
     points, classes
-        As for ``pr_figure``; ``share_of_cases`` is the prevalence.
+        As for ``pr_figure``; ``prevalence`` is the proportion of cases.
 
     Returns
     -------
     str
         Text alternative.
     """
-    rows = points.groupby("class")[["average_precision", "share_of_cases"]].first().reindex(list(classes))
+    rows = points.groupby("class")[["average_precision", "prevalence"]].first().reindex(list(classes))
     parts = [
         f"{name} average precision not computable"
         if pd.isna(row["average_precision"])
-        else f"{name} average precision {row['average_precision']:.2f} (chance {row['share_of_cases']:.2f})"
+        else f"{name} average precision {row['average_precision']:.2f} (chance {row['prevalence']:.2f})"
         for name, row in rows.iterrows()
     ]
     return f"Precision-recall curves by class: {', '.join(parts)}."

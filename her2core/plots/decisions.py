@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, html_text
 
 _LINES = {
-    "network": ("model", {"color": CYCLE[0], "width": 2}),
-    "all": ("all positive", {"color": CYCLE[4], "width": 2, "dash": "dash"}),
-    "none": ("none positive", {"color": "#666666", "width": 2, "dash": "dot"}),
+    "model": ("model", {"color": CYCLE[0], "width": 2}),
+    "treat all": ("all positive", {"color": CYCLE[4], "width": 2, "dash": "dash"}),
+    "treat none": ("none positive", {"color": "#666666", "width": 2, "dash": "dot"}),
 }
 #: Thresholds that a text alternative lists.
 _LISTED = (0.1, 0.2, 0.3, 0.5)
@@ -35,13 +35,13 @@ def decision_figure(table: pd.DataFrame) -> go.Figure:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"class": "positive", "strategy": ["network", "all", "none"], "threshold": 0.2,
+    >>> table = pd.DataFrame({"class": "positive", "strategy": ["model", "treat all", "treat none"], "threshold": 0.2,
     ...                       "value": [0.3, 0.25, 0.0], "lower_95": [0.2, None, None], "upper_95": [0.4, None, None]})
     >>> [line.name for line in decision_figure(table).data[2:]]
     ['model', 'all positive', 'none positive']
     """
     figure = go.Figure()
-    model = table[table["strategy"] == "network"]
+    model = table[table["strategy"] == "model"]
     bounded = model[model["lower_95"].notna()]
     band = {"x": bounded["threshold"], "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     figure.add_scatter(y=bounded["lower_95"], **band)
@@ -78,6 +78,6 @@ def decision_description(table: pd.DataFrame) -> str:
     """
     rows = table.pivot(index="threshold", columns="strategy", values="value")
     listed = [t for t in _LISTED if t in rows.index] or list(rows.index[: len(_LISTED)])
-    parts = [f"{rows.loc[t, 'network']:.3f} at {t:.0%} (all positive {rows.loc[t, 'all']:.3f})" for t in listed]
+    parts = [f"{rows.loc[t, 'model']:.3f} at {t:.0%} (all positive {rows.loc[t, 'treat all']:.3f})" for t in listed]
     name = table["class"].iloc[0]
     return f"Net benefit of the model for {name}: {', '.join(parts)}. None positive has a net benefit of 0."

@@ -105,21 +105,21 @@ def decision_chart(table: pd.DataFrame, unit: str) -> Chart:
     >>> decision_chart(report.table("decisions", "patch"), "patch").caption
     'Decision curve by patch: class positive'
     """
-    network = table[table["strategy"] == "network"]
-    shown = table[table["strategy"] != "network minus all"]
+    network = table[table["strategy"] == "model"]
+    shown = table[table["strategy"] != "model minus treat all"]
     top = float(max(0.05, shown["value"].max(), np.nanmax([*network["upper_95"], 0])))
     ticks = [(v, words.removesuffix(" %")) for v, words in _up(top)]
     axes = Axes((0, 1), (-top / 4, top * 1.05), "threshold probability", "net benefit per 100 cases", _PERCENT, ticks)
     axes.band(*(network[c].tolist() for c in ("threshold", "lower_95", "upper_95")))
     names = []
     for strategy, role, words in (
-        ("network", "c0", "network"),
-        ("all", "c4", "all positive"),
-        ("none", "muted", "none positive"),
+        ("model", "c0", "model"),
+        ("treat all", "c4", "treat all"),
+        ("treat none", "muted", "treat none"),
     ):
         rows = table[table["strategy"] == strategy]
         value = rows["value"].where(rows["value"] >= -top / 4)
-        axes.line(rows["threshold"].tolist(), value.tolist(), role, dashed=strategy != "network")
+        axes.line(rows["threshold"].tolist(), value.tolist(), role, dashed=strategy != "model")
         names.append((words, role))
     axes.legend(names, low=False)
     of = clean_text(table["class"].iloc[0], _NAME)

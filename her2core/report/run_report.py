@@ -21,10 +21,11 @@ from her2core.errors import Her2Error, RunError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.curves import roc_points
 from her2core.evidence.evaluation import TABLES, Evaluation, evaluate
-from her2core.evidence.misclassified import mistakes
+from her2core.evidence.inputs import inputs_from_folder, inputs_from_predictions
+from her2core.evidence.misclassified import misclassified
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
-from her2core.evidence.result_tables import all_missing, all_result_tables, inputs_from_folder, inputs_from_predictions
+from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.report.document import Picture
 from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.runs.folder import Run
@@ -203,7 +204,7 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
     saved = None if fresh else _saved(run)
     if saved is None:
         result_tables = all_result_tables(inputs_from_folder(run.path, run.card))
-        saved = evaluate(run, whole=True), {n: e.frame for n, e in result_tables.items()}, all_missing(result_tables)
+        saved = evaluate(run), {n: e.frame for n, e in result_tables.items()}, all_missing(result_tables)
         origin = "All figures were computed from the run's predictions when this report was generated."
     else:
         origin = "Figures are those of the run's evaluation tables (her2 evaluate --save), read, not recomputed."
@@ -260,7 +261,7 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
     (0, 48)
     """
     result_tables = all_result_tables(inputs_from_predictions(predictions), resamples=resamples)
-    evaluation = evaluate(predictions, resamples=resamples, whole=True)
+    evaluation = evaluate(predictions, resamples=resamples)
     return RunReport(
         name=name,
         classes=predictions.classes,
@@ -282,7 +283,7 @@ def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
     for unit in evaluation.units[evaluation.units["assessed"].astype(bool)].itertuples():
         rule = unit.rule if isinstance(unit.rule, str) and unit.rule else "mean"
         at = test if unit.unit == "patch" else aggregate(test, unit.unit, rule=rule)
-        found = mistakes(at)
+        found = misclassified(at)
         wrong[unit.unit], counts[unit.unit] = found.head(LISTED), (len(found), len(at))
         roc[unit.unit] = roc_points(at)
         if unit.unit == "patch" and test.patients_known:
@@ -339,7 +340,7 @@ def _pictures(run: Run, wrong: pd.DataFrame, base: Path) -> tuple[tuple[Picture,
     shown = []
     try:
         for row in wrong.head(SHOWN).itertuples():
-            caption = f"{row.true} predicted as {row.predicted} ({row.p_predicted:.2f})"
+            caption = f"{row.true} predicted as {row.predicted} ({row.probability_predicted:.2f})"
             shown.append(
                 Picture(f"{row.patch_id}: {caption}", f"Patch {row.patch_id}, {caption}", source.read(row.patch_id))
             )

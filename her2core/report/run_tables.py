@@ -188,12 +188,12 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
     Examples
     --------
     >>> rows = [("a", "a", 3, 0.75), ("a", "b", 1, 0.25), ("b", "a", 0, 0.0), ("b", "b", 4, 1.0)]
-    >>> table = pd.DataFrame(rows, columns=["true", "predicted", "count", "share_of_true"])
+    >>> table = pd.DataFrame(rows, columns=["true", "predicted", "count", "proportion_of_true"])
     >>> confusion_grid(table, ("a", "b"), "patch").rows[0]
     ('a', '3 (75.0 %)', '1 (25.0 %)')
     """
     few = len(classes) <= 6
-    rows_by_cell = {(r.true, r.predicted): (int(r.count), r.share_of_true) for r in table.itertuples(index=False)}
+    rows_by_cell = {(r.true, r.predicted): (int(r.count), r.proportion_of_true) for r in table.itertuples(index=False)}
     names = [c if few else str(i) for i, c in enumerate(classes, start=1)]
     body = []
     for i, true in enumerate(classes, start=1):

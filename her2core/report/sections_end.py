@@ -65,7 +65,7 @@ def failures(r: RunReport) -> Section:
             blocks.append(Words(f"{line}."))
             continue
         ids = ["patch_id", "patient_id", "slide_id", "site"] if unit == "patch" else ["patch_id", "site"]
-        table = wrong[[*ids, "true", "predicted", "p_predicted", "p_true"]].copy()
+        table = wrong[[*ids, "true", "predicted", "probability_predicted", "probability_true"]].copy()
         names = {
             "patch_id": unit.capitalize(),
             "patient_id": "Patient",
@@ -73,8 +73,8 @@ def failures(r: RunReport) -> Section:
             "site": "Site",
             "true": "True class",
             "predicted": "Predicted",
-            "p_predicted": "p (predicted)",
-            "p_true": "p (true)",
+            "probability_predicted": "p (predicted)",
+            "probability_true": "p (true)",
         }
         table.columns = [names[c] for c in table.columns]
         more = f", the first {len(wrong)} of them" if count > len(wrong) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from her2core.evidence.metrics.registry import metric_label, metrics_of
-from her2core.evidence.operating_points import CHOICES, MEANINGS
+from her2core.evidence.operating_points import RULE_LABELS, THRESHOLD_RULES
 from her2core.evidence.result_tables import UNITS
 from her2core.report.charts import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
 from her2core.report.document import Block, Grid, Row, Section, Words
@@ -19,6 +19,7 @@ _OF_CLASS = tuple(m.name for m in metrics_of("metrics") if m.per_class)
 _PER_CLASS = tuple(_OF_CLASS[i : i + 4] for i in range(0, len(_OF_CLASS), 4))
 _COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 _RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "brier")
+_SET_COLUMNS = ("nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate")
 _COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: Most classes whose recall is shown by group; with more, the run's own table has it.
 _MOST_CLASSES = 6
@@ -103,7 +104,7 @@ def operating_points(r: RunReport) -> Section:
     blocks: list[Block] = [Words(_ON_VALIDATION)]
     for unit in UNITS:
         rows = r.table("operating_points", unit)
-        for rule in CHOICES:
+        for rule in THRESHOLD_RULES:
             here = rows[(rows["rule"] == rule) & ~rows["metric"].isin(_COUNTS)]
             if here.empty:
                 continue
@@ -111,7 +112,7 @@ def operating_points(r: RunReport) -> Section:
             blocks.append(
                 pivot(
                     here,
-                    caption=f"By {unit}, rule {rule}: {MEANINGS[rule]}",
+                    caption=f"By {unit}, rule {rule}: {RULE_LABELS[rule]}",
                     head="Class",
                     down="class",
                     across="metric",
@@ -197,7 +198,7 @@ def abstention(r: RunReport) -> Section:
         sent = "sent for IHC/ISH"
         if not r.card["scheme"]["is_her2"]:
             outcomes, sent = (
-                [(m, "Abstained" if m in ("sent", "referral_rate") else words) for m, words in outcomes],
+                [(m, "Abstained" if m == "referral_rate" else words) for m, words in outcomes],
                 "abstained",
             )
         rows = rows.assign(**{"class": rows["class"].astype(object).fillna("").replace("", "all")})
@@ -239,8 +240,8 @@ def decisions(r: RunReport) -> Section:
         near = table[table["threshold"].round(6).isin(_THRESHOLDS)].assign(step=table["threshold"].map("{:.2f}".format))
         of = str(table["class"].iloc[0])
         names = [
-            (s, "network minus all, difference" if s == "network minus all" else s)
-            for s in ("network", "all", "network minus all")
+            (s, f"{s}, difference" if s == "model minus treat all" else s)
+            for s in ("model", "treat all", "model minus treat all")
         ]
         blocks.append(
             pivot(
@@ -330,7 +331,7 @@ def _coverage_grid(table: pd.DataFrame) -> Grid:
     rows = []
     for row in table.to_dict("records"):
         n = int(row["n"])
-        shares = [figure(row[c]) for c in ("coverage_asked", "covered", "mean_size", "single", "empty")]
+        shares = [figure(row[c]) for c in _SET_COLUMNS]
         rows.append((row["class"] or "all", *shares, f"{n:,}" if n else NONE))
     head = ("True class", "Nominal", "Coverage", "Mean size", "One class", "Empty", "Rows")
     return Grid(

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from her2core.errors import EvaluationError, StudyError
-from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.evidence.class_order import missing_class_order
+from her2core.evidence.seeds import SeedSummary, summarize_seeds
 from her2core.io.files import write_json, write_via_temporary
 from her2core.io.tables import read_table
 from her2core.runs.folder import STUDY, Run
@@ -81,7 +82,7 @@ def save_costs(
     write_via_temporary(Path(root) / COSTS, lambda t: table.to_csv(t, index=False))
 
 
-def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedFigures:
+def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedSummary:
     """Compute the figures and write backbones.csv, differences.csv, networks.csv and study.json (last).
 
     Networks without a finished run have a row in networks.csv alone, with state and reason.
@@ -94,7 +95,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedF
 
     Returns
     -------
-    SeedFigures
+    SeedSummary
 
     Raises
     ------
@@ -110,13 +111,14 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedF
             fix="Run: her2 study backbones, which resumes.",
         )
     groups = {label: [run.test_predictions() for run in of] for label, of in runs.items() if of}
-    found = [seed_figures(groups, reference=study.reference)]
+    ordered = not missing_class_order(runs[study.reference][0].card)
+    found = [summarize_seeds(groups, reference=study.reference, ordered=ordered)]
     try:
-        found.append(seed_figures(groups, reference=study.reference, unit="patient"))
+        found.append(summarize_seeds(groups, reference=study.reference, unit="patient", ordered=ordered))
         not_by_patient = ""
     except EvaluationError as reason:
         not_by_patient = str(reason)
-    figures = SeedFigures(
+    figures = SeedSummary(
         pd.concat([f.table for f in found], ignore_index=True),
         pd.concat([f.differences for f in found], ignore_index=True),
     )

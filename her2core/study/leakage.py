@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.split_units import Unit
 from her2core.errors import ConfigError, StudyError
+from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.seeds import SeedFigures, seed_figures
+from her2core.evidence.seeds import SeedSummary, summarize_seeds
 from her2core.io.files import write_json, write_via_temporary
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
@@ -145,7 +146,7 @@ def leakage_jobs(study: LeakageConfig, *, where: str = "leakage study") -> list[
     ]
 
 
-def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedFigures:
+def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedSummary:
     """Compare the splits by patch and by patient, from the finished runs.
 
     Parameters
@@ -156,14 +157,14 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedF
 
     Returns
     -------
-    SeedFigures
+    SeedSummary
 
     Raises
     ------
     StudyError
         While a run is missing, and for runs of several data sets.
     EvaluationError
-        As ``evidence.seeds.seed_figures``.
+        As ``evidence.seeds.summarize_seeds``.
 
     Examples
     --------
@@ -171,16 +172,18 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedF
     >>> leakage_figures(study, "models/study/leakage").table  # doctest: +SKIP
     """
     groups: dict[str, list[Predictions]] = {unit: [] for unit in study.splits}
-    for job, run in zip(leakage_jobs(study), _finished_runs(study, root), strict=True):
+    runs = _finished_runs(study, root)
+    for job, run in zip(leakage_jobs(study), runs, strict=True):
         groups[job.group].append(run.test_predictions())
-    figures = [seed_figures(groups, reference=REFERENCE, unit=unit) for unit in UNITS]
-    return SeedFigures(
+    ordered = not missing_class_order(runs[0].card)
+    figures = [summarize_seeds(groups, reference=REFERENCE, unit=unit, ordered=ordered) for unit in UNITS]
+    return SeedSummary(
         pd.concat([f.table for f in figures], ignore_index=True),
         pd.concat([f.differences for f in figures], ignore_index=True),
     )
 
 
-def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedFigures:
+def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedSummary:
     """Compute the figures and write leakage.csv, gaps.csv and study.json (last).
 
     Parameters
@@ -191,7 +194,7 @@ def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedFigu
 
     Returns
     -------
-    SeedFigures
+    SeedSummary
 
     Raises
     ------

@@ -53,7 +53,7 @@ class StudyTables:
     facts : dict
         Content of study.json.
     figures, differences : pandas.DataFrame
-        As in ``her2core.evidence.seeds.SeedFigures``.
+        As in ``her2core.evidence.seeds.SeedSummary``.
     networks, costs : pandas.DataFrame
         One row a network; empty for a study of leakage.
     """

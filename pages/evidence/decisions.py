@@ -26,7 +26,7 @@ unit = unit_switch(review, "Unit of analysis", key="decision_unit", default=0, a
 st.header("Prediction sets and referral")
 referral = rows_at(opened_result_table(review, "referral"), unit)
 if not referral.empty:
-    coverage = referral["coverage_asked"].iloc[0]
+    coverage = referral["nominal_coverage"].iloc[0]
     st.caption(
         "A case is classified where its prediction set holds exactly one class; empty and larger sets are referred. "
         f"The sets were calibrated on validation patches for a coverage of {coverage:.0%} in each class."

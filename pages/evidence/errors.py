@@ -10,13 +10,13 @@ from dashboard.session import remember
 from dashboard.views.gallery import gallery
 from dashboard.widgets import NOTICE, count
 from her2core.data.manifest import UNKNOWN
-from her2core.evidence.misclassified import mistakes
+from her2core.evidence.misclassified import misclassified
 
 FILTERS = {"true": "True class", "predicted": "Predicted class", "patient_id": "Patient", "site": "Site"}
 
 review = opened_review("Errors")
 unit = unit_switch(review, "Unit of analysis", key="error_unit", default=0)
-rows = remember(("misclassified", review.key, unit), lambda: mistakes(review.at(unit)))
+rows = remember(("misclassified", review.key, unit), lambda: misclassified(review.at(unit)))
 total = len(review.at(unit))
 if rows.empty:
     st.success(f"None of {count(total, unit)} of the test set is misclassified.")

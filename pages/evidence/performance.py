@@ -29,15 +29,15 @@ from dashboard.widgets import (
 )
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.metrics.registry import headline_metrics, metric_label, metrics_of
-from her2core.evidence.misclassified import cell
+from her2core.evidence.misclassified import confusion_cell
 from her2core.io.text import markdown_text
 from her2core.plots.confusion import confusion_description, confusion_figure
 from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
 from her2core.plots.per_class import per_class_description, per_class_figure
 
-CELL_VALUES: tuple[tuple[Literal["count", "share_of_true"], str], ...] = (
+CELL_VALUES: tuple[tuple[Literal["count", "proportion_of_true"], str], ...] = (
     ("count", "Counts"),
-    ("share_of_true", "Percentage of the true class"),
+    ("proportion_of_true", "Percentage of the true class"),
 )
 
 review = opened_review("Performance")
@@ -101,7 +101,7 @@ if chosen:
     true, predicted = cells[chosen]
     number = count(counts[true, predicted], unit)
     st.markdown(f"{number} of true class {markdown_text(true)}, predicted {markdown_text(predicted)}.")
-    gallery(review, cell(review.at(unit), true=true, predicted=predicted), unit=unit, key="cell")
+    gallery(review, confusion_cell(review.at(unit), true=true, predicted=predicted), unit=unit, key="cell")
 
 st.header("Per class")
 st.caption(

@@ -100,11 +100,12 @@ def _pairs_between_blocks(
     up: Ints, down: Ints, positives_before: Ints, starts: Ints, tied: Bools, shape: tuple[int, int], exact: type
 ) -> Numbers:
     """Twice the concordant pairs with lower blocks, plus one for each pair inside a block of one value."""
-    twice, passed = np.zeros(shape, exact), np.zeros((shape[1], 1), exact)
+    twice: Numbers = np.zeros(shape, exact)
+    passed: Numbers = np.zeros((shape[1], 1), exact)
     up_at, down_at = positives_before[starts], starts - positives_before[starts]
     for first in range(0, len(tied), 512):  # bounds the memory of the counts
         last = min(first + 512, len(tied))
-        counts = []
+        counts: list[Numbers] = []
         for codes, at, groups in ((up, up_at, shape[0]), (down, down_at, shape[1])):
             block = np.repeat(np.arange(last - first), np.diff(at[first : last + 1]))
             cells = codes[at[first] : at[last]] * (last - first) + block

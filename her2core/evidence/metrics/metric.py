@@ -123,6 +123,11 @@ class Metric:
                 fix="Name what the function takes.",
             )
 
+    @property
+    def is_proportion(self) -> bool:
+        """Whether the range is 0 to 1, so that values may be shown in percent."""
+        return self.range == (0.0, 1.0)
+
     def better(self, difference: float) -> bool:
         """Whether a difference of this size means a better value.
 

@@ -165,8 +165,9 @@ def recalibrate(odds: Floats, *, up: Floats, down: Floats) -> tuple[Floats, Floa
 
 def _of_rows(probability: ArrayLike, outcome: ArrayLike) -> tuple[Floats, Floats, Floats]:
     steps, at = np.unique(log_odds(probability), return_inverse=True)
-    events = np.bincount(at, np.asarray(outcome, np.float64), minlength=len(steps))
-    slope, intercept, large = recalibrate(steps, up=events, down=np.bincount(at, minlength=len(steps)) - events)
+    occurred = np.asarray(outcome, np.float64)
+    up, down = (np.bincount(at, v, minlength=len(steps)).astype(np.float64) for v in (occurred, 1 - occurred))
+    slope, intercept, large = recalibrate(steps, up=up, down=down)
     return slope[0], intercept[0], large[0]
 
 

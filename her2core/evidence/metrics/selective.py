@@ -166,7 +166,7 @@ def selective_risk(confidence: ArrayLike, *, wrong: ArrayLike, at: ArrayLike) ->
     return _curve(confidence, wrong, at)[0]
 
 
-def aurc(confidence: ArrayLike, *, wrong: ArrayLike) -> float:
+def aurc(confidence: ArrayLike, *, wrong: ArrayLike) -> Floats:
     """Area under the risk-coverage curve: the mean risk over predicting the most confident 1, 2, ..., N rows.
 
     Parameters
@@ -178,7 +178,7 @@ def aurc(confidence: ArrayLike, *, wrong: ArrayLike) -> float:
 
     Returns
     -------
-    float
+    ndarray of float64, shape ()
         From 0 to 1; for an uninformative confidence it is the error rate.
 
     References
@@ -187,10 +187,10 @@ def aurc(confidence: ArrayLike, *, wrong: ArrayLike) -> float:
 
     Examples
     --------
-    >>> aurc([0.9, 0.8], wrong=[0, 1])
+    >>> float(aurc([0.9, 0.8], wrong=[0, 1]))
     0.25
     """
-    return _curve(confidence, wrong, [1.0])[1]
+    return np.asarray(_curve(confidence, wrong, [1.0])[1])
 
 
 class RiskCoverage:

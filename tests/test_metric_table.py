@@ -1,0 +1,253 @@
+"""Table of metrics: every value and interval recomputed by plain loops and independent libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from bounds import by_rows
+from cohorts import CLASSES, as_frame, simulated
+from sklearn import metrics as sk
+
+from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence import resampling
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics import metrics_of
+from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.resampling import MIN_CLUSTERS, bootstrap_weights
+
+
+def test_draws_take_as_many_clusters_as_there_are_and_follow_the_seed():
+    drawn = bootstrap_weights(30, 50, 7)
+    assert drawn.shape == (50, 30)
+    assert (drawn.sum(axis=1) == 30).all()
+    assert (drawn == drawn.round()).all()
+    np.testing.assert_array_equal(drawn, bootstrap_weights(30, 50, 7))
+    assert not np.array_equal(drawn, bootstrap_weights(30, 50, 8))
+    assert bootstrap_weights(30, 4000, 0).var() == pytest.approx(29 / 30, rel=0.03), "multinomial, one draw each"
+
+
+def theirs_on(p: Predictions):
+    """Every metric by scikit-learn, of the rows it is given; every class must be among them."""
+
+    def metrics(rows) -> dict[tuple[str, str], float]:
+        y, guess, probs = p.labels[rows], p.predicted[rows], p.probs[rows]
+        k = len(p.classes)
+        values = {
+            ("accuracy", ""): sk.accuracy_score(y, guess),
+            ("balanced_accuracy", ""): sk.balanced_accuracy_score(y, guess),
+            ("macro_f1", ""): sk.f1_score(y, guess, average="macro"),
+            ("quadratic_kappa", ""): sk.cohen_kappa_score(y, guess, weights="quadratic", labels=range(k)),
+            ("matthews_correlation", ""): sk.matthews_corrcoef(y, guess),
+            ("negative_log_likelihood", ""): sk.log_loss(y, probs, labels=range(k)),
+        }
+        for i, name in enumerate(p.classes):
+            values["recall", name] = sk.recall_score(y == i, guess == i)
+            values["specificity", name] = sk.recall_score(y != i, guess != i)
+            values["precision", name] = sk.precision_score(y == i, guess == i, zero_division=np.nan)
+            values["npv", name] = sk.precision_score(y != i, guess != i, zero_division=np.nan)
+            values["f1", name] = sk.f1_score(y == i, guess == i)
+            values["one_vs_rest_accuracy", name] = sk.accuracy_score(y == i, guess == i)
+            values["auroc", name] = sk.roc_auc_score(y == i, probs[:, i])
+            values["average_precision", name] = sk.average_precision_score(y == i, probs[:, i])
+        for metric in ("auroc", "average_precision"):
+            values[f"macro_{metric}", ""] = np.mean([values[metric, name] for name in p.classes])
+        return values
+
+    return metrics
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_every_value_and_interval_is_recomputed_on_resampled_patients(ties):
+    p = simulated(patient_effect=1.0, ties=ties)
+    table = metric_table(p, resamples=60, seed=3).set_index(["metric", "class"])
+    expected = theirs_on(p)(np.arange(len(p)))
+    assert sorted(table.index) == sorted(expected), "a new metric needs an oracle here"
+    bounds = by_rows(p, theirs_on(p), resamples=60, seed=3)
+    for key, value in expected.items():
+        assert table.loc[key, "value"] == pytest.approx(value), key
+        assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds[key]), key
+    assert set(table["interval_method"]) == {"expanded percentile"}
+    assert set(table["resampling_unit"]) == {"patient"}
+    assert set(table["n_clusters"]) == {24}
+    assert set(table["n"]) == {240}
+    notes = table.drop(index=("quadratic_kappa", ""))["note"]
+    assert all(note == "" or note.startswith("few effective clusters (about ") for note in notes)
+
+
+def test_the_table_has_every_metric_once_and_the_estimate_inside():
+    p = simulated()
+    table = metric_table(p, resamples=200)
+    expected = {(m.name, c) for m in metrics_of("metrics") for c in (CLASSES if m.per_class else ("",))}
+    keys = list(zip(table["metric"], table["class"], strict=True))
+    assert set(keys) == expected
+    assert len(keys) == len(expected)
+    assert (table["lower_95"] <= table["value"]).all()
+    assert (table["value"] <= table["upper_95"]).all()
+    assert not {"level"} & set(table)
+    macro = table.loc[table["metric"] == "macro_auroc", "value"].item()
+    assert macro == pytest.approx(sk.roc_auc_score(p.labels, p.probs, multi_class="ovr"))
+
+
+def test_a_selection_has_the_rows_of_the_whole():
+    p, names = simulated(), ["accuracy", "npv", "auroc"]
+    whole, some = metric_table(p, resamples=50), metric_table(p, metrics=names, resamples=50)
+    assert list(dict.fromkeys(some["metric"])) == names
+    expected = whole[whole["metric"].isin(names)].set_index(["metric", "class"])
+    pd.testing.assert_frame_equal(
+        some.set_index(["metric", "class"]), expected.loc[some.set_index(["metric", "class"]).index]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"resamples": 0}, "argument `resamples` to be an integer of at least 1, but got 0"),
+        ({"resamples": 10.5}, "argument `resamples`"),
+        ({"resamples": True}, "argument `resamples`"),
+        ({"seed": -1}, "argument `seed` to be an integer of at least 0"),
+        ({"seed": None}, "argument `seed`"),
+        ({"metrics": ["acuracy"]}, "argument `metrics` to be out of 'accuracy', .* but got 'acuracy'"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_with_what_is_accepted(options, expected):
+    with pytest.raises(ConfigError, match=expected):
+        metric_table(simulated(), **options)
+
+
+def test_a_wider_level_gives_a_wider_interval(monkeypatch):
+    p = simulated(strength=0.7)
+    tables = []
+    for level in (0.8, 0.99):
+        monkeypatch.setattr("her2core.evidence.intervals.LEVEL", level)
+        tables.append(metric_table(p, metrics=["accuracy", "recall", "f1"], resamples=300))
+    narrow, wide = tables
+    assert ((wide["upper_95"] - wide["lower_95"]) > (narrow["upper_95"] - narrow["lower_95"])).all()
+
+
+def width(p: Predictions, metric: str) -> float:
+    table = metric_table(p, metrics=[metric], resamples=400).set_index(["metric", "class"])
+    return float(table.loc[(metric, ""), "upper_95"] - table.loc[(metric, ""), "lower_95"])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_auroc"])
+def test_patients_are_resampled_not_patches(metric):
+    """Where all patches of a patient say the same, 20 times more patches are no more evidence."""
+    once = simulated(30, 30, strength=0.8)
+    copied = pd.concat([as_frame(once).assign(patch_id=lambda f, i=i: f["patch_id"] + f"c{i}") for i in range(20)])
+    together = read_predictions(copied, classes=CLASSES)
+    assert width(together, metric) == pytest.approx(width(once, metric))
+    naive = read_predictions(copied.assign(patient_id="unknown"), classes=CLASSES)
+    assert width(together, metric) > 3.5 * width(naive, metric)
+
+
+def test_unknown_and_too_few_patients_are_said_and_patches_resampled():
+    nameless = metric_table(simulated(patient_id="unknown"), resamples=50)
+    assert nameless["note"].str.startswith("patients unknown; resamples patches").all()
+    assert set(nameless["resampling_unit"]) == {"patch"}
+    assert set(nameless["n_clusters"]) == {240}
+    half = simulated(patient_id=["unknown"] + ["p"] * 239)
+    assert set(metric_table(half, resamples=20)["resampling_unit"]) == {"patch"}
+    four = metric_table(simulated(patients=MIN_CLUSTERS - 1), resamples=50)
+    assert four["note"].str.startswith("only 4 patients; resamples patches, which are not independent").all()
+    one = metric_table(simulated(patient_id="p"), resamples=50)
+    assert one["note"].str.startswith("only 1 patient; ").all()
+    five = metric_table(simulated(patients=MIN_CLUSTERS), resamples=50)
+    assert set(five["resampling_unit"]) == {"patient"}
+    assert set(five["n_clusters"]) == {5}
+
+
+def test_a_class_without_a_case_has_no_value_no_bounds_and_a_note():
+    p = simulated()
+    table = metric_table(p.where(p.labels != 1), resamples=100).set_index(["metric", "class"])
+    missing = table.loc[[("recall", "equivocal"), ("f1", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")]]
+    assert missing[["value", "lower_95", "upper_95"]].isna().all(axis=None)
+    assert missing["note"].str.contains("cannot be computed").all()
+    assert table.loc[("accuracy", ""), ["value", "lower_95", "upper_95"]].notna().all()
+    assert table.loc[("recall", "negative"), "note"] == ""
+    assert table.loc[("recall", "equivocal"), "note"] == "cannot be computed: no patch is truly equivocal"
+
+
+def test_a_class_that_most_resamples_miss_has_a_value_but_no_bounds():
+    p = simulated()
+    rare = p.where((p.labels != 1) | (p.frame["patient_id"] == "p1").to_numpy())
+    table = metric_table(rare, resamples=200).set_index(["metric", "class"])
+    for key in (("recall", "equivocal"), ("auroc", "equivocal"), ("macro_auroc", "")):
+        assert np.isfinite(table.loc[key, "value"]), key
+        assert table.loc[key, ["lower_95", "upper_95"]].isna().all(), key
+        assert table.loc[key, "note"] == "no interval: too few cases of a class", key
+    assert np.isfinite(table.loc[("recall", "negative"), "lower_95"])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_more_clusters_than_the_pair_table_holds_are_bundled_whole(monkeypatch, known):
+    """Bundles of whole patients: the AUROC stays exact, and its interval as wide as without bundles."""
+    base = simulated(60, 60, strength=0.8)
+    frame = pd.concat([as_frame(base).assign(patch_id=lambda f, i=i: f["patch_id"] + f"c{i}") for i in range(6)])
+    p = read_predictions(frame if known else frame.assign(patient_id="unknown"), classes=CLASSES)
+    keys = [("macro_auroc", ""), ("negative_log_likelihood", ""), ("average_precision", "positive")]
+    names = [metric for metric, _ in keys]
+    exact = metric_table(p, metrics=names, resamples=400).set_index(["metric", "class"])
+    monkeypatch.setattr(resampling, "MAX_GROUPS", 40)
+    bundled = metric_table(p, metrics=names, resamples=400).set_index(["metric", "class"])
+    for key in keys:
+        assert bundled.loc[key, "value"] == pytest.approx(exact.loc[key, "value"])
+        widths = [float(t.loc[key, "upper_95"] - t.loc[key, "lower_95"]) for t in (bundled, exact)]
+        assert widths[0] == pytest.approx(widths[1], rel=0.35), key
+
+
+def test_fewer_resamples_of_a_large_table_are_stated(monkeypatch):
+    monkeypatch.setattr(resampling, "MAX_ROW_PASSES", 1)
+    names = ["average_precision", "matthews_correlation"]
+    table = metric_table(simulated(), metrics=names, resamples=300).set_index("metric")
+    assert table.loc["average_precision", "note"].str.startswith("interval from 200 resamples").all()
+    assert "resamples" not in table.loc["matthews_correlation", "note"]
+
+
+def test_the_order_of_the_classes_is_stated_and_without_one_there_is_no_kappa():
+    row = metric_table(simulated(), metrics=["quadratic_kappa"], resamples=20).iloc[0]
+    assert row["note"].startswith("classes in the order negative, equivocal, positive")
+    reason = "not given: no order"
+    row = metric_table(simulated(), metrics=["quadratic_kappa"], resamples=20, no_order=reason).iloc[0]
+    assert row[["value", "lower_95", "upper_95"]].isna().all()
+    assert row["note"] == reason
+
+
+def test_a_probability_of_zero_for_the_true_class_is_finite_and_stated():
+    p = simulated(30, 6)
+    probs = np.where(np.arange(30)[:, None] == 4, np.eye(3)[(p.labels + 1) % 3], p.probs)
+    q = Predictions(p.frame, probs, p.labels, CLASSES)
+    row = metric_table(q, metrics=["negative_log_likelihood"], resamples=20).iloc[0]
+    assert row["value"] == pytest.approx(sk.log_loss(p.labels, probs, labels=range(3)))
+    assert row["note"].startswith("1 with probability 0 of the true class")
+
+
+@pytest.mark.parametrize("case", ["one class", "constant", "one patient", "one row", "all right"])
+def test_extreme_predictions_give_a_value_or_its_reason(case):
+    p = simulated(60, 12)
+    if case == "one class":
+        p = p.where(p.labels == 2)
+    elif case == "constant":
+        p = Predictions(p.frame, np.full((60, 3), 1 / 3), p.labels, p.classes)
+    elif case == "one patient":
+        p = p.where((p.frame["patient_id"] == "p3").to_numpy())
+    elif case == "one row":
+        p = p.where(np.arange(60) == 0)
+    else:
+        p = Predictions(p.frame, np.eye(3)[p.labels], p.labels, p.classes)
+    table = metric_table(p, resamples=40)
+    assert (table["value"].notna() | table["note"].str.contains("cannot be computed")).all()
+    assert (table["lower_95"].notna() | table["note"].str.contains("cannot be computed|no interval")).all()
+    assert not table["note"].str.contains("undefined for these rows").any(), "no reason"
+    values = table.set_index(["metric", "class"])["value"]
+    if case == "all right":
+        assert values["quadratic_kappa", ""] == values["matthews_correlation", ""] == 1
+    if case == "constant":
+        assert values["quadratic_kappa", ""] == 0
+        assert np.isnan(values["matthews_correlation", ""])
+        assert values["average_precision", "positive"] == pytest.approx(np.mean(p.labels == 2))
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(EvaluationError, match="Expected at least one prediction, but got none"):
+        metric_table(simulated().where(np.zeros(240, bool)))
