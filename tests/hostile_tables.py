@@ -173,7 +173,9 @@ CASES = {
         noted="no scores",
     ),
     "patients in two parts of a fold": Case(
-        "a.csv", csv(good().assign(fold=["train", "train", "test", "val", "test"] * (ROWS // 5))), noted="more than one split part"
+        "a.csv",
+        csv(good().assign(fold=["train", "train", "test", "val", "test"] * (ROWS // 5))),
+        noted="more than one split part",
     ),
     "identifiers from a spreadsheet": Case(
         "a.csv", csv(good(patient_id=["1.23457E+15", "9.87654E+15"] * HALF)), noted="rounded by a spreadsheet"
