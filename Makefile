@@ -21,6 +21,8 @@ test: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md
+	$(BIN)/python -m her2core.data.checks.documentation > docs/checks.md
+	$(BIN)/python benchmarks/results_page.py --write
 	$(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(VENV)/.app requirements-docs.txt

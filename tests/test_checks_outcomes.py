@@ -204,6 +204,18 @@ def test_a_validation_part_without_a_class_is_found_in_the_case_s_table(cases):
         check_manifest(manifest, split).raise_errors()
 
 
+def test_the_command_checks_the_split_that_a_manifest_brings_itself(cases):
+    from click.testing import CliRunner
+
+    from her2core.cli.data import check
+
+    for options in ([], ["--split", str(cases / "pre_split.parquet")]):
+        result = CliRunner().invoke(check, [str(cases / "pre.parquet"), "--json", *options], standalone_mode=False)
+        outcomes = {o["code"]: o for o in json.loads(result.stdout)}
+        assert result.return_value == 1
+        assert "validation part" in outcomes["split-part-without-class"]["finding"]["got"]
+
+
 def test_ids_of_the_case_s_table_are_found_to_be_rounded(cases):
     table = pd.read_csv(cases / "ids_excel_scientific.csv", dtype=str)
     frame = table[["patch_id", "patient_id", "label"]].assign(path=table["patch_id"])

@@ -9,7 +9,7 @@ import click
 
 from her2core.cli.base import answer, as_json, cli, pairs, set_option
 from her2core.cli.text import manifest_facts, manifest_text
-from her2core.data.split_units import UNIT_NAMES
+from her2core.data.split_units import PARTS, UNIT_NAMES
 from her2core.errors import ConfigError, SplitError
 
 
@@ -78,17 +78,25 @@ def demo(out: Path, as_json: bool, **spec) -> None:
 @data.command()
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option(
-    "--split", "split_path", type=click.Path(path_type=Path), help="A split table, to look for leaks across it."
+    "--split",
+    "split_path",
+    type=click.Path(path_type=Path),
+    help="Split table to check for leakage; by default the manifest's own column split, if it has one.",
 )
 @click.option(
-    "--contents", is_flag=True, help="Read every patch: copies, near-duplicates, colour that tells the class."
+    "--contents",
+    is_flag=True,
+    help="Read every image: identical images, near-duplicates, classes predictable from colour.",
 )
 @click.option(
-    "--half-width", type=float, metavar="SHARE", help="Wanted half-width of each class's 95 % interval, such as 0.1."
+    "--half-width",
+    type=float,
+    metavar="PROPORTION",
+    help="Half-width wanted of each class's 95 % interval, such as 0.1.",
 )
 @as_json
 def check(manifest: Path, split_path: Path | None, contents: bool, half_width: float | None, as_json: bool) -> int:
-    """Coded checks on a manifest; exit 1 when one is an error."""
+    """Check whether a data set supports the claims made from it; exit 1 when a finding is an error."""
     from her2core.data.checks import check_manifest, patients_for_half_width
     from her2core.data.manifest import read_manifest
     from her2core.io.tables import read_table
@@ -103,6 +111,8 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
             fix="her2 data split writes such a table.",
         )
     table = read_manifest(manifest)
+    if split is None and "split" in table.frame and table.frame["split"].isin(PARTS).all():
+        split = table.frame[["patch_id", "split"]]
     with click.progressbar(length=len(table), label="patches read", file=sys.stderr, hidden=not contents) as bar:
         report = check_manifest(
             table, split, contents=contents, half_width=half_width, progress=lambda done, _: bar.update(done - bar.pos)
