@@ -73,10 +73,17 @@ def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame |
 
 
 def dataframe(
-    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], description: str, **options: Any
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    description: str,
+    *,
+    hide_index: bool = True,
+    **options: Any,
 ) -> None:
-    """Draw a table without its index, with a text alternative; ``options`` are passed to ``st.dataframe``."""
-    st.dataframe(rows, **{"hide_index": True, "width": "stretch", "alt": description} | options)
+    """Draw a table, by default without its index, with a text alternative.
+
+    ``options`` are passed to ``st.dataframe``.
+    """
+    st.dataframe(pd.DataFrame(rows), hide_index=hide_index, width="stretch", alt=description, **options)
 
 
 def format_interval(row: pd.Series) -> str:

@@ -37,7 +37,13 @@ def runs_side_by_side(run: Run, unit: str) -> tuple[dict[str, Run], pd.DataFrame
 def show_cost(table: pd.DataFrame) -> None:
     """Draw accuracy against the cost that the viewer chooses."""
     cost = st.segmented_control(
-        "Cost", list(COSTS), format_func=COSTS.get, default="flops", key="cost", bind="query-params", required=True
+        "Cost",
+        list(COSTS),
+        format_func=COSTS.__getitem__,
+        default="flops",
+        key="cost",
+        bind="query-params",
+        required=True,
     )
     cost = cost if cost in COSTS else "flops"
     known = table[table[cost].notna()]
