@@ -649,7 +649,7 @@ def test_explain_writes_a_picture(her2, tiny_run, tiny_predictor, mixed):
     ("image", "target", "said"),
     [
         ("notes.png", "positive", "notes.png"),
-        ("a.png", "maybe", "Expected a class out of negative, equivocal, positive"),
+        ("a.png", "maybe", "`target` to be one of 'negative', 'equivocal', 'positive'"),
     ],
 )
 def test_explain_refuses_and_writes_nothing(her2, tiny_run, mixed, image, target, said):
