@@ -27,14 +27,14 @@ from her2core import open_run
 from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import PatchReader
-from her2core.data.prepare import UNUSABLE, Prepare
+from her2core.data.prepare import Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.files import write_json
 from her2core.io.images import read_image
 from her2core.networks.from_card import network_from_card
 from her2core.ood import OODDetector, fit_detector, fit_ood, patch_descriptors, read_ood_detector
 from her2core.runs.folder import WEIGHTS
-from her2core.stain.macenko import StainReference
+from her2core.stain.reference import StainReference
 
 HOME = Path(__file__).resolve().parents[1]
 MANIFESTS = {
@@ -81,7 +81,7 @@ class Released:
 
         for image in images:
             prepared = self.prepare(image)
-            if not set(prepared.flags) & set(UNUSABLE):
+            if prepared.usable:
                 waiting.append(prepared)
             if len(waiting) == 32:
                 flush()

@@ -18,7 +18,10 @@ from her2core.io.text import markdown_text
 from her2core.runs.folder import Run
 
 T = TypeVar("T")
-NO_RUN = "There is no trained model yet. Train one with `her2 train configs/demo.yaml`, or put a run into `models/`."
+NO_RUN = (
+    "There is no trained model yet. Train one with `her2 train`, copy one from the repository (folder `models/`) "
+    "into `models/`, or name a folder of runs: `her2 app --runs FOLDER`."
+)
 
 
 def choose_model() -> None:
@@ -44,7 +47,7 @@ def choose_model() -> None:
             if st.session_state.pop("run_not_found", False):
                 st.warning(f"The model in the address was not found; showing {markdown_text(chosen)}.")
         else:
-            st.info("No finished run in `models/` or `runs/` yet. Train one: `her2 train configs/demo.yaml`")
+            st.info(NO_RUN)
         for problem in problems:
             st.caption(f"Not a run: {markdown_sentence(problem)}")
     run, reason = (None, "") if chosen is None or chosen in reviews else try_open(names[chosen])

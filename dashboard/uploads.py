@@ -73,6 +73,11 @@ def _clear() -> None:
     st.session_state["uploads_cleared"] = st.session_state.get("uploads_cleared", 0) + 1
 
 
+def _close() -> None:
+    """Take the patch out of the address."""
+    st.query_params.pop("patch", None)
+
+
 def _uploader_key() -> str:
     return f"uploads-{st.session_state.get('uploads_cleared', 0)}"
 
@@ -90,5 +95,5 @@ def _linked(run: Run, patch_id: str) -> View:
         return View(())
     source = "a synthetic patch, which is a generated image" if is_synthetic(run) else "a patch"
     st.caption(f"{markdown_text(patch_id)}: {source} of this model's data.")
-    st.button("Close this patch", on_click=lambda: st.query_params.pop("patch", None), icon=":material/close:")
+    st.button("Close this patch", on_click=_close, icon=":material/close:")
     return View((Upload(patch_id, image),), synthetic=is_synthetic(run))

@@ -28,6 +28,7 @@ __all__ = [
     "format_difference",
     "format_interval",
     "format_number",
+    "format_p",
     "heading",
     "markdown_sentence",
     "value_and_bounds",
@@ -73,10 +74,17 @@ def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame |
 
 
 def dataframe(
-    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], description: str, **options: Any
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    description: str,
+    *,
+    hide_index: bool = True,
+    **options: Any,
 ) -> None:
-    """Draw a table without its index, with a text alternative; ``options`` are passed to ``st.dataframe``."""
-    st.dataframe(rows, **{"hide_index": True, "width": "stretch", "alt": description} | options)
+    """Draw a table, by default without its index, with a text alternative.
+
+    ``options`` are passed to ``st.dataframe``.
+    """
+    st.dataframe(pd.DataFrame(rows), hide_index=hide_index, width="stretch", alt=description, **options)
 
 
 def format_interval(row: pd.Series) -> str:
@@ -106,6 +114,11 @@ def format_difference(row: pd.Series) -> str:
     """Format a difference of two proportions in percentage points: "+3.1 [-0.4, +6.5]"."""
     difference, lower, upper = (100 * row[name] for name in ("difference", "lower_95", "upper_95"))
     return f"{difference:+.1f}" + ("" if math.isnan(lower) else f" [{lower:+.1f}, {upper:+.1f}]")
+
+
+def format_p(p: float) -> str:
+    """Format a p value: "0.473", "<0.001"; empty where there is none."""
+    return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def count(number: int, unit: str) -> str:

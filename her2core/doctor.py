@@ -1,4 +1,4 @@
-"""Will her2core work on this machine? Nothing in; PASS, WARN or FAIL lines with the way out, out."""
+"""Diagnosis of this machine and installation: PASS, WARN or FAIL for each check, with the fix."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from her2core.errors import Her2Error
 
 MALICIOUS_LIGHTNING = ("2.6.2", "2.6.3")
-#: Distribution names as in requirements.txt, of what cannot be missing.
-NEEDED = (
+#: Distributions without which nothing works, as in pyproject.toml.
+CORE = (
     "torch",
     "torchvision",
     "pytorch-lightning",
@@ -32,29 +33,74 @@ NEEDED = (
     "pydantic",
     "PyYAML",
     "click",
-    "streamlit",
-    "plotly",
+    "matplotlib",
 )
+#: Distributions of the extras.
+EXTRAS = {"app": ("streamlit", "plotly", "jinja2", "reportlab"), "report": ("plotly", "jinja2", "reportlab")}
+
+Status = Literal["PASS", "WARN", "FAIL"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """``status`` PASS, WARN or FAIL; ``fix`` is empty when there is nothing to do."""
+    """Outcome of one check.
+
+    Attributes
+    ----------
+    name : str
+        What was checked.
+    status : {'PASS', 'WARN', 'FAIL'}
+        The outcome.
+    found : str
+        What was found.
+    fix : str
+        What to do; empty when nothing is.
+
+    Examples
+    --------
+    >>> Check("disk", "WARN", "1.2 GB free here", "Free some space.").as_dict()["status"]
+    'WARN'
+    """
 
     name: str
-    status: str
+    status: Status
     found: str
     fix: str = ""
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, str]:
+        """Convert to plain values.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
 
 def diagnose(models: str | Path = "models", runs: str | Path = "runs") -> list[Check]:
-    """All checks, in the order in which they matter."""
+    """Run all checks.
+
+    Parameters
+    ----------
+    models : str or Path, optional
+        Folder of released runs; their weights are verified.
+    runs : str or Path, optional
+        Folder in which trainings write.
+
+    Returns
+    -------
+    list of Check
+        In order of importance.
+
+    Examples
+    --------
+    >>> [check.name for check in diagnose()][:3]
+    ['Python', 'packages', 'extras']
+    """
     checks: list[Callable[[], Check]] = [
         _python,
         _packages,
+        _extras,
         _lightning,
         _device,
         _memory,
@@ -72,10 +118,19 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    missing = [name for name in NEEDED if _version(name) is None]
+    missing = [name for name in CORE if _version(name) is None]
     if missing:
-        return Check("packages", "FAIL", f"missing: {', '.join(missing)}", "pip install -r requirements.txt")
-    return Check("packages", "PASS", f"all {len(NEEDED)} there")
+        return Check("packages", "FAIL", f"missing: {', '.join(missing)}", "Run: pip install her2core")
+    return Check("packages", "PASS", f"all {len(CORE)} are installed")
+
+
+def _extras() -> Check:
+    missing = {extra: [n for n in names if _version(n) is None] for extra, names in EXTRAS.items()}
+    lacking = [extra for extra, names in missing.items() if names]
+    if not lacking:
+        return Check("extras", "PASS", f"{', '.join(EXTRAS)} are installed")
+    names = sorted({n for names in missing.values() for n in names})
+    return Check("extras", "WARN", f"missing: {', '.join(names)}", f"Run: pip install 'her2core[{lacking[0]}]'")
 
 
 def _lightning() -> Check:
@@ -85,7 +140,7 @@ def _lightning() -> Check:
             "pytorch-lightning",
             "FAIL",
             f"{version}, a malicious release",
-            "Uninstall it, change every secret this machine held, install 2.6.4 or newer.",
+            "Uninstall it, change every secret on this machine, install 2.6.4 or newer.",
         )
     return Check("pytorch-lightning", "PASS", version)
 
@@ -94,7 +149,7 @@ def _device() -> Check:
     try:
         import torch
     except ImportError as broken:
-        return Check("device", "FAIL", f"torch does not import: {broken}", "pip install -r requirements.txt")
+        return Check("device", "FAIL", f"torch does not import: {broken}", "Run: pip install torch torchvision")
     if torch.cuda.is_available():
         return Check("device", "PASS", f"{torch.cuda.device_count()} GPU: {torch.cuda.get_device_name(0)}")
     from her2core.training.hardware import native_bfloat16
@@ -125,9 +180,9 @@ def _writable(runs: Path) -> Check:
     place = next(p for p in (runs, *runs.absolute().parents) if p.is_dir())
     try:
         with tempfile.TemporaryFile(dir=place):
-            return Check("run folder", "PASS", f"{runs} can be written")
+            return Check("run folder", "PASS", f"{runs} is writable")
     except OSError as refused:
-        return Check("run folder", "FAIL", str(refused), "Choose a folder of your own with --runs.")
+        return Check("run folder", "FAIL", str(refused), "Choose another folder with --runs.")
 
 
 def _models(models: Path) -> Check:
@@ -137,14 +192,15 @@ def _models(models: Path) -> Check:
     found, problems = list_runs(models)
     try:
         for run in found:
-            if sha256_file(run.path / "model.safetensors") != run.card["weights_sha256"]:
-                problems.append(f"{run.name}: the weights are not those of its card")
+            if run.has_weights and sha256_file(run.path / "model.safetensors") != run.card["weights_sha256"]:
+                problems.append(f"{run.name}: the weights do not have the card's hash")
     except (Her2Error, OSError) as broken:
         problems.append(str(broken))
     if problems:
-        return Check("released runs", "FAIL", problems[0], "Take the models folder again from the repository.")
+        return Check("released runs", "FAIL", problems[0], "Copy the folder models again from the repository.")
     if not found:
-        return Check("released runs", "WARN", f"none in {models}", "Start her2 in the repository's folder.")
+        fix = "Copy the folder models from the repository, or train with her2 train."
+        return Check("released runs", "WARN", f"none in {models}", fix)
     return Check("released runs", "PASS", f"{', '.join(sorted(r.name for r in found))}; weights match their cards")
 
 

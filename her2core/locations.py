@@ -78,8 +78,27 @@ def working_folder() -> Path:
     return PACKAGE.parent if in_checkout() else Path.cwd()
 
 
+def named_run_folders() -> tuple[Path, ...]:
+    """List the folders of runs that ``HER2_RUNS`` names.
+
+    Returns
+    -------
+    tuple of Path
+        Empty where the variable is not set.
+
+    Examples
+    --------
+    >>> os.environ[RUNS_VARIABLE] = os.pathsep.join(["mine", "theirs"])
+    >>> [folder.name for folder in named_run_folders()]
+    ['mine', 'theirs']
+    >>> del os.environ[RUNS_VARIABLE]
+    """
+    named = os.environ.get(RUNS_VARIABLE, "").split(os.pathsep)
+    return tuple(Path(path).expanduser().absolute() for path in named if path)
+
+
 def run_folders() -> tuple[Path, ...]:
-    """List the folders in which runs are looked for.
+    """List the folders in which the app looks for runs.
 
     Returns
     -------
@@ -88,14 +107,8 @@ def run_folders() -> tuple[Path, ...]:
 
     Examples
     --------
-    >>> os.environ["HER2_RUNS"] = os.pathsep.join(["mine", "theirs"])
-    >>> [folder.name for folder in run_folders()]
-    ['mine', 'theirs']
-    >>> del os.environ["HER2_RUNS"]
     >>> [folder.name for folder in run_folders()]
     ['models', 'study', 'runs']
     """
-    if named := os.environ.get(RUNS_VARIABLE):
-        return tuple(Path(p).expanduser().absolute() for p in named.split(os.pathsep) if p)
     home = working_folder()
-    return home / "models", home / "models" / "study", home / "runs"
+    return named_run_folders() or (home / "models", home / "models" / "study", home / "runs")

@@ -256,5 +256,5 @@ def test_scores_of_the_maps_stand_on_the_page_where_they_were_measured(demo):
     assert errors(at) == []
     assert "Evaluation of the class-activation maps" in [h.value for h in at.header]
     shown = next(d.value for d in at.dataframe if "overlap" in d.value.columns)
-    assert list(shown.index) == ["gradcam", "chance"]
-    assert shown.loc["gradcam", "overlap"] == "0.50 [0.40, 0.60]"
+    assert list(shown.index) == ["Grad-CAM", "chance"]
+    assert shown.loc["Grad-CAM", "overlap"] == "0.50 [0.40, 0.60]"

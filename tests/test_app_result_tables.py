@@ -49,9 +49,9 @@ def test_calibration_is_that_of_the_runs_table(demo, tiny_run, unit):
     rows = tiny_run.table("calibration").query("unit == @unit")
     whole = rows[rows["class"].fillna("") == ""].set_index(["scores", "metric"])
     shown = at.dataframe[0].value.set_index("metric")
-    assert shown.loc["Brier score", "before temperature scaling"] == format_number(whole.loc[("uncalibrated", "brier")])
+    assert shown.loc["Brier score", "before scaling"] == format_number(whole.loc[("uncalibrated", "brier")])
     after = format_number(whole.loc[("calibrated", "ece_equal_mass")])
-    assert shown.loc["ECE, equal-mass bins", "after temperature scaling"] == after
+    assert shown.loc["ECE, equal-mass bins", "after scaling"] == after
     bins = tiny_run.table("reliability").query("unit == @unit and `class`.isna() or unit == @unit and `class` == ''")
     np.testing.assert_allclose(numbers(figure(at, 0)["data"][0]["y"]), bins["value"])
 
@@ -167,7 +167,7 @@ def test_the_leakage_page_shows_the_splits_side_by_side(models):
     shown = at.dataframe[0].value
     assert list(shown["split"]) == ["by random patches", "by patient"]
     assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
-    assert at.dataframe[1].value["difference from by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
+    assert at.dataframe[1].value["difference from split by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert "synthetic" in said(at.main.info)
     at.selectbox(key="leakage_metric").set_value("macro_auroc").run()
     assert errors(at) == []

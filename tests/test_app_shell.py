@@ -42,8 +42,8 @@ def test_classes_that_are_no_her2_status_are_called_so(demo, page):
 def test_without_a_run_the_page_says_what_to_do(models, page):
     at = visit(page)
     assert errors(at) == []
-    assert "her2 train configs/demo.yaml" in at.main.info[0].value
-    assert "her2 train configs/demo.yaml" in at.sidebar.info[0].value
+    assert "her2 train" in at.main.info[0].value
+    assert "her2 train" in at.sidebar.info[0].value
     assert NOTICE in said(at.sidebar.caption)
     assert not at.main.selectbox
     assert not at.metric

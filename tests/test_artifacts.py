@@ -143,7 +143,7 @@ def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifes
     (path / "config.yaml").unlink()
     (path / "config.yaml").write_text(config)
     before = contents(path)
-    with pytest.raises(Her2Error, match=r"Expected a CSV or Parquet file, but got no such file"):
+    with pytest.raises(Her2Error, match=r"Expected a CSV, Parquet or Excel file, but got no such file"):
         complete_run(path)
     manifest = read_manifest(tiny_manifest)
     fewer = manifest.subset(manifest.frame["patch_id"][1:]).write(tmp_path / "fewer.parquet")

@@ -1,4 +1,4 @@
-"""Does the study of networks go on after one that fails, keep one data set and split, and tell paired differences?"""
+"""Backbone study: failures, one data set and split, paired differences, and cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plan(tiny_manifest):
 
 
 @pytest.fixture(scope="module")
-def study(plan, tmp_path_factory):
+def study(plan, tmp_path_factory, brief_cost):
     """That study, run by its command, which says that one failed."""
     folder = tmp_path_factory.mktemp("backbones")
     (folder / "study.yaml").write_text(yaml.safe_dump(plan))
@@ -93,7 +93,7 @@ def test_the_runs_are_listed_for_a_cluster(study, capsys):
     assert capsys.readouterr().out.split() == ["small-seed0", "unknown-seed0", "other-seed0"]
 
 
-def test_frozen_features_stand_beside_whole_trainings(plan, tmp_path):
+def test_frozen_features_are_compared_with_whole_trainings(plan, tmp_path, brief_cost):
     plan = {
         **plan,
         "networks": [

@@ -1,4 +1,4 @@
-"""Does ``her2 runs`` complete a run, and release one without its weights, as it promises?"""
+"""``her2 runs``: completion of a run, and release of one without its weights."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_run_without_weights_holds_all_the_rest_and_says_so(tiny_run, light):
 def test_a_run_without_weights_is_reviewed_but_answers_nothing(her2, light):
     assert her2("evaluate", light, "--resamples", 100, "--json")[0] == 0
     assert her2("runs", "show", light, "--json")[0] == 0
-    with pytest.raises(RunError, match=r"Expected a run with its weights, but got one released for review only\. "):
+    with pytest.raises(RunError, match=r"Expected a run with its weights, but got one released for review only"):
         load_predictor(light)
     code, out, err = her2("predict", light, __file__, "--json")
     assert code == 1
@@ -88,7 +88,7 @@ def test_weights_are_verified_before_they_are_left_out(her2, tiny_run, tmp_path)
     (copy / WEIGHTS).write_bytes(b"other")
     code, out, _ = her2("runs", "export", copy, "--to", "models/x", "--without-weights", "--json")
     assert code == 1
-    assert "the weights that the card names" in json.loads(out)["error"]
+    assert "weights with the card's hash" in json.loads(out)["error"]
     assert not Path("models").exists()
 
 

@@ -18,9 +18,8 @@ from her2core import Predictor, explain, load_predictor
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ConfigError, ImageError, NetworkError, WeightsError
 from her2core.inference.example import example_predictor
-from her2core.inference.images import rgb_array
 from her2core.inference.prediction import Prediction
-from her2core.io.images import encode_png
+from her2core.io.images import as_rgb, encode_png
 from her2core.networks.weights import save_weights
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
@@ -179,7 +178,7 @@ def test_a_pil_image_of_any_mode_is_read_as_its_file_would_be(mode, patches):
     picture = Image.fromarray(patches[0][..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
     kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
     picture.save(stream := io.BytesIO(), kind)
-    np.testing.assert_array_equal(rgb_array(picture, "x"), rgb_array(stream.getvalue(), "x"))
+    np.testing.assert_array_equal(as_rgb(picture), as_rgb(stream.getvalue()))
 
 
 def test_a_pil_image_is_turned_as_its_exif_says(patches):
@@ -188,7 +187,7 @@ def test_a_pil_image_is_turned_as_its_exif_says(patches):
     exif[274] = 6
     stream = io.BytesIO()
     Image.fromarray(np.rot90(upright)).save(stream, "PNG", exif=exif)
-    np.testing.assert_array_equal(rgb_array(Image.open(stream), "x"), upright)
+    np.testing.assert_array_equal(as_rgb(Image.open(stream)), upright)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Does a study of many trainings go on after a failure, resume, refuse what does not belong, and tell its figures?"""
+"""Studies of several trainings: failures, resumption, refusals, and figures recomputed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plan(tiny_manifest):
 
 
 @pytest.fixture(scope="module")
-def study(plan, tmp_path_factory):
+def study(plan, tmp_path_factory, brief_cost):
     """That study, run by its command."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "leakage.yaml").write_text(yaml.safe_dump(plan))

@@ -27,6 +27,15 @@ from her2core.runs.patch_images import is_synthetic
 PAGE, ACROSS = 6, 3
 #: Rows of the table that are shown; the download has all.
 ROWS = 1000
+#: Heads of the columns of ``evidence.misclassified``.
+LABELS = {
+    "patch_id": "patch",
+    "patient_id": "patient",
+    "slide_id": "slide",
+    "true": "true class",
+    "predicted": "predicted class",
+}
+PROBABILITIES = {"p_predicted": "p (predicted class)", "p_true": "p (true class)"}
 
 
 def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
@@ -34,8 +43,9 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
     if rows.empty:
         st.info("There are no such rows.")
         return
-    probabilities = {c: st.column_config.NumberColumn(format="%.3f") for c in rows if c.startswith("p_")}
-    dataframe(rows.head(ROWS), "The rows, most confident first", height=240, column_config=probabilities)
+    columns = {name: st.column_config.Column(label) for name, label in LABELS.items()}
+    columns |= {name: st.column_config.NumberColumn(label, format="%.3f") for name, label in PROBABILITIES.items()}
+    dataframe(rows.head(ROWS), "The rows, most confident first", height=240, column_config=columns)
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,} rows; the download has all.")
     download_table("These rows (CSV)", rows, f"{review.name}-{unit}-{key}")

@@ -23,6 +23,7 @@ from her2core.evidence.metric_table import metric_table
 from her2core.evidence.metrics.registry import headline_metrics, metric_help, metric_label, metrics_of
 from her2core.evidence.thresholds import RATES, operating_point
 from her2core.io.text import markdown_text
+from her2core.maps.methods import METHODS
 from her2core.report.run_download import RenderedReport, render_report
 from her2core.report.run_report import predictions_report, run_report
 from her2core.runs.folder import Run
@@ -109,6 +110,7 @@ def show_map_scores(run: Run) -> None:
     ]
     wide = scores.assign(value=text).pivot(index="method", columns="measure", values="value")
     wide = wide.loc[list(dict.fromkeys(scores["method"]))]
+    wide = wide.rename(index=lambda m: METHODS[m].title if m in METHODS else m, columns=lambda c: c.replace("_", " "))
     dataframe(wide, "Scores of the maps by method and measure, with intervals over patients", hide_index=False)
     patients = count(int(scores["n_clusters"].max()), "patient")
     st.caption(f"{count(int(scores['n'].max()), 'patch')} of {patients}; computed by her2 runs maps.")

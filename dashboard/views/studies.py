@@ -29,9 +29,10 @@ NOT_MEASURED = "not measured"
 
 def seeds_caption(rows: pd.DataFrame) -> str:
     """Return what the points, bars and ticks of a figure over seeds are."""
-    clusters = count(int(rows["n_clusters"].max()), rows["resampling_unit"].iloc[0])
+    clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
+    resampled = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
     return (
-        f"Points: mean over the seeds; bars: 95 % bootstrap interval over {clusters}; ticks: lowest and highest seed."
+        f"Points: mean over the seeds; bars: 95 % bootstrap interval over {resampled}; ticks: lowest and highest seed."
     )
 
 
@@ -145,7 +146,7 @@ def compared_runs(table: pd.DataFrame, classes: tuple[str, ...]) -> list[dict[st
     for row in table.to_dict("records"):
         text = {"run": row["run"], "network": row["network"]}
         for column, label in [(m, metric_label(m)) for m in HEADLINE] + [
-            (f"recall_{c}", f"Recall, {c}") for c in classes
+            (f"recall_{c}", metric_label("recall", of=c)) for c in classes
         ]:
             values = {"value": row[column]} | {b: row[f"{column}_{b}"] for b in ("lower_95", "upper_95")}
             text[label] = format_interval(pd.Series(values))

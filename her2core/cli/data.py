@@ -1,9 +1,10 @@
-"""``her2 data``: import, make, check and split data sets. Words in; manifests and tables out."""
+"""``her2 data``: import, generate, check and split data sets."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,18 +16,16 @@ from her2core.errors import ConfigError, SplitError
 
 @cli.group()
 def data() -> None:
-    """Import, make, check and split data sets."""
+    """Import, generate, check and split data sets."""
 
 
 @data.command("import")
 @click.argument("importer")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write (.parquet or .csv).")
+@click.option("--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="For table: manifest column and yours.")
 @click.option(
-    "--map", "mapping", multiple=True, metavar="COLUMN=YOURS", help="table: a manifest column and yours for it."
-)
-@click.option(
-    "--images", type=click.Path(path_type=Path), help="table: folder of its relative image paths [the table's own]."
+    "--images", type=click.Path(path_type=Path), help="For table: folder of its relative paths; its own by default."
 )
 @set_option
 @as_json
@@ -39,7 +38,10 @@ def import_(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Read a data set as it comes (folder, table, her2st) and write its manifest."""
+    """Read a data set and write its manifest.
+
+    IMPORTER is folder, table or her2st; ROOT is the folder or file to read.
+    """
     from her2core.data.importers import import_dataset
 
     options = pairs(overrides, parse=True)
@@ -54,16 +56,16 @@ def import_(
 
 @data.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the cohort to.")
-@click.option("--patients", default=120, show_default=True)
-@click.option("--patches", "patches_per_patient", default=25, show_default=True, help="Patches a patient.")
-@click.option("--px", default=128, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--patients", default=120, show_default=True, help="Number of patients.")
+@click.option("--patches", "patches_per_patient", default=25, show_default=True, help="Patches of each patient.")
+@click.option("--px", default=128, show_default=True, help="Side of a patch in pixels.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same pixels.")
 @click.option("--sites", default=2, show_default=True, help="Sites, each with its own stain; a split by site needs 3.")
-@click.option("--class-effect", default=1.0, show_default=True, help="How far the classes differ; 0: not at all.")
-@click.option("--workers", default=2, show_default=True)
+@click.option("--class-effect", default=1.0, show_default=True, help="How much the classes differ; 0: not at all.")
+@click.option("--workers", default=2, show_default=True, help="Processes that render patches.")
 @as_json
-def demo(out: Path, as_json: bool, **spec) -> None:
-    """Draw the synthetic cohort. Its patches are synthetic and are called so everywhere."""
+def demo(out: Path, as_json: bool, **spec: Any) -> None:
+    """Generate the synthetic cohort; its patches are marked as synthetic everywhere."""
     from her2core.data.importers import import_dataset
 
     total = spec["patients"] * spec["patches_per_patient"]
@@ -96,7 +98,10 @@ def demo(out: Path, as_json: bool, **spec) -> None:
 )
 @as_json
 def check(manifest: Path, split_path: Path | None, contents: bool, half_width: float | None, as_json: bool) -> int:
-    """Check whether a data set supports the claims made from it; exit 1 when a finding is an error."""
+    """Check whether a data set supports the claims made from it.
+
+    The exit code is 1 when a finding is an error.
+    """
     from her2core.data.checks import check_manifest, patients_for_half_width
     from her2core.data.manifest import read_manifest
     from her2core.io.tables import read_table
@@ -129,11 +134,11 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
 @click.option(
     "--unit", type=click.Choice(UNIT_NAMES), default="patient", show_default=True, help="What stays together."
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Determines which of the possible splits.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Split table to write (.parquet).")
 @as_json
 def split(manifest: Path, unit: str, seed: int, out: Path, as_json: bool) -> None:
-    """Deal the patches out to train, val and test (60/20/20), by patient unless told otherwise."""
+    """Split the patches into train, val and test (60/20/20), by patient by default."""
     from her2core.data.manifest import read_manifest
     from her2core.data.splits import split_manifest, split_warnings
     from her2core.io.files import write_parquet

@@ -1,4 +1,4 @@
-"""``her2 runs``: list, show, complete and export finished runs, and hold their maps to account."""
+"""``her2 runs``: list, show, complete and export finished runs, and evaluate their maps."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
-from her2core.cli.text import RESEARCH, run_text
+from her2core.cli.text import interval, records, run_text
 from her2core.errors import RunError
+from her2core.notice import RESEARCH
 
 
 @cli.group()
 def runs() -> None:
-    """Finished runs."""
+    """List, show, complete and export finished runs."""
 
 
 @runs.command("list")
 @click.option(
-    "--in", "roots", multiple=True, type=click.Path(path_type=Path), help="Folders to look in: models and runs."
+    "--in",
+    "roots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of runs; may be repeated. Default: HER2_RUNS, or models and runs in this folder.",
 )
 @as_json
 def list_(roots: tuple[Path, ...], as_json: bool) -> None:
-    """Finished runs, and a sentence for each folder that is not one."""
+    """List the finished runs, and say why other folders are none."""
+    from her2core.locations import named_run_folders
     from her2core.runs.folder import list_runs
 
     for root in roots:
         if not root.is_dir():
-            raise RunError("a folder of runs", got="no such folder", where=str(root), fix="Check the name.")
-    found, problems = list_runs(*(roots or (MODELS, RUNS)))
+            raise RunError("a folder of runs", got="no such folder", where=root, fix="Check the name.")
+    found, problems = list_runs(*(roots or named_run_folders() or (MODELS, RUNS)))
     value = {"runs": [{"path": str(r.path), "title": r.card.get("title")} for r in found], "problems": problems}
-    lines = [f"{r.path}: {r.card.get('title', '')}" for r in found] + [f"not a run: {p}" for p in problems]
+    lines = [f"{r.path}: {r.card.get('title', '')}" for r in found] + [f"no run: {p}" for p in problems]
     answer(as_json, value, "\n".join(lines) or "No finished run. her2 train makes one.")
 
 
@@ -38,7 +44,7 @@ def list_(roots: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @as_json
 def show(run: Path, as_json: bool) -> None:
-    """What a run is, on what data, and what it cannot claim."""
+    """Show a run's title, classes, and limits; with --json run.json and the model card."""
     from her2core.runs.folder import open_run
 
     opened = open_run(run)
@@ -47,25 +53,25 @@ def show(run: Path, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to make, e.g. models/demo.")
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to create, e.g. models/demo.")
 @click.option("--without-weights", is_flag=True, help="Leave the weights out: for review, not for predictions.")
 @as_json
 def export(run: Path, to: Path, without_weights: bool, as_json: bool) -> None:
-    """Copy a finished run under a name of your own; an existing folder is never overwritten."""
+    """Copy a finished run to another folder; an existing folder is never overwritten."""
     from her2core.runs.export import export_run
 
     copied = export_run(run, to, weights=not without_weights)
-    answer(as_json, {"path": str(copied.path)}, f"{copied.path} is there.")
+    answer(as_json, {"path": str(copied.path)}, f"Exported to {copied.path}.")
 
 
 @runs.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--manifest", type=click.Path(path_type=Path), help="Where the run's manifest lies now.")
+@click.option("--manifest", type=click.Path(path_type=Path), help="Where the run's manifest is now.")
 @as_json
 def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
-    """Give a run what newer versions keep beside weights and predictions: data table, checks, cost, prediction sets.
+    """Add what newer versions keep with a run: data table, findings, cost, prediction sets, out-of-distribution score.
 
-    Weights, predictions and metrics stay as they are.
+    Weights, predictions and metrics are unchanged.
     """
     from her2core.training.artifacts import complete_run
 
@@ -75,12 +81,15 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--patches", type=click.IntRange(min=1), default=24, show_default=True, help="Test patches to look at.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--save", is_flag=True, help="Write evaluation/maps.csv into the run, for the dashboard.")
+@click.option("--patches", type=click.IntRange(min=1), default=24, show_default=True, help="Number of test patches.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines which patches.")
+@click.option("--save", is_flag=True, help="Write evaluation/maps.csv into the run, for the app.")
 @as_json
 def maps(run: Path, patches: int, seed: int, save: bool, as_json: bool) -> None:
-    """Hold the run's maps to account: against synthetic truth, by deletion and insertion, ROAD, and random weights."""
+    """Evaluate the run's maps.
+
+    Against synthetic truth, by deletion and insertion, by ROAD, and against the maps of random weights.
+    """
     from her2core.maps.evaluation import evaluate_maps, save_map_evaluation
     from her2core.runs.folder import open_run
 
@@ -88,9 +97,9 @@ def maps(run: Path, patches: int, seed: int, save: bool, as_json: bool) -> None:
     table = evaluate_maps(opened, patches=patches, seed=seed)
     if save:
         save_map_evaluation(opened, table)
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
     lines = [
-        f"{r.method:18}{r.measure:28}{r.value:.3f}  [{r.lower_95:.3f}, {r.upper_95:.3f}]  {r.note}".rstrip()
+        f"{r.method:18}{r.measure:28}{interval(r.value, r.lower_95, r.upper_95)}  {r.note}".rstrip()
         for r in table.itertuples()
     ]
-    answer(as_json, {"run": str(opened.path), "patches": patches, "maps": rows}, "\n".join([*lines, RESEARCH]))
+    value = {"run": str(opened.path), "patches": patches, "maps": records(table)}
+    answer(as_json, value, "\n".join([*lines, RESEARCH]))

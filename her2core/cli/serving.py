@@ -1,21 +1,26 @@
-"""``her2 predict``, ``explain``, ``app`` and ``doctor``: what a finished run is used for."""
+"""``her2 predict``, ``explain``, ``app`` and ``doctor``: use of a finished run."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
-from her2core.cli.text import RESEARCH, prediction_text, write_answers
-from her2core.errors import ConfigError, ImageError
+from her2core.cli.text import prediction_text, write_answers
+from her2core.errors import ConfigError, ImageError, RunError
+from her2core.notice import RESEARCH
 
 
 @cli.command()
 @as_json
 def doctor(as_json: bool) -> int:
-    """Check this machine and the released runs; FAIL and WARN say what to do."""
+    """Check this machine and the released runs.
+
+    Every FAIL and WARN comes with a fix; the exit code is 1 when something failed.
+    """
     from her2core.doctor import diagnose
 
     checks = diagnose(MODELS, RUNS)
@@ -30,11 +35,14 @@ def doctor(as_json: bool) -> int:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--mpp", type=float, help="Microns per pixel of the images, where known.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the answers as a CSV table.")
+@click.option("--mpp", type=float, help="Microns per pixel of the images, if known.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the predictions to this CSV file.")
 @as_json
 def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | None, as_json: bool) -> int:
-    """Class probabilities of patches (files or folders); a file that cannot be read is named and the rest go on."""
+    """Predict class probabilities of patches.
+
+    IMAGES are files or folders. A file that cannot be read is named, the others are predicted, and the exit code is 1.
+    """
     from her2core.inference.predictor import load_predictor
 
     files = _image_files(images)
@@ -55,12 +63,12 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--target", help="Class to map; the predicted one when left out.")
-@click.option("--method", default="gradcam", show_default=True, help="Kind of map: gradcam, layercam, ...")
+@click.option("--target", help="Class to explain; the predicted one by default.")
+@click.option("--method", default="gradcam", show_default=True, help="Map method: gradcam, layercam, ...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Overlay to write (.png).")
 @as_json
 def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
-    """Where the network looked: the class-activation map laid over the patch, as a PNG."""
+    """Draw a class-activation map over a patch."""
     from her2core.inference.predictor import load_predictor
     from her2core.io.files import write_via_temporary
     from her2core.io.images import encode_png
@@ -76,7 +84,7 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
     picture = with_caption(overlay(found.image, found, size=448), f"{label} for {found.target}. {RESEARCH}")
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
     text = f"{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
-    text += f" Nothing in this patch speaks for {found.target}." if found.empty else ""
+    text += f" Nothing in this patch supports {found.target}." if found.empty else ""
     text += "".join(f"\nnote: {note}" for note in prediction.notes)
     answer(
         as_json,
@@ -94,21 +102,40 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
 
 
 @cli.command()
-@click.option("--port", default=8501, show_default=True)
 @click.option(
-    "--address", default="127.0.0.1", show_default=True, help="Where to listen; the default is this machine only."
+    "--runs",
+    "roots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of runs to show; may be repeated. Default: HER2_RUNS, or models and runs.",
 )
-def app(port: int, address: str) -> int:
-    """Open the dashboard (streamlit run app.py)."""
+@click.option("--port", default=8501, show_default=True, help="Port to listen on.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine only."
+)
+@as_json
+def app(roots: tuple[Path, ...], port: int, address: str, as_json: bool) -> int:
+    """Start the app in the browser.
+
+    Runs are those of --runs, of the variable HER2_RUNS (folders separated as in PATH), or below models and runs: in a
+    checkout its own, otherwise of the current folder.
+    """
     import subprocess
 
-    page = Path("app.py")
-    if not page.is_file():
-        raise ConfigError(
-            "app.py in this folder", got="none", where=str(Path.cwd()), fix="Start it in the repository's folder."
-        )
+    from her2core.extras import require_extra
+    from her2core.locations import RUNS_VARIABLE, app_folder, run_folders
+
+    require_extra("app", "streamlit", "plotly", "jinja2", "reportlab")
+    for root in roots:
+        if not root.is_dir():
+            raise RunError("a folder of runs", got="no such folder", where=root, fix="Check the name.")
+    page = app_folder() / "app.py"
+    folders = [root.absolute() for root in roots] or list(run_folders())
+    environment = {**os.environ, RUNS_VARIABLE: os.pathsep.join(map(str, folders))}
     command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port)]
-    return subprocess.call([*command, "--server.address", address])
+    if as_json:
+        answer(True, {"url": f"http://{address}:{port}", "app": str(page), "runs": [str(f) for f in folders]}, "")
+    return subprocess.call([*command, "--server.address", address], env=environment)
 
 
 def _image_files(paths: tuple[Path, ...]) -> list[Path]:

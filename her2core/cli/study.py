@@ -1,37 +1,45 @@
-"""``her2 study``: many trainings that answer one question. A study's YAML in; run folders and a table out."""
+"""``her2 study``: studies of several trainings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from her2core.cli.base import answer, as_json, cli
-from her2core.cli.text import RESEARCH
+from her2core.cli.text import interval, records
 from her2core.errors import StudyError
+from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
     from her2core.evidence.seeds import SeedSummary
+    from her2core.study.jobs import Job
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @cli.group()
 def study() -> None:
-    """Many trainings that answer one question; killed, they resume when the same command is given again."""
+    """Train and compare several networks or splits.
+
+    An interrupted study resumes with the same command.
+    """
 
 
-def _options(config: str, out: str):
-    """The options that every study has."""
+def _options(config: str, out: str) -> Callable[[Command], Command]:
+    """Options of every study."""
 
-    def add(command):
+    def add(command: Command) -> Command:
         for option in (
-            click.option("--quiet", is_flag=True, help="No progress bar."),
-            click.option("--table", "table_only", is_flag=True, help="Only make the tables from the finished runs."),
+            click.option("--quiet", is_flag=True, help="Show no progress bar."),
+            click.option("--table", "table_only", is_flag=True, help="Only write the tables from the finished runs."),
             click.option(
                 "--only",
                 multiple=True,
                 metavar="RUN",
-                help="Only this run of the study, for one job of a cluster; may be repeated.",
+                help="Only train this run of the study, as one job of a cluster; may be repeated.",
             ),
             click.option(
                 "--out",
@@ -40,7 +48,13 @@ def _options(config: str, out: str):
                 show_default=True,
                 help="Folder for the runs and the tables.",
             ),
-            click.option("--config", type=click.Path(path_type=Path), default=Path(config), show_default=True),
+            click.option(
+                "--config",
+                type=click.Path(path_type=Path),
+                default=Path(config),
+                show_default=True,
+                help="The study's YAML file.",
+            ),
         ):
             command = option(command)
         return command
@@ -51,8 +65,12 @@ def _options(config: str, out: str):
 @study.command()
 @_options("configs/study/leakage.yaml", "runs/leakage")
 @as_json
-def leakage(config: Path, out: Path, only, table_only: bool, quiet: bool, as_json: bool) -> None:
-    """What a reported accuracy becomes per patient: one network, trained under four ways to split."""
+def leakage(config: Path, out: Path, only: tuple[str, ...], table_only: bool, quiet: bool, as_json: bool) -> None:
+    """Train one network under four splits.
+
+    Splits by patch, slide, patient and site, compared by their test figures: what leakage between patches of one
+    patient is worth.
+    """
     from her2core.study.leakage import leakage_jobs, load_study, save_leakage
 
     plan = load_study(config)
@@ -60,26 +78,36 @@ def leakage(config: Path, out: Path, only, table_only: bool, quiet: bool, as_jso
     if failures:
         name, why = next(iter(failures.items()))
         raise StudyError(
-            "every run of the study",
+            "every run of the study to finish",
             got=f"{len(failures)} failed: {name}: {why}",
-            where=str(out),
-            fix="Mend that; the same command resumes.",
+            where=out,
+            fix="Correct that; the same command resumes.",
         )
     if only:
         answer(as_json, {"finished": list(only)}, "\n".join(f"{out / name} is finished." for name in only))
         return
-    _tell(as_json, out, save_leakage(plan, out), {})
+    _print(as_json, out, save_leakage(plan, out), {})
 
 
 @study.command()
 @_options("configs/study/backbones-demo.yaml", "runs/backbones")
-@click.option("--costs", is_flag=True, help="Measure the networks' costs anew, in one go; else when it is due.")
+@click.option("--costs", is_flag=True, help="Measure the networks' computational cost again.")
 @click.option("--list", "list_only", is_flag=True, help="Only list the runs, one a line, for the jobs of a cluster.")
 @as_json
 def backbones(
-    config: Path, out: Path, only, table_only: bool, quiet: bool, costs: bool, list_only: bool, as_json: bool
+    config: Path,
+    out: Path,
+    only: tuple[str, ...],
+    table_only: bool,
+    quiet: bool,
+    costs: bool,
+    list_only: bool,
+    as_json: bool,
 ) -> int:
-    """Several networks with the same data, split and budget; exit 1 when one of them failed."""
+    """Train several networks on one split.
+
+    All have the same data, split and budget. The exit code is 1 when one of them failed.
+    """
     from her2core.study.backbone_tables import costs_are_due, save_backbones, save_costs
     from her2core.study.backbones import backbone_jobs, load_study
 
@@ -95,31 +123,31 @@ def backbones(
         answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
         return 1 if failures else 0
     if costs or costs_are_due(plan, out):
-        save_costs(plan, out, report=_say)
-    _tell(as_json, out, save_backbones(plan, out), failures)
+        save_costs(plan, out, report=_report)
+    _print(as_json, out, save_backbones(plan, out), failures)
     return 1 if failures else 0
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _run(jobs, out: Path, only, quiet: bool) -> dict[str, str]:
+def _run(jobs: list[Job], out: Path, only: tuple[str, ...], quiet: bool) -> dict[str, str]:
     from her2core.study.jobs import run_jobs
 
-    return run_jobs(jobs, out, only=only, report=_say, progress=not quiet)
+    return run_jobs(jobs, out, only=only, report=_report, progress=not quiet)
 
 
-def _tell(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, str]) -> None:
+def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, str]) -> None:
     value = {
         "out": str(out),
-        "figures": found.table.to_dict("records"),
-        "differences": found.differences.to_dict("records"),
+        "figures": records(found.table),
+        "differences": records(found.differences),
         "failed": failures,
         "notice": RESEARCH,
     }
     lines = [
-        f"{r.unit:8}{r.metric:20}{r.group:24}{r.value:.3f}  [{r.lower_95:.3f}, {r.upper_95:.3f}]  "
+        f"{r.unit:8}{r.metric:20}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
         f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [

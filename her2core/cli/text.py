@@ -3,16 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
+
+    from her2core.data.manifest import Manifest
+    from her2core.inference.predictor import Prediction
+    from her2core.runs.folder import Run
 
 
-def write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> None:
-    """Predictions as CSV, one row an image, each with the research notice."""
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Convert a table to JSON-ready rows; NaN becomes None.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Returns
+    -------
+    list of dict
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> records(pd.DataFrame({"metric": ["recall"], "value": [float("nan")]}))
+    [{'metric': 'recall', 'value': None}]
+    """
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def interval(value: float, lower: float, upper: float) -> str:
+    """Write a figure with its interval.
+
+    Parameters
+    ----------
+    value, lower, upper : float
+        NaN where there is none.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> interval(0.66, 0.538, 0.777)
+    '0.660  [0.538, 0.777]'
+    >>> interval(0.5, float("nan"), float("nan"))
+    '0.500  [no interval]'
+    """
+    if value != value:
+        return "undefined"
+    bounds = f"{lower:.3f}, {upper:.3f}" if lower == lower else "no interval"
+    return f"{value:.3f}  [{bounds}]"
+
+
+def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Path) -> None:
+    """Write predictions as CSV, one row an image, each with the research notice.
+
+    Parameters
+    ----------
+    plain : list of dict
+        From ``Prediction.as_dict``.
+    classes : tuple of str
+        The order of the probability columns.
+    out : Path
+        The file.
+    """
     import pandas as pd
 
     from her2core.io.files import write_via_temporary
@@ -33,17 +92,37 @@ def write_answers(plain: list[dict], classes: tuple[str, ...], out: Path) -> Non
     write_via_temporary(out, lambda t: pd.DataFrame(rows).to_csv(t, index=False))
 
 
-def prediction_text(answer) -> str:
-    """One image's answer as a line."""
+def prediction_text(answer: Prediction) -> str:
+    """Write one image's prediction as a line.
+
+    Parameters
+    ----------
+    answer : Prediction
+
+    Returns
+    -------
+    str
+    """
     if answer.error:
         return f"{answer.name}: not read. {answer.error}"
-    shares = ", ".join(f"{c} {p:.3f}" for c, p in zip(answer.classes, answer.probabilities, strict=True))
+    probabilities = ", ".join(f"{c} {p:.3f}" for c, p in zip(answer.classes, answer.probabilities, strict=True))
     notes = f" ({'; '.join(answer.notes)})" if answer.flags else ""
-    return f"{answer.name}: {answer.label if answer.usable else 'not judged'} [{shares}]{notes}"
+    return f"{answer.name}: {answer.label if answer.usable else 'not classified'} [{probabilities}]{notes}"
 
 
-def manifest_facts(manifest, out: Path) -> dict:
-    """What a manifest holds, JSON-ready."""
+def manifest_facts(manifest: Manifest, out: Path) -> dict[str, Any]:
+    """Describe a manifest, JSON-ready.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    out : Path
+        Where it was written.
+
+    Returns
+    -------
+    dict
+    """
     counts = manifest.frame["label"].value_counts()
     return {
         "path": str(out),
@@ -55,8 +134,19 @@ def manifest_facts(manifest, out: Path) -> dict:
     }
 
 
-def manifest_text(manifest, out: Path) -> str:
-    """What a manifest holds, as a line."""
+def manifest_text(manifest: Manifest, out: Path) -> str:
+    """Describe a manifest in a line.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    out : Path
+        Where it was written.
+
+    Returns
+    -------
+    str
+    """
     facts = manifest_facts(manifest, out)
     patients = (
         f"{facts['patients']} patients" if facts["patients"] else "patients unknown: no patient-level claim possible"
@@ -64,8 +154,81 @@ def manifest_text(manifest, out: Path) -> str:
     return f"{out}: {len(manifest)} patches, {patients}; " + ", ".join(f"{n} {c}" for c, n in facts["classes"].items())
 
 
-def run_text(run) -> str:
-    """What a run is and what it cannot claim, as lines."""
+def run_text(run: Run) -> str:
+    """Describe a run and its limits.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from her2core import open_run
+    >>> run_text(open_run("models/demo")).splitlines()[1]
+    '  classes: negative, equivocal, positive'
+    """
     card = run.card
     lines = [f"{run.path}: {card['title']}", f"  classes: {', '.join(run.classes)}", f"  {card['intended_use']}"]
     return "\n".join(lines + [f"  limit: {limit}" for limit in card["limits"]])
+
+
+def headline_figures(run: Run) -> pd.DataFrame:
+    """Select the headline metrics of a run's test part, by every unit that could be evaluated.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    DataFrame
+        Rows of the run's table of metrics.
+
+    Examples
+    --------
+    >>> from her2core import open_run
+    >>> headline_figures(open_run("models/demo"))["metric"].head(2).tolist()
+    ['accuracy', 'balanced_accuracy']
+    """
+    from her2core.evidence.metrics import headline_metrics
+
+    table = run.table("metrics")
+    return table[table["metric"].isin([m.name for m in headline_metrics()])].reset_index(drop=True)
+
+
+def headline_text(run: Run) -> str:
+    """Write the headline metrics of a run's test part with their 95 % intervals, a line each.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from her2core import open_run
+    >>> headline_text(open_run("models/demo")).splitlines()[1]
+    '  patch   Accuracy           0.660  [0.538, 0.777]'
+    """
+    from her2core.evidence.metrics import metric_label
+
+    figures = headline_figures(run)
+    first = figures.iloc[0] if len(figures) else None
+    units = "" if first is None else f", intervals over {first['n_clusters']} {_plural(str(first['resampling_unit']))}"
+    lines = [f"Test part{units}:"]
+    lines += [
+        f"  {r.unit:8}{metric_label(r.metric):19}{interval(r.value, r.lower_95, r.upper_95)}"
+        for r in figures.itertuples()
+    ]
+    return "\n".join(lines)
+
+
+def _plural(unit: str) -> str:
+    return "patches" if unit == "patch" else f"{unit}s"

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from her2core.cli.base import RUNS, answer, as_json, cli, set_option
+from her2core.cli.base import RUNS, LazyChoice, answer, as_json, cli, set_option
 from her2core.cli.table_options import TableOptions, read_table_of, table_options
-from her2core.cli.text import RESEARCH, run_text
+from her2core.cli.text import headline_figures, headline_text, interval, records, run_text
 from her2core.errors import ConfigError
-from her2core.evidence.aggregation_rules import RULES
+from her2core.notice import RESEARCH
+
+
+def _rules() -> Sequence[str]:
+    from her2core.evidence.aggregation_rules import RULES
+
+    return list(RULES)
 
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @set_option
-@click.option("--runs", "root", type=click.Path(path_type=Path), default=RUNS, show_default=True)
+@click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path),
+    default=RUNS,
+    show_default=True,
+    help="Folder in which the run folder is created.",
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming the unfinished run of this configuration.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--quiet", is_flag=True, help="Show no progress bar.")
 @as_json
-def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json: bool) -> None:
-    """Train one network. Killed, it resumes when the same command is given again."""
+def train(config: Path, overrides: tuple[str, ...], root: Path, fresh: bool, quiet: bool, as_json: bool) -> None:
+    """Train and evaluate one network.
+
+    CONFIG is a YAML file; the result is a run folder. An interrupted training resumes with the same command.
+    configs/own.yaml is a starting point for your own data. With --set manifest=..., --set name=... or
+    --set network.name=..., the file's title no longer applies and is dropped.
+    """
     from her2core.training.config import load_config
     from her2core.training.fit import train as fit
 
     run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)
-    if run is not None:  # helper processes of a run over several devices have nothing to say
-        answer(as_json, {"run": str(run.path), "warnings": list(run.warnings)}, run_text(run))
+    if run is None:  # a helper process of a run over several devices
+        return
+    value = {
+        "run": str(run.path),
+        "warnings": list(run.warnings),
+        "figures": records(headline_figures(run)),
+        "notice": RESEARCH,
+    }
+    more = f"All figures: her2 evaluate {run.path}"
+    answer(as_json, value, "\n".join([run_text(run), headline_text(run), more]))
 
 
 @cli.command()
@@ -35,9 +62,7 @@ def train(config: Path, overrides, root: Path, fresh: bool, quiet: bool, as_json
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option(
-    "--rule",
-    type=click.Choice(list(RULES)),
-    help="From patches to slides and patients; chosen on validation when not given.",
+    "--rule", type=LazyChoice(_rules), help="From patches to slides and patients; chosen on validation when not given."
 )
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
 @table_options
@@ -84,20 +109,35 @@ def evaluate(
 @cli.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--unit", type=click.Choice(["patch", "slide", "patient"]), default="patch", show_default=True)
+@click.option(
+    "--unit",
+    type=click.Choice(["patch", "slide", "patient"]),
+    default="patch",
+    show_default=True,
+    help="Unit that is compared.",
+)
 @as_json
 def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
-    """Paired differences of two runs tested on the same patches."""
+    """Compare two runs, paired.
+
+    FIRST and SECOND are run folders tested on the same patches. Differences come with 95 % intervals and exact tests.
+    """
     from her2core.evidence.compare import compare_runs
 
     result = compare_runs(first, second, unit=unit)
     lines = [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
-        f"{r.difference:+.3f} [{r.lower_95:+.3f}, {r.upper_95:+.3f}]: {r.statement}"
+        f"{interval(r.difference, r.lower_95, r.upper_95)}: {r.statement}"
         + (f" ({r.exact_test} p = {r.exact_p_value:.3f})" if r.exact_test else "")
         for r in result.table.itertuples()
     ]
-    rows = result.table.astype(object).where(result.table.notna(), None).to_dict("records")
-    value = {"first": result.first, "second": result.second, "unit": result.unit, "note": result.note, "table": rows}
-    answer(as_json, value, "\n".join(lines))
+    value = {
+        "first": result.first,
+        "second": result.second,
+        "unit": result.unit,
+        "note": result.note,
+        "table": records(result.table),
+        "notice": RESEARCH,
+    }
+    answer(as_json, value, "\n".join([*lines, RESEARCH]))

@@ -22,6 +22,9 @@ STEP = 16
 #: Side of a thumbnail in pixels.
 THUMBNAIL = 56
 Row = dict[str, Any]
+Noted = Literal["all", "with", "without"]
+#: Choices of ``filter_batch`` by notes.
+NOTED: tuple[Noted, ...] = ("all", "with", "without")
 
 
 class UploadReader(Protocol):
@@ -89,7 +92,7 @@ def batch_table(rows: Sequence[Row], classes: Sequence[str]) -> pd.DataFrame:
 
 
 def filter_batch(
-    table: pd.DataFrame, *, labels: Sequence[str] = (), noted: Literal["all", "with", "without"] = "all", name: str = ""
+    table: pd.DataFrame, *, labels: Sequence[str] = (), noted: Noted = "all", name: str = ""
 ) -> pd.DataFrame:
     """Select rows of a batch table by class, notes and file name.
 

@@ -10,7 +10,7 @@ import torch
 from her2core.inference.predictor import Predictor
 from her2core.networks.registry import build_network
 from her2core.runs.folder import Run
-from her2core.stain.macenko import StainReference
+from her2core.stain.reference import StainReference
 
 _CARD = {
     "title": "Example without training",

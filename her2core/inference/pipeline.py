@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from her2core.data.dataset import to_tensor
-from her2core.data.prepare import UNUSABLE, Prepare, Prepared
+from her2core.data.prepare import Prepare, Prepared
 from her2core.errors import Her2Error, ImageError, NetworkError
 from her2core.evidence.conformal import PredictionSets
 from her2core.inference.analysis import PatchAnalysis
-from her2core.inference.images import ImageLike, rgb_array
+from her2core.inference.images import ImageLike
 from her2core.inference.prediction import Prediction
+from her2core.io.images import as_rgb
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood import OODDetector, patch_descriptors
 from her2core.runs.folder import Run
-from her2core.stain.macenko import StainReference
 
 
 class Pipeline:
@@ -48,9 +48,7 @@ class Pipeline:
         self.classes = run.classes
         self.model_id = f"{run.name}@{card['weights_sha256'][:12]}"
         self.px = int(card["input"]["px"])
-        reference = card["stain"]["reference"]
-        stain = None if reference is None else StainReference.from_dict(reference)
-        self.prepare = Prepare(self.px, stain, card["input"].get("field_um"))
+        self.prepare = Prepare.from_card(card)
         self.mean, self.std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
         self.device = device
         self.network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -83,7 +81,7 @@ class Pipeline:
         prepared: dict[int, Prepared] = {}
         for i, (image, name) in enumerate(zip(images, names, strict=True)):
             try:
-                prepared[i] = self.prepare(rgb_array(image, name), mpp=mpp)
+                prepared[i] = self.prepare(as_rgb(image, name=name), mpp=mpp)
             except Her2Error as refused:
                 found[i] = self._refused(name, refused)
         ready = time.perf_counter()
@@ -147,10 +145,7 @@ class Pipeline:
         if self._ood is None:
             return [None] * len(prepared)
         scores = self._ood.score(patch_descriptors(self.network, features, prepared, batch))
-        return [
-            None if set(p.flags) & set(UNUSABLE) else float(s / self._ood.threshold)
-            for p, s in zip(prepared, scores, strict=True)
-        ]
+        return [float(s / self._ood.threshold) if p.usable else None for p, s in zip(prepared, scores, strict=True)]
 
     def _prediction(
         self, name: str, prepared: Prepared, probabilities: np.ndarray, ood_score: float | None, spent: dict[str, float]

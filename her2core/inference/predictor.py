@@ -24,9 +24,10 @@ from her2core.inference.arguments import (
     image_list,
     is_one_image,
 )
-from her2core.inference.images import ImageLike, image_name, rgb_array
+from her2core.inference.images import ImageLike, image_name
 from her2core.inference.pipeline import Pipeline, not_finite
 from her2core.inference.prediction import Prediction
+from her2core.io.images import as_rgb
 from her2core.maps.cam import class_map
 from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import find_method
@@ -238,7 +239,7 @@ class Predictor:
         if target is not None:
             class_index(self.classes, target)
         called = image_name(image, 1)
-        prepared = self.prepare(rgb_array(image, called), mpp=checked_mpp(mpp))
+        prepared = self.prepare(as_rgb(image, name=called), mpp=checked_mpp(mpp))
         features, logits = self._pipeline.forward(self._pipeline.tensor(prepared.image[None]))
         if not logits.isfinite().all():
             raise not_finite(called)

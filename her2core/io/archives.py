@@ -194,7 +194,7 @@ def _opened(source: Source, where: str, limits: ArchiveLimits) -> AbstractContex
         if not isinstance(source.read(0) if hasattr(source, "read") else None, bytes):
             raise ImageError(
                 "bytes, a path or a binary stream",
-                got=f"a {clean_text(type(source).__name__)}",
+                got=clean_text(type(source).__name__),
                 where=where,
                 fix="Pass the file's bytes or its path.",
             )

@@ -350,7 +350,7 @@ def _read(source: Source, where: str, max_bytes: int) -> bytes:
         if not isinstance(data, bytes):
             raise ImageError(
                 "bytes, a path or a binary stream",
-                got=f"a {clean_text(type(source).__name__)}",
+                got=clean_text(type(source).__name__),
                 where=where,
                 fix="Pass the file's bytes or its path.",
             )

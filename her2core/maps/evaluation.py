@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from her2core.data.dataset import to_tensor
-from her2core.data.prepare import UNUSABLE, centre_square
+from her2core.data.prepare import centre_square
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import interval_row
@@ -176,7 +176,7 @@ def _patches(run: Run, model: Predictor, wanted: int, base: Path) -> Iterator[_P
             return
         image, mask = read(row.patch_id)
         prepared = model.prepare(image)
-        if set(prepared.flags) & set(UNUSABLE):
+        if not prepared.usable:
             continue
         truth = None
         if mask is not None:

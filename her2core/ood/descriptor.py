@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from her2core.data.prepare import Prepared
 from her2core.errors import NetworkError
 from her2core.networks.protocol import PatchNetwork
-from her2core.stain.macenko import density_table
+from her2core.stain.density import density_table
 
 #: Largest number of filters used, evenly spaced over the first layer; a transformer's patch embedding has hundreds.
 FILTERS = 64

@@ -10,7 +10,7 @@ import torch
 from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
-from her2core.data.prepare import UNUSABLE, Prepare, Prepared
+from her2core.data.prepare import Prepare, Prepared
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood.descriptor import first_filters, patch_descriptors
 from her2core.ood.score import OODDetector, fit_detector
@@ -115,7 +115,7 @@ def _descriptors(
     reader, found = PatchReader(part), []
     for start in range(0, len(ids), _BATCH):
         prepared: list[Prepared] = [prepare(reader(i)) for i in ids[start : start + _BATCH]]
-        prepared = [p for p in prepared if not set(p.flags) & set(UNUSABLE)]
+        prepared = [p for p in prepared if p.usable]
         if not prepared:
             continue
         batch = to_tensor(np.stack([p.image for p in prepared]), mean, std).to(device)

@@ -37,6 +37,8 @@ def accuracy_cost_figure(runs: pd.DataFrame, *, cost: str, title: str, score: st
     ('small',)
     """
     figure = go.Figure()
+    # Left and right in turn by cost: names of runs of about the same cost do not overlap.
+    sides = {run: ("middle left", "middle right")[i % 2] for i, run in enumerate(runs.sort_values(cost)["run"])}
     for position, row in enumerate(runs.to_dict("records")):
         name, (value, lower, upper) = html_text(row["run"]), _interval(row, score)
         figure.add_scatter(
@@ -44,13 +46,13 @@ def accuracy_cost_figure(runs: pd.DataFrame, *, cost: str, title: str, score: st
             y=[value],
             mode="markers+text",
             text=[name],
-            textposition="top center",
+            textposition=sides[row["run"]],
             cliponaxis=False,
             marker={"size": 12, "color": CYCLE[position % len(CYCLE)]},
             error_y=interval_bar(value, lower, upper),
             hovertemplate=f"{name}: {interval_text(value, lower, upper)} at {_si(row[cost])}<extra></extra>",
         )
-    figure.update_xaxes(title=title, rangemode="tozero", gridcolor=GRID, tickformat="~s")
+    figure.update_xaxes(title=title, range=[0, 1.25 * runs[cost].max()], gridcolor=GRID, tickformat="~s")
     figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%", gridcolor=GRID)
     return apply_layout(figure, height=420)
 

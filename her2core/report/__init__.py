@@ -1,0 +1,5 @@
+"""Case report and run report as HTML and PDF."""
+
+from her2core.extras import require_extra
+
+require_extra("report", "plotly", "jinja2", "reportlab")

@@ -34,7 +34,6 @@ from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
-from her2core.stain.macenko import StainReference
 
 #: Up to this many patches their pixels are checked too (copies, near-duplicates, colour): seconds for thousands,
 #: minutes for tens of thousands, for which there is ``her2 data check --contents``.
@@ -170,15 +169,13 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
             fix="Restore them, or import the data set from where it is now.",
         )
     card = run.card
-    reference = card["stain"]["reference"]
-    stain = None if reference is None else StainReference.from_dict(reference)
     card, _ = write_artifacts(
         run.path,
         card,
         network=network_from_card(card, run.path / WEIGHTS),
         manifest=data,
         split=run.splits,
-        prepare=Prepare(card["input"]["px"], stain),
+        prepare=Prepare.from_card(card),
         table=run.predictions,
     )
     write_json(run.path / "model.card.json", card)

@@ -9,7 +9,7 @@ import pandas as pd
 from her2core.data.manifest import Manifest
 from her2core.io.images import image_size
 from her2core.notice import NOTICE
-from her2core.stain.macenko import StainReference
+from her2core.stain.reference import StainReference
 from her2core.training.config import RunConfig
 
 

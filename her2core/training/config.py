@@ -27,6 +27,7 @@ from pydantic import (
 
 from her2core.data.split_units import UNIT_NAMES, Unit
 from her2core.errors import ConfigError
+from her2core.stain.methods import STAIN_METHODS
 from her2core.training.config_errors import config_error
 
 
@@ -47,8 +48,15 @@ class SplitConfig(_Section):
 class StainConfig(_Section):
     """Stain normalisation of every patch."""
 
-    method: Literal["macenko", "none"] = Field("macenko", description="Macenko to a stored reference, or unchanged")
+    method: str = Field("macenko", description=f"to a stored reference, or unchanged: {', '.join(STAIN_METHODS)}")
     white: float = Field(240.0, gt=200, le=255, description="grey level taken for no absorption")
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        if method not in STAIN_METHODS:
+            raise ValueError(f"`stain.method` to be one of {', '.join(map(repr, STAIN_METHODS))}")
+        return method
 
 
 class InputConfig(_Section):

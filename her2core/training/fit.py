@@ -30,7 +30,7 @@ from her2core.networks.weights import load_into, read_weights, save_weights, sta
 from her2core.runs.folder import WEIGHTS, Run
 from her2core.runs.provenance import provenance
 from her2core.runs.writer import RunWriter
-from her2core.stain.macenko import StainReference
+from her2core.stain.reference import StainReference
 from her2core.training.artifacts import write_artifacts
 from her2core.training.callbacks import ProgressCallback
 from her2core.training.card import model_card
@@ -98,8 +98,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         writer.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
 
     # 4. The patches, prepared once: the same crop, size and stain as at serving time.
-    stain = StainReference(white=config.stain.white) if config.stain.method == "macenko" else None
-    prepare = Prepare(config.input.px, stain)
+    stain = None if config.stain.method == "none" else StainReference(white=config.stain.white)
+    prepare = Prepare(config.input.px, stain, method=config.stain.method)
     watch = ProgressCallback(writer, epochs=config.train.epochs, first=first_process())
     parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
     datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}

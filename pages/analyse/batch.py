@@ -11,7 +11,7 @@ from dashboard.jobs import show_job
 from dashboard.selection import opened_run
 from dashboard.widgets import NOTICE, dataframe, download_table
 from her2core.inference.background import Job
-from her2core.inference.batch import UploadReader, batch_steps, batch_table, filter_batch
+from her2core.inference.batch import NOTED, UploadReader, batch_steps, batch_table, filter_batch
 from her2core.io.text import markdown_text
 from her2core.io.uploads import read_folder, read_uploaded_archive
 
@@ -57,7 +57,7 @@ if not table.empty:
     st.header(f"{len(table):,} files of {markdown_text(batch['source'])}")
     first, second, third = st.columns(3)
     labels = first.multiselect("Class", sorted(table["class"].unique()), key="batch_class")
-    noted = second.segmented_control("Notes", ["all", "with", "without"], default="all", key="batch_notes") or "all"
+    noted = second.segmented_control("Notes", NOTED, default="all", key="batch_notes") or "all"
     name = third.text_input("File name contains", key="batch_name")
     shown = filter_batch(table, labels=labels, noted=noted, name=name)
     columns = {

@@ -12,11 +12,7 @@ from her2core.evidence.result_tables import UNITS
 from her2core.plots.reliability import reliability_description, reliability_figure
 
 BY_CLASS = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "classwise_ece", "brier")
-SCORES = {
-    "uncalibrated": "before temperature scaling",
-    "calibrated": "after temperature scaling",
-    "as given": "as provided",
-}
+SCORES = {"uncalibrated": "before scaling", "calibrated": "after scaling", "as given": "as provided"}
 
 review = opened_review("Calibration")
 st.markdown(
@@ -46,13 +42,16 @@ dataframe(
     ],
     f"Calibration errors by {unit}",
 )
-st.caption("Brier = reliability - resolution + uncertainty + within-bin terms. Lower is better, except for resolution.")
+st.caption(
+    "Scaling: by the temperature fitted on validation patches. Brier score = reliability - resolution + uncertainty + "
+    "within-bin terms; lower is better, except for resolution."
+)
 
 st.header("By class")
 by_class = table[table["class"] != ""].set_index(["scores", "class", "metric"])
 dataframe(
     [
-        {"class": c, "scores": SCORES[s]}
+        {"class": c, "temperature": SCORES[s]}
         | {metric_label(metric): format_number(by_class.loc[(s, c, metric)]) for metric in BY_CLASS}
         for c in review.classes
         for s in scores

@@ -9,7 +9,7 @@ from dashboard import cache
 from dashboard.review import Review, unit_switch
 from dashboard.selection import opened_review, or_stop
 from dashboard.views.studies import compared_runs, show_backbone_study
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_difference, markdown_sentence
+from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_difference, format_p, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.text import markdown_text
@@ -37,7 +37,13 @@ def runs_side_by_side(run: Run, unit: str) -> tuple[dict[str, Run], pd.DataFrame
 def show_cost(table: pd.DataFrame) -> None:
     """Draw accuracy against the cost that the viewer chooses."""
     cost = st.segmented_control(
-        "Cost", list(COSTS), format_func=COSTS.get, default="flops", key="cost", bind="query-params", required=True
+        "Cost",
+        list(COSTS),
+        format_func=COSTS.__getitem__,
+        default="flops",
+        key="cost",
+        bind="query-params",
+        required=True,
     )
     cost = cost if cost in COSTS else "flops"
     known = table[table[cost].notna()]
@@ -71,13 +77,12 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
             "difference (points)": [format_difference(row) for _, row in table.iterrows()],
             "result": table["statement"],
             **{name: [f"{v:.1%}" for v in table[column]] for name, column in ((first, "first"), (second, "second"))},
-            "p (bootstrap)": table["p_value"],
-            "p (exact)": table["exact_p_value"],
+            "p (bootstrap)": table["p_value"].map(format_p),
+            "p (exact)": table["exact_p_value"].map(format_p),
             "exact test": table["exact_test"],
         }
     )
-    numbers = {name: st.column_config.NumberColumn(format="%.4f") for name in ("p (bootstrap)", "p (exact)")}
-    dataframe(shown, f"{second} minus {first}, paired", column_config=numbers)
+    dataframe(shown, f"{second} minus {first}, paired")
     aggregation = "" if unit == "patch" else f" Aggregation from patches to {unit}s: mean of the probabilities."
     st.caption(f"Second minus first, by {unit}, in percentage points; {markdown_sentence(note)}.{aggregation}")
     st.caption("Where the interval includes zero, no difference can be shown.")
@@ -97,12 +102,11 @@ def all_against_one(review: Review, runs: dict[str, Run], run: Run, unit: str) -
             "run": table["run"],
             "difference (points)": [format_difference(row) for _, row in table.iterrows()],
             "result (Holm-adjusted)": table["statement"],
-            "p": table["p_value"],
-            "p (Holm)": table["p_value_holm"],
+            "p": table["p_value"].map(format_p),
+            "p (Holm)": table["p_value_holm"].map(format_p),
         }
     )
-    numbers = {name: st.column_config.NumberColumn(format="%.4f") for name in ("p", "p (Holm)")}
-    dataframe(shown, "Balanced accuracy of every run, adjusted", column_config=numbers)
+    dataframe(shown, "Balanced accuracy of every run, adjusted")
     st.caption(f"Balanced accuracy by {unit}, paired; p adjusted for {len(table)} comparisons (Holm 1979).")
     download_table("All against one (CSV)", table, f"backbones-{unit}-adjusted")
 

@@ -65,7 +65,7 @@ show_unanswered(checks)
 
 st.header("Composition")
 left, right = st.columns(2)
-by = left.selectbox("Group by", list(GROUPS), format_func=GROUPS.get, key="by", bind="query-params")
+by = left.selectbox("Group by", list(GROUPS), format_func=GROUPS.__getitem__, key="by", bind="query-params")
 counted = right.selectbox("Count", list(COUNTED), key="counted", bind="query-params")
 if (dataset[COUNTED[counted]] == UNKNOWN).any():
     st.info(f"The {counted} of these data are unknown.")

@@ -84,7 +84,7 @@ dataframe(
     [
         {
             "split": SPLIT_LABELS.get(gap["group"], gap["group"]),
-            "difference from by patient (points)": format_difference(gap),
+            "difference from split by patient (points)": format_difference(gap),
             "result (Holm-adjusted)": gap["statement"],
         }
         for _, gap in gaps.iterrows()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from her2core.stain.macenko import density_table
+from her2core.stain.density import density_table
 
 #: Pixels sampled from each patch.
 _PIXELS = 2048

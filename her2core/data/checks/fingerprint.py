@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from her2core.stain.macenko import density_table
+from her2core.stain.density import density_table
 
 #: Side of a thumbnail in pixels.
 SIDE = 48
