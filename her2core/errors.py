@@ -54,7 +54,7 @@ class Her2Error(Exception):
 
 def _rebuild(kind: type[Her2Error], parts: dict[str, str]) -> Her2Error:
     """Rebuild the exception in another process: keyword-only arguments do not pickle by themselves."""
-    return kind(**parts)  # type: ignore[arg-type]
+    return kind(**parts)
 
 
 class ImageError(Her2Error):

@@ -110,7 +110,7 @@ def show_map_scores(run: Run) -> None:
     ]
     wide = scores.assign(value=text).pivot(index="method", columns="measure", values="value")
     wide = wide.loc[list(dict.fromkeys(scores["method"]))]
-    wide = wide.rename(index=lambda m: METHODS[m].title if m in METHODS else m, columns=lambda c: c.replace("_", " "))
+    wide = wide.rename(index=lambda m: METHODS[m].label if m in METHODS else m, columns=lambda c: c.replace("_", " "))
     dataframe(wide, "Scores of the maps by method and measure, with intervals over patients", hide_index=False)
     patients = count(int(scores["n_clusters"].max()), "patient")
     st.caption(f"{count(int(scores['n'].max()), 'patch')} of {patients}; computed by her2 runs maps.")

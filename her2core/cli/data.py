@@ -10,7 +10,7 @@ import click
 
 from her2core.cli.base import answer, as_json, cli, pairs, set_option
 from her2core.cli.text import manifest_facts, manifest_text
-from her2core.data.split_units import PARTS, UNIT_NAMES
+from her2core.data.split_units import PARTS, UNIT_NAMES, Unit
 from her2core.errors import ConfigError, SplitError
 
 
@@ -44,12 +44,14 @@ def import_(
     """
     from her2core.data.importers import import_dataset
 
-    options = pairs(overrides, parse=True)
+    options: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in pairs(overrides, parse=True).items()
+    }
     if mapping:
         options["columns"] = pairs(mapping)
     if images is not None:
         options["images"] = images
-    manifest = import_dataset(importer, root, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    manifest = import_dataset(importer, root, **options)
     manifest.write(out)
     answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
 
@@ -137,7 +139,7 @@ def check(manifest: Path, split_path: Path | None, contents: bool, half_width: f
 @click.option("--seed", default=0, show_default=True, help="Determines which of the possible splits.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Split table to write (.parquet).")
 @as_json
-def split(manifest: Path, unit: str, seed: int, out: Path, as_json: bool) -> None:
+def split(manifest: Path, unit: Unit, seed: int, out: Path, as_json: bool) -> None:
     """Split the patches into train, val and test (60/20/20), by patient by default."""
     from her2core.data.manifest import read_manifest
     from her2core.data.splits import split_manifest, split_warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def report(
     document = render_report(found)
     for path in filter(None, (out, pdf)):
         content = document.pdf() if path is pdf else document.html()
-        write_via_temporary(path, lambda t, content=content: t.write_bytes(content))
+        write_via_temporary(path, partial(_write_bytes, content))
     written = [str(p) for p in (out, pdf) if p]
     value = {
         "written": written,
@@ -70,3 +71,7 @@ def report(
         f"{name}: {', '.join(f'{n} {state}' for state, n in count.items())}" for name, count in document.counts.items()
     ]
     answer(as_json, value, "\n".join([*lines, *(f"{path} is there." for path in written), RESEARCH]))
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

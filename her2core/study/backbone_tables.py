@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedS
     )
     tables = {"backbones": figures.table, "differences": figures.differences, "networks": _networks(study, root, runs)}
     for name, table in tables.items():
-        write_via_temporary(
-            root / f"{name}.csv", lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f")
-        )
+        write_via_temporary(root / f"{name}.csv", partial(table.to_csv, index=False, float_format="%.6f"))
     first = runs[study.reference][0]
     write_json(
         root / STUDY,

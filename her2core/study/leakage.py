@@ -8,6 +8,7 @@ doi 10.1007/978-3-030-68763-2_13).
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedSumm
     """
     root, found = Path(root), leakage_figures(study, root)
     for name, table in (("leakage.csv", found.table), ("gaps.csv", found.differences)):
-        write_via_temporary(root / name, lambda t, table=table: table.to_csv(t, index=False, float_format="%.6f"))
+        write_via_temporary(root / name, partial(table.to_csv, index=False, float_format="%.6f"))
     first = _finished_runs(study, root)[0]
     write_json(
         root / STUDY,
