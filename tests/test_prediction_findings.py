@@ -10,8 +10,9 @@ import sklearn.metrics as sk
 from her2core.errors import ConfigError, EvaluationError, TableError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.evaluation import evaluate
+from her2core.evidence.inputs import inputs_from_predictions
 from her2core.evidence.predictions import Predictions, read_predictions
-from her2core.evidence.result_tables import inputs_from_predictions, result_table
+from her2core.evidence.result_tables import result_table
 
 
 def table(**changes) -> pd.DataFrame:
