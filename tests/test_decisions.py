@@ -144,7 +144,7 @@ def test_the_figure_and_its_words_show_the_table():
     before = table.copy()
     lines = {t.name: t for t in decision_figure(table).data if t.name}
     assert list(lines) == ["model", "all positive", "none positive"]
-    for name, strategy in (("model", "network"), ("all positive", "all"), ("none positive", "none")):
+    for name, strategy in (("model", "model"), ("all positive", "treat all"), ("none positive", "treat none")):
         np.testing.assert_array_equal(lines[name].y, of_strategy(table, strategy))
         np.testing.assert_array_equal(lines[name].x, THRESHOLDS)
     low, high = decision_figure(table).data[:2]
