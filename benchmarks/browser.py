@@ -1,4 +1,4 @@
-"""How does a program visit the dashboard? A server on a free port, Chromium, and what a visitor does on a page.
+"""A dashboard server on a free port, Chromium, and the steps of a visitor on its pages.
 
 Used by the browser tests, the benchmarks and docs/screenshots.py. Nothing is installed here: Chromium must be there
 (Debian: apt-get install chromium).

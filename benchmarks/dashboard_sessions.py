@@ -1,10 +1,10 @@
-"""Do sixteen visitors at once get their own right answers? Two minutes of uploads and maps in as many browser sessions.
+"""Correctness of predictions and maps for sixteen simultaneous browser sessions.
 
     python benchmarks/dashboard_sessions.py [SESSIONS] [SECONDS]
 
-Each session uploads one of eight patches, reads the probabilities and fetches the overlay's picture, asks for the map
-of another class, and so on. Every answer is compared with the serial one of this process: words to the letter, pictures
-within JPEG's error. Browser, server and the comparison share this machine, so the pace says nothing about a server.
+Each session uploads one of eight patches, reads the probabilities and fetches the overlay, asks for the map of another
+class, and so on. Every result is compared with the serial one of this process: text exactly, pictures within JPEG's
+error. Browser, server and the comparison share this machine, so the pace says nothing about a server.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from her2core.maps.overlay import overlay
 from her2core.plots.probabilities import probability_description
 
 RESULTS = Path(__file__).parent / "results" / "dashboard_sessions.json"
-#: Side of the picture and opacity as dashboard/mapping.py shows them; mean difference, in grey levels, of two pictures
-#: that are the same but for JPEG.
+#: Side of the picture and opacity as dashboard/views/patch.py shows them; largest mean difference, in grey levels, of
+#: two pictures that are the same but for JPEG.
 SHOWN, OPACITY, SAME = 448, 0.55, 4.0
 STILL = "document.querySelector('[data-test-script-state=notRunning]')"
 
 
 def serial_answers(count: int = 8) -> list[dict]:
-    """Patches with what one caller alone is told about them."""
+    """Patches with the predictions and maps that a single caller gets."""
     model = load_predictor("models/demo")
     spec = CohortSpec(patients=24, patches_per_patient=1, px=224, mpp=0.4, seed=99)
     answers = []

@@ -1,4 +1,4 @@
-"""How long does a visitor wait? The dashboard in a real browser on this machine; medians into a results file.
+"""Waiting times of the dashboard in a real browser on this machine; medians into a results file.
 
     python benchmarks/dashboard_speed.py upload      a patch of 224 px to prediction and map on screen, 15 times
     python benchmarks/dashboard_speed.py pages       each evidence page of the demo run after the first visit, 7 times
@@ -34,9 +34,9 @@ RESULTS = Path(__file__).parent / "results" / "dashboard_speed.json"
 EVIDENCE = {
     "Performance": "text=Threshold explorer",
     "Errors": "text=most confident first",
-    "Calibration": "text=All calibration figures (CSV)",
-    "Decisions": "text=Thresholds set on validation",
-    "Subgroups": "text=Groups are looked at one by one",
+    "Calibration": "text=All calibration metrics (CSV)",
+    "Decisions": "text=Thresholds set on validation data",
+    "Subgroups": "text=Subgroups are assessed one by one",
 }
 
 

@@ -1,4 +1,4 @@
-"""What does a person see? Opens the dashboard in headless Chromium and saves the pictures of the README.
+"""Screenshots of the dashboard for the documentation, taken in headless Chromium.
 
 The run shown is the synthetic demo and no file is uploaded, so that every patch in the pictures is synthetic.
 

@@ -128,7 +128,7 @@ def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor)
         np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
 
 
-def test_one_upload_goes_through_the_network_once(demo, patches, monkeypatch):
+def test_every_upload_goes_through_the_network_once(demo, patches, monkeypatch):
     from her2core.inference.pipeline import Pipeline
 
     passes = []
@@ -142,6 +142,12 @@ def test_one_upload_goes_through_the_network_once(demo, patches, monkeypatch):
     at.toggle(key="side_by_side").set_value(True).run()
     assert errors(at) == []
     assert passes == [1]
+    passes.clear()
+    at = upload(at, ("another.png", encode_png(patches[1])), *[(f"{i}.png", encode_png(patches[i])) for i in (0, 2)])
+    patch_box(at).select_index(2).run()
+    at.selectbox(key="method").set_value("layercam").run()
+    assert errors(at) == []
+    assert sum(passes) == 2, "the first was there before"
 
 
 def test_two_files_of_one_name_are_two_patches(demo, patches, tiny_predictor):

@@ -1,7 +1,7 @@
 """Prediction and class-activation maps of one patch: controls, overlays and the case report.
 
-Prediction and maps come from one pass of the patch through the network and are remembered together by model, content
-of the patch, microns per pixel and method.
+A patch goes through the network once: its prediction and features are remembered by model, content of the patch and
+microns per pixel, and maps by any method follow from the features.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dashboard.session import recall, remember, store
 from dashboard.widgets import download
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
+from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.prediction import Prediction
 from her2core.inference.predictor import Predictor
 from her2core.io.images import resize_rgb
@@ -85,39 +86,43 @@ def chosen_method() -> str:
     return method if method in METHODS else DEFAULT_METHOD
 
 
-def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD, mpp: float | None = None) -> Analysis:
-    """Predict a patch and map every class in one pass through the network, once in this session."""
-
-    def compute() -> tuple[Prediction, dict[str, ClassMap], str]:
-        pixels = _pixels(patch)
-        try:
-            return *model.predict_and_explain(pixels, name=patch.name, mpp=mpp, method=method), ""
-        except NetworkError as refused:
-            return model.predict([pixels], names=[patch.name], mpp=mpp)[0], {}, refused.sentence
-
-    prediction, maps, no_maps = remember(("analysis", model.model_id, patch.content_hash, mpp, method), compute)
-    store(_prediction_key(model, patch, mpp), prediction)
-    # One image under two names is one content: each name keeps its own.
-    return Analysis(patch, replace(prediction, name=patch.name), maps, method, no_maps)
-
-
-def predictions_for(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> list[Prediction]:
-    """Predict patches; those that were predicted in this session already do not go through the network again."""
-    found: dict[str, Prediction] = {}
+def analyses_of(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> dict[str, PatchAnalysis]:
+    """Pass patches through the network, each content once in this session; by the hash of their content."""
+    found: dict[str, PatchAnalysis] = {}
     missing: dict[str, Upload] = {}
     for patch in patches:
-        known = recall(_prediction_key(model, patch, mpp))
-        if isinstance(known, Prediction):
+        known = recall(_key("analysis", model, patch, mpp))
+        if isinstance(known, PatchAnalysis):
             found[patch.content_hash] = known
         else:
             missing[patch.content_hash] = patch
     if missing:
         new = list(missing.values())
-        predicted = model.predict([_pixels(p) for p in new], names=[p.name for p in new], mpp=mpp)
-        for patch, prediction in zip(new, predicted, strict=True):
-            store(_prediction_key(model, patch, mpp), prediction)
-            found[patch.content_hash] = prediction
-    return [replace(found[p.content_hash], name=p.name) for p in patches]
+        analyses = model.analyse([_pixels(p) for p in new], names=[p.name for p in new], mpp=mpp)
+        for patch, analysis in zip(new, analyses, strict=True):
+            store(_key("analysis", model, patch, mpp), analysis)
+            found[patch.content_hash] = analysis
+    return found
+
+
+def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD, mpp: float | None = None) -> Analysis:
+    """Predict a patch and map every class by this method, from one pass through the network."""
+    analysis = analyses_of(model, [patch], mpp=mpp)[patch.content_hash]
+    # One image under two names is one content: each name keeps its own.
+    prediction = replace(analysis.prediction, name=patch.name)
+    if prediction.error is not None:
+        return Analysis(patch, prediction, {}, method, prediction.error)
+    try:
+        maps = remember(_key("maps", model, patch, mpp, method), lambda: analysis.class_maps(method=method))
+    except NetworkError as refused:
+        return Analysis(patch, prediction, {}, method, refused.sentence)
+    return Analysis(patch, prediction, maps, method)
+
+
+def predictions_of(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> list[Prediction]:
+    """Predict patches, in order; none goes through the network again."""
+    found = analyses_of(model, patches, mpp=mpp)
+    return [replace(found[p.content_hash].prediction, name=p.name) for p in patches]
 
 
 def map_controls(analysis: Analysis) -> MapChoice:
@@ -167,8 +172,8 @@ def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synt
     )
 
 
-def _prediction_key(model: Predictor, patch: Upload, mpp: float | None) -> Hashable:
-    return ("prediction", model.model_id, patch.content_hash, mpp)
+def _key(what: str, model: Predictor, patch: Upload, mpp: float | None, method: str = "") -> Hashable:
+    return (what, model.model_id, patch.content_hash, mpp, method)
 
 
 def _pixels(patch: Upload) -> np.ndarray:

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.cache import load_model
 from dashboard.selection import opened_run
 from dashboard.uploads import patches_in_view
-from dashboard.views.patch import analyse, chosen_method, map_controls, predictions_for, report_downloads
+from dashboard.views.patch import analyse, chosen_method, map_controls, predictions_of, report_downloads
 from dashboard.widgets import NOTICE, dataframe, download, download_table, figure, markdown_sentence
 from her2core.inference.answers import note_sentences, prediction_set_sentence, prediction_table
 from her2core.io.images import encode_png
@@ -20,6 +20,7 @@ view = patches_in_view(run)
 if not view.patches:
     st.stop()
 
+predictions = predictions_of(model, view.patches)
 patch = view.patches[0]
 if len(view.patches) > 1:
     by_name = {p.name: p for p in view.patches}
@@ -31,7 +32,8 @@ prediction = analysis.prediction
 for note in note_sentences(prediction):
     st.warning(note, icon=":material/flag:")
 if not prediction.usable or prediction.label is None:
-    st.error("There is too little tissue in this patch for a prediction, so no class is given.")
+    reason = prediction.error or "There is too little tissue in this patch for a prediction, so no class is given."
+    st.error(markdown_sentence(reason))
     st.image(analysis.original, caption="patch", width=280, alt=f"The uploaded patch {patch.name}")
     report_downloads(run, analysis, None, synthetic=view.synthetic)
     st.caption(NOTICE)
@@ -83,7 +85,7 @@ with st.container(horizontal=True):
         )
     report_downloads(run, analysis, choice, synthetic=view.synthetic)
 
-table = prediction_table(predictions_for(model, view.patches))
+table = prediction_table(predictions)
 if len(view.patches) > 1:
     st.header("All patches")
     percent = {c: st.column_config.NumberColumn(format="percent") for c in prediction.classes}

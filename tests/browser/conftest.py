@@ -1,4 +1,4 @@
-"""What do the browser tests share? One running dashboard with the released runs, and a visitor to it."""
+"""Fixtures of the browser tests: one running dashboard with the released runs, and a visitor to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can everybody use it? axe-core on every page, light and dark; the keyboard alone; figures with words."""
+"""Accessibility: axe-core on every page, light and dark; the keyboard alone; text alternatives of figures."""
 
 from __future__ import annotations
 

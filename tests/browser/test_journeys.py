@@ -1,4 +1,4 @@
-"""Can a person do what they came for? Real browser, real server, the released demo run; synthetic patches only."""
+"""Journeys of a visitor in a real browser with the released demo run; synthetic patches only."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_performance_cell_patches_and_on_to_the_patch_page(page, server):
     ready(page)
     assert page.get_by_role("img", name=re.compile("Grad-CAM map for equivocal")).count() >= 1
     page.get_by_role("link", name="Open on the patch page").first.click()
-    page.get_by_text("From the data of this run").wait_for()
+    page.get_by_text("of this model's data").wait_for()
     ready(page)
     assert "patch=SYN" in page.url
     assert errors(page) == []
@@ -82,13 +82,13 @@ def test_performance_cell_patches_and_on_to_the_patch_page(page, server):
 
 def test_a_link_keeps_run_unit_and_cell(page, server):
     open_page(page, server, "performance", run="tissue12", unit="patch", cell="Tumor as Stroma")
-    page.get_by_text("of true Tumor taken for Stroma.").wait_for()
+    page.get_by_text("of true class Tumor, predicted Stroma.").wait_for()
     open_page(page, server, "performance", unit="slide")
-    page.get_by_text(re.compile(r"Test part: 34 slides")).wait_for()
+    page.get_by_text(re.compile(r"Test set: 34 slides")).wait_for()
     page.get_by_role("link", name="Errors").click()
     page.get_by_role("heading", name="Errors", exact=True).wait_for()
     page.get_by_role("link", name="Performance").click()
-    page.get_by_text(re.compile(r"Test part: 34 slides")).wait_for()
+    page.get_by_text(re.compile(r"Test set: 34 slides")).wait_for()
 
 
 def test_your_predictions(page, server):
@@ -116,8 +116,8 @@ def test_your_predictions(page, server):
 
 def test_batch_of_a_folder(page, server):
     open_page(page, server, "batch")
-    page.get_by_role("tab", name="A folder on the server").click()
-    page.get_by_role("button", name="Judge this folder").click()
+    page.get_by_role("tab", name="Folder on the server").click()
+    page.get_by_role("button", name="Predict").locator("visible=true").click()
     page.get_by_text(re.compile("^4 files of")).wait_for()
     ready(page)
     parquet = downloaded(page, "Parquet")
@@ -159,8 +159,8 @@ def test_a_cold_deep_link_meets_the_sign_in(browser, page, tmp_path):
             page.get_by_role("button", name="Sign in").wait_for()
             page.wait_for_timeout(500)
             text = page.locator("body").inner_text()
-            assert "This dashboard asks its visitors to sign in." in text
-            assert "Run in use" not in text
+            assert "Please sign in to use this dashboard." in text
+            assert "Model" not in text
             assert "negative" not in text
 
 
@@ -187,7 +187,7 @@ def test_names_from_outside_are_shown_as_they_are(page, server):
     page.get_by_role("button", name="Show the evidence").click()
     page.get_by_role("heading", name="Performance", exact=True).wait_for()
     ready(page)
-    words = page.get_by_text("Confusion matrix, cases recognised").first.inner_text().replace("\u200c", "")
+    words = page.get_by_text("Confusion matrix, correctly classified").first.inner_text().replace("\u200c", "")
     assert name in words
     assert page.locator("main a[href*='c.d'], main a[href*='e.f'], main strong:text-is('a')").count() == 0
     assert errors(page) == []
@@ -213,7 +213,7 @@ def test_the_evidence_goes_onto_paper(page, server):
     assert "TRIPOD" in html
     assert "<script" not in html
     assert downloaded(page, "Report (PDF)").startswith(b"%PDF")
-    for name, label in (("Calibration", "All calibration figures (CSV)"), ("Subgroups", "All groups (CSV)")):
+    for name, label in (("Calibration", "All calibration metrics (CSV)"), ("Subgroups", "All subgroups (CSV)")):
         page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("heading", name=name, exact=True).wait_for()
         ready(page)
