@@ -265,7 +265,7 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
     return RunReport(
         name=name,
         classes=predictions.classes,
-        warnings=predictions.notes,
+        warnings=(*predictions.warnings, *predictions.notes),
         synthetic=False,
         evaluation=evaluation,
         result_tables={n: e.frame for n, e in result_tables.items()},
@@ -285,7 +285,7 @@ def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
         at = test if unit.unit == "patch" else aggregate(test, unit.unit, rule=rule)
         found = misclassified(at)
         wrong[unit.unit], counts[unit.unit] = found.head(LISTED), (len(found), len(at))
-        roc[unit.unit] = roc_points(at)
+        roc[unit.unit] = roc_points(at) if at.has_scores else pd.DataFrame({"class": []})
         if unit.unit == "patch" and test.patients_known:
             many = found["patient_id"].value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
             patients = {str(name): int(n) for name, n in many.items()}
