@@ -1,4 +1,4 @@
-"""Is a network's cost counted right, and its time measured fairly? Oracle: multiply-adds counted layer by layer."""
+"""Cost of a network: FLOPs, memory and time. Oracle: multiply-adds counted layer by layer."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def test_memory_is_what_torchs_own_profiler_counts():
     with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         network(batch)
     changes = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
-    held = peak = 0
+    allocated = peak = 0
     for change in sorted(changes, key=lambda e: e.start_ns()):
-        held += change.nbytes()
-        peak = max(peak, held)
+        allocated += change.nbytes()
+        peak = max(peak, allocated)
     state = sum(v.numel() * v.element_size() for v in network.state_dict().values())
     assert network_cost(network, 64, rounds=2)["memory_bytes"] == pytest.approx(state + peak, rel=0.05)
 

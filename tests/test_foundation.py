@@ -1,4 +1,4 @@
-"""Are foundation models built from their hub ids and used frozen? A stand-in of the same form lies in a hub's cache."""
+"""Foundation models built from their hub ids and used frozen, on a small stand-in in a hub's cache."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_embeddings_are_those_of_the_hubs_weights(hub, pool):
     assert not torch.allclose(network.features(x), hub.forward_features(x)), "before its weights it is random"
     with pytest.raises(WeightsError, match="leaves a foundation model random"):
         start_from(network, "none")
-    told = start_from(network, "hub")
-    assert told["source"] == "stand-in/small"
-    assert len(told["sha256"]) == 64
+    start = start_from(network, "hub")
+    assert start["source"] == "stand-in/small"
+    assert len(start["sha256"]) == 64
     network.eval()
     tokens = hub.forward_features(x)
     torch.testing.assert_close(network.features(x), tokens)
@@ -106,7 +106,7 @@ def test_a_linear_probe_on_it_is_a_whole_run(hub, tiny_manifest, tmp_path):
     torch.testing.assert_close(released, hub.state_dict()["patch_embed.proj.weight"].half().float())
 
 
-def test_what_is_not_to_be_had_says_how_to_get_it(hub):
+def test_unavailable_weights_name_the_remedy(hub):
     with pytest.raises(WeightsError, match=r"description of stand-in/absent.*Accept its licence"):
         build_network("hub:stand-in/absent", 3)
     with pytest.raises(NetworkError, match="option `pool` to be one of 'class'"):
@@ -138,7 +138,7 @@ def test_the_released_study_names_them_frozen_and_for_review():
 
 
 def test_that_study_runs_on_stand_ins(hub, tiny_manifest, tmp_path):
-    """The released list, each hub id and its size replaced; what cannot be had is told and the others go on."""
+    """The released list, hub ids and sizes replaced; an unavailable one is reported and the others are trained."""
     plan = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     plan["run"] |= {
         "name": "tiny",

@@ -1,4 +1,4 @@
-"""Do frozen features, kept once computed, with a last layer found on them, give a whole run? Oracle: scikit-learn."""
+"""Frozen features and last layers fitted to them. Oracle: scikit-learn."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_votes_are_divided_by_how_frequent_a_class_is():
     torch.testing.assert_close(torch.softmax(layer(torch.ones(1, 2)), 1), torch.full((1, 2), 0.5))
 
 
-def test_validation_alone_chooses(blobs):
+def test_validation_alone_selects(blobs):
     tried = [1e-6, 1e-2, 1.0]
     fit = fit_last_layer(Ends(8, 3), config("linear", tried=tried, train={"monitor": "val_loss"}), **blobs, classes=3)
     assert list(fit.history["tried"]) == tried
@@ -118,7 +118,7 @@ def test_validation_alone_chooses(blobs):
         ("timm:tf_efficientnet_lite0", {}),
     ],
 )
-def test_every_kind_of_network_has_the_seam(name, options):
+def test_every_kind_of_network_divides_into_features_embedding_and_last_layer(name, options):
     network = build_network(name, 3, **options).eval()
     with torch.no_grad():
         features = network.features(torch.rand(2, 3, 64, 64))
@@ -195,12 +195,14 @@ def counted(network, monkeypatch) -> list[int]:
     return seen
 
 
-def test_what_was_computed_once_is_not_computed_again(patches, tmp_path, monkeypatch):
+def test_stored_embeddings_are_not_computed_again(patches, tmp_path, monkeypatch):
     first = frozen_features(small(), patches[:6], **SCALING, cache=tmp_path, batch=4)
     network = small()
     seen = counted(network, monkeypatch)
     again = frozen_features(network, np.concatenate([patches[4:], patches[4:6]]), **SCALING, cache=tmp_path, batch=4)
-    assert seen == [2, 3], "two to try the seam; three patches are new; the others, and the double ones, are known"
+    assert seen == [2, 3], (
+        "two to check the embedding; three patches are new; the others, and the double ones, are known"
+    )
     np.testing.assert_array_equal(again[:2], first[4:6])
     np.testing.assert_array_equal(again[5:], first[4:6])
     with torch.no_grad():
@@ -210,7 +212,7 @@ def test_what_was_computed_once_is_not_computed_again(patches, tmp_path, monkeyp
     np.testing.assert_allclose(first, expected.numpy(), rtol=1e-3, atol=1e-5)
 
 
-def test_anything_that_changes_a_vector_changes_its_key(patches, tmp_path, monkeypatch):
+def test_anything_that_changes_an_embedding_changes_its_key(patches, tmp_path, monkeypatch):
     frozen_features(small(), patches, **SCALING, cache=tmp_path)
 
     def computes(network, images=patches, **scaling) -> bool:
@@ -235,7 +237,7 @@ def test_anything_that_changes_a_vector_changes_its_key(patches, tmp_path, monke
     assert computes(finer), "another stride with the same weights"
 
 
-def test_a_stopped_extraction_goes_on(patches, tmp_path, monkeypatch):
+def test_a_stopped_extraction_resumes(patches, tmp_path, monkeypatch):
     monkeypatch.setattr("her2core.features.extract._WRITE_EVERY", 0.0)
 
     def stop(done: int, of: int) -> None:
@@ -247,22 +249,22 @@ def test_a_stopped_extraction_goes_on(patches, tmp_path, monkeypatch):
     network = small()
     seen = counted(network, monkeypatch)
     frozen_features(network, patches, **SCALING, cache=tmp_path, batch=9)
-    assert seen == [2, 5], "two to try the seam; five were not kept yet"
+    assert seen == [2, 5], "two to check the embedding; five were not kept yet"
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "short keys", "not finite", "other numbers"])
-def test_a_damaged_file_is_made_anew(patches, tmp_path, damage):
+def test_a_damaged_file_is_written_again(patches, tmp_path, damage):
     whole = frozen_features(small(), patches, **SCALING, cache=tmp_path)
     (file,) = tmp_path.glob("*.safetensors")
-    held = load_file(file)
+    content = load_file(file)
     if damage in ("empty", "text", "cut"):
         file.write_bytes({"empty": b"", "text": b"not safetensors", "cut": file.read_bytes()[:-9]}[damage])
     elif damage == "short keys":
-        save_file({**held, "keys": held["keys"][:, :15].copy()}, file)
+        save_file({**content, "keys": content["keys"][:, :15].copy()}, file)
     elif damage == "not finite":
-        save_file({**held, "vectors": held["vectors"] * np.float32(np.nan)}, file)
+        save_file({**content, "vectors": content["vectors"] * np.float32(np.nan)}, file)
     else:
-        save_file({**held, "vectors": held["vectors"].astype(np.float64)}, file)
+        save_file({**content, "vectors": content["vectors"].astype(np.float64)}, file)
     np.testing.assert_array_equal(frozen_features(small(), patches, **SCALING, cache=tmp_path), whole)
     assert len(FeatureStore(tmp_path, file.stem).read()) == len(patches)
     assert len({k.tobytes() for k in patch_keys(patches)}) == len(patches)
@@ -282,7 +284,7 @@ def frozen_run(request, tiny_manifest, tmp_path_factory):
     return train(make_config(content), root=root / "runs", progress=False), content
 
 
-def test_a_frozen_run_is_whole_and_served_as_it_was_judged(frozen_run, tiny_manifest):
+def test_a_frozen_run_is_complete_and_serves_the_predictions_that_were_evaluated(frozen_run, tiny_manifest):
     run, content = frozen_run
     assert run.info["frozen"] == run.card["network"]["frozen"] == content["frozen"]["head"]
     assert run.info["chosen"] in run.info["tried"]
@@ -294,7 +296,7 @@ def test_a_frozen_run_is_whole_and_served_as_it_was_judged(frozen_run, tiny_mani
     rows = run.predictions[run.predictions["split"] == "test"].head(3)
     scores = rows.filter(regex="^logit_").to_numpy() / run.card["temperature"]
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    assert np.abs(np.diff(expected, axis=0)).max() > 0.01, "answers that are all alike would test nothing"
+    assert np.abs(np.diff(expected, axis=0)).max() > 0.01, "identical predictions would test nothing"
     answers = predictor.predict([reader(p) for p in rows["patch_id"]])
     np.testing.assert_allclose([a.probabilities for a in answers], expected, atol=1e-4)
     map_ = predictor.explain(reader(rows["patch_id"].iloc[0]))

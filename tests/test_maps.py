@@ -1,4 +1,4 @@
-"""Are the maps right? Against the grad-cam package, against the closed form, and at the edges."""
+"""Grad-CAM against the grad-cam package and its closed form, and pictures of maps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _ours(network, x, index):
 
 @pytest.mark.parametrize("name", ["her2_resnet50", "timm:resnet18", "timm:mobilenetv3_small_050"])
 def test_equals_grad_cam_package(name):
-    """The oracle hooks its own network; only the feature layer and the class are told to it."""
+    """The oracle hooks its own network; only the feature layer and the class are given to it."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -104,7 +104,7 @@ def test_features_without_a_grid_are_refused():
         network.feature_map(torch.zeros(1, 512))
 
 
-def test_empty_map_is_said_and_leaves_the_patch_alone():
+def test_an_empty_map_leaves_the_patch_unchanged():
     empty = ClassMap(np.zeros((7, 7), np.float32), "positive")
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     assert empty.empty
@@ -124,10 +124,10 @@ def test_overlay_changes_only_where_the_map_is():
     assert ClassMap(grid, "positive").scaled(64)[0, 0] == pytest.approx(1.0)
 
 
-def test_stamp_stands_below_and_leaves_the_picture_alone():
+def test_a_caption_is_below_the_picture_and_leaves_it_unchanged():
     picture = np.random.default_rng(0).integers(0, 255, (64, 200, 3), np.uint8)
     shown = with_caption(picture, "Research use only.")
     assert shown.shape == (86, 200, 3)
     np.testing.assert_array_equal(shown[:64], picture)
-    assert (shown[64:] < 100).any(), "the words are there"
+    assert (shown[64:] < 100).any(), "the text is visible"
     assert (with_caption(picture, "")[64:] == 255).all()

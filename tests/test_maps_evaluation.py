@@ -1,4 +1,4 @@
-"""Do the measures of a map say what they are defined to say, and would they find out a map that knows nothing?"""
+"""Measures of class-activation maps: definitions, and discrimination of an uninformative map."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def patch() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
 
 
-def test_pointing_forgives_a_little_and_no_more():
+def test_the_pointing_game_has_a_tolerance():
     heat = np.zeros((SIZE, SIZE))
     heat[20, 20] = 1
     assert pointing_game(heat, disc(20, 20)) == 1
@@ -50,7 +50,7 @@ def test_pointing_forgives_a_little_and_no_more():
     assert np.isnan(pointing_game(np.zeros((SIZE, SIZE)), disc(20, 20)))
 
 
-def test_mass_and_overlap_at_their_ends_and_at_chance():
+def test_energy_pointing_game_and_overlap_at_their_extremes_and_at_chance():
     truth = disc(20, 20)
     assert energy_pointing_game(truth.astype(float), truth) == 1
     assert overlap(truth.astype(float), truth) == 1
@@ -62,7 +62,7 @@ def test_mass_and_overlap_at_their_ends_and_at_chance():
     assert 0.3 < overlap(half + 1e-9 * ~truth, truth) < 0.4  # half of the truth, and as much beside it
 
 
-def test_deletion_and_insertion_tell_the_right_map_from_a_wrong_one(patch):
+def test_deletion_and_insertion_separate_the_right_map_from_a_wrong_one(patch):
     right = disc(20, 20).astype(float)
     wrong = disc(44, 44).astype(float)
     (low, high), (low_wrong, high_wrong) = (
@@ -83,7 +83,7 @@ class Spot(torch.nn.Module):
         return torch.stack([-4 * x, 4 * x], dim=1)
 
 
-def test_road_rewards_the_map_that_names_the_place():
+def test_road_rewards_the_map_that_marks_the_location():
     image = torch.zeros(1, 3, SIZE, SIZE)
     image[:, :, 12:28, 12:28] = 1
     right = np.zeros((1, SIZE, SIZE), np.float32)
@@ -93,7 +93,7 @@ def test_road_rewards_the_map_that_names_the_place():
     assert good[0] > 0.1 > -0.1 > bad[0]
 
 
-def test_random_weights_are_others_and_the_same_for_a_seed(tiny_predictor):
+def test_random_weights_differ_and_are_reproducible_by_seed(tiny_predictor):
     before = {k: v.clone() for k, v in tiny_predictor.network.state_dict().items()}
     one, again, other = (with_random_weights(tiny_predictor.network, seed=s) for s in (0, 0, 1))
     name = next(k for k, v in before.items() if v.ndim == 4)
@@ -104,7 +104,7 @@ def test_random_weights_are_others_and_the_same_for_a_seed(tiny_predictor):
     assert not one.training
 
 
-def test_likeness_and_chance():
+def test_rank_correlation_and_random_map():
     grid = np.arange(49.0).reshape(7, 7)
     assert rank_correlation(grid, 2 * grid + 1) == pytest.approx(1)
     assert rank_correlation(grid, -grid) == pytest.approx(-1)
@@ -115,7 +115,7 @@ def test_likeness_and_chance():
     assert 0 <= a.min() < a.max() <= 1
 
 
-def test_a_runs_maps_are_tried_and_the_table_is_whole(tiny_run):
+def test_the_maps_of_a_run_are_evaluated_into_a_complete_table(tiny_run):
     table = evaluate_maps(tiny_run, patches=2, methods=("layercam",), resamples=100)
     assert set(table["method"]) == {"layercam", CHANCE}
     assert set(table["measure"]) == set(MEASURES)
@@ -125,7 +125,7 @@ def test_a_runs_maps_are_tried_and_the_table_is_whole(tiny_run):
     assert known["note"].str.startswith("no interval").all(), "two patients carry no interval"
 
 
-def test_a_run_whose_maps_cannot_be_tried_says_why(tiny_run, tmp_path):
+def test_a_run_whose_maps_cannot_be_evaluated_names_the_reason(tiny_run, tmp_path):
     from her2core.runs.export import export_run
 
     light = export_run(tiny_run.path, tmp_path / "light", weights=False)

@@ -1,5 +1,5 @@
-"""Are the maps of every method right, and stay so with many threads? Against the grad-cam package hooked the ordinary
-way into a private copy, against formulas written out here, and at the edges."""
+"""Class-activation maps by every method, with many threads: against the grad-cam package hooked into a private copy,
+against formulas written out here, and at limiting cases."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_nothing_is_left_on_a_network_in_training_shape(method):
     assert torch.equal(features, kept)
 
 
-def test_the_seam_keeps_the_network_out_of_reach():
+def test_the_head_model_shares_nothing_with_the_network():
     network = _network()
     seam = HeadModel(network, torch.device("cpu"))
     assert [n for n, _ in seam.named_modules()] == ["", "target_layer"]
@@ -255,7 +255,7 @@ def test_the_packages_shared_ablation_layer_is_never_used(capfd):
 
 
 def test_eight_threads_two_hundred_mixed_calls_equal_serial():
-    network = _network(global_pool="catavgmax")  # no two methods alike, so that a mix-up shows
+    network = _network(global_pool="catavgmax")  # no two methods give the same map, so that a mix-up shows
     before = _state(network)
     inputs = [_input(i=i) for i in range(3)]
     jobs = [(m, i, c) for m in METHODS for i in range(3) for c in range(3)]
@@ -280,7 +280,7 @@ def test_eight_threads_two_hundred_mixed_calls_equal_serial():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_class_nothing_speaks_for_has_an_empty_map(method):
+def test_a_class_without_support_has_an_empty_map(method):
     network = _network("her2_resnet50")
     with torch.no_grad():
         network.classifier.weight[2] = 0
@@ -302,7 +302,7 @@ def test_numbers_that_are_not_finite_give_an_empty_map(method, value):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_features_alike_everywhere_give_a_map_alike_everywhere(method):
+def test_constant_features_give_a_constant_map(method):
     network = _network("her2_resnet50")
     with torch.no_grad():
         network.classifier.weight[0] = network.classifier.weight[0].abs()

@@ -1,4 +1,4 @@
-"""Is the network what it says, and do weights travel safely?"""
+"""Networks: architecture, registry, options, and weight files. Oracle: torchvision's ResNet50."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_every_entry_is_data_and_builds_a_patch_network(name):
     assert isinstance(build_network(name, 2), PatchNetwork)
 
 
-def test_an_ablation_keeps_what_its_name_says():
+def test_an_ablation_fixes_the_blocks_that_its_name_states():
     assert "se" not in find_network("resnet50").options
     assert "order" not in find_network("her2_resnet50_swapped").options
     with pytest.raises(NetworkError, match="options of resnet50 "):
@@ -236,8 +236,8 @@ def test_start_from_file_fills_the_trunk_and_leaves_the_classifier(tmp_path):
     save_weights(source, tmp_path / "w.safetensors", half=False)
     network = build_network("her2_resnet50", 3)
     before = network.classifier.weight.clone()
-    said = start_from(network, f"file:{tmp_path / 'w.safetensors'}")
-    assert said["tensors_fresh"] == 2
+    start = start_from(network, f"file:{tmp_path / 'w.safetensors'}")
+    assert start["tensors_fresh"] == 2
     torch.testing.assert_close(network.layer4[2].conv3.weight, source.layer4[2].conv3.weight)
     torch.testing.assert_close(network.classifier.weight, before)
 
@@ -291,6 +291,6 @@ def test_imagenet_weights_fill_the_trunk(monkeypatch):
     theirs = resnet50(weights=None)
     monkeypatch.setattr(models.ResNet50_Weights, "get_state_dict", lambda self, **_: theirs.state_dict())
     network = build_network("her2_resnet50", 3)
-    said = start_from(network, "imagenet")
-    assert said["tensors_filled"] == len(rename_torchvision(theirs.state_dict()))
+    start = start_from(network, "imagenet")
+    assert start["tensors_filled"] == len(rename_torchvision(theirs.state_dict()))
     np.testing.assert_array_equal(network.layer1[0].conv1.weight.detach(), theirs.layer1[0].conv1.weight.detach())

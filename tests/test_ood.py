@@ -1,4 +1,4 @@
-"""Is "unlike the training data" the distance it says, from validation patches, saved whole and blind to nothing?"""
+"""Out-of-distribution detectors: score, threshold, file, and detection of real tissue. Oracle: scikit-learn."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def test_threshold_is_the_99th_percentile_of_validation_and_not_of_training(fitt
     assert (fitted.patches, fitted.validation_patches) == (400, 300)
 
 
-def test_new_ones_of_the_same_kind_pass_and_far_ones_do_not(fitted):
+def test_new_patches_of_the_same_kind_pass_and_distant_ones_do_not(fitted):
     assert fitted.is_out_of_distribution(_numbers(1000, 3)).mean() < 0.03
     assert fitted.is_out_of_distribution(_numbers(200, 3) + 8 * _numbers(400).std(0)).all()
 
 
-def test_a_loose_group_in_training_does_not_hide_what_is_strange_beside_a_tight_one():
+def test_a_loose_group_in_training_does_not_hide_outliers_next_to_a_tight_one():
     rng = np.random.default_rng(0)
 
     def mixed(n):
@@ -90,7 +90,7 @@ def test_a_loose_group_in_training_does_not_hide_what_is_strange_beside_a_tight_
     assert not found.is_out_of_distribution(np.array([[0.05, 0.0], [20.0, 21.0]])).any()
 
 
-def test_what_is_no_number_is_unlike_and_another_width_is_refused(fitted):
+def test_descriptors_that_are_not_finite_are_out_of_distribution_and_another_width_is_refused(fitted):
     bad = _numbers(3, 1)
     bad[0, 2], bad[2, 0] = np.nan, np.inf
     assert fitted.is_out_of_distribution(bad).tolist() == [True, False, True]
@@ -184,7 +184,7 @@ def test_stain_statistics_are_numpys():
 @pytest.mark.parametrize(
     "name", [*NETWORKS, "timm:test_resnet", "timm:test_vit", "timm:test_convnext", "timm:tresnet_m"]
 )
-def test_every_network_describes(name, prepared):
+def test_every_network_has_descriptors(name, prepared):
     options = {"img_size": 64} if name == "timm:test_vit" else {}
     network = build_network(name, 3, **options).eval()
     batch = _batch(prepared)
@@ -230,7 +230,7 @@ def test_fit_reads_the_manifest_and_leaves_the_network_as_it_was(tiny_manifest):
     assert few[0].threshold == few[1].threshold != few[2].threshold
 
 
-def test_blank_patches_teach_nothing(tiny_manifest, tmp_path):
+def test_blank_patches_are_left_out(tiny_manifest, tmp_path):
     manifest = read_manifest(tiny_manifest)
     from PIL import Image
 
@@ -256,7 +256,7 @@ def _real(real_data) -> list[np.ndarray]:
     return [read_image(path) for path in tiles]
 
 
-def test_the_synthetic_run_knows_real_tissue_and_ihc_for_strangers(real_data):
+def test_the_synthetic_run_flags_real_tissue_and_ihc(real_data):
     """A small cohort in place of the run's own; benchmarks/ood.py measures the run's own on everything."""
     from skimage.data import immunohistochemistry
 

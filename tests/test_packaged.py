@@ -1,4 +1,4 @@
-"""Do the weights that come with a package arrive where they belong, and only if they are the ones that were checked?"""
+"""Pretrained weights of a Python package: mapping to a network, and refusals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lite0(classes: int = 3):
     return build_network(LITE0.network, classes)
 
 
-def test_it_sees_what_imagenet_taught_it():
+def test_it_recognises_a_class_of_imagenet():
     """With its own last layer, a photograph of a cat is a cat: classes 281 to 285 are the cats of ImageNet-1k."""
     pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
     from skimage.data import chelsea
@@ -43,12 +43,12 @@ def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():
     pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
     network = lite0()
     before = network.state_dict()["model.classifier.weight"].clone()
-    told = start_from(network, "package:efficientnet-lite0", name=LITE0.network)
-    assert told == {"init": "package:efficientnet-lite0", "tensors_filled": 294, "tensors_fresh": 2}
+    start = start_from(network, "package:efficientnet-lite0", name=LITE0.network)
+    assert start == {"init": "package:efficientnet-lite0", "tensors_filled": 294, "tensors_fresh": 2}
     assert torch.equal(network.state_dict()["model.classifier.weight"], before)
 
 
-def test_what_cannot_be_used_is_said_in_a_sentence(monkeypatch, tmp_path):
+def test_unusable_weights_are_refused_with_a_fix(monkeypatch, tmp_path):
     with pytest.raises(WeightsError, match="one of 'efficientnet-lite0'"):
         start_from(lite0(), "package:efficientnet", name=LITE0.network)
     monkeypatch.setitem(packaged.PACKAGED, "gone", replace(LITE0, module="no_such_module_here"))

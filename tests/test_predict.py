@@ -67,7 +67,7 @@ def test_a_bad_image_is_named_and_the_others_go_on(tiny_predictor, patches, tmp_
 
 
 @pytest.mark.parametrize(("grey", "flag"), [(255, "blank"), (0, "black"), (128, "one_colour")])
-def test_nothing_to_judge_is_said(tiny_predictor, grey, flag):
+def test_a_patch_without_tissue_is_flagged(tiny_predictor, grey, flag):
     answer = tiny_predictor.predict([np.full((128, 128, 3), grey, np.uint8)])[0]
     assert flag in answer.flags
     assert not answer.usable

@@ -19,7 +19,6 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
-from torch import nn
 
 from her2core.data.checks import check_manifest
 from her2core.data.manifest import WINDOW, Manifest, read_manifest
@@ -30,6 +29,7 @@ from her2core.evidence.predictions import calibrated_predictions
 from her2core.io.files import write_json, write_parquet, write_via_temporary
 from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_from_card
+from her2core.networks.protocol import PatchNetwork
 from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
@@ -44,7 +44,7 @@ def write_artifacts(
     folder: Path,
     card: dict[str, Any],
     *,
-    network: nn.Module,
+    network: PatchNetwork,
     manifest: Manifest,
     split: pd.DataFrame,
     prepare: Prepare,
