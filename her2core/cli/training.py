@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from her2core.cli.table_options import TableOptions, read_table_of, table_option
 from her2core.cli.text import RESEARCH, run_text
 from her2core.errors import ConfigError
 from her2core.evidence.aggregation_rules import RULES
+
+if TYPE_CHECKING:
+    from her2core.evidence.predictions import Predictions
 
 
 @cli.command()
@@ -85,13 +89,24 @@ def evaluate(
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--unit", type=click.Choice(["patch", "slide", "patient"]), default="patch", show_default=True)
+@table_options
 @as_json
-def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
-    """Paired differences of two runs tested on the same patches."""
+def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: bool) -> None:
+    """Paired differences of two runs, or any tools' tables, tested on the same patches."""
     from her2core.evidence.compare import compare_runs
 
-    result = compare_runs(first, second, unit=unit)
-    lines = [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
+    any_table = first.is_file() or second.is_file()
+    sources: list[Path | Predictions] = []
+    warnings: list[str] = []
+    for path in (first, second):
+        options = table if path.is_file() or not any_table else TableOptions()
+        found = read_table_of(path, options)
+        sources.append(path if found is None else found)
+        warnings += [] if found is None else [f"{path.name}: {said}" for said in (*found.warnings, *found.notes)]
+    names = (first.resolve().name, second.resolve().name)
+    result = compare_runs(*sources, unit=unit, names=names)
+    lines = [f"warning: {warning}" for warning in warnings]
+    lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
         f"{r.difference:+.3f} [{r.lower_95:+.3f}, {r.upper_95:+.3f}]: {r.statement}"
@@ -100,4 +115,4 @@ def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
     ]
     rows = result.table.astype(object).where(result.table.notna(), None).to_dict("records")
     value = {"first": result.first, "second": result.second, "unit": result.unit, "note": result.note, "table": rows}
-    answer(as_json, value, "\n".join(lines))
+    answer(as_json, value | {"warnings": warnings}, "\n".join(lines))
