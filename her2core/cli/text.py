@@ -151,7 +151,13 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     patients = (
         f"{facts['patients']} patients" if facts["patients"] else "patients unknown: no patient-level claim possible"
     )
-    return f"{out}: {len(manifest)} patches, {patients}; " + ", ".join(f"{n} {c}" for c, n in facts["classes"].items())
+    counts = ", ".join(f"{n} {c}" for c, n in facts["classes"].items())
+    lines = [f"{out}: {len(manifest)} patches, {patients}; {counts}"]
+    held = manifest.facts
+    lines += [f"  column {own!r} was read as {role}" for role, own in held.get("columns_read_as", {}).items()]
+    lines += [f"  label {own!r} was read as {name}" for own, name in held.get("labels_read_as", {}).items()]
+    lines += [f"  note: {note}" for note in held.get("table_notes", ())]
+    return "\n".join([*lines, f"  classes: {manifest.scheme.meaning}"])
 
 
 def run_text(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from her2core.cli.table_options import TableOptions, read_table_of, table_option
 from her2core.cli.text import headline_figures, headline_text, interval, records, run_text
 from her2core.errors import ConfigError
 from her2core.notice import RESEARCH
+
+if TYPE_CHECKING:
+    from her2core.evidence.predictions import Predictions
 
 
 def _rules() -> Sequence[str]:
@@ -116,16 +120,27 @@ def evaluate(
     show_default=True,
     help="Unit that is compared.",
 )
+@table_options
 @as_json
-def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
-    """Compare two runs, paired.
+def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: bool) -> None:
+    """Compare two runs or tables of predictions, paired.
 
-    FIRST and SECOND are run folders tested on the same patches. Differences come with 95 % intervals and exact tests.
+    FIRST and SECOND were tested on the same patches. Differences come with 95 % intervals and exact tests.
     """
     from her2core.evidence.compare import compare_runs
 
-    result = compare_runs(first, second, unit=unit)
-    lines = [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
+    any_table = first.is_file() or second.is_file()
+    sources: list[Path | Predictions] = []
+    warnings: list[str] = []
+    for path in (first, second):
+        options = table if path.is_file() or not any_table else TableOptions()
+        found = read_table_of(path, options)
+        sources.append(path if found is None else found)
+        warnings += [] if found is None else [f"{path.name}: {said}" for said in (*found.warnings, *found.notes)]
+    names = (first.resolve().name, second.resolve().name)
+    result = compare_runs(*sources, unit=unit, names=names)
+    lines = [f"warning: {warning}" for warning in warnings]
+    lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
         f"{interval(r.difference, r.lower_95, r.upper_95)}: {r.statement}"
@@ -138,6 +153,7 @@ def compare(first: Path, second: Path, unit: str, as_json: bool) -> None:
         "unit": result.unit,
         "note": result.note,
         "table": records(result.table),
+        "warnings": warnings,
         "notice": RESEARCH,
     }
     answer(as_json, value, "\n".join([*lines, RESEARCH]))

@@ -15,8 +15,8 @@ import pandas as pd
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
-from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.estimates import ResampledMetrics
+from her2core.evidence.evaluation import Source, read_source, source_name
 from her2core.evidence.intervals import IntervalRow, effective_clusters, interval_row
 from her2core.evidence.metrics.confusion import confusion_matrix
 from her2core.evidence.metrics.metric import Metric
@@ -25,7 +25,8 @@ from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, bootstrap_counts, clusters, jackknife_counts
 from her2core.evidence.results import TableResult
-from her2core.runs.folder import Run, open_run
+from her2core.io.cells import UNKNOWN
+from her2core.runs.folder import Run
 
 NO_DIFFERENCE = "no difference can be shown"
 NO_INTERVAL = "cannot be compared: no interval"
@@ -70,25 +71,28 @@ class Comparison(TableResult):
 
 
 def compare_runs(
-    first: Run | str | os.PathLike[str],
-    second: Run | str | os.PathLike[str],
+    first: Source,
+    second: Source,
     *,
     unit: str = "patch",
     metrics: Iterable[str | Metric] | None = None,
+    names: tuple[str, str] | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two runs by a paired bootstrap over patients.
+    """Compare two runs, or any tools' tables of predictions, by a paired bootstrap over patients.
 
     Parameters
     ----------
-    first, second : Run or path
-        Tested on the same patches with the same labels and classes.
+    first, second : Run, Predictions, DataFrame, bytes or path
+        Tested on the same patches with the same labels and classes (``evaluation.evaluate``).
     unit : {'patch', 'slide', 'patient'}
         Slides and patients get the mean probability of their patches.
     metrics : iterable of str or Metric, optional
         As for ``metric_table``; those that need probabilities or an order of the classes are left out where a run has
         none.
+    names : tuple of str, optional
+        What to call the two; names of runs and files when left out.
     resamples, seed : int
         Of the cluster bootstrap.
 
@@ -116,20 +120,20 @@ def compare_runs(
     """
     check_choice("unit", unit, UNITS)
     check_resampling(resamples, seed)
-    runs = [r if isinstance(r, Run) else open_run(r) for r in (first, second)]
-    a, b = (run.test_predictions() for run in runs)
-    _refuse_incomparable(a, b, runs)
+    called = names or (source_name(first, "first"), source_name(second, "second"))
+    (a, no_order), (b, no_order_b) = (read_source(source) for source in (first, second))
+    a, b = a.part("test"), b.part("test")
+    _refuse_incomparable(a, b, called)
     order = {p: i for i, p in enumerate(b.frame["patch_id"])}
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
     if unit != "patch":
         a, b = (aggregate(p, unit) for p in (a, b))
     group = clusters(a)
-    no_order = any(missing_class_order(run.card) for run in runs)
-    chosen = available_metrics(metrics, (a, b), ordered=not no_order)
-    rows = _rows(chosen, a, b, group, (runs[0].name, runs[1].name), resamples=resamples, seed=seed)
+    chosen = available_metrics(metrics, (a, b), ordered=not (no_order or no_order_b))
+    rows = _rows(chosen, a, b, group, called, resamples=resamples, seed=seed)
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
         _add_exact(rows, a, b)
-    return Comparison(runs[0].name, runs[1].name, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
+    return Comparison(*called, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
 
 
 def compare_many(
@@ -293,6 +297,8 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
     if a.classes != b.classes:
         return f"other classes: {', '.join(a.classes)} against {', '.join(b.classes)}"
     ids = set(a.frame["patch_id"]), set(b.frame["patch_id"])
+    if UNKNOWN in ids[0] | ids[1]:
+        return "patches without an identifier: their rows cannot be paired"
     if ids[0] != ids[1]:
         return f"other test patches: {len(a)} and {len(b)}, of which {len(ids[0] & ids[1])} are shared"
     pairs = pd.Series(a.labels, a.frame["patch_id"]) - pd.Series(b.labels, b.frame["patch_id"])
@@ -372,12 +378,12 @@ def _add_exact(rows: list[dict[str, object]], a: Predictions, b: Predictions) ->
             row["exact_test"] = "DeLong"
 
 
-def _refuse_incomparable(a: Predictions, b: Predictions, runs: list[Run]) -> None:
+def _refuse_incomparable(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
     if reason := why_incomparable(a, b):
         raise EvaluationError(
             "two runs tested on the same patches",
             got=reason,
-            where=f"{runs[0].name} against {runs[1].name}",
+            where=f"{names[0]} against {names[1]}",
             fix="Compare runs of the same data and split.",
         )
 

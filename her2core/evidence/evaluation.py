@@ -158,7 +158,7 @@ def evaluate(
     check_resampling(resamples, seed)
     if rule is not None:
         check_choice("rule", rule, RULES)
-    predictions, no_order = _read(source)
+    predictions, no_order = read_source(source)
     chosen = select_metrics(metrics)
     return _evaluate(predictions, no_order, chosen, part=part, rule=rule, resamples=resamples, seed=seed)
 
@@ -254,8 +254,26 @@ def _left_out(metrics: tuple[Metric, ...]) -> str:
     return f"predicted classes only, without probabilities: no {', '.join(names)}" if names else ""
 
 
-def _read(source: Source) -> tuple[Predictions, str]:
-    """Predictions with their warnings, and why their classes have no order ("" where they may have one)."""
+def read_source(source: Source) -> tuple[Predictions, str]:
+    """Read whatever can be evaluated.
+
+    Parameters
+    ----------
+    source : Run, Predictions, DataFrame, bytes or path
+        A run, its folder, a table as a file, its content or a frame, or Predictions.
+
+    Returns
+    -------
+    Predictions
+        All parts of the split, of a run calibrated; with the warnings that figures must carry.
+    str
+        Why the classes have no order; empty where they may have one.
+
+    Examples
+    --------
+    >>> read_source(pd.DataFrame({"GT": [0, 1], "Pred": [0, 1]}))[0].classes
+    ('0', '1')
+    """
     if isinstance(source, Predictions):
         return source, ""
     if isinstance(source, str | os.PathLike) and Path(source).is_dir():
@@ -263,6 +281,30 @@ def _read(source: Source) -> tuple[Predictions, str]:
     if isinstance(source, Run):
         return replace(source.calibrated_predictions, warnings=source.warnings), missing_class_order(source.card)
     return read_predictions(source), ""
+
+
+def source_name(source: Source, otherwise: str) -> str:
+    """What to call a run or table.
+
+    Parameters
+    ----------
+    source : Run, Predictions, DataFrame, bytes or path
+        As ``read_source`` takes it.
+    otherwise : str
+        For what has no name of its own.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> source_name("results/resnet.csv", "first"), source_name(pd.DataFrame(), "first")
+    ('resnet.csv', 'first')
+    """
+    if isinstance(source, Run):
+        return source.name
+    return Path(source).resolve().name if isinstance(source, str | os.PathLike) else otherwise
 
 
 def _confusion_table(predictions: Predictions) -> pd.DataFrame:

@@ -182,7 +182,7 @@ def rounded_identifiers(column: pd.Series) -> list[str]:
     """
     values = column.dropna().unique()
     if pd.api.types.is_float_dtype(column.dtype):
-        return [f"{v:.6g}" for v in sorted(values) if abs(v) >= 10**_EXACT_DIGITS]
+        return [f"{v:.6G}" for v in sorted(values) if abs(v) >= 10**_EXACT_DIGITS]
     texts = {cell_text(value) for value in values}
     long = {text for text in texts if text.isdecimal() and len(text) > _EXACT_DIGITS}
     if any(text[_EXACT_DIGITS:].strip("0") for text in long):
