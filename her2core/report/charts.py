@@ -82,7 +82,7 @@ def risk_chart(table: pd.DataFrame, unit: str) -> Chart:
     >>> from her2core.report.examples import example_report
     >>> report = example_report()
     >>> risk_chart(report.table("risk_coverage", "patch"), "patch").caption
-    'Risk against coverage by patch, with its interval'
+    'Risk-coverage curve by patch, with its interval'
     """
     rows = table[table["metric"] == "risk"]
     top = float(np.nanmax([*rows["value"], *rows["upper_95"], 0.05]))
