@@ -25,6 +25,7 @@ from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.io.files import write_json, write_parquet
 from her2core.networks.packaged import refuse_other_scaling
+from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weights import load_into, read_weights, save_weights, start_from
 from her2core.runs.folder import WEIGHTS, Run
@@ -188,7 +189,7 @@ def _dataset(
 
 @torch.inference_mode()
 def _predict(
-    network: torch.nn.Module, dataset: PatchDataset, part: Manifest, name: str, device: torch.device, config: RunConfig
+    network: PatchNetwork, dataset: PatchDataset, part: Manifest, name: str, device: torch.device, config: RunConfig
 ) -> pd.DataFrame:
     """One row a patch: ids, split, label and the uncalibrated logits, float32."""
     network.to(device).eval()

@@ -26,6 +26,7 @@ from her2core.data.dataset import PatchDataset
 from her2core.errors import ConfigError, NetworkError
 from her2core.features.extract import frozen_features
 from her2core.networks.heads import NearestNeighbours, last_layer, replace_last_layer
+from her2core.networks.protocol import PatchNetwork
 from her2core.runs.writer import RunWriter
 from her2core.training.callbacks import ProgressCallback
 from her2core.training.config import FrozenConfig, RunConfig
@@ -55,7 +56,7 @@ class FrozenFit:
 
 
 def train_last_layer(
-    network: nn.Module,
+    network: PatchNetwork,
     config: RunConfig,
     writer: RunWriter,
     datasets: Mapping[str, PatchDataset],
@@ -67,7 +68,7 @@ def train_last_layer(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         With its first weights; its last layer is replaced.
     config : RunConfig
         ``frozen``, ``train.monitor``, ``train.class_weights`` and ``hardware`` apply.
@@ -128,7 +129,7 @@ def train_last_layer(
 
 
 def fit_last_layer(
-    network: nn.Module,
+    network: PatchNetwork,
     config: RunConfig,
     *,
     train: NDArray[np.float32],
@@ -141,7 +142,7 @@ def fit_last_layer(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         Any of networks.registry; its last layer is replaced.
     config : RunConfig
         With a ``frozen`` section.

@@ -12,11 +12,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
-from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from her2core.data.dataset import EpochSampler, PatchDataset
 from her2core.errors import NetworkError
+from her2core.networks.protocol import PatchNetwork
 from her2core.networks.weights import load_into, read_weights
 from her2core.runs.writer import LAST, RunWriter
 from her2core.training.callbacks import BEST, CheckpointCallback, ProgressCallback, Stopped
@@ -45,7 +45,7 @@ class Fitted:
 
 
 def train_network(
-    network: nn.Module,
+    network: PatchNetwork,
     config: RunConfig,
     writer: RunWriter,
     datasets: Mapping[str, PatchDataset],
@@ -59,7 +59,7 @@ def train_network(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         With its first weights; changed in place.
     config : RunConfig
         ``train`` and ``hardware`` apply.

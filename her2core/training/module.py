@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from her2core.networks.protocol import PatchNetwork
 from her2core.training.config import TrainConfig
 
 
@@ -20,7 +21,7 @@ class PatchClassifier(pl.LightningModule):
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         From float32 (N, 3, H, W) to logits (N, K), with ``trunk_modules()``.
     settings : TrainConfig
         Learning rate, schedule, smoothing, class weights.
@@ -33,9 +34,10 @@ class PatchClassifier(pl.LightningModule):
     """
 
     class_weight: Tensor
+    network: PatchNetwork
 
     def __init__(
-        self, network: nn.Module, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
+        self, network: PatchNetwork, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
