@@ -1,5 +1,5 @@
 # make app   install into .venv and open the dashboard
-# make test  install what the tests need into .venv and run them all
+# make test  install what the tests need into .venv; linter, types, tests and examples, with coverage
 # make docs  install what the documentation needs into .venv and build it into build/site
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 # make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
@@ -8,16 +8,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared/data
+# Test files side by side; each worker needs about 2 GB.
+WORKERS ?= 2
 
 .PHONY: app test docs released studies clean
 
 app: $(VENV)/.app
-	$(BIN)/streamlit run app.py
+	$(BIN)/her2 app
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile \
+		--cov her2core --cov dashboard --cov-report term:skip-covered
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md

@@ -69,6 +69,8 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
 @as_json
 def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
     """Draw a class-activation map over a patch."""
+    import numpy as np
+
     from her2core.inference.predictor import load_predictor
     from her2core.io.files import write_via_temporary
     from her2core.io.images import encode_png
@@ -81,7 +83,7 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
     label = find_method(method).label
     analysis = predictor.analyse(image)
     prediction, found = analysis.prediction, analysis.class_map(target, method=method)
-    picture = with_caption(overlay(found.image, found, size=448), f"{label} for {found.target}. {RESEARCH}")
+    picture = with_caption(overlay(np.asarray(found.image), found, size=448), f"{label} for {found.target}. {RESEARCH}")
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
     text = f"{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
     text += f" Nothing in this patch supports {found.target}." if found.empty else ""

@@ -74,7 +74,7 @@ def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Pa
     """
     import pandas as pd
 
-    from her2core.io.files import write_via_temporary
+    from her2core.io.files import write_csv
 
     rows = [
         {
@@ -89,7 +89,7 @@ def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Pa
         }
         for p in plain
     ]
-    write_via_temporary(out, lambda t: pd.DataFrame(rows).to_csv(t, index=False))
+    write_csv(out, pd.DataFrame(rows))
 
 
 def prediction_text(answer: Prediction) -> str:

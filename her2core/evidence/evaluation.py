@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +24,7 @@ from her2core.evidence.metrics.registry import headline_metrics, metric_label, s
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.evidence.results import TableResult
-from her2core.io.files import write_via_temporary
+from her2core.io.files import write_csv
 from her2core.io.tables import read_table
 from her2core.runs.folder import Run, open_run
 
@@ -203,9 +202,7 @@ def evaluate_folder(
     tables = {name: getattr(evaluation, name) for name in TABLES}
     tables |= {name: found.frame for name, found in result_tables.items()} | {"missing": all_missing(result_tables)}
     for name, rows in tables.items():
-        write_via_temporary(
-            folder / "evaluation" / f"{name}.csv", partial(rows.to_csv, index=False, float_format="%.6f")
-        )
+        write_csv(folder / "evaluation" / f"{name}.csv", rows, float_format="%.6f")
     return evaluation
 
 

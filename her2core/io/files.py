@@ -123,6 +123,33 @@ def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, str] | No
     return write_via_temporary(path, lambda t: pq.write_table(table, t, compression="zstd"))
 
 
+def write_csv(path: Path, frame: pd.DataFrame, *, float_format: str | None = None) -> Path:
+    """Write a CSV file without the frame's index.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    frame : DataFrame
+        Its rows.
+    float_format : str, optional
+        As ``DataFrame.to_csv`` takes it, such as ``%.6f``.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder, "a.csv"), pd.DataFrame({"n": [0.5]}), float_format="%.3f").read_text()
+    'n\\n0.500\\n'
+    """
+    return write_via_temporary(path, lambda t: frame.to_csv(t, index=False, float_format=float_format))
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes.
 

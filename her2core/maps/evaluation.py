@@ -22,7 +22,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.intervals import interval_row
 from her2core.evidence.resampling import bootstrap_weights
 from her2core.inference.predictor import Predictor, load_predictor
-from her2core.io.files import write_via_temporary
+from her2core.io.files import write_csv
 from her2core.io.images import resize_rgb
 from her2core.maps.cam import class_map
 from her2core.maps.metrics import (
@@ -160,7 +160,7 @@ def save_map_evaluation(run: Run, table: pd.DataFrame) -> Path:
         The file.
     """
     path = run.path / "evaluation" / "maps.csv"
-    write_via_temporary(path, lambda t: table.to_csv(t, index=False, float_format="%.6f"))
+    write_csv(path, table, float_format="%.6f")
     return path
 
 

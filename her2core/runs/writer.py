@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from her2core.errors import RunError
-from her2core.io.files import write_json, write_parquet, write_text, write_via_temporary
+from her2core.io.files import write_csv, write_json, write_parquet, write_text
 from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, Run, open_run
 from her2core.runs.lock import LOCK, lock_holder, write_lock
 
@@ -132,7 +132,7 @@ class RunWriter:
         frame : DataFrame
             One row an epoch, or a candidate of a last layer.
         """
-        write_via_temporary(self.path / "history.csv", lambda t: frame.to_csv(t, index=False))
+        write_csv(self.path / "history.csv", frame)
 
     def write_splits(self, frame: pd.DataFrame) -> None:
         """Replace splits.parquet.

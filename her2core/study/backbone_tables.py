@@ -14,7 +14,7 @@ import pandas as pd
 from her2core.errors import EvaluationError, StudyError
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.seeds import SeedSummary, summarize_seeds
-from her2core.io.files import write_json, write_via_temporary
+from her2core.io.files import write_csv, write_json
 from her2core.io.tables import read_table
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
@@ -80,7 +80,7 @@ def save_costs(
     if classes is None:
         raise StudyError("a finished run", got="none", where=str(root), fix="Run: her2 study backbones.")
     table = measure_costs(_measured(study, root), classes=classes, report=report)
-    write_via_temporary(Path(root) / COSTS, lambda t: table.to_csv(t, index=False))
+    write_csv(Path(root) / COSTS, table)
 
 
 def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedSummary:
@@ -125,7 +125,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedS
     )
     tables = {"backbones": figures.table, "differences": figures.differences, "networks": _networks(study, root, runs)}
     for name, table in tables.items():
-        write_via_temporary(root / f"{name}.csv", partial(table.to_csv, index=False, float_format="%.6f"))
+        write_csv(root / f"{name}.csv", table, float_format="%.6f")
     first = runs[study.reference][0]
     write_json(
         root / STUDY,

@@ -20,7 +20,7 @@ from her2core.errors import ConfigError, StudyError
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.seeds import SeedSummary, summarize_seeds
-from her2core.io.files import write_json, write_via_temporary
+from her2core.io.files import write_csv, write_json
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.config import read_study
@@ -204,7 +204,7 @@ def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedSumm
     """
     root, found = Path(root), leakage_figures(study, root)
     for name, table in (("leakage.csv", found.table), ("gaps.csv", found.differences)):
-        write_via_temporary(root / name, partial(table.to_csv, index=False, float_format="%.6f"))
+        write_csv(root / name, table, float_format="%.6f")
     first = _finished_runs(study, root)[0]
     write_json(
         root / STUDY,

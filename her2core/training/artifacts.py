@@ -26,7 +26,7 @@ from her2core.data.prepare import Prepare
 from her2core.errors import RunError
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import calibrated_predictions
-from her2core.io.files import write_json, write_parquet, write_via_temporary
+from her2core.io.files import write_csv, write_json, write_parquet
 from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_from_card
 from her2core.networks.protocol import PatchNetwork
@@ -60,7 +60,7 @@ def write_artifacts(
         The run folder, in which the weights are.
     card : dict
         The model card so far.
-    network : Module
+    network : PatchNetwork
         With the released weights.
     manifest : Manifest
         All patches.
@@ -114,9 +114,7 @@ def write_artifacts(
     write_parquet(folder / "dataset.parquet", dataset)
     write_json(folder / "checks.json", checks.as_dicts())
     write_json(folder / "evaluation" / "cost.json", cost)
-    write_via_temporary(
-        folder / "evaluation" / "prediction_sets.csv", lambda t: coverage.to_csv(t, index=False, float_format="%.6f")
-    )
+    write_csv(folder / "evaluation" / "prediction_sets.csv", coverage, float_format="%.6f")
     card = {**card, "prediction_sets": sets.as_dict()}
     if detector is not None:
         card["ood"] = {"sha256": detector.save(folder / OOD_FILE), **detector.facts()}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from her2core.errors import RunError
 from her2core.io.tables import read_table
-from her2core.networks.protocol import PatchNetwork
 from her2core.networks.weights import save_weights
 from her2core.runs.writer import LAST, STOP, RunWriter
+
+if TYPE_CHECKING:
+    from her2core.training.module import PatchClassifier
 
 BEST = "best.safetensors"
 #: Least seconds between two writes of progress.json.
@@ -77,7 +79,7 @@ class CheckpointCallback(Checkpoint):
             self.best, self.best_epoch = score, trainer.current_epoch
         if trainer.is_global_zero:
             if better:
-                save_weights(cast(PatchNetwork, pl_module.network), self.writer.checkpoints / BEST, half=False)
+                save_weights(cast("PatchClassifier", pl_module).network, self.writer.checkpoints / BEST, half=False)
             self._append(trainer)
         part = self.writer.checkpoints / f".{LAST}.part"
         trainer.save_checkpoint(part)  # every process takes part in this call

@@ -68,7 +68,7 @@ def train_last_layer(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         With its first weights; its last layer is replaced.
     config : RunConfig
         ``frozen``, ``train.monitor``, ``train.class_weights`` and ``hardware`` apply.
@@ -142,7 +142,7 @@ def fit_last_layer(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         Any of networks.registry; its last layer is replaced.
     config : RunConfig
         With a ``frozen`` section.

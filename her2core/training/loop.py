@@ -59,7 +59,7 @@ def train_network(
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         With its first weights; changed in place.
     config : RunConfig
         ``train`` and ``hardware`` apply.

@@ -21,7 +21,7 @@ class PatchClassifier(pl.LightningModule):
 
     Parameters
     ----------
-    network : Module
+    network : PatchNetwork
         From float32 (N, 3, H, W) to logits (N, K), with ``trunk_modules()``.
     settings : TrainConfig
         Learning rate, schedule, smoothing, class weights.
@@ -34,6 +34,7 @@ class PatchClassifier(pl.LightningModule):
     """
 
     class_weight: Tensor
+    network: PatchNetwork
 
     def __init__(
         self, network: PatchNetwork, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
