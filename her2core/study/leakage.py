@@ -8,7 +8,6 @@ doi 10.1007/978-3-030-68763-2_13).
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
