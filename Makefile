@@ -40,8 +40,8 @@ $(VENV)/.app: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/.app requirements-test.txt
-	$(BIN)/python -m pip install --quiet --requirement requirements-test.txt
+$(VENV)/.test: $(VENV)/.app requirements-test.txt requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-test.txt --requirement requirements-docs.txt
 	touch $@
 
 released: $(VENV)/.app
