@@ -14,7 +14,7 @@ WORKERS ?= 2
 .PHONY: app test docs released studies clean
 
 app: $(VENV)/.app
-	$(BIN)/her2 app
+	$(BIN)/streamlit run app.py
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .

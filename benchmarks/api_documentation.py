@@ -1,7 +1,8 @@
 """Documentation coverage of the public API: docstrings, examples and typed signatures, counted from the source.
 
 Counts every public function, class and method (no leading underscore on any part of its path) of a package, by reading
-its source, so that packages that are not importable here can be counted the same way.
+its source, so that packages that are not importable here can be counted the same way. Signatures without a body
+(overloads, members of a protocol) are not counted.
 
     python benchmarks/api_documentation.py her2core [path/to/another/package ...]
 """
@@ -13,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 RESULT = Path(__file__).parent / "results" / "api_documentation.json"
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -21,10 +23,18 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def public_definitions(tree: ast.Module) -> Iterator[Definition]:
     """Public functions and classes of a module, and the public methods of these classes."""
     for node in tree.body:
-        if isinstance(node, Definition) and not node.name.startswith("_"):
+        if _public(node):
             yield node
             if isinstance(node, ast.ClassDef):
-                yield from (m for m in node.body if isinstance(m, Definition) and not m.name.startswith("_"))
+                yield from filter(_public, node.body)
+
+
+def _public(node: ast.stmt) -> TypeGuard[Definition]:
+    """Whether a statement defines a public name with a body of more than an ellipsis."""
+    if not isinstance(node, Definition) or node.name.startswith("_"):
+        return False
+    only = node.body[0] if len(node.body) == 1 else None
+    return not (isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant) and only.value.value is ...)
 
 
 def typed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
