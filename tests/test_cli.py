@@ -208,7 +208,7 @@ def test_stopping_exits_1(her2, monkeypatch):
         (("data", "split", "none.parquet", "--out", "s.csv"), "ending in .parquet"),
         (("evaluate", "none.csv"), "no such file"),
         (("evaluate", "none.csv", "--save"), "Expected a run folder"),
-        (("compare", "none", "none"), "Expected a run folder"),
+        (("compare", "none", "none"), "Expected a run folder or a table of predictions, but got no such"),
         (("predict", "none", __file__), "Expected a run folder"),
         (("predict", "none", "."), "Expected at least one image"),
         (("explain", "none", "a.png", "--out", "map.png"), "Expected a run folder"),

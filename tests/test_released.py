@@ -21,7 +21,7 @@ from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.io.files import sha256_file
-from her2core.study import backbones
+from her2core.study import backbone_tables, backbones
 from her2core.study.leakage import leakage_figures, load_study
 
 HOME = Path(__file__).resolve().parents[1]
@@ -91,7 +91,7 @@ def test_a_study_of_networks_follows_from_its_runs(config, tmp_path):
     copy = shutil.copytree(folder, tmp_path / config.stem, copy_function=os.link)
     for name in ("backbones.csv", "differences.csv", "networks.csv", "study.json"):
         (copy / name).unlink()  # a link: the released file stays
-    backbones.save_backbones(study, copy)
+    backbone_tables.save_backbones(study, copy)
     for name in ("backbones", "differences", "networks"):
         saved, fresh = (pd.read_csv(f / f"{name}.csv") for f in (folder, copy))
         pd.testing.assert_frame_equal(saved, fresh, atol=1e-6)
@@ -99,7 +99,7 @@ def test_a_study_of_networks_follows_from_its_runs(config, tmp_path):
     assert (networks["state"] == "finished").all()
     costs = pd.read_csv(folder / "costs.csv")
     assert list(costs["network"]) == list(networks["network"])
-    assert not backbones.costs_are_due(study, folder)
+    assert not backbone_tables.costs_are_due(study, folder)
     assert costs["latency_ratio"].gt(0).all()
 
 

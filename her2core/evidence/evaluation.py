@@ -273,8 +273,16 @@ def read_source(source: Source) -> tuple[Predictions, str]:
     """
     if isinstance(source, Predictions):
         return source, ""
-    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
-        source = open_run(source)
+    if isinstance(source, str | os.PathLike):
+        if not Path(source).exists():
+            raise EvaluationError(
+                "a run folder or a table of predictions",
+                got="no such file or folder",
+                where=source,
+                fix="Check the name; her2 runs list shows the runs.",
+            )
+        if Path(source).is_dir():
+            source = open_run(source)
     if isinstance(source, Run):
         return replace(source.calibrated_predictions, warnings=source.warnings), missing_class_order(source.card)
     return read_predictions(source), ""

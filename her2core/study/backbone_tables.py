@@ -47,7 +47,7 @@ def costs_are_due(study: BackboneConfig, root: str | os.PathLike[str]) -> bool:
     path = Path(root) / COSTS
     if not path.is_file():
         return True
-    measured = read_table(path, own=True).frame.fillna({"last_layer": ""})
+    measured = read_table(path, own=True, text=("last_layer",)).frame.fillna({"last_layer": ""})
     if not {"network", "last_layer"} <= set(measured):
         return True
     wanted = {
