@@ -523,7 +523,7 @@ def test_evaluate_any_tools_table(her2, tmp_path):
         ({"label": "maybe"}, "Expected labels out of 0, 1"),
         ({"probability_1": 0.9}, "sum to one"),
         ({"probability_1": "high"}, "a probability column for each"),
-        ({"split": "train"}, "`part` to be one of 'train', but got 'test'"),
+        ({"split": "train"}, "predictions of the test part, but got only 'train'"),
         ({"patch_id": "same"}, "each patch once"),
     ],
 )

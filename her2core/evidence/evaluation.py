@@ -219,6 +219,10 @@ def _evaluate(
     chosen = predictions.part(part) if isinstance(part, str) else predictions.part("")
     if not len(chosen):
         present = ", ".join(map(repr, sorted(set(predictions.frame["split"]))))
+        if part == "test":
+            raise EvaluationError(
+                "predictions of the test part", got=f"only {present}", fix="Check the split column, or name no split."
+            )
         raise ConfigError(f"argument `part` to be one of {present}", got=repr(part)[:80], fix="Check the split column.")
     reason = _left_out(metrics) if not chosen.has_scores else ""
     tables, confusion, units = [], [], []
