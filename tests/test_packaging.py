@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -109,7 +110,12 @@ def test_the_command_of_the_wheel_serves_the_app(installed, tmp_path):
     (tmp_path / "mine").mkdir()
     command = [sys.executable, "-m", "her2core", "app", "--port", str(port), "--runs", "mine", "--json"]
     process = subprocess.Popen(
-        command, env={**installed, "STREAMLIT_SERVER_HEADLESS": "true"}, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        command,
+        env={**installed, "STREAMLIT_SERVER_HEADLESS": "true"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that the server that the command starts can be ended with it
     )
     try:
         told = json.loads(process.stdout.readline())
@@ -125,7 +131,7 @@ def test_the_command_of_the_wheel_serves_the_app(installed, tmp_path):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
         process.stdout.close()
 
