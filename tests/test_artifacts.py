@@ -81,7 +81,7 @@ def test_the_sets_follow_from_the_validation_patches_and_are_measured_on_the_tes
     table = tiny_run.table("prediction_sets").fillna({"class": ""}).set_index("class")
     assert table["n"].tolist() == [*np.bincount(test.labels, minlength=3), len(test)]
     inside = sets.sets(test.probs)
-    assert table.loc["", "covered"] == pytest.approx(inside[np.arange(len(test)), test.labels].mean(), abs=1e-6)
+    assert table.loc["", "set_coverage"] == pytest.approx(inside[np.arange(len(test)), test.labels].mean(), abs=1e-6)
     assert table.loc["", "mean_size"] == pytest.approx(inside.sum(axis=1).mean(), abs=1e-6)
     assert sum(n for n in sets.patches) == len(val)
     assert set(sets.always) == {c for c, n in zip(sets.classes, sets.patches, strict=True) if n < 9}
