@@ -12,6 +12,7 @@ __version__ = "0.2.0"
 
 #: Module of each public name.
 _MODULES = {
+    "CheckReport": "her2core.data.checks.report",
     "check_manifest": "her2core.data.checks",
     "import_dataset": "her2core.data.importers",
     "Manifest": "her2core.data.manifest",
@@ -49,6 +50,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "CheckReport",
     "ClassMap",
     "Comparison",
     "ConfigError",
@@ -88,6 +90,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from her2core.data.checks import check_manifest
+    from her2core.data.checks.report import CheckReport
     from her2core.data.importers import import_dataset
     from her2core.data.manifest import Manifest, read_manifest
     from her2core.data.splits import split_manifest

@@ -52,6 +52,11 @@ class Comparison(TableResult):
         What was resampled.
     unit : str
         Unit of a row: patch, slide or patient.
+
+    Examples
+    --------
+    >>> Comparison("a", "b", pd.DataFrame({"statement": [NO_DIFFERENCE]}), "12 patients resampled").unit
+    'patch'
     """
 
     first: str

@@ -52,6 +52,12 @@ class Evaluation(TableResult):
         Sentences that every figure must carry.
     notes : tuple of str
         Sentences on how a table was read.
+
+    Examples
+    --------
+    >>> row = {"unit": "patch", "metric": "accuracy", "class": "", "value": 0.75}
+    >>> Evaluation(pd.DataFrame([row]), pd.DataFrame(), pd.DataFrame()).value("accuracy")
+    0.75
     """
 
     metrics: pd.DataFrame

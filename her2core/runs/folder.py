@@ -74,6 +74,12 @@ class Run:
         run.json: command, versions, hashes, warnings, what validation selected.
     card : dict
         model.card.json: classes, input, stain reference, temperature, data, limits.
+
+    Examples
+    --------
+    >>> run = Run(Path("models/demo"), {}, {"title": "Demo", "classes": ["negative", "positive"]})
+    >>> run
+    <Run demo: Demo; classes negative, positive>
     """
 
     path: Path
