@@ -65,7 +65,7 @@ def measure_costs(
     --------
     >>> config = RunConfig(name="own", manifest="m.csv", network={"name": "timm:lcnet_050"}, input={"px": 32})
     >>> measure_costs({"lcnet": (config, None)}, classes=3, rounds=2)["parameters"].tolist()
-    [594995]
+    [603699]
     """
     here = provenance()
     machine = {
