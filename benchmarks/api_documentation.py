@@ -9,6 +9,7 @@ its source, so that packages that are not importable here can be counted the sam
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import sys
@@ -76,7 +77,9 @@ def documentation_figures(package: Path) -> dict[str, float | int | str]:
 
 
 if __name__ == "__main__":
-    packages = [Path(p) for p in sys.argv[1:]] or [Path("her2core")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", nargs="*", type=Path, default=[Path("her2core")], help="folders of packages")
+    packages = parser.parse_args().packages
     figures = {p.name: documentation_figures(p) for p in packages}
     RESULT.write_text(json.dumps({"command": " ".join(["python", *sys.argv]), "packages": figures}, indent=2) + "\n")
     print(json.dumps(figures, indent=2))

@@ -1,4 +1,4 @@
-"""How often do the quality flags fire on clean H&E, and on patches disturbed on purpose? Real tissue in; rates out.
+"""Rates of the quality flags on clean H&E and on patches disturbed on purpose, from real tissue.
 
 Halves: tiles by the first byte of the SHA-256 of "class/file name" (even: choosing), her2st sections C2 and C3
 choosing, BreCaHAD fields by turns, the IHC image left (choosing) and right. ``suggested`` is what the rules of

@@ -1,4 +1,4 @@
-"""How fast is our Macenko beside torchstain's? One ratio from one run; tests/test_stain.py holds that they agree.
+"""Speed of Macenko normalisation as a ratio to torchstain, in one run; tests/test_stain.py checks that they agree.
 
 OMP_NUM_THREADS=1 python benchmarks/stain.py
 """

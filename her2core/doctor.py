@@ -12,32 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from her2core.errors import Her2Error
 
 MALICIOUS_LIGHTNING = ("2.6.2", "2.6.3")
-#: Distributions without which nothing works, as in pyproject.toml.
-CORE = (
-    "torch",
-    "torchvision",
-    "pytorch-lightning",
-    "torchmetrics",
-    "timm",
-    "safetensors",
-    "grad-cam",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "pyarrow",
-    "pillow",
-    "pydantic",
-    "PyYAML",
-    "click",
-    "matplotlib",
-)
-#: Distributions of the extras.
-EXTRAS = {"app": ("streamlit", "plotly", "jinja2", "reportlab"), "report": ("plotly", "jinja2", "reportlab")}
-
+#: Extras that a user of the app or the reports installs.
+EXTRAS = ("app", "report")
 Status = Literal["PASS", "WARN", "FAIL"]
 
 
@@ -118,19 +99,50 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    missing = [name for name in CORE if _version(name) is None]
-    if missing:
-        return Check("packages", "FAIL", f"missing: {', '.join(missing)}", "Run: pip install her2core")
-    return Check("packages", "PASS", f"all {len(CORE)} are installed")
+    try:
+        needed = [r for r in _requirements() if r.marker is None or r.marker.evaluate({"extra": ""})]
+    except metadata.PackageNotFoundError:
+        return Check("packages", "WARN", "her2core itself is not installed", "Run: pip install --editable .")
+    missing, outside = _lacking(needed)
+    if missing or outside:
+        return Check("packages", "FAIL", _listed(missing, outside), "Run: pip install --upgrade her2core")
+    return Check("packages", "PASS", f"all {len(needed)} are installed, in versions that were tried")
 
 
 def _extras() -> Check:
-    missing = {extra: [n for n in names if _version(n) is None] for extra, names in EXTRAS.items()}
-    lacking = [extra for extra, names in missing.items() if names]
+    lacking: list[tuple[str, list[str], list[str]]] = []
+    for extra in EXTRAS:
+        try:
+            needed = [r for r in _requirements() if r.marker is not None and r.marker.evaluate({"extra": extra})]
+        except metadata.PackageNotFoundError:
+            return Check("extras", "WARN", "her2core itself is not installed", "Run: pip install --editable .")
+        missing, outside = _lacking(needed)
+        if missing or outside:
+            lacking.append((extra, missing, outside))
     if not lacking:
         return Check("extras", "PASS", f"{', '.join(EXTRAS)} are installed")
-    names = sorted({n for names in missing.values() for n in names})
-    return Check("extras", "WARN", f"missing: {', '.join(names)}", f"Run: pip install 'her2core[{lacking[0]}]'")
+    found = _listed(
+        sorted({n for _, missing, _ in lacking for n in missing}), sorted({n for _, _, out in lacking for n in out})
+    )
+    return Check("extras", "WARN", found, f"Run: pip install 'her2core[{lacking[0][0]}]'")
+
+
+def _requirements() -> list[Requirement]:
+    """What the installed distribution declares in pyproject.toml."""
+    return [Requirement(line) for line in metadata.requires("her2core") or ()]
+
+
+def _lacking(needed: list[Requirement]) -> tuple[list[str], list[str]]:
+    """Names of missing distributions; those outside the declared bounds, with their version."""
+    versions = {r: _version(r.name) for r in needed}
+    missing = [r.name for r, version in versions.items() if version is None]
+    outside = [f"{r.name} {v} (needs {r.specifier})" for r, v in versions.items() if v and not r.specifier.contains(v)]
+    return missing, outside
+
+
+def _listed(missing: list[str], outside: list[str]) -> str:
+    parts = [("missing", missing), ("outside the declared versions", outside)]
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
 
 def _lightning() -> Check:

@@ -6,10 +6,13 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = sorted((ROOT / "her2core").rglob("*.py"))
@@ -93,6 +96,20 @@ def test_the_reader_of_imports_sees_what_it_should(tmp_path):
 
 def test_the_core_knows_no_page():
     assert not _breaches(CORE, "streamlit", "dashboard", "pages", "app")
+
+
+def test_every_package_that_is_imported_is_declared():
+    """Of the packages in use, each is in pyproject.toml, and the other way round."""
+    modules = metadata.packages_distributions()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["app"], *extras["report"]]
+    declared = {Requirement(line).name.lower().replace("_", "-") for line in declared}
+    used = {i.split(".")[0] for p in [*CORE, *FRONT] for i in _imports(p)}
+    used -= set(sys.stdlib_module_names) | {"her2core", "dashboard", "pages", "app"}
+    distributions = {name: {d.lower().replace("_", "-") for d in modules.get(name, [name])} for name in used}
+    assert {name for name, of in distributions.items() if not of & declared} == set()
+    assert declared <= set().union(*distributions.values())
 
 
 def test_streamlit_stays_in_front():

@@ -781,10 +781,24 @@ def test_doctor_warns_of_malicious_lightning(her2, monkeypatch):
     assert "FAIL  pytorch-lightning: 2.6.3, a malicious release  ->  Uninstall it" in out
 
 
+def test_doctor_names_every_declared_package_that_is_missing_or_out_of_bounds(her2, monkeypatch):
+    import her2core.doctor as doctor
+
+    real = doctor._version
+    lost = {"openpyxl": None, "tifffile": None, "streamlit": None, "pandas": "0.25.0"}
+    monkeypatch.setattr(doctor, "_version", lambda name: lost[name] if name in lost else real(name))
+    code, out, _ = her2("doctor")
+    assert code == 1
+    assert "FAIL  packages: missing: openpyxl, tifffile" in out.replace("tifffile, openpyxl", "openpyxl, tifffile")
+    assert "pandas 0.25.0 (needs " in out
+    assert "WARN  extras: missing: streamlit" in out
+
+
 @pytest.fixture
 def started(monkeypatch) -> list[tuple[list[str], dict[str, str]]]:
     """Commands that were started instead of running, with their environment."""
     calls = []
+    monkeypatch.setattr(os, "execve", lambda program, command, env: calls.append((command, env)))
     monkeypatch.setattr(subprocess, "call", lambda command, env: calls.append((command, env)) or 0)
     return calls
 

@@ -137,7 +137,10 @@ def app(roots: tuple[Path, ...], port: int, address: str, as_json: bool) -> int:
     command = [sys.executable, "-m", "streamlit", "run", str(page), "--server.port", str(port)]
     if as_json:
         answer(True, {"url": f"http://{address}:{port}", "app": str(page), "runs": [str(f) for f in folders]}, "")
-    return subprocess.call([*command, "--server.address", address], env=environment)
+    command += ["--server.address", address]
+    if os.name == "nt":
+        return subprocess.call(command, env=environment)
+    os.execve(sys.executable, command, environment)  # the server gets the signals sent to this process
 
 
 def _image_files(paths: tuple[Path, ...]) -> list[Path]:

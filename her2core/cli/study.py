@@ -151,9 +151,8 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [
-        f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: {r.difference:+.3f} "
-        f"[{r.lower_95:+.3f}, {r.upper_95:+.3f}]: "
-        f"{r.statement}"
+        f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: "
+        f"{interval(r.difference, r.lower_95, r.upper_95, signed=True)}: {r.statement}"
         for r in found.differences.itertuples()
     ]
     lines += [f"failed: {name}: {why}" for name, why in failures.items()]

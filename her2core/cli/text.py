@@ -35,13 +35,15 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
-def interval(value: float, lower: float, upper: float) -> str:
+def interval(value: float, lower: float, upper: float, *, signed: bool = False) -> str:
     """Write a figure with its interval.
 
     Parameters
     ----------
     value, lower, upper : float
         NaN where there is none.
+    signed : bool, optional
+        Write a plus before what is above zero: for differences.
 
     Returns
     -------
@@ -53,11 +55,14 @@ def interval(value: float, lower: float, upper: float) -> str:
     '0.660  [0.538, 0.777]'
     >>> interval(0.5, float("nan"), float("nan"))
     '0.500  [no interval]'
+    >>> interval(0.05, -0.01, 0.12, signed=True)
+    '+0.050  [-0.010, +0.120]'
     """
     if value != value:
         return "undefined"
-    bounds = f"{lower:.3f}, {upper:.3f}" if lower == lower else "no interval"
-    return f"{value:.3f}  [{bounds}]"
+    form = "+.3f" if signed else ".3f"
+    bounds = f"{lower:{form}}, {upper:{form}}" if lower == lower else "no interval"
+    return f"{value:{form}}  [{bounds}]"
 
 
 def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Path) -> None:

@@ -143,7 +143,7 @@ def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: 
     lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
-        f"{interval(r.difference, r.lower_95, r.upper_95)}: {r.statement}"
+        f"{interval(r.difference, r.lower_95, r.upper_95, signed=True)}: {r.statement}"
         + (f" ({r.exact_test} p = {r.exact_p_value:.3f})" if r.exact_test else "")
         for r in result.table.itertuples()
     ]

@@ -240,7 +240,7 @@ def _evaluate(
                 by, why = choose_rule(predictions.part("val"), unit)
             at_unit = chosen if unit == "patch" else aggregate(chosen, unit, rule=by)
         except EvaluationError as error:
-            units.append(row | {"reason": str(error), "rule": "", "rule_reason": ""})
+            units.append(row | {"reason": error.sentence, "rule": "", "rule_reason": ""})
             continue
         ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels) if at_unit.has_scores else None
         row |= {"assessed": True, "n": len(at_unit), "ece": ece, "reason": reason}

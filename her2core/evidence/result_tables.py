@@ -106,13 +106,13 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
         try:
             inputs.at(unit)
         except EvaluationError as reason:
-            missing.append((name, unit, "", str(reason)))
+            missing.append((name, unit, "", reason.sentence))
             continue
         for what, make in _MAKERS[name](inputs, unit):
             try:
                 made = make(resamples=resamples, seed=seed)
             except EvaluationError as reason:
-                made = str(reason)
+                made = reason.sentence
             if isinstance(made, str):
                 missing.append((name, unit, what, made))
             else:

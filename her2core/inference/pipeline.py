@@ -166,7 +166,7 @@ class Pipeline:
         )
 
     def _refused(self, name: str, refused: Her2Error) -> PatchAnalysis:
-        prediction = Prediction(name, self.classes, (), (), {}, self.model_id, error=str(refused))
+        prediction = Prediction(name, self.classes, (), (), {}, self.model_id, error=refused.sentence)
         return PatchAnalysis(prediction, self.network, _refused=refused)
 
 

@@ -344,7 +344,7 @@ def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
             try:
                 runs.append(open_run(path))
             except Her2Error as refused:
-                problems.append(str(refused))
+                problems.append(refused.sentence)
     return runs, problems
 
 

@@ -84,7 +84,7 @@ def patch_images(run: Run, *, base: Path) -> PatchImages:
     try:
         return PatchImages(_rendered(run) if is_synthetic(run) else _from_manifest(run, base))
     except Her2Error as reason:
-        return PatchImages(None, str(reason))
+        return PatchImages(None, reason.sentence)
 
 
 def _rendered(run: Run) -> ReadPatch:

@@ -117,7 +117,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedS
         found.append(summarize_seeds(groups, reference=study.reference, unit="patient", ordered=ordered))
         not_by_patient = ""
     except EvaluationError as reason:
-        not_by_patient = str(reason)
+        not_by_patient = reason.sentence
     figures = SeedSummary(
         pd.concat([f.table for f in found], ignore_index=True),
         pd.concat([f.differences for f in found], ignore_index=True),
