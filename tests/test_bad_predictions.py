@@ -12,13 +12,14 @@ import pytest
 from her2core.errors import EvaluationError, Her2Error, TableError
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
+from her2core.evidence.compare import compare_many, compare_runs
 from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
+from her2core.evidence.statements import MIN_PATIENTS, NO_DIFFERENCE, NO_SPREAD, NOT_COMPARED
 from her2core.evidence.subgroups import subgroup_table
 from her2core.evidence.thresholds import operating_point
 from her2core.runs.folder import Run
@@ -201,7 +202,7 @@ def test_an_evaluation_states_every_unit(case):
     if case == "a patient with two labels":
         units = found.units.set_index("unit")
         assert units["assessed"].to_dict() == {"patch": True, "slide": False, "patient": False}
-        assert "Expected one label per patient, but got 1 with several, the first: 0" in units.loc["patient", "reason"]
+        assert "needs one label per patient, but found 1 with several, the first: 0" in units.loc["patient", "reason"]
         assert set(found.metrics["unit"]) == {"patch"}
         with pytest.raises(EvaluationError, match="one label per patient"):
             aggregate(CASES[case](predictions()), "patient")
@@ -232,7 +233,13 @@ def test_a_comparison_states_every_metric(case, unit):
     found = compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
     table = found.table
     known = table["lower_95"].notna()
-    assert (table["statement"] == "cannot be compared: no interval").to_numpy().tolist() == (~known).tolist()
+    few = bad.patients_known and len(bad.patients[1]) < MIN_PATIENTS
+    refused = table["statement"].str.startswith(NOT_COMPARED)
+    assert table["statement"].str.startswith(f"{NOT_COMPARED}only").all() if few else True
+    assert refused[~known].all()
+    same = table["statement"].eq(NO_SPREAD)
+    np.testing.assert_allclose(table.loc[same, "lower_95"], table.loc[same, "upper_95"], atol=1e-12)
+    assert few or not refused[known & ~same].any()
     assert table["p_value"].notna().equals(known)
     if case in ("a single patient", "two patients", "a single row"):
         assert found.note.startswith("only")

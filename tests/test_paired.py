@@ -18,9 +18,10 @@ from statsmodels.stats.contingency_tables import mcnemar as oracle_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from her2core.errors import ConfigError
-from her2core.evidence.compare import NO_DIFFERENCE, compare_many, compare_runs
+from her2core.evidence.compare import compare_many, compare_runs
 from her2core.evidence.intervals import expanded_tail
 from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
+from her2core.evidence.statements import NO_DIFFERENCE, NO_SPREAD
 
 
 @given(st.integers(0, 10_000))
@@ -91,7 +92,7 @@ def test_a_few_patches_do_not_show_that_a_network_is_better(tiny_run, other):
     bad = other("bad", lambda f: right(f, tiny_run.classes, 9) * (np.arange(len(f)) % 2)[:, None] + np.eye(3)[[0]])
     found = compare_runs(bad, good)
     row = found.table.set_index("metric").loc["accuracy"]
-    assert row["statement"] == NO_DIFFERENCE
+    assert row["statement"].startswith("cannot be compared: only 3 patients")
     assert row["p_value"] > 0.05
     assert row["difference"] > 0.3
     assert row["lower_95"] <= 0
@@ -146,7 +147,7 @@ def test_a_network_against_itself_shows_no_difference(tiny_run):
         known = found.table["lower_95"].notna()
         assert known.any()
         assert (found.table.loc[known, "difference"].abs() < 1e-12).all()
-        assert (found.table.loc[known, "statement"] == NO_DIFFERENCE).all()
+        assert found.table["statement"].str.startswith("cannot be compared: only 3 patients").all()
         assert (found.table.loc[known, "p_value"] == 1).all()
 
 
@@ -175,7 +176,7 @@ def test_exact_tests_stand_where_rows_are_patients_and_only_there(tiny_run, othe
     assert (compare_runs(a, b).table["exact_test"] == "").all()
     found = compare_runs(a, b, unit="patient").table
     assert found.set_index("metric").loc["accuracy", "exact_test"] == "McNemar"
-    assert set(found.query("metric == 'auroc'")["exact_test"]) == {"DeLong"}
+    assert set(found.query("metric == 'auroc' and exact_p_value.notna()")["exact_test"]) == {"DeLong"}
     assert found["exact_p_value"].dropna().between(0, 1).all()
     assert len(found["exact_p_value"].dropna()) >= 2
 
@@ -215,3 +216,37 @@ def test_auroc_of_the_comparison_is_scikit_learns(tiny_run):
     for i, name in enumerate(tiny_run.classes):
         expected = roc_auc_score(frame["label"] == name, probs[:, i])
         assert found.loc[("auroc", name), "first"] == pytest.approx(expected)
+
+
+def cohort(patients: int, wrong: int) -> pd.DataFrame:
+    """Four patches a patient, of which the first ``wrong`` patients are predicted wrong in full."""
+    rows = []
+    for patient in range(patients):
+        label = "ab"[patient % 2]
+        predicted = label if patient >= wrong else "ab"[1 - patient % 2]
+        rows += [
+            {
+                "patch_id": f"{patient}-{i}",
+                "patient_id": f"P{patient}",
+                "label": label,
+                "probability_a": 0.9 if predicted == "a" else 0.1,
+                "probability_b": 0.1 if predicted == "a" else 0.9,
+            }
+            for i in range(4)
+        ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_fewer_than_six_patients_never_show_that_one_is_better(unit):
+    few = compare_runs(cohort(5, 5), cohort(5, 0), unit=unit, resamples=200).table
+    assert few["statement"].str.startswith("cannot be compared: only 5 patients").all()
+    more = compare_runs(cohort(24, 14), cohort(24, 0), unit=unit, resamples=200, names=("bad", "good")).table
+    assert more.set_index("metric").loc["accuracy", "statement"] == "good is better"
+
+
+def test_an_interval_without_width_is_no_ground_for_a_statement():
+    """All 8 patients wrong against all right: the same difference in every resample, so the interval has no width."""
+    found = compare_runs(cohort(8, 8), cohort(8, 0), resamples=200).table.set_index("metric")
+    assert found.loc["accuracy", ["lower_95", "upper_95"]].tolist() == [1, 1]
+    assert found.loc["accuracy", "statement"] == NO_SPREAD

@@ -40,37 +40,56 @@ def not_available(found: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def evidence_text(found: Evaluation) -> str:
+def evidence_text(found: Evaluation, *, every: bool = False) -> str:
     """An evaluation as text.
 
     Parameters
     ----------
     found : Evaluation
         The tables.
+    every : bool, optional
+        Write every metric of every class; otherwise the metrics over all classes, and each class's recall.
 
     Returns
     -------
     str
-        Lines: warnings, notes, units that could not be assessed, figures by unit.
+        Lines: warnings, notes, units that could not be assessed, figures by unit; last what was left out.
     """
     lines = [f"warning: {w}" for w in found.warnings] + [f"note: {n}" for n in found.notes]
     lines += [f"{u.unit}: not available. {u.reason}" for u in found.units.itertuples() if not u.assessed]
-    lines += [f"{u.unit}: aggregated by {u.rule_reason}" for u in found.units.itertuples() if u.rule]
     missing = not_available(found)
+    rules = {u.unit: u.rule_reason for u in found.units.itertuples() if u.rule}
+    left_out = 0
     for unit, metrics in found.metrics.groupby("unit", sort=False):
         common = _common_note(metrics)
-        if common:
-            lines.append(f"{unit}: {common}")
-        for _, row in metrics[metrics["value"].notna()].iterrows():
-            bounds = f"[{row['lower_95']:.3f}, {row['upper_95']:.3f}]" if not math.isnan(row["lower_95"]) else "[none]"
-            note = _without(row["note"], common)
-            lines.append(f"{unit:8}{_name(row):44}{row['value']:.3f}  {bounds}  {note}".rstrip())
+        shown = metrics if every else metrics[metrics["class"].eq("") | metrics["metric"].eq("recall")]
+        left_out += int(metrics["value"].notna().sum() - shown["value"].notna().sum())
+        lines.append(f"By {unit}" + (f", aggregated by {rules[unit]}" if unit in rules else ""))
+        lines += [f"  {common}"] if common else []
+        lines += _figures(shown[shown["value"].notna()], common)
         lines += [
-            f"{unit:8}not available: {', '.join(entry['metrics'])} because {entry['reason']}"
+            f"  not available: {', '.join(entry['metrics'])} because {entry['reason']}"
             for entry in missing
             if entry["unit"] == unit
         ]
+    if left_out:
+        lines.append(f"{left_out} more figures by class: --all")
     return "\n".join([*lines, RESEARCH])
+
+
+def _figures(rows: pd.DataFrame, common: str) -> list[str]:
+    """A line for each figure with an interval; those without one share a line for each reason."""
+    lines: list[str] = []
+    bare: dict[str, list[str]] = {}
+    for _, row in rows.iterrows():
+        note = _without(row["note"], common)
+        if math.isnan(row["lower_95"]):
+            reason = next((part for part in note.split("; ") if part.startswith("no interval")), "no interval")
+            bare.setdefault(reason, []).append(f"{_name(row)} {row['value']:.3f}")
+        else:
+            bounds = f"[{row['lower_95']:.3f}, {row['upper_95']:.3f}]"
+            lines.append(f"  {_name(row):40}{row['value']:.3f}  {bounds}  {note}".rstrip())
+    return lines + [f"  {reason}: {', '.join(figures)}" for reason, figures in bare.items()]
 
 
 def _name(row: pd.Series) -> str:

@@ -69,10 +69,18 @@ def train(config: Path, overrides: tuple[str, ...], root: Path, fresh: bool, qui
     "--rule", type=LazyChoice(_rules), help="From patches to slides and patients; chosen on validation when not given."
 )
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
+@click.option("--all", "every", is_flag=True, help="Print every metric of every class.")
 @table_options
 @as_json
 def evaluate(
-    source: Path, part: str, resamples: int, rule: str | None, save: bool, table: TableOptions, as_json: bool
+    source: Path,
+    part: str,
+    resamples: int,
+    rule: str | None,
+    save: bool,
+    every: bool,
+    table: TableOptions,
+    as_json: bool,
 ) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.cli.evidence_text import evidence_text, not_available
@@ -107,7 +115,7 @@ def evaluate(
         "not_available": not_available(found),
         "notice": RESEARCH,
     }
-    answer(as_json, value, evidence_text(found))
+    answer(as_json, value, evidence_text(found, every=every))
 
 
 @cli.command()
@@ -128,6 +136,7 @@ def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: 
     FIRST and SECOND were tested on the same patches. Differences come with 95 % intervals and exact tests.
     """
     from her2core.evidence.compare import compare_runs
+    from her2core.runs.folder import open_run
 
     any_table = first.is_file() or second.is_file()
     sources: list[Path | Predictions] = []
@@ -139,6 +148,8 @@ def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: 
         warnings += [] if found is None else [f"{path.name}: {said}" for said in (*found.warnings, *found.notes)]
     names = (first.resolve().name, second.resolve().name)
     result = compare_runs(*sources, unit=unit, names=names)
+    for path, source in zip((first, second), sources, strict=True):
+        warnings += [f"{path.name}: {said}" for said in open_run(path).warnings] if source is path else []
     lines = [f"warning: {warning}" for warning in warnings]
     lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [

@@ -17,7 +17,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
-from her2core.evidence.intervals import IntervalRow, effective_clusters, interval_row
+from her2core.evidence.intervals import effective_clusters, interval_row
 from her2core.evidence.metrics.confusion import confusion_matrix
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
@@ -25,13 +25,9 @@ from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, bootstrap_counts, clusters, jackknife_counts
 from her2core.evidence.results import TableResult
+from her2core.evidence.statements import NOT_COMPARED, difference_statement, few_patients, interval_statement
 from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run
-
-NO_DIFFERENCE = "no difference can be shown"
-NO_INTERVAL = "cannot be compared: no interval"
-#: Significance level of every statement.
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +51,7 @@ class Comparison(TableResult):
 
     Examples
     --------
-    >>> Comparison("a", "b", pd.DataFrame({"statement": [NO_DIFFERENCE]}), "12 patients resampled").unit
+    >>> Comparison("a", "b", pd.DataFrame({"statement": ["b is better"]}), "12 patients resampled").unit
     'patch'
     """
 
@@ -66,7 +62,7 @@ class Comparison(TableResult):
     unit: str = "patch"
 
     def _summary(self) -> list[str]:
-        shown = self.table["statement"].ne(NO_DIFFERENCE) & self.table["statement"].ne(NO_INTERVAL)
+        shown = self.table["statement"].str.endswith(" is better")
         return [
             f"{self.second} less {self.first}",
             f"by {self.unit}",
@@ -195,14 +191,16 @@ def compare_many(
         check_choice("of", of, tuple(found.table["class"]))
         row = found.table[found.table["class"] == of].iloc[0]
         kept = row[["first", "second", "difference", "lower_95", "upper_95", "p_value"]]
-        rows.append({"run": found.second, "reference": found.first, **kept})
+        rows.append({"run": found.second, "reference": found.first, **kept, "statement": row["statement"]})
     table = pd.DataFrame(rows)
     table["p_value_holm"] = holm(table["p_value"].to_numpy(np.float64))
     table["statement"] = [
-        difference_statement(entry, row.difference, row.p_value_holm, row.reference, row.run)
+        row.statement
+        if row.statement.startswith(NOT_COMPARED)
+        else difference_statement(entry, row.difference, row.p_value_holm, row.reference, row.run)
         for row in table.itertuples()
     ]
-    return table
+    return table[[*(c for c in table if c != "statement"), "statement"]]
 
 
 def available_metrics(
@@ -244,39 +242,6 @@ def available_metrics(
             fix="Choose other metrics.",
         )
     return chosen
-
-
-def difference_statement(metric: Metric, difference: float, p: float, first: str, second: str) -> str:
-    """What a difference and its p value say.
-
-    Parameters
-    ----------
-    metric : Metric
-        Its direction says which of the two is better.
-    difference : float
-        Value of ``second`` less that of ``first``.
-    p : float
-        Two-sided p value; NaN where there is no interval.
-    first, second : str
-        Names.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from her2core.evidence.metrics.registry import METRICS
-    >>> difference_statement(METRICS["accuracy"], 0.1, 0.01, "a", "b")
-    'b is better'
-    >>> difference_statement(METRICS["negative_log_likelihood"], 0.1, 0.01, "a", "b")
-    'a is better'
-    """
-    if not np.isfinite(p):
-        return NO_INTERVAL
-    if p >= ALPHA:
-        return NO_DIFFERENCE
-    return f"{second if metric.better(difference) else first} is better"
 
 
 def why_incomparable(a: Predictions, b: Predictions) -> str:
@@ -324,6 +289,7 @@ def _rows(
 ) -> list[dict[str, object]]:
     first, second = _resampled(a, b, group, resamples=resamples, seed=seed)
     rows: list[dict[str, object]] = []
+    few = few_patients([a])
     for metric in metrics:
         values = first.estimate(metric), second.estimate(metric)
         for position, name in enumerate(a.classes) if metric.per_class else [(None, "")]:
@@ -345,7 +311,7 @@ def _rows(
                     "p_value": p if known else np.nan,
                     "exact_p_value": np.nan,
                     "exact_test": "",
-                    "statement": _statement(metric, interval, names),
+                    "statement": few or interval_statement(metric, interval, names),
                 }
             )
     return rows
@@ -379,8 +345,9 @@ def _add_exact(rows: list[dict[str, object]], a: Predictions, b: Predictions) ->
             row["exact_test"] = "McNemar"
         elif row["metric"] == "auroc":
             i = a.classes.index(str(row["class"]))
-            row["exact_p_value"] = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
-            row["exact_test"] = "DeLong"
+            p = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
+            if np.isfinite(p):
+                row["exact_p_value"], row["exact_test"] = p, "DeLong"
 
 
 def _refuse_incomparable(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
@@ -391,10 +358,3 @@ def _refuse_incomparable(a: Predictions, b: Predictions, names: tuple[str, str])
             where=f"{names[0]} against {names[1]}",
             fix="Compare runs of the same data and split.",
         )
-
-
-def _statement(metric: Metric, interval: IntervalRow, names: tuple[str, str]) -> str:
-    low, high = interval["lower_95"], interval["upper_95"]
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return NO_INTERVAL
-    return NO_DIFFERENCE if low <= 0 <= high else f"{names[int(metric.better(low))]} is better"

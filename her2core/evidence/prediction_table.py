@@ -122,7 +122,7 @@ def interpret_table(
     _refuse_duplicates(ids["patch_id"])
     patients = None if columns.patient_id is None else table.column(columns.patient_id)
     notes += said + table_notes(ids, labels, names, split_column=columns.split)
-    warnings = table_warnings(ids, patients)
+    warnings = table_warnings(ids, patients, labels=labels, classes=names)
     return Interpreted(ids, probs, labels, tuple(names), predicted, tuple(notes), tuple(warnings))
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
-from her2core.evidence.compare import ALPHA, NO_DIFFERENCE, NO_INTERVAL, available_metrics
+from her2core.evidence.compare import available_metrics
 from her2core.evidence.estimates import Estimate, ResampledMetrics
 from her2core.evidence.intervals import effective_clusters, interval_row, join_notes
 from her2core.evidence.metrics.metric import Metric
@@ -26,6 +26,7 @@ from her2core.evidence.paired_tests import bootstrap_p, holm
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters
 from her2core.evidence.results import TableResult
+from her2core.evidence.statements import ALPHA, NO_DIFFERENCE, NO_INTERVAL, few_patients
 
 #: Aggregation of patches to slides and patients: one rule for all runs, as none may choose its own.
 RULE = "mean"
@@ -173,7 +174,9 @@ def summarize_seeds(
                 differences.append(
                     {"unit": unit, "group": name, "reference": reference, "metric": metric.name, **change}
                 )
-    return SeedSummary(pd.DataFrame(rows), _stated(differences))
+    return SeedSummary(
+        pd.DataFrame(rows), _stated(differences, few_patients(p for runs in at_unit.values() for p in runs))
+    )
 
 
 def _clusters(at_unit: Mapping[str, Sequence[Predictions]]) -> tuple[str, pd.Index, str]:
@@ -216,14 +219,16 @@ def _difference(change: Estimate) -> dict[str, float]:
     }
 
 
-def _stated(differences: list[dict[str, object]]) -> pd.DataFrame:
+def _stated(differences: list[dict[str, object]], few: str) -> pd.DataFrame:
     """p values corrected over the groups of each metric, and what they say."""
     if not differences:
         return pd.DataFrame(columns=list(DIFFERENCES))
     table = pd.DataFrame(differences)
     table["p_value_holm"] = table.groupby("metric")["p_value"].transform(lambda p: holm(p.to_numpy(np.float64)))
     table["statement"] = [
-        NO_INTERVAL
+        few
+        if few
+        else NO_INTERVAL
         if np.isnan(row.p_value_holm)
         else NO_DIFFERENCE
         if row.p_value_holm >= ALPHA

@@ -14,10 +14,14 @@ import pandas as pd
 from her2core.io.cells import UNKNOWN, rounded_identifiers
 from her2core.io.text import clean_text
 
+#: Fewer patients than this in the test part are a warning of their own: our choice.
+FEW_PATIENTS = 10
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def table_warnings(ids: pd.DataFrame, patients: pd.Series | None) -> list[str]:
+def table_warnings(
+    ids: pd.DataFrame, patients: pd.Series | None, *, labels: np.ndarray, classes: Sequence[str]
+) -> list[str]:
     """Findings that may make figures wrong.
 
     Parameters
@@ -26,6 +30,10 @@ def table_warnings(ids: pd.DataFrame, patients: pd.Series | None) -> list[str]:
         Columns patient_id and split, ``UNKNOWN`` where a patient is not stated.
     patients : Series or None
         Patient identifiers as the table has them.
+    labels : ndarray of int, shape (N,)
+        Positions in ``classes``.
+    classes : sequence of str
+        The classes.
 
     Returns
     -------
@@ -35,8 +43,9 @@ def table_warnings(ids: pd.DataFrame, patients: pd.Series | None) -> list[str]:
     Examples
     --------
     >>> ids = pd.DataFrame({"patient_id": ["P1", "P1", "P2"], "split": ["train", "test", "test"]})
-    >>> table_warnings(ids, ids["patient_id"])[0][:51]
-    'Patients occur in more than one split part (1 of 2 '
+    >>> found = table_warnings(ids, ids["patient_id"], labels=np.array([0, 0, 1]), classes=["low", "high"])
+    >>> found[0][:51], found[1]
+    ('Patients occur in more than one split part (1 of 2 ', 'Few patients: the test part has only 2 (low 1, high 1).')
     """
     found = []
     known = ids.loc[ids["patient_id"] != UNKNOWN, ["patient_id", "split"]].drop_duplicates()
@@ -53,11 +62,30 @@ def table_warnings(ids: pd.DataFrame, patients: pd.Series | None) -> list[str]:
             "patients have become one, and neither patient-level figures nor intervals can be trusted. Export the "
             "identifiers as text."
         )
+    found += _few_patients(ids, labels, classes)
     unknown = int((ids["patient_id"] == UNKNOWN).sum())
     if unknown:
         rows = "patients are unknown" if unknown == len(ids) else f"{unknown:,} of {len(ids):,} rows name no patient"
         found.append(f"Patient overlap between training and test cannot be checked: {rows}.")
     return found
+
+
+def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Few patients in the test part, or a class that only one of them has; nothing where patients are unknown."""
+    rows = (ids["split"] == "test").to_numpy(bool)
+    tested = pd.DataFrame({"patient": ids["patient_id"].to_numpy()[rows], "class": labels[rows]})
+    if tested.empty or (tested["patient"] == UNKNOWN).any():
+        return []
+    count = tested["patient"].nunique()
+    by_class = tested.drop_duplicates().groupby("class").size()
+    of = {clean_text(classes[i], 60): int(n) for i, n in by_class.items()}
+    if count < FEW_PATIENTS:
+        return [f"Few patients: the test part has only {count} ({', '.join(f'{c} {n}' for c, n in of.items())})."]
+    return [
+        f"Only one patient of the test part has the class {c}: its figures are those of this patient."
+        for c, n in of.items()
+        if n == 1
+    ]
 
 
 def table_notes(
@@ -95,6 +123,8 @@ def table_notes(
             f"Column {clean_text(split_column, 40)!r} states the split part ({parts} rows); training rows are not "
             "evaluated."
         )
+    if not counts.get("train", 0) and "patient_id" in ids and (ids["patient_id"] != UNKNOWN).all():
+        found.append("The table has no training rows: whether a tested patient was also trained on cannot be checked.")
     here = np.bincount(labels, minlength=len(classes)) > 0
     for i, name in enumerate(classes):
         if not here[i]:
