@@ -86,7 +86,7 @@ def numbers(values) -> np.ndarray:
 
 def map_class(at):
     """The choice of the map's class; its key names the patch, so that each patch keeps its own."""
-    return next(box for box in at.selectbox if box.label == "Map for class")
+    return next((box for box in at.selectbox if box.label == "Map for class"), None)
 
 
 def patch_box(at):

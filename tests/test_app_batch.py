@@ -129,7 +129,7 @@ def test_rows_are_the_predictors_answers_and_refused_files_stay_in_their_place(t
     table = batch_table(rows, tiny_predictor.classes)
     assert list(table["patch"]) == ["a.png", "bad.png", "b.png"]
     answers = tiny_predictor.predict([images[0], images[1]])
-    assert list(table["class"]) == [answers[0].label, "not read", answers[1].label]
+    assert list(table["answer"]) == [answers[0].answer, "Not read", answers[1].answer]
     np.testing.assert_allclose(
         table.loc[[0, 2], list(tiny_predictor.classes)].astype(float), [a.probabilities for a in answers], atol=1e-5
     )
@@ -138,10 +138,12 @@ def test_rows_are_the_predictors_answers_and_refused_files_stay_in_their_place(t
 
 
 def test_filters_keep_what_they_name():
-    table = pd.DataFrame({"patch": ["A1", "b2", "a3"], "class": ["x", "y", "x"], "notes": ["", "blurred", None]})
+    rows = {"patch": ["A1", "b2", "a3"], "answer": ["x", "y", "x or z"], "prediction set": ["x", "", "x, z"]}
+    table = pd.DataFrame({**rows, "notes": ["", "blurred", None]})
     every = {"labels": [], "noted": "all", "name": ""}
     assert len(filter_batch(table, **every)) == 3
     assert list(filter_batch(table, **{**every, "labels": ["x"]})["patch"]) == ["A1", "a3"]
+    assert list(filter_batch(table, **{**every, "labels": ["z", "y"]})["patch"]) == ["b2", "a3"]
     assert list(filter_batch(table, **{**every, "noted": "with"})["patch"]) == ["b2"]
     assert list(filter_batch(table, **{**every, "noted": "without"})["patch"]) == ["A1", "a3"]
     assert list(filter_batch(table, **{**every, "name": "a"})["patch"]) == ["A1", "a3"]
@@ -160,9 +162,9 @@ def test_a_zip_is_judged_and_the_table_can_be_filtered_and_taken_along(demo, ima
     finished(at)
     assert errors(at) == []
     table = at.dataframe[0].value
-    judged = table[table["class"] != "not read"]
+    judged = table[table["answer"] != "Not read"]
     assert len(judged) == len(images)
-    assert list(judged["class"]) == [a.label for a in tiny_predictor.predict(images)]
+    assert list(judged["answer"]) == [a.answer for a in tiny_predictor.predict(images)]
     assert [b.label for b in at.get("download_button")] == ["CSV", "Parquet"]
     at.text_input(key="batch_name").set_value("3.png").run()
     assert len(at.dataframe[0].value) == 1

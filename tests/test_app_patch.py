@@ -27,10 +27,15 @@ from app_steps import (
 )
 
 from dashboard import cache
+from dashboard.views.answer import RAW
+from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.inference.pipeline import Pipeline
+from her2core.inference.prediction import RULE
 from her2core.io.images import encode_png
 from her2core.io.text import safe_file_name
 from her2core.io.uploads import MAX_FILES, MAX_PIXELS, read_uploads
+from her2core.plots.colours import NEUTRAL
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
 
@@ -50,7 +55,7 @@ def test_samples_are_answered_before_anything_is_uploaded(demo, tiny_run, tiny_p
     held_out = set(tiny_run.predictions.query("split == 'test'")["patient_id"])
     assert {s.name.split()[-1] for s in samples} <= held_out
     answers = tiny_predictor.predict([s.image for s in samples])
-    assert at.main.header[0].value == answers[0].label
+    assert at.main.header[0].value == answers[0].answer
     (bars,) = figure(at)["data"]
     assert bars["y"] == list(tiny_run.classes)
     np.testing.assert_allclose(numbers(bars["x"]), answers[0].probabilities, atol=1e-5)
@@ -129,8 +134,6 @@ def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor)
 
 
 def test_every_upload_goes_through_the_network_once(demo, patches, monkeypatch):
-    from her2core.inference.pipeline import Pipeline
-
     passes = []
     forward = Pipeline.forward
     monkeypatch.setattr(Pipeline, "forward", lambda self, batch: passes.append(len(batch)) or forward(self, batch))
@@ -163,15 +166,35 @@ def test_without_tissue_no_class_is_given(demo, patches):
     at = upload(
         visit(), ("blank.png", encode_png(np.full((96, 96, 3), 255, np.uint8))), ("a.png", encode_png(patches[0]))
     )
-    assert errors(at) == ["There is too little tissue in this patch for a prediction, so no class is given."]
+    assert errors(at) == []
+    assert at.main.header[0].value == "No reliable answer"
     assert len(at.warning) == 1
-    assert not at.main.header
-    assert not at.get("plotly_chart")
+    assert map_class(at) is None
     patch_box(at).select_index(1).run()
     assert errors(at) == []
     table = at.dataframe[0].value
-    assert table["class"].iloc[0] == "not classified"
-    assert table["class"].iloc[1] == at.main.header[0].value
+    assert list(table["answer"]) == ["No reliable answer", at.main.header[0].value]
+
+
+def test_out_of_distribution_no_class_is_given(demo, patches, tiny_predictor, monkeypatch):
+    """Header, table, reports and colours name no class; the raw output is folded and grey."""
+    monkeypatch.setattr(Pipeline, "_ood_scores", lambda self, features, prepared, batch: [1.5] * len(prepared))
+    at = upload(visit(), ("a.png", encode_png(patches[0])), ("b.png", encode_png(patches[1])))
+    assert errors(at) == []
+    assert at.main.header[0].value == "No reliable answer"
+    assert FLAGS["out_of_distribution"][1:] in said(at.main.warning)
+    assert RULE in said(at.main.caption)
+    (folded,) = [e for e in at.expander if e.label == RAW]
+    assert not folded.proto.expanded
+    assert all(name in said(folded.caption) for name in tiny_predictor.classes)
+    outside = [e for kind in ("header", "markdown", "caption", "warning") for e in at.main.get(kind)]
+    outside = said(e for e in outside if e not in (*folded.caption, *folded.markdown))
+    assert not [name for name in tiny_predictor.classes if name in outside]
+    assert set(figure(at)["data"][0]["marker"]["color"]) == {NEUTRAL}
+    table = at.dataframe[0].value
+    assert set(table["answer"]) == {"No reliable answer"}
+    assert set(table["prediction set"]) == {""}
+    assert table[list(tiny_predictor.classes)].notna().all(axis=None)
 
 
 def test_a_patch_that_is_not_square_is_flagged(demo, patches):

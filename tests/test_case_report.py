@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from her2core import load_predictor
+from her2core import load_predictor, open_run
 from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError, ImageError
@@ -48,15 +48,16 @@ def patch(seed: int = 1, side: int = 64) -> np.ndarray:
 def report(classes=THREE, probabilities=(0.02, 0.18, 0.8), **changes) -> CaseReport:
     pictures = [("Patch", "The patch", patch(1)), ("Stain normalised", "What the network saw", patch(2))]
     pictures += [(f"Grad-CAM for {c}, 7 x 7 cells", f"Map for {c}", patch(3)) for c in classes]
+    label = classes[int(np.argmax(probabilities))]
     plain = CaseReport(
         name="sample 3.png",
         created=MOMENT,
         model_id="demo@b06ce632cc47",
         run_title="Synthetic demo cohort",
-        label=classes[int(np.argmax(probabilities))],
+        label=label,
         classes=classes,
         probabilities=probabilities,
-        prediction_set=classes[-2:],
+        prediction_set=tuple(c for c in classes if c == label or c in classes[-2:]),
         coverage=0.9,
         notes=("The patch is not square.",),
         limits=("A limit.",),
@@ -71,8 +72,14 @@ def report(classes=THREE, probabilities=(0.02, 0.18, 0.8), **changes) -> CaseRep
     return replace(plain, **changes)
 
 
+@cache
+def load_card() -> dict:
+    return open_run(ROOT / "models" / "demo").card
+
+
 def not_classified(**changes) -> CaseReport:
-    return report(label=None, probabilities=(0.02, 0.18, 0.8), reason="The patch is blank.", **changes)
+    given = {"prediction_set": None, "coverage": None, **changes}
+    return report(label=None, probabilities=(0.02, 0.18, 0.8), reason="The patch is blank.", **given)
 
 
 class Document(HTMLParser):
@@ -185,19 +192,26 @@ def test_both_say_the_same():
         assert "ynthetic" not in text.replace("Synthetic demo cohort", "")
 
 
-def test_a_patch_that_was_not_classified_has_a_reason_and_no_class():
+def test_without_a_reliable_answer_there_is_a_reason_and_no_class():
     for text in both(not_classified()):
-        assert "Not classified The patch is blank." in text
+        assert "No reliable answer The patch is blank." in text
         assert not re.search(r"positive|negative|equivocal|probab|Prediction set|Temperature|Grad-CAM", text)
     page = Document(render_html(not_classified()))
     assert len(page.all("img")) == 2
     assert not page.all("data")
 
 
-def test_an_empty_set_and_a_run_without_sets_are_said_in_words():
-    for text in both(report(prediction_set=())):
-        assert "Prediction set at 90 %: empty; no class reaches this level." in text
-        assert text.count("yes") == 0
+def test_the_headline_names_every_class_of_the_set():
+    for text in both(report()):
+        assert re.search(r"Answer equivocal or positive Prediction set at 90 %: equivocal, positive\.", text, re.I)
+    for text in both(report(prediction_set=("positive",))):
+        assert re.search(r"Answer positive Prediction set at 90 %: positive\.", text, re.I)
+    for sets in ((), ("negative",)):
+        with pytest.raises(EvaluationError, match="a prediction set that contains the class"):
+            report(prediction_set=sets)
+
+
+def test_a_run_without_sets_is_said_in_words():
     for text in both(report(prediction_set=None, coverage=None)):
         assert "This run has no prediction sets" in text
         assert "In the set" not in text
@@ -218,11 +232,27 @@ def test_real_answers_of_a_released_run():
         assert case.software["her2core"]
         for text in both(case):
             assert model.run.card["limits"][0] in text
-            assert (answer.label in text) == (name == "tissue") == answer.usable
+            assert (answer.most_probable in text) == (name == "tissue") == answer.reliable
             assert name == "tissue" or FLAGS[answer.flags[0]][1:] in text
     failed = model.predict([b"no image"], names=["broken.png"])[0]
     case = case_report(failed, card=model.run.card, created=MOMENT, pictures=[], method="none", synthetic=False)
-    assert all("Not classified Expected" in text for text in both(case))
+    assert all("No reliable answer Expected" in text for text in both(case))
+
+
+@pytest.mark.parametrize(
+    ("flags", "sets"), [(("out_of_distribution",), ("positive",)), (("not_he",), None), ((), ("negative",)), ((), ())]
+)
+def test_a_case_without_a_reliable_answer_names_no_class_and_no_set(flags, sets):
+    """Out of distribution, another kind of picture, and a set that contradicts the most probable class."""
+    found = Prediction("a", THREE, (0.1, 0.1, 0.8), flags, {}, "m", prediction_set=sets, coverage=0.9 if sets else None)
+    card = load_card() | {"limits": ["A limit."], "title": "A run"}
+    pictures = [("Patch", "It", patch(1))]
+    case = case_report(found, card=card, created=MOMENT, pictures=pictures, method="none", synthetic=False)
+    assert (case.label, case.prediction_set, case.probabilities) == (None, None, ())
+    for text in both(case):
+        assert "No reliable answer" in text
+        assert found.reasons[0][1:] in text
+        assert not re.search(r"positive|negative|equivocal", text)
 
 
 def test_the_document_is_self_contained_and_runs_nothing():

@@ -131,3 +131,8 @@ def test_a_caption_is_below_the_picture_and_leaves_it_unchanged():
     np.testing.assert_array_equal(shown[:64], picture)
     assert (shown[64:] < 100).any(), "the text is visible"
     assert (with_caption(picture, "")[64:] == 255).all()
+    text = "Synthetic patch. Grad-CAM for negative, 7 x 7 cells. Research use only. " + "W" * 60
+    long = with_caption(picture, text)
+    assert long.shape[1] == 200
+    assert (long.shape[0] - 64 - 6) // 16 >= 4, "no word is cut: each line fits the picture's width"
+    assert (long[:, -5:][64:] == 255).all(), "nothing reaches the edge"

@@ -34,11 +34,43 @@ def test_answer_is_a_distribution_over_the_runs_classes(tiny_predictor, patches)
     for answer in tiny_predictor.predict(patches):
         assert answer.classes == ("negative", "equivocal", "positive")
         assert sum(answer.probabilities) == pytest.approx(1, abs=1e-9)
-        assert answer.label == answer.classes[int(np.argmax(answer.probabilities))]
+        assert answer.most_probable == answer.classes[int(np.argmax(answer.probabilities))]
+        assert answer.label == (answer.most_probable if answer.reliable else None)
         assert answer.usable
         assert answer.model.endswith(tiny_predictor.run.card["weights_sha256"][:12])
         assert set(answer.milliseconds) == {"prepare", "network"}
         json.dumps(answer.as_dict())
+
+
+@pytest.mark.parametrize(
+    ("flags", "sets", "answer"),
+    [
+        ((), None, "c"),
+        ((), ("c",), "c"),
+        (("cropped", "weak_stain"), ("c",), "c"),
+        ((), ("b", "c"), "b or c"),
+        ((), ("a", "b", "c"), "a, b or c"),
+        ((), ("a", "b", "c", "d"), "one of 4 classes"),
+        ((), (), "No reliable answer"),
+        ((), ("a", "b"), "No reliable answer"),
+        *(((flag,), ("c",), "No reliable answer") for flag in ("blank", "not_he", "field_of_view")),
+        (("out_of_distribution",), None, "No reliable answer"),
+    ],
+)
+def test_headline_and_prediction_set_follow_one_rule(flags, sets, answer):
+    """A class only for an assessable patch like those of training, and one that the prediction set contains."""
+    found = Prediction("x", ("a", "b", "c", "d"), (0.1, 0.2, 0.6, 0.1), flags, {}, "m", prediction_set=sets)
+    assert found.answer == answer
+    assert found.most_probable == "c"
+    reliable = answer != "No reliable answer"
+    assert found.reliable is reliable
+    assert found.label == ("c" if reliable else None)
+    assert found.reported_set == (sets if reliable else None)
+    assert bool(found.reasons) is not reliable
+    told = found.as_dict()
+    assert (told["answer"], told["label"], told["reliable"]) == (answer, found.label, reliable)
+    assert told["prediction_set"] == (list(sets) if reliable and sets is not None else None)
+    assert told["probabilities"] == {"a": 0.1, "b": 0.2, "c": 0.6, "d": 0.1}
 
 
 def test_prediction_is_frozen(tiny_predictor, patches):
@@ -241,7 +273,8 @@ def test_html_is_escaped_and_names_an_unusable_patch(example):
     html = example.predict(white, names="<script>alert(1)</script>")._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
-    assert "not assessable" in html
+    assert "<td>No reliable answer</td>" in html
+    assert html.index("<details>") < min(html.index(name) for name in example.classes)
     assert "Research use only" in html
     assert "<td>Expected" in example.predict(b"", names="x")._repr_html_()
 

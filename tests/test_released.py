@@ -145,7 +145,7 @@ def test_weights_are_the_cards_and_answer(run):
 
     answer, maps = predictor.predict_and_explain(render_patch(CohortSpec(), 5).image)
     assert answer.usable
-    assert maps[answer.label].grid.shape == tuple(run.card["map_grid"])
+    assert maps[answer.most_probable].grid.shape == tuple(run.card["map_grid"])
 
 
 def test_card_says_what_the_run_is_and_cannot_claim(run):

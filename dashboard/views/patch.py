@@ -15,17 +15,17 @@ import numpy as np
 import streamlit as st
 
 from dashboard.session import recall, remember, store
-from dashboard.widgets import download
+from dashboard.widgets import NOTICE, download
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
 from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.prediction import Prediction
 from her2core.inference.predictor import Predictor
-from her2core.io.images import resize_rgb
+from her2core.io.images import encode_png, resize_rgb
 from her2core.io.uploads import Upload
 from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import METHODS
-from her2core.maps.overlay import overlay
+from her2core.maps.overlay import overlay, with_caption
 from her2core.report.case import CaseReport, case_report
 from her2core.report.case_html import render_html
 from her2core.report.case_pdf import render_pdf
@@ -132,8 +132,8 @@ def map_controls(analysis: Analysis) -> MapChoice:
     target = first.selectbox(
         "Map for class",
         prediction.classes,
-        index=prediction.classes.index(prediction.label or prediction.classes[0]),
-        # A key for each patch and model: another patch starts at its own predicted class.
+        index=prediction.classes.index(prediction.most_probable or prediction.classes[0]),
+        # A key for each patch and model: another patch starts at its own most probable class.
         key=f"target-{prediction.model}-{analysis.patch.content_hash}",
     )
     method = second.selectbox(
@@ -143,6 +143,21 @@ def map_controls(analysis: Analysis) -> MapChoice:
     side_by_side = st.toggle("All classes side by side", key="side_by_side", persist_state="session")
     st.caption(f"{METHODS[method].description} ({METHODS[method].reference})")
     return MapChoice(target, method, opacity, side_by_side)
+
+
+def overlay_download(analysis: Analysis, choice: MapChoice, *, synthetic: bool) -> None:
+    """Offer the map of the chosen class over the patch as PNG, with every notice in the picture."""
+    if choice.target not in analysis.maps:
+        return
+    picture, description = analysis.overlay(choice.target, choice.opacity)
+    doubt = "" if analysis.prediction.reliable else f"{analysis.prediction.answer} for this patch. "
+    text = f"{'Synthetic patch. ' if synthetic else ''}{doubt}{description}. {NOTICE}"
+    download(
+        "Overlay (PNG)",
+        lambda: encode_png(with_caption(picture, text)),
+        name="overlay-research-use-only.png",
+        mime="image/png",
+    )
 
 
 def report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> None:

@@ -63,12 +63,15 @@ def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--target", help="Class to explain; the predicted one by default.")
+@click.option("--target", help="Class to explain; the most probable one by default.")
 @click.option("--method", default="gradcam", show_default=True, help="Map method: gradcam, layercam, ...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Overlay to write (.png).")
 @as_json
 def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
-    """Draw a class-activation map over a patch."""
+    """Draw a class-activation map over a patch.
+
+    Where the patch has no reliable answer the map shows raw output of the network, and the text says so.
+    """
     import numpy as np
 
     from her2core.inference.predictor import load_predictor
@@ -87,7 +90,9 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
     text = f"{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
     text += f" Nothing in this patch supports {found.target}." if found.empty else ""
-    text += "".join(f"\nnote: {note}" for note in prediction.notes)
+    text += "".join(f"\nnote: {note}" for note in prediction.notes if note not in prediction.reasons)
+    if not prediction.reliable:
+        text += f"\n{prediction.answer}: {'; '.join(prediction.reasons)}"
     answer(
         as_json,
         {
@@ -96,6 +101,9 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
             "method": found.method,
             "grid": found.grid.tolist(),
             "flags": list(prediction.flags),
+            "answer": prediction.answer,
+            "reliable": prediction.reliable,
+            "reasons": prediction.reasons,
             "usable": prediction.usable,
             "notice": RESEARCH,
         },

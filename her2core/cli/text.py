@@ -68,6 +68,8 @@ def interval(value: float, lower: float, upper: float, *, signed: bool = False) 
 def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Path) -> None:
     """Write predictions as CSV, one row an image, each with the research notice.
 
+    The probabilities are raw output of the network; label and prediction set are empty where ``reliable`` is False.
+
     Parameters
     ----------
     plain : list of dict
@@ -84,10 +86,14 @@ def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Pa
     rows = [
         {
             "name": p["name"],
+            "answer": p["answer"],
             "label": p["label"],
+            "prediction_set": None if p["prediction_set"] is None else ", ".join(p["prediction_set"]),
+            "reliable": p["reliable"],
             **{f"probability_{c}": p["probabilities"].get(c) for c in classes},
             "usable": p["usable"],
             "flags": " ".join(p["flags"]),
+            "reasons": "; ".join(p["reasons"]),
             "error": p["error"],
             "model": p["model"],
             "notice": RESEARCH,
@@ -107,12 +113,24 @@ def prediction_text(answer: Prediction) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> from her2core.inference.prediction import Prediction
+    >>> prediction_text(Prediction("a.png", ("low", "high"), (0.1, 0.9), (), {}, "demo"))
+    'a.png: high [low 0.100, high 0.900]'
+    >>> prediction_text(Prediction("a.png", ("low", "high"), (0.1, 0.9), ("black",), {}, "demo"))
+    'a.png: No reliable answer: the patch is black or nearly so: no light came through'
     """
     if answer.error:
         return f"{answer.name}: not read. {answer.error}"
+    if not answer.reliable:
+        return f"{answer.name}: {answer.answer}: {'; '.join(dict.fromkeys([*answer.reasons, *answer.notes]))}"
     probabilities = ", ".join(f"{c} {p:.3f}" for c, p in zip(answer.classes, answer.probabilities, strict=True))
     notes = f" ({'; '.join(answer.notes)})" if answer.flags else ""
-    return f"{answer.name}: {answer.label if answer.usable else 'not classified'} [{probabilities}]{notes}"
+    sets = answer.reported_set
+    held = "" if sets is None or answer.coverage is None else f", prediction set at {answer.coverage:.0%}: "
+    return f"{answer.name}: {answer.answer} [{probabilities}]{held}{', '.join(sets or ())}{notes}"
 
 
 def manifest_facts(manifest: Manifest, out: Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class PatchAnalysis:
         Parameters
         ----------
         target : str, optional
-            The class; the predicted one by default.
+            The class; the most probable one by default.
         method : str, default "gradcam"
             A key of maps.methods.METHODS.
 
@@ -62,9 +62,9 @@ class PatchAnalysis:
         Her2Error
             What ``prediction.error`` says, where there is no prediction.
         """
-        if self._refused is not None or self._features is None or self.prediction.label is None:
+        if self._refused is not None or self._features is None or self.prediction.most_probable is None:
             raise self._refused or ConfigError("a patch with a prediction", got="none", fix="Check prediction.error.")
-        name = self.prediction.label if target is None else target
+        name = self.prediction.most_probable if target is None else target
         index = class_index(self.prediction.classes, name)
         return class_map(self._network, self._features, index, name=name, image=self.prediction.image, method=method)
 

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from her2core.inference.predictor import Prediction
+from her2core.inference.prediction import Prediction
 from her2core.io.text import SENTENCE_LENGTH, capitalised, markdown_text
 
 #: Column of the out-of-distribution score, in units of its threshold: above 1 the patch is flagged.
 OOD_COLUMN = "out-of-distribution score"
-NOT_READ, NOT_CLASSIFIED = "not read", "not classified"
 
 
-def note_sentences(prediction: Prediction) -> list[str]:
-    """Return the flags of a prediction as sentences, escaped for Markdown.
+def reason_sentences(prediction: Prediction) -> list[str]:
+    """Return why there is no reliable answer as sentences, escaped for Markdown.
 
     Parameters
     ----------
@@ -25,9 +24,30 @@ def note_sentences(prediction: Prediction) -> list[str]:
     Returns
     -------
     list of str
-        What must be known before the answer is read, one sentence a flag.
+        Empty where the prediction is reliable.
+
+    Examples
+    --------
+    >>> print(*reason_sentences(Prediction("a.png", ("low", "high"), (0.3, 0.7), ("one_colour",), {}, "demo")))
+    The patch has one colour and no structure\\.
     """
-    return [markdown_text(f"{capitalised(note)}.", SENTENCE_LENGTH) for note in prediction.notes]
+    return [_sentence(reason) for reason in prediction.reasons]
+
+
+def note_sentences(prediction: Prediction) -> list[str]:
+    """Return the other flags of a prediction as sentences, escaped for Markdown.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        The answer for one patch.
+
+    Returns
+    -------
+    list of str
+        What must be known when the answer is read, one sentence a flag.
+    """
+    return [_sentence(note) for note in prediction.notes if note not in prediction.reasons]
 
 
 def prediction_set_sentence(prediction: Prediction) -> str:
@@ -41,7 +61,7 @@ def prediction_set_sentence(prediction: Prediction) -> str:
     Returns
     -------
     str
-        The set with its coverage, or that the run has none.
+        The set with its coverage, or why there is none.
 
     Examples
     --------
@@ -50,11 +70,11 @@ def prediction_set_sentence(prediction: Prediction) -> str:
     >>> prediction_set_sentence(patch)
     'Prediction set at 90%: **positive**.'
     """
+    if not prediction.reliable:
+        return "Without a reliable answer no prediction set is given."
     if prediction.prediction_set is None:
         return "This model has no prediction sets."
     level = f"{prediction.coverage:.0%}"
-    if not prediction.prediction_set:
-        return f"**Empty prediction set** at {level}: the patch is unlike those that the sets were calibrated on."
     names = ", ".join(markdown_text(c) for c in prediction.prediction_set)
     if len(prediction.prediction_set) == 1:
         return f"Prediction set at {level}: **{names}**."
@@ -72,25 +92,30 @@ def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``patch``, ``class`` (or why there is none), ``prediction set``, the probability of each class, OOD_COLUMN and
-        ``notes``.
+        ``patch``, ``answer`` (one or several classes, NO_ANSWER or NOT_READ), ``prediction set`` (empty where there is
+        no reliable answer), the raw probability of each class, OOD_COLUMN and ``notes``.
 
     Examples
     --------
     >>> patch = Prediction("a.png", ("negative", "positive"), (0.3, 0.7), (), {}, "demo")
-    >>> prediction_table([patch])[["patch", "class", "positive"]].to_dict("records")
-    [{'patch': 'a.png', 'class': 'positive', 'positive': 0.7}]
+    >>> prediction_table([patch])[["patch", "answer", "positive"]].to_dict("records")
+    [{'patch': 'a.png', 'answer': 'positive', 'positive': 0.7}]
     """
     return pd.DataFrame(
         [
             {
                 "patch": p.name,
-                "class": NOT_READ if p.error else p.label if p.usable else NOT_CLASSIFIED,
-                "prediction set": "" if p.error or p.prediction_set is None else ", ".join(p.prediction_set) or "none",
+                "answer": p.answer,
+                "prediction set": ", ".join(p.reported_set or ()),
                 **dict(zip(p.classes, p.probabilities or [float("nan")] * len(p.classes), strict=True)),
                 OOD_COLUMN: p.ood_score,
-                "notes": p.error or "; ".join(p.notes),
+                "notes": "; ".join(dict.fromkeys([*p.reasons, *p.notes])),
             }
             for p in predictions
         ]
     )
+
+
+def _sentence(phrase: str) -> str:
+    text = capitalised(phrase)
+    return markdown_text(text if text.endswith((".", "!", "?")) else f"{text}.", SENTENCE_LENGTH)

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from her2core.data.prepare import centre_square
-from her2core.inference.answers import NOT_READ, OOD_COLUMN, prediction_table
+from her2core.inference.answers import OOD_COLUMN, prediction_table
 from her2core.inference.background import Step
+from her2core.inference.prediction import NO_ANSWER, NOT_READ
 from her2core.inference.predictor import Predictor
 from her2core.io.images import encode_png, resize_rgb
 from her2core.io.uploads import Upload
@@ -80,28 +81,52 @@ def batch_table(rows: Sequence[Row], classes: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``thumbnail``, ``patch``, ``class``, ``prediction set``, one column a class, OOD_COLUMN, ``notes``.
+        ``thumbnail``, ``patch``, ``answer``, ``prediction set``, one column a class, OOD_COLUMN, ``notes``.
 
     Examples
     --------
-    >>> batch_table([{"patch": "a.png", "class": "not read", "notes": "a.png: empty"}], ("negative",)).shape
+    >>> batch_table([{"patch": "a.png", "answer": "Not read", "notes": "a.png: empty"}], ("negative",)).shape
     (1, 7)
     """
-    columns = ["thumbnail", "patch", "class", "prediction set", *classes, OOD_COLUMN, "notes"]
+    columns = ["thumbnail", "patch", "answer", "prediction set", *classes, OOD_COLUMN, "notes"]
     return pd.DataFrame(list(rows)).reindex(columns=columns)
+
+
+def answers_offered(table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """What a table may be filtered by: classes that occur in an answer or prediction set, then what is no class.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From ``batch_table``.
+    classes : sequence of str
+        The model's classes.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> rows = [{"answer": "low or high", "prediction set": "low, high"}, {"answer": "Not read"}]
+    >>> answers_offered(batch_table(rows, ("high", "low", "other")), ("high", "low", "other"))
+    ['high', 'low', 'Not read']
+    """
+    offered = (*classes, NO_ANSWER, NOT_READ)
+    return [name for name in offered if len(filter_batch(table, labels=[name]))]
 
 
 def filter_batch(
     table: pd.DataFrame, *, labels: Sequence[str] = (), noted: Noted = "all", name: str = ""
 ) -> pd.DataFrame:
-    """Select rows of a batch table by class, notes and file name.
+    """Select rows of a batch table by answer, notes and file name.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From ``batch_table``.
     labels : sequence of str
-        Classes to keep; all when empty.
+        Answers to keep, and classes: a row is kept where its answer or its prediction set contains one. All when empty.
     noted : {"all", "with", "without"}
         Whether to keep rows with notes.
     name : str
@@ -114,13 +139,15 @@ def filter_batch(
 
     Examples
     --------
-    >>> table = batch_table([{"patch": "A1.png", "class": "negative"}, {"patch": "b.png", "class": "positive"}], ())
+    >>> table = batch_table([{"patch": "A1.png", "answer": "negative"}, {"patch": "b.png", "answer": "positive"}], ())
     >>> list(filter_batch(table, name="a1")["patch"]), list(filter_batch(table, labels=["positive"])["patch"])
     (['A1.png'], ['b.png'])
     """
     keep = pd.Series(True, index=table.index)
     if labels:
-        keep &= table["class"].isin(labels)
+        sets = ", " + table["prediction set"].astype(object).fillna("") + ", "
+        chosen = [sets.str.contains(f", {label}, ", regex=False) for label in labels]
+        keep &= pd.concat([table["answer"].isin(labels), *chosen], axis=1).any(axis=1)
     if noted != "all":
         has_notes = table["notes"].fillna("") != ""
         keep &= has_notes if noted == "with" else ~has_notes
@@ -137,7 +164,7 @@ def _rows(model: Predictor, chunk: list[Upload]) -> list[Row]:
     rows: list[Row] = []
     for upload in chunk:
         if upload.image is None:
-            rows.append({"patch": upload.name, "class": NOT_READ, "notes": upload.error})
+            rows.append({"patch": upload.name, "answer": NOT_READ, "notes": upload.error})
         else:
             rows.append({"thumbnail": _thumbnail(upload.image), **{str(k): v for k, v in next(predicted).items()}})
     return rows

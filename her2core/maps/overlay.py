@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw
 from her2core.io.images import resize_rgb
 from her2core.maps.class_map import ClassMap
 
+#: Size of the caption's letters, height of its lines and space beside them, in pixels.
+_FONT, _LINE, _MARGIN = 12, 16, 6
+
 
 def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, size: int | None = None) -> np.ndarray:
     """A patch with a map over it in viridis.
@@ -47,27 +50,57 @@ def overlay(image: np.ndarray, class_map: ClassMap, *, opacity: float = 0.45, si
 
 
 def with_caption(picture: np.ndarray, text: str) -> np.ndarray:
-    """A picture with a line of text on a white strip of 22 px below it.
+    """A picture with text on a white strip below it, broken into as many lines as its width needs.
 
     Parameters
     ----------
     picture : ndarray
         uint8 (H, W, 3) RGB.
     text : str
-        One line.
+        Words; a word that is wider than the picture is broken.
 
     Returns
     -------
     ndarray
-        uint8 (H + 22, W, 3) RGB.
+        uint8 (H + 6 + 16 times the number of lines, W, 3) RGB.
 
     Examples
     --------
-    >>> with_caption(np.zeros((64, 64, 3), np.uint8), "Research use only.").shape
-    (86, 64, 3)
+    >>> picture = np.zeros((64, 224, 3), np.uint8)
+    >>> with_caption(picture, "Research use only.").shape
+    (86, 224, 3)
+    >>> with_caption(picture, "Grad-CAM for positive. Research use only; not for diagnosis.").shape
+    (102, 224, 3)
     """
     height, width = picture.shape[:2]
-    canvas = Image.new("RGB", (width, height + 22), "white")
+    lines = _lines(text, width - 2 * _MARGIN)
+    canvas = Image.new("RGB", (width, height + 6 + _LINE * len(lines)), "white")
     canvas.paste(Image.fromarray(picture), (0, 0))
-    ImageDraw.Draw(canvas).text((6, height + 4), text, fill="black", font_size=12)
+    draw = ImageDraw.Draw(canvas)
+    for i, line in enumerate(lines):
+        draw.text((_MARGIN, height + 4 + i * _LINE), line, fill="black", font_size=_FONT)
     return np.asarray(canvas)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """The text in lines of at most ``width`` px."""
+    measure = ImageDraw.Draw(Image.new("L", (1, 1)))
+    lines, line = [], ""
+    words = text.split()
+    while words:
+        word = words.pop(0)
+        longer = f"{line} {word}".strip()
+        if measure.textlength(longer, font_size=_FONT) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+            line = ""
+            words.insert(0, word)
+            continue
+        fits = 1
+        while fits < len(word) and measure.textlength(word[: fits + 1], font_size=_FONT) <= width:
+            fits += 1
+        lines.append(word[:fits])
+        words = [word[fits:], *words] if word[fits:] else words
+    return [*lines, line] if line or not lines else lines

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from her2core.plots.colours import apply_layout, class_colours, class_ticks
+from her2core.plots.colours import NEUTRAL, apply_layout, class_colours, class_ticks
 
 
-def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -> go.Figure:
+def probability_figure(classes: Sequence[str], probabilities: Sequence[float], *, coloured: bool = True) -> go.Figure:
     """Plot one horizontal bar a class.
 
     Parameters
@@ -18,6 +18,8 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -
         Class names in their order.
     probabilities : sequence of float
         Calibrated, 0 to 1, one a class.
+    coloured : bool, default True
+        Whether each bar has the colour of its class; grey where the probabilities are no answer.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float]) -
     >>> probability_figure(("negative", "positive"), (0.2, 0.8)).data[0].text
     ('20.0%', '80.0%')
     """
-    colours = class_colours(classes)
+    colours = class_colours(classes) if coloured else dict.fromkeys(classes, NEUTRAL)
     figure = go.Figure(
         go.Bar(
             x=list(probabilities),

@@ -39,7 +39,7 @@ class CaseReport:
     model_id, run_title : str
         Identifier of the model and title of its run.
     label : str or None
-        Most probable class; None where the patch was not classified, with the cause in ``reason``.
+        Most probable class; None where there is no reliable answer, with the cause in ``reason``.
     classes : tuple of str
         Classes in the order of the label scheme.
     probabilities : tuple of float
@@ -63,7 +63,7 @@ class CaseReport:
     mpp : float or None
         Microns per pixel of the patch; None where not stated.
     reason : str or None
-        Why the patch was not classified.
+        Why there is no reliable answer.
     software : mapping of str to str
         Versions by package.
 
@@ -96,7 +96,7 @@ class CaseReport:
     def __post_init__(self) -> None:
         if self.label is None:
             _check(
-                bool(self.reason), "a reason where there is no class", "none", "State why the patch was not classified."
+                bool(self.reason), "a reason where there is no class", "none", "State why there is no reliable answer."
             )
         else:
             _check(self.label in self.classes, f"a class out of {', '.join(self.classes)}", repr(self.label))
@@ -108,6 +108,8 @@ class CaseReport:
             _check(set(self.prediction_set) <= set(self.classes), "a set of known classes", repr(self.prediction_set))
             right = self.coverage is not None and 0 < self.coverage < 1
             _check(right, "a coverage above 0 and below 1 with a prediction set", repr(self.coverage))
+            inside = self.label in self.prediction_set
+            _check(inside, "a prediction set that contains the class", repr(self.prediction_set))
         for caption, _, image in self.pictures:
             check_rgb(image, where=f"case report, {clean_text(caption, 80)}")
 
@@ -125,7 +127,7 @@ def case_report(
 ) -> CaseReport:
     """Case report of one prediction.
 
-    A patch that could not be read, or that shows nothing to classify, gets the reason and no class.
+    Without a reliable answer (``Prediction.reliable``) it has the reasons, and neither class nor prediction set.
 
     Parameters
     ----------
@@ -147,24 +149,17 @@ def case_report(
     EvaluationError, ImageError
         The parts do not fit together.
     """
-    classified = prediction.usable
-    sets = prediction.prediction_set if classified else None
+    classified, sets = prediction.reliable, prediction.reported_set
     limits = list(card["limits"])
     if not card["scheme"]["is_her2"]:
         limits.insert(0, f"The classes of this run are not a HER2 status: {card['scheme']['meaning']}")
-    reason, notes = None, list(prediction.notes)
-    if not classified:
-        from her2core.data.prepare import FLAGS, UNUSABLE  # imports scipy, so only where it is needed
-
-        found = [FLAGS[flag] for flag in prediction.flags if flag in UNUSABLE]
-        reason = prediction.error or " ".join(map(_sentence, found))
-        notes = [note for note in notes if note not in found]
+    notes = [note for note in prediction.notes if note not in prediction.reasons]
     return CaseReport(
         name=prediction.name,
         created=created,
         model_id=prediction.model,
         run_title=card["title"],
-        label=prediction.label if classified else None,
+        label=prediction.label,
         classes=tuple(prediction.classes),
         probabilities=tuple(prediction.probabilities) if classified else (),
         prediction_set=None if sets is None else tuple(sets),
@@ -177,7 +172,7 @@ def case_report(
         temperature=float(card["temperature"]),
         input_px=int(card["input"]["px"]),
         mpp=mpp,
-        reason=reason,
+        reason=None if classified else " ".join(map(_sentence, prediction.reasons)),
         software=software_versions() if software is None else dict(software),
     )
 

@@ -116,7 +116,7 @@ _TEMPLATE = """<!doctype html>
 {% endif %}
 <div class="two">
 <section aria-labelledby="answer">
-<h2 id="answer">{{ "Most probable class" if page.classified else "Answer" }}</h2>
+<h2 id="answer">Answer</h2>
 <p class="answer{{ "" if page.classified else " none" }}"><bdi>{{ page.answer }}</bdi></p>
 {% for sentence in page.sentences %}
 <p class="after{{ " meaning" if page.classified and not loop.first else "" }}">{{ sentence }}</p>

@@ -40,13 +40,13 @@ class CasePage:
     name, banner : str
         File name; the banner is empty unless the patch is synthetic.
     classified : bool
-        Whether a class was predicted.
+        Whether there is a reliable answer.
     answer : str
-        The class, or that there is none.
+        By the rule of ``inference.prediction``: a class, the classes of the prediction set, or that there is none.
     sentences : tuple of str
         Text below the answer.
     bars : tuple of Bar
-        Probabilities; empty where the patch was not classified.
+        Probabilities; empty where there is no reliable answer.
     facts : tuple of (str, str)
         Label and value.
     notes, limits : tuple of str
@@ -92,6 +92,8 @@ def case_page(report: CaseReport) -> CasePage:
     >>> page.answer, [bar.text for bar in page.bars]
     ('positive', ['10.0\\xa0%', '20.0\\xa0%', '70.0\\xa0%'])
     """
+    from her2core.inference.prediction import answer_text  # imports scipy, so only where it is needed
+
     classified = report.label is not None
     facts = [
         ("Created", _when(report.created)),
@@ -108,10 +110,10 @@ def case_page(report: CaseReport) -> CasePage:
         name=clean_text(report.name, _NAME) or "unnamed",
         banner=SYNTHETIC if report.synthetic else "",
         classified=classified,
-        answer=clean_text(report.label, 60) if classified else "Not classified",
+        answer=clean_text(answer_text(report.label, report.prediction_set), 120),
         sentences=_set_sentences(report)
         if classified
-        else (clean_text(report.reason, _SENTENCE), "Therefore no class is reported."),
+        else (clean_text(report.reason, 2 * _SENTENCE), "Therefore no class and no prediction set are reported."),
         bars=_bars(report) if classified else (),
         facts=tuple(facts),
         notes=_bounded(report.notes, "notes; the patch page lists all."),
@@ -192,8 +194,6 @@ def _set_sentences(report: CaseReport) -> tuple[str, ...]:
         "exchangeable with the validation patches."
     )
     names = ", ".join(clean_text(name, _CLASS) for name in report.prediction_set)
-    if not names:
-        return (f"Prediction set at {level}: empty; no class reaches this level.", meaning)
     several = " The patch alone cannot distinguish them." if len(report.prediction_set) > 1 else ""
     return (f"Prediction set at {level}: {names}.{several}", meaning)
 

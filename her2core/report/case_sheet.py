@@ -83,7 +83,7 @@ class Sheet:
         """The answer with its probabilities."""
         page = self.page
         answer = self._text(page.answer, scale=1.75, bold=True, colour=_ACCENT if page.classified else _TEXT)
-        found = [self._heading("Most probable class" if page.classified else "Answer"), answer, self._gap(0.3)]
+        found = [self._heading("Answer"), answer, self._gap(0.3)]
         for i, sentence in enumerate(page.sentences):
             secondary = page.classified and i > 0
             colour, scale = (_MUTED, 0.9) if secondary else (_TEXT, 1.0)

@@ -11,7 +11,8 @@ from dashboard.jobs import show_job
 from dashboard.selection import opened_run
 from dashboard.widgets import NOTICE, dataframe, download_table
 from her2core.inference.background import Job
-from her2core.inference.batch import NOTED, UploadReader, batch_steps, batch_table, filter_batch
+from her2core.inference.batch import NOTED, UploadReader, answers_offered, batch_steps, batch_table, filter_batch
+from her2core.inference.prediction import RULE
 from her2core.io.text import markdown_text
 from her2core.io.uploads import read_folder, read_uploaded_archive
 
@@ -56,7 +57,7 @@ table = batch_table(job.results, batch["classes"])
 if not table.empty:
     st.header(f"{len(table):,} files of {markdown_text(batch['source'])}")
     first, second, third = st.columns(3)
-    labels = first.multiselect("Class", sorted(table["class"].unique()), key="batch_class")
+    labels = first.multiselect("Answer", answers_offered(table, batch["classes"]), key="batch_answer")
     noted = second.segmented_control("Notes", NOTED, default="all", key="batch_notes") or "all"
     name = third.text_input("File name contains", key="batch_name")
     shown = filter_batch(table, labels=labels, noted=noted, name=name)
@@ -67,6 +68,7 @@ if not table.empty:
     }
     dataframe(shown, "Predictions for all files of the batch", row_height=60, column_config=columns)
     st.caption(f"{len(shown):,} of {len(table):,} shown. Model `{batch['model']}`. Click a column head to sort.")
+    st.caption(f"{RULE} The probabilities are raw output of the network; they are an answer only where one is given.")
     export = shown.drop(columns="thumbnail").assign(model=batch["model"])
     with st.container(horizontal=True):
         download_table("CSV", export, "batch")
