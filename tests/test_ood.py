@@ -272,7 +272,7 @@ def test_the_synthetic_run_flags_real_tissue_and_ihc(real_data):
         spec = CohortSpec(patients=patients, patches_per_patient=each, seed=seed)
         return [render_patch(spec, i).image for i in range(len(plan_cohort(spec)))]
 
-    found = fit_detector(descriptors(cohort(11, 40, 3)), descriptors(cohort(12, 20, 3)))
+    found = fit_detector(descriptors(cohort(11, 30, 3)), descriptors(cohort(12, 20, 2)))
     ihc = immunohistochemistry()
     windows = [ihc[y : y + 128, x : x + 128].copy() for y in range(0, 385, 128) for x in range(0, 385, 128)]
     assert found.is_out_of_distribution(descriptors(_real(real_data))).mean() >= 0.95

@@ -262,7 +262,7 @@ def test_hostile_names_are_only_ever_text(name, plain):
     classes = ("negative", f"equivocal {name}", "positive")
     frame = frame.rename(columns={"logit_equivocal": f"logit_{classes[1]}"})
     frame = frame.replace({"label": {"equivocal": classes[1]}})
-    report = predictions_report(read_predictions(frame, classes=classes), name=name, resamples=100)
+    report = predictions_report(read_predictions(frame, classes=classes), name=name, resamples=20)
     report = replace(report, warnings=(name,))
     text = render_report(report).html().decode()
     page = Page(text)
@@ -357,7 +357,7 @@ def test_a_table_is_reported_with_its_own_figures():
 
 @pytest.mark.parametrize("kind", HARD)
 def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
-    report = predictions_report(hard(kind), name=kind, resamples=200)
+    report = predictions_report(hard(kind), name=kind, resamples=50)
     document = report_document(report)
     for section in document.sections:
         assert section.blocks

@@ -73,12 +73,12 @@ def test_a_probability_equal_to_the_threshold_is_called():
 
 def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
     p = predictions()
-    found = operating_point(p, of="positive", threshold=0.4, resamples=200, seed=5).set_index("metric")
+    found = operating_point(p, of="positive", threshold=0.4, resamples=80, seed=5).set_index("metric")
 
     def figures(rows):
         return theirs(p.labels[rows] == 2, p.probs[rows, 2] >= 0.4)
 
-    for metric, bounds in by_rows(p, figures, resamples=200, seed=5).items():
+    for metric, bounds in by_rows(p, figures, resamples=80, seed=5).items():
         if metric in RATES:
             assert tuple(found.loc[metric, ["lower_95", "upper_95"]]) == pytest.approx(bounds), metric
             assert found.loc[metric, "interval_method"] == "expanded percentile"

@@ -40,7 +40,7 @@ def few_patients(every: Iterable[Predictions]) -> str:
     >>> from her2core.evidence.predictions import read_predictions
     >>> frame = pd.DataFrame({"label": ["a", "b"], "patient_id": ["1", "2"], "predicted": ["a", "b"]})
     >>> few_patients([read_predictions(frame)])
-    'cannot be compared: only 2 patients, and 6 are the fewest that could show a difference'
+    'cannot be compared: only 2 patients (at least 6 are needed)'
     """
     runs = list(every)
     if not all(p.patients_known for p in runs):
@@ -49,7 +49,7 @@ def few_patients(every: Iterable[Predictions]) -> str:
     if count >= MIN_PATIENTS:
         return ""
     patients = f"{count} patient{'s' if count != 1 else ''}"
-    return f"{NOT_COMPARED}only {patients}, and {MIN_PATIENTS} are the fewest that could show a difference"
+    return f"{NOT_COMPARED}only {patients} (at least {MIN_PATIENTS} are needed)"
 
 
 def interval_statement(metric: Metric, interval: IntervalRow, names: tuple[str, str]) -> str:
