@@ -7,11 +7,13 @@ folder ``pages/`` for its own, and greets the first visitor of a deep link with 
 from __future__ import annotations
 
 import streamlit as st
+from starlette.middleware import Middleware
 
+from dashboard.guard import Guard
 from dashboard.main import main, show_failure
 from dashboard.navigation import HOME
 
-app = st.App(HOME / "dashboard" / "main.py", on_script_error=show_failure)
+app = st.App(HOME / "dashboard" / "main.py", on_script_error=show_failure, middleware=[Middleware(Guard)])
 
 if st.runtime.exists():  # run as a script all the same, as streamlit's AppTest does
     main()

@@ -1,10 +1,18 @@
 """Optional sign-in of visitors by OpenID Connect.
 
-Sign-in is on when ``.streamlit/secrets.toml`` has an ``[auth]`` section (see ``st.login``). main.py calls
-``require_sign_in`` before any page runs, and every page is reached through it alone, so a cold deep link meets it too.
+Sign-in is on when ``.streamlit/secrets.toml`` has an ``[auth]`` section (see ``st.login``). ``guard.py`` asks for it
+before every route of the server; main.py calls ``require_sign_in`` once more before any page runs. An ``[access]``
+section limits it to some accounts:
+
+    [access]
+    accounts = ["a.person@hospital.example"]
+    domains = ["university.example"]
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
@@ -15,23 +23,47 @@ from her2core.io.text import markdown_text
 
 def sign_in_is_on() -> bool:
     """Whether the secrets ask for sign-in."""
-    try:
-        return "auth" in st.secrets
-    except StreamlitSecretNotFoundError:
+    return "auth" in _secrets()
+
+
+def has_access(account: Mapping[str, Any]) -> bool:
+    """Whether an account is among those of the secrets, by its whole address or its domain; any is where none is named.
+
+    An address that the provider calls unverified has no access where accounts are named.
+    """
+    allowed = _secrets().get("access")
+    if allowed is None:
+        return True
+    address = str(account.get("email") or "").casefold()
+    if not address or account.get("email_verified") is False:
         return False
+    accounts, domains = ({str(name).casefold() for name in allowed.get(key, ())} for key in ("accounts", "domains"))
+    return address in accounts or address.rpartition("@")[2] in domains
 
 
 def require_sign_in() -> None:
-    """Let a signed-in visitor pass, and everybody where sign-in is off; show the sign-in page to all others."""
+    """Let a visitor with access pass, and everybody where sign-in is off; show the sign-in page to all others."""
     if not sign_in_is_on():
         return
-    if st.user.is_logged_in:
+    signed_in = bool(st.user.is_logged_in)
+    if signed_in and has_access(st.user.to_dict()):
         with st.sidebar:
             st.caption(f"Signed in as {markdown_text(st.user.get('email') or st.user.get('name') or 'unnamed')}")
             st.button("Sign out", on_click=st.logout, width="stretch")
         return
     st.title("her2core")
-    st.write("Please sign in to use this dashboard.")
-    st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:")
+    if signed_in:
+        st.write("This account has no access to this dashboard.")
+        st.button("Sign out", on_click=st.logout)
+    else:
+        st.write("Please sign in to use this dashboard.")
+        st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:")
     st.caption(NOTICE)
     st.stop()
+
+
+def _secrets() -> Mapping[str, Any]:
+    try:
+        return st.secrets.to_dict()
+    except StreamlitSecretNotFoundError:
+        return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,9 +14,12 @@ import time
 import tomllib
 import urllib.request
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import her2core
 
@@ -39,6 +43,37 @@ def test_requirement_files_list_what_pyproject_declares():
 
 def test_package_and_project_have_one_version():
     assert her2core.__version__ == PROJECT["version"]
+
+
+def test_no_dependency_is_under_a_licence_that_binds_its_users():
+    """Every package that is installed for the core, the app, the reports and the studies, with what these need."""
+    todo = [line for extra in ("app", "report", "study") for line in EXTRAS[extra]] + PROJECT["dependencies"]
+    seen: set[str] = set()
+    bound = {}
+    while todo:
+        needed = Requirement(todo.pop())
+        name = canonicalize_name(needed.name)
+        if name in seen or (needed.marker is not None and not needed.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        try:
+            about = metadata.metadata(name)
+        except metadata.PackageNotFoundError:  # for another platform
+            continue
+        todo += metadata.requires(name) or []
+        classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
+        licence = about.get("License-Expression") or " ".join(classifiers) or (about.get("License") or "")[:80]
+        if re.search(r"A?GPL|General Public", licence) and not re.search(r"\bOR\b|Apache|BSD|MIT", licence):
+            bound[name] = licence
+    assert len(seen) > 50
+    assert bound == {}
+
+
+def test_security_page_names_tests_that_exist():
+    page = (ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"tests/[\w/]+\.py", page))
+    assert len(named) > 8
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
 
 
 @pytest.fixture(scope="module")

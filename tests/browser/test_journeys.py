@@ -157,11 +157,14 @@ def test_a_cold_deep_link_meets_the_sign_in(browser, page, tmp_path):
         for name in PAGES:
             page.goto(f"{address}/{PAGES[name]}?run=demo")
             page.get_by_role("button", name="Sign in").wait_for()
-            page.wait_for_timeout(500)
             text = page.locator("body").inner_text()
             assert "Please sign in to use this dashboard." in text
             assert "Model" not in text
             assert "negative" not in text
+        for path in ("media/0.png", "_stcore/metrics", "_stcore/host-config"):
+            assert page.request.get(f"{address}/{path}").status == 401
+        assert page.request.put(f"{address}/_stcore/upload_file/a/b", data=b"x").status == 401
+        assert page.request.get(f"{address}/_stcore/health", headers={"Host": "elsewhere.example"}).status == 400
 
 
 def test_a_phone_opens_the_patch_page(browser, server):
