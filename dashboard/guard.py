@@ -33,8 +33,9 @@ from her2core.notice import NOTICE
 #: Answered without sign-in. ``auth/start`` is this module's own.
 OPEN_PATHS = ("/_stcore/health", "/auth/start", "/auth/login", "/auth/logout", "/oauth2callback")
 #: Messages that no page needs: one visitor would empty the caches of all, or end the server.
-REFUSED_MESSAGES = ("clear_cache", "set_run_on_save", "load_git_info", "debug_disconnect_websocket")
-REFUSED_MESSAGES += ("debug_shutdown_runtime",)
+REFUSED_MESSAGES = frozenset(
+    {"clear_cache", "set_run_on_save", "load_git_info", "debug_disconnect_websocket", "debug_shutdown_runtime"}
+)
 #: What one session, and all sessions together, may have uploaded at a time: in units of server.maxUploadSize.
 SESSION_UPLOADS, ALL_UPLOADS = 4, 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
