@@ -1,23 +1,32 @@
 """Choice of the model or predictions file under review, in the sidebar.
 
-The choice is kept in the address (``?run=``), so that a link opens the same model and a change of page keeps it.
+The choice is kept in the address (``?run=``), so that a link opens the same model and a change of page keeps it. The
+address is written here and not bound to the widget: with a bound parameter in the address no page can be switched
+(StreamlitAPIException), and each link to a page repeats it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import streamlit as st
 
 from dashboard.cache import run_names, try_open
 from dashboard.review import Review, review_of_run, uploaded_reviews
-from dashboard.widgets import heading, markdown_sentence
+from dashboard.widgets import heading, markdown_sentence, short_names
 from her2core.errors import Her2Error
 from her2core.io.text import markdown_text
 from her2core.runs.folder import Run
 
 T = TypeVar("T")
+#: What the name of an uploaded file has before it among the choices.
+YOURS = "Your file: "
+#: What every page says while there are uploaded tables.
+KEPT_FOR_SESSION = (
+    "Uploaded tables are kept for this session only: a reload or closing of this tab ends it, and they are lost."
+)
 NO_RUN = (
     "There is no trained model yet. Train one with `her2 train`, copy one from the repository (folder `models/`) "
     "into `models/`, or name a folder of runs: `her2 app --runs FOLDER`."
@@ -32,22 +41,24 @@ def choose_model() -> None:
     chosen = None
     with st.sidebar:
         if options:
-            if "select_next" in st.session_state:
-                st.session_state["run"] = st.session_state.pop("select_next")
-            wanted = st.query_params.get("run")
-            if wanted and wanted not in options:
-                st.session_state["run_not_found"] = True
-            chosen = st.selectbox(
+            _follow_address(options)
+            titles = short_names(options)
+            shown = st.selectbox(
                 "Model",
                 options,
                 key="run",
-                bind="query-params",
+                on_change=_write_address,
+                format_func=titles.__getitem__,
                 help="Finished runs below models/ and runs/, and the predictions that you uploaded in this session.",
             )
-            if st.session_state.pop("run_not_found", False):
-                st.warning(f"The model in the address was not found; showing {markdown_text(chosen)}.")
+            chosen = str(shown)
+            if titles[chosen] != chosen:
+                st.caption(markdown_text(chosen))
+            _say_what_is_missing(chosen)
         else:
             st.info(NO_RUN)
+        if reviews:
+            st.caption(KEPT_FOR_SESSION)
         for problem in problems:
             st.caption(f"Not a run: {markdown_sentence(problem)}")
     run, reason = (None, "") if chosen is None or chosen in reviews else try_open(names[chosen])
@@ -56,13 +67,45 @@ def choose_model() -> None:
     st.session_state["selected"] = reviews.get(chosen, run) if chosen is not None else None
 
 
-def select(review: Review) -> None:
-    """Select an uploaded predictions file, from the next page or rerun on."""
-    st.session_state["select_next"] = _option(review)
+def show_evidence(review: Review, page: Path) -> NoReturn:
+    """Select an uploaded predictions file and go on to a page about it."""
+    st.session_state.pop("run_not_found", None)
+    st.switch_page(page, query_params={"run": _option(review)})
 
 
 def _option(review: Review) -> str:
-    return f"Your file: {review.name}"
+    return f"{YOURS}{review.name}"
+
+
+def _follow_address(options: list[str]) -> None:
+    """Select what the address names; note a name that is not there, and take it out of the address."""
+    wanted = st.query_params.get("run")
+    if wanted in options:
+        st.session_state["run"] = wanted
+    elif wanted is not None:
+        st.session_state["run_not_found"] = wanted
+        st.query_params.pop("run", None)
+    if st.session_state.get("run") not in options:
+        st.session_state.pop("run", None)
+
+
+def _write_address() -> None:
+    """Write the choice into the address."""
+    st.session_state.pop("run_not_found", None)
+    st.query_params["run"] = st.session_state["run"]
+
+
+def _say_what_is_missing(chosen: str) -> None:
+    """Say that the address named something else than what is shown, until the viewer chooses."""
+    missing = st.session_state.get("run_not_found")
+    if missing is None:
+        return
+    if missing.startswith(YOURS):
+        name = markdown_text(missing.removeprefix(YOURS))
+        text = f"{name} was uploaded in a session that has ended: upload it again on Your predictions"
+    else:
+        text = "The model in the address was not found"
+    st.warning(f"{text}; showing {markdown_text(chosen)}.")
 
 
 def selected_run() -> Run | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,8 @@ import streamlit as st
 
 from dashboard.navigation import HOME
 from her2core.io.spreadsheet import spreadsheet_safe
-from her2core.io.text import SENTENCE_LENGTH, markdown_text
+from her2core.io.text import SENTENCE_LENGTH, markdown_text, shortened, without_folders
+from her2core.locations import run_folders, working_folder
 from her2core.notice import NOTICE
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
@@ -31,13 +32,17 @@ __all__ = [
     "format_p",
     "heading",
     "markdown_sentence",
+    "short_names",
     "value_and_bounds",
 ]
 
+#: Longest name that a box in the sidebar shows uncut, in characters.
+SHOWN = 30
+
 
 def markdown_sentence(text: object) -> str:
-    """Return a message that may quote text from outside as Markdown; the path of this project is left out."""
-    return markdown_text(str(text).replace(f"{HOME}/", ""), SENTENCE_LENGTH)
+    """Return a message that may quote text from outside as Markdown, without the folders of this server."""
+    return markdown_text(without_folders(str(text), (HOME, working_folder(), *run_folders())), SENTENCE_LENGTH)
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
@@ -52,6 +57,18 @@ def heading(title: str, run: Run | None, subject: str = "") -> None:
     if not run.card["scheme"]["is_her2"]:
         meaning = markdown_text(run.card["scheme"]["meaning"])
         st.info(f"The classes of this model are not a HER2 status: {meaning}.")
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """A title for each name that a box shows uncut: unique, at most SHOWN characters, long ones without a middle."""
+    titles: dict[str, str] = {}
+    for name in names:
+        title, number = shortened(name, SHOWN), 1
+        while title in titles.values():
+            number += 1
+            title = f"{shortened(name, SHOWN - 4)} ({number})"
+        titles[name] = title
+    return titles
 
 
 def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame | None = None, **options: Any) -> Any:

@@ -153,7 +153,7 @@ class Predictor:
         >>> predictor.predict(np.full((64, 64, 3), 255, np.uint8)).flags
         ('blank',)
         >>> predictor.predict(["absent.png"])[0].error.split(",")[0]
-        'Expected a readable file'
+        'absent.png: her2core needs a readable file'
         """
         found = [a.prediction for a in self._analyse(images, names, mpp, batch, keep=False)]
         return found[0] if is_one_image(images) else found

@@ -13,8 +13,11 @@ N. Boucher, R. Anderson (2023), Trojan Source: Invisible Vulnerabilities, USENIX
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
 
 #: Longest name and longest sentence shown on a page, in characters (our choice).
 NAME_LENGTH, SENTENCE_LENGTH = 120, 2000
@@ -30,6 +33,8 @@ _AUTOMATIC = re.compile(r"(?i)(:(?=[\w+/-]*:)|:(?=//)|www(?=\.)|\w(?=@))")
 _ACTIVE = dict.fromkeys(map(ord, "<>`$[]*|~#;\"'{}^%?\\@"))
 #: The same in a sentence, where quotation marks and percent signs are ordinary.
 _ACTIVE_IN_SENTENCE = dict.fromkeys(map(ord, "<>`$[]*|~#\\"))
+#: An absolute path of two parts or more; not what follows the host of an address, nor a fraction.
+_ABSOLUTE = re.compile(r"(?<![\w./:<~-])/(?:[^\s/:,;()'\"`<>|]+/)+[^\s/:,;()'\"`<>|]*")
 #: Letters and marks without width or ink: a name made of them would look empty, or like another one.
 _INVISIBLE = dict.fromkeys(
     [
@@ -166,6 +171,32 @@ def without_markup(sentence: object, length: int = SENTENCE_LENGTH) -> str:
     'a.png: a file that begins with svg'
     """
     return clean_text(sentence, length).translate(_ACTIVE_IN_SENTENCE)
+
+
+def without_folders(text: str, roots: Iterable[Path] = ()) -> str:
+    """A message without the folders of this machine: of an absolute path its last two parts remain.
+
+    Parameters
+    ----------
+    text : str
+        A message that may quote paths.
+    roots : iterable of Path
+        Folders whose names may contain spaces, such as those of runs.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> without_folders("/srv/my runs/models/demo/run.json: broken", [Path("/srv/my runs/models")])
+    'models/demo/run.json: broken'
+    >>> without_folders("/tmp/secret/runs/demo/run.json: broken (/proc/1 of 3/4, https://a.b/c/d/e)")
+    'demo/run.json: broken (proc/1 of 3/4, https://a.b/c/d/e)'
+    """
+    for root in sorted((r for r in roots if len(r.parts) > 2), key=lambda r: -len(str(r))):
+        text = text.replace(f"{root}{os.sep}", f"{root.name}/")
+    return _ABSOLUTE.sub(lambda found: "/".join(found[0].strip("/").split("/")[-2:]), text)
 
 
 def safe_file_name(name: str, length: int = 60) -> str:

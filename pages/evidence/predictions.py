@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.columns import choose_columns
 from dashboard.navigation import PAGES
 from dashboard.review import add_review, uploaded_reviews
-from dashboard.selection import select
+from dashboard.selection import KEPT_FOR_SESSION, show_evidence
 from dashboard.session import forget, remember
 from dashboard.widgets import NOTICE, count, heading, markdown_sentence
 from her2core.errors import Her2Error
@@ -27,7 +27,7 @@ st.markdown(
     "Upload a table of any tool with one row per patch, slide or patient: the **true class**, and a **probability or "
     "logit for each class**, or the **predicted class** alone. Patient identifiers matter: without them intervals are "
     "too narrow, and overlap between training and test cannot be checked. The table stays in this session's memory and "
-    "is never stored."
+    "is never stored. " + KEPT_FOR_SESSION
 )
 file = st.file_uploader("Table (CSV, Parquet or Excel)", key="table", max_upload_size=MAX_MB)
 if file is None:
@@ -83,6 +83,5 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
     except Her2Error as refused:
         st.error(markdown_sentence(refused.sentence), icon=":material/block:")
     else:
-        select(review)
-        st.switch_page(PAGES / "evidence/performance.py")
+        show_evidence(review, PAGES / "evidence/performance.py")
 st.caption(NOTICE)

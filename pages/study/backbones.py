@@ -9,7 +9,16 @@ from dashboard import cache
 from dashboard.review import Review, unit_switch
 from dashboard.selection import opened_review, or_stop
 from dashboard.views.studies import compared_runs, show_backbone_study
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_difference, format_p, markdown_sentence
+from dashboard.widgets import (
+    NOTICE,
+    dataframe,
+    download_table,
+    figure,
+    format_difference,
+    format_p,
+    markdown_sentence,
+    short_names,
+)
 from her2core.errors import Her2Error
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.text import markdown_text
@@ -60,8 +69,9 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
     st.header("Paired difference of two runs")
     left, right = st.columns(2)
     names = list(runs)
-    first = left.selectbox("First", names, index=0, key="first", bind="query-params")
-    second = right.selectbox("Second", names, index=1, key="second", bind="query-params")
+    title = short_names(names).__getitem__
+    first = left.selectbox("First", names, index=0, format_func=title, key="first", bind="query-params")
+    second = right.selectbox("Second", names, index=1, format_func=title, key="second", bind="query-params")
     if first == second:
         st.info("Choose two different runs.")
         return
