@@ -10,6 +10,15 @@ from her2core.inference.batch import Row
 from her2core.io.text import markdown_text
 
 
+def files_done(job: Job[Row], done: int) -> str:
+    """How many files are done, and of how many where these are not all."""
+    total = job.progress[1]
+    complete = not job.running and (total is None or done >= total)
+    if complete and not job.error and not job.cancelled:
+        return f"{done:,} files"
+    return f"{done:,} of {total:,} files" if total else f"{done:,} files so far"
+
+
 def show_job(job: Job[Row], source: str) -> None:
     """Draw the progress of a job on the files of ``source``, with a button to cancel it, and how it ended."""
 
@@ -28,5 +37,5 @@ def show_job(job: Job[Row], source: str) -> None:
     if job.error:
         st.error(markdown_sentence(job.error), icon=":material/block:")
     elif job.cancelled:
-        message = f"Cancelled after {job.progress[0]} files; the predictions so far are shown below."
+        message = f"Cancelled: {files_done(job, job.progress[0])} were read; the predictions so far are shown below."
         st.warning(message, icon=":material/stop:")

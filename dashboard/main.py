@@ -7,6 +7,7 @@ import logging
 import streamlit as st
 
 from dashboard.access import require_sign_in
+from dashboard.ending import watch_session
 from dashboard.navigation import page_links, pages
 from dashboard.selection import choose_model
 
@@ -19,6 +20,7 @@ def main() -> None:
     sections = pages()
     page = st.navigation(sections, position="hidden")
     require_sign_in()
+    watch_session()
     menu = st.sidebar.container(gap="xxsmall")
     choose_model()
     page_links(sections, menu)

@@ -39,6 +39,21 @@ def store(key: Hashable, value: object) -> None:
     memory[key] = value
 
 
+def latest(place: str, content: Hashable, compute: Callable[[], T]) -> T:
+    """Return ``compute()`` for this content; each place keeps one value, that of the content it had last."""
+    held: dict[str, tuple[Hashable, Any]] = st.session_state.setdefault("latest", {})
+    if place not in held or held[place][0] != content:
+        held[place] = (content, compute())
+    value: T = held[place][1]
+    return value
+
+
+def is_latest(place: str, content: Hashable) -> bool:
+    """Whether a place holds the value of this content."""
+    held: dict[str, tuple[Hashable, Any]] = st.session_state.get("latest", {})
+    return place in held and held[place][0] == content
+
+
 def forget(key: Hashable) -> None:
     """Drop one value that is large and no longer needed; a table's memory goes back to the system."""
     _memory().pop(key, None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.navigation import HOME
+from dashboard.session import is_latest, latest
 from her2core.io.spreadsheet import spreadsheet_safe
 from her2core.io.text import SENTENCE_LENGTH, markdown_text, shortened, without_folders
 from her2core.locations import run_folders, working_folder
@@ -21,10 +24,12 @@ from her2core.runs.patch_images import is_synthetic
 
 __all__ = [
     "NOTICE",
+    "File",
     "count",
     "dataframe",
     "download",
     "download_table",
+    "downloads_on_request",
     "figure",
     "format_difference",
     "format_interval",
@@ -36,13 +41,26 @@ __all__ = [
     "value_and_bounds",
 ]
 
+#: Tables of at most so many rows are made for download whenever a page is drawn (about 10 ms a thousand rows).
+AT_ONCE = 6000
 #: Longest name that a box in the sidebar shows uncut, in characters.
 SHOWN = 30
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that is made when it is asked for."""
+
+    label: str
+    make: Callable[[], bytes | str]
+    name: str
+    mime: str
+
+
 def markdown_sentence(text: object) -> str:
     """Return a message that may quote text from outside as Markdown, without the folders of this server."""
-    return markdown_text(without_folders(str(text), (HOME, working_folder(), *run_folders())), SENTENCE_LENGTH)
+    folders = (HOME, working_folder(), *(runs.parent for runs in run_folders()))
+    return markdown_text(without_folders(str(text), folders), SENTENCE_LENGTH)
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
@@ -97,11 +115,13 @@ def dataframe(
     hide_index: bool = True,
     **options: Any,
 ) -> None:
-    """Draw a table, by default without its index, with a text alternative.
+    """Draw a table, by default without its index, with a text alternative; no cell can act as a formula.
 
     ``options`` are passed to ``st.dataframe``.
     """
-    st.dataframe(pd.DataFrame(rows), hide_index=hide_index, width="stretch", alt=description, **options)
+    # The table's own toolbar exports what is shown as CSV.
+    safe = spreadsheet_safe(pd.DataFrame(rows))
+    st.dataframe(safe, hide_index=hide_index, width="stretch", alt=description, **options)
 
 
 def format_interval(row: pd.Series) -> str:
@@ -143,29 +163,56 @@ def count(number: int, unit: str) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit == 'patch' else 's'}"
 
 
-def download(label: str, make: Callable[[], bytes | str], *, name: str, mime: str, key: str | None = None) -> None:
-    """Draw a download button whose content is made when it is asked for."""
-    st.download_button(label, make, file_name=name, mime=mime, on_click="ignore", key=key, icon=":material/download:")
+def download(label: str, data: bytes | str, *, name: str, mime: str, key: str | None = None) -> None:
+    """Draw a download button.
+
+    The content is made beforehand: what Streamlit makes on the click is deleted by other sessions' runs before the
+    browser has fetched it (404 with a dozen visitors).
+    """
+    st.download_button(label, data, file_name=name, mime=mime, on_click="ignore", key=key, icon=":material/download:")
+
+
+def downloads_on_request(label: str, files: Sequence[File], *, place: str, content: Hashable) -> None:
+    """Draw a button that makes files which take a while, then their download buttons.
+
+    Parameters
+    ----------
+    label : str
+        Of the button, such as "Make the report".
+    files : sequence of File
+        What is offered.
+    place : str
+        Names the button; each place keeps the files of one content.
+    content : hashable
+        Names what the files are made of; another content asks for a new request.
+    """
+    slot = st.empty()
+    if not is_latest(place, content):
+        if not slot.button(label, key=f"make-{place}", icon=":material/description:"):
+            return
+        slot.empty()
+    with st.spinner("Making the files ..."):
+        made = latest(place, content, lambda: [file.make() for file in files])
+    for file, data in zip(files, made, strict=True):
+        download(file.label, data, name=file.name, mime=file.mime, key=f"{place}-{file.mime}")
 
 
 def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool = False) -> None:
     """Offer a table as CSV or Parquet, with the research notice in every row; no cell can act as a formula."""
-    if parquet:
-        download(
-            label,
-            lambda: _parquet(table.assign(notice=NOTICE)),
-            name=f"{name}.parquet",
-            mime="application/vnd.apache.parquet",
-            key=f"{name}-parquet",
-        )
-    else:
-        download(
-            label,
-            lambda: spreadsheet_safe(table.assign(notice=NOTICE)).to_csv(index=False),
-            name=f"{name}.csv",
-            mime="text/csv",
-            key=f"{name}-csv",
-        )
+    kind = "parquet" if parquet else "csv"
+    mime = "application/vnd.apache.parquet" if parquet else "text/csv"
+
+    def make() -> bytes:
+        noted = table.assign(notice=NOTICE)
+        return _parquet(noted) if parquet else spreadsheet_safe(noted).to_csv(index=False).encode()
+
+    place = f"{name}-{kind}"
+    if len(table) <= AT_ONCE:
+        download(label, make(), name=f"{name}.{kind}", mime=mime, key=place)
+        return
+    digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
+    file = File(label, make, f"{name}.{kind}", mime)
+    downloads_on_request(f"Make: {label}", [file], place=place, content=digest)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -10,9 +10,10 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from app_steps import errors, said, visit
+from app_steps import PAGES, errors, said, visit
 
 from dashboard import cache
+from dashboard.ending import GRACE, SessionWatch
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import EvaluationError
 from her2core.inference.background import Job
@@ -166,11 +167,99 @@ def test_a_zip_is_judged_and_the_table_can_be_filtered_and_taken_along(demo, ima
     assert len(judged) == len(images)
     assert list(judged["answer"]) == [a.answer for a in tiny_predictor.predict(images)]
     assert [b.label for b in at.get("download_button")] == ["CSV", "Parquet"]
-    at.text_input(key="batch_name").set_value("3.png").run()
+    next(box for box in at.text_input if box.label == "File name contains").set_value("3.png").run()
     assert len(at.dataframe[0].value) == 1
     at.switch_page("pages/evidence/performance.py").run()
     at.switch_page("pages/analyse/batch.py").run()
     assert len(at.dataframe[0].value) >= 1, "the table lives as long as the session"
+
+
+def test_a_job_goes_on_while_other_pages_are_looked_at_and_can_be_cancelled(demo, images):
+    """Back on its page the job is there, says how far it is, and stops when it is told to."""
+    go = threading.Event()
+
+    def steps(cancelled):
+        yield [{"patch": f"{i}.png", "answer": "Not read"} for i in range(3)], 3, 2000
+        while not cancelled():
+            go.wait(0.01)
+            yield [], 3, 2000
+
+    job = Job(steps)
+    at = visit("batch")
+    at.session_state["batch"] = {"job": job, "key": "k", "source": "mine", "classes": ("a", "b"), "model": "m"}
+    for page in ("performance", "errors", "patch", "about", "batch"):
+        at.switch_page(PAGES[page]).run()
+        assert errors(at) == []
+    while not job.results:
+        pass
+    at.run()
+    assert job.running
+    assert at.main.header[0].value == "3 of 2,000 files of mine"
+    assert "under way" in said(at.main.info)
+    next(b for b in at.main.button if b.label == "Cancel").click().run()
+    assert job.wait(LONG)
+    at.run()
+    assert errors(at) == []
+    assert at.main.header[0].value == "3 of 2,000 files of mine"
+    assert "Cancelled: 3 of 2,000 files were read" in said(at.main.warning)
+    assert not [b for b in at.main.button if b.label == "Cancel"]
+
+
+def test_the_filters_of_one_job_do_not_hold_for_the_next(demo):
+    rows = [{"patch": "a.png", "answer": "Not read"}, {"patch": "b.png", "answer": "Not read"}]
+    at = visit("batch")
+    for key in ("first", "second"):
+        job = Job(lambda cancelled: iter([(rows, 2, 2)]))
+        assert job.wait(LONG)
+        at.session_state["batch"] = {"job": job, "key": key, "source": "mine", "classes": ("a",), "model": "m"}
+        at.run()
+        assert len(at.dataframe[0].value) == 2
+        next(box for box in at.text_input if box.label == "File name contains").set_value("a.png").run()
+        assert len(at.dataframe[0].value) == 1
+
+
+class FakeRuntime:
+    """Sessions as Streamlit's runtime holds them."""
+
+    def __init__(self) -> None:
+        self.active, self.closed, self.uploaded_file_mgr = {"here", "left"}, [], self
+
+    def is_active_session(self, session_id):
+        return session_id in self.active
+
+    def clear_user_info_for_session(self, session_id):
+        self.closed.append(session_id)
+
+    def remove_session_files(self, session_id):
+        self.closed.append(f"files of {session_id}")
+
+
+def test_a_session_whose_visitor_left_ends_with_its_job_and_uploads():
+    now, runtime = [0.0], FakeRuntime()
+    watch = SessionWatch(clock=lambda: now[0])
+
+    def steps(cancelled):
+        while not cancelled():
+            yield [], 0, None
+
+    jobs = {name: Job(steps) for name in ("here", "left")}
+    for name, job in jobs.items():
+        watch.know(name)
+        watch.add_job(name, job)
+    now[0] = 2 * GRACE
+    watch.look(runtime)
+    assert runtime.closed == [], "a connected session never ends, however long nothing runs"
+    runtime.active.remove("left")
+    now[0] += GRACE - 1
+    watch.look(runtime)
+    assert runtime.closed == [], "a lost connection may come back"
+    now[0] += 2
+    watch.look(runtime)
+    assert runtime.closed == ["left", "files of left"]
+    assert jobs["left"].wait(LONG)
+    assert jobs["here"].running
+    assert watch.known == {"here"}
+    jobs["here"].cancel()
 
 
 def test_a_bad_zip_is_one_sentence(demo):
@@ -191,7 +280,8 @@ def test_a_server_folder_is_offered_only_below_the_allowed_ones(demo, images, tm
     monkeypatch.setenv("HER2_FOLDERS", str(tmp_path / "allowed"))
     assert cache.folders_offered() == ((tmp_path / "allowed",), [allowed])
     at = visit("batch")
-    assert at.selectbox(key="folder").options == [str(allowed)]
+    assert at.selectbox(key="folder").options == ["allowed/patches"], "no path of the server"
+    assert str(tmp_path) not in str(at)
     next(b for b in at.main.button if b.key == "predict_folder").click().run()
     finished(at)
     assert errors(at) == []

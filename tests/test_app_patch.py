@@ -100,6 +100,9 @@ def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
     expected = tiny_predictor.predict([patches[0]])[0]
     np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
     assert not at.dataframe
+    assert [b.label for b in at.get("download_button")] == ["Overlay (PNG)", "Table (CSV)"]
+    next(b for b in at.button if b.label == "Make the case report").click().run()
+    assert errors(at) == []
     assert [b.label for b in at.get("download_button")] == [
         "Overlay (PNG)",
         "Case report (HTML)",

@@ -25,3 +25,9 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_numbers_stay()
     assert list(safe["mixed"]) == [-1, "'=2", 3.5, None, "x", "'-", "1+", "'＝1"]
     assert list(safe["kind"]) == ["'=a", "b"] * 4
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_signed_numbers_of_our_own_tables_stay_as_they_are():
+    shown = ["+3.1 [-0.4, +6.5]", "-0.5", "+12.0%", "-2", "+1+1", "-1-cmd", "+A1", "-0.4 [x, 1]"]
+    safe = spreadsheet_safe(pd.DataFrame({"x": shown}))["x"]
+    assert list(safe) == [*shown[:4], "'+1+1", "'-1-cmd", "'+A1", "'-0.4 [x, 1]"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import streamlit as st
 
-from dashboard.session import recall, remember, store
-from dashboard.widgets import NOTICE, download
+from dashboard.session import latest, recall, remember, store
+from dashboard.widgets import NOTICE, File, download, downloads_on_request
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
 from her2core.inference.analysis import PatchAnalysis
@@ -152,19 +152,21 @@ def overlay_download(analysis: Analysis, choice: MapChoice, *, synthetic: bool) 
     picture, description = analysis.overlay(choice.target, choice.opacity)
     doubt = "" if analysis.prediction.reliable else f"{analysis.prediction.answer} for this patch. "
     text = f"{'Synthetic patch. ' if synthetic else ''}{doubt}{description}. {NOTICE}"
-    download(
-        "Overlay (PNG)",
-        lambda: encode_png(with_caption(picture, text)),
-        name="overlay-research-use-only.png",
-        mime="image/png",
-    )
+    content = (analysis.prediction.model, analysis.patch.content_hash, choice, text)
+    png = latest("overlay", content, lambda: encode_png(with_caption(picture, text)))
+    download("Overlay (PNG)", png, name="overlay-research-use-only.png", mime="image/png")
 
 
 def report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> None:
     """Offer the case report as HTML and as PDF, with the maps of every class unless ``choice`` is None."""
-    report = _case_report(run, analysis, choice, synthetic=synthetic)
-    download("Case report (HTML)", lambda: render_html(report), name="case-research-use-only.html", mime="text/html")
-    download("Case report (PDF)", lambda: render_pdf(report), name="case-research-use-only.pdf", mime="application/pdf")
+    report = cache(lambda: _case_report(run, analysis, choice, synthetic=synthetic))
+    prediction = analysis.prediction
+    content = (prediction.model, prediction.name, analysis.patch.content_hash, choice, synthetic)
+    files = [
+        File("Case report (HTML)", lambda: render_html(report()), "case-research-use-only.html", "text/html"),
+        File("Case report (PDF)", lambda: render_pdf(report()), "case-research-use-only.pdf", "application/pdf"),
+    ]
+    downloads_on_request("Make the case report", files, place="case", content=content)
 
 
 def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> CaseReport:

@@ -9,10 +9,11 @@ from dashboard.cache import map_scores
 from dashboard.review import Review
 from dashboard.session import remember
 from dashboard.widgets import (
+    File,
     count,
     dataframe,
-    download,
     download_table,
+    downloads_on_request,
     format_interval,
     format_number,
     markdown_sentence,
@@ -140,16 +141,19 @@ def licence_and_citation(run: Run) -> str:
 
 
 def report_downloads(review: Review) -> None:
-    """Offer the report of all evidence; that of a file is made of every table and may take a minute."""
+    """Offer the report of all evidence, made on request: that of a file needs every table and may take a minute."""
     st.header("Report")
     st.caption(
         "Every metric with its unit and interval, calibration, abstention, subgroups, misclassified cases, and the "
         "items of TRIPOD+AI and CLAIM 2024 as met or not reported, in one file."
     )
+    name = f"{review.name}-report-research-use-only"
+    files = [
+        File("Report (HTML)", lambda: _report(review).html(), f"{name}.html", "text/html"),
+        File("Report (PDF)", lambda: _report(review).pdf(), f"{name}.pdf", "application/pdf"),
+    ]
     with st.container(horizontal=True):
-        name = f"{review.name}-report-research-use-only"
-        download("Report (HTML)", lambda: _report(review).html(), name=f"{name}.html", mime="text/html")
-        download("Report (PDF)", lambda: _report(review).pdf(), name=f"{name}.pdf", mime="application/pdf")
+        downloads_on_request("Make the report", files, place="report", content=review.key)
 
 
 def _report(review: Review) -> RenderedReport:

@@ -5,10 +5,14 @@ OWASP (2024), "CSV Injection": a cell that begins with =, +, - or @ is executed 
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 #: First characters of a formula; the last are full-width signs.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: A signed number, with its interval or without: "+3.1", "-0.4 [-2.0, +1.1]". It refers to nothing and calls nothing.
+_NUMBER = re.compile(r"[+-]\d[\d.,]*%?( \[[+-]?[\d.]+%?, [+-]?[\d.]+%?\])?")
 
 
 def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +41,7 @@ def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_object_dtype(column.dtype):
             column = column.map(lambda v: f"'{v}" if isinstance(v, str) and _formula(v) else v)
         elif pd.api.types.is_string_dtype(column.dtype):
-            found = column.str.lstrip(" ").str.startswith(_FORMULA).fillna(False).to_numpy(bool)
+            found = column.map(_formula, na_action="ignore").fillna(False).to_numpy(bool)
             if found.any():
                 column = column.where(~found, "'" + column)
         safe.isetitem(i, column)
@@ -46,4 +50,4 @@ def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _formula(text: str) -> bool:
-    return text.lstrip(" ").startswith(_FORMULA)
+    return text.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(text)

@@ -181,7 +181,7 @@ def without_folders(text: str, roots: Iterable[Path] = ()) -> str:
     text : str
         A message that may quote paths.
     roots : iterable of Path
-        Folders whose names may contain spaces, such as those of runs.
+        Folders that are left out altogether, such as the one with the runs; their names may contain spaces.
 
     Returns
     -------
@@ -189,13 +189,13 @@ def without_folders(text: str, roots: Iterable[Path] = ()) -> str:
 
     Examples
     --------
-    >>> without_folders("/srv/my runs/models/demo/run.json: broken", [Path("/srv/my runs/models")])
+    >>> without_folders("/srv/my runs/models/demo/run.json: broken", [Path("/srv/my runs")])
     'models/demo/run.json: broken'
     >>> without_folders("/tmp/secret/runs/demo/run.json: broken (/proc/1 of 3/4, https://a.b/c/d/e)")
     'demo/run.json: broken (proc/1 of 3/4, https://a.b/c/d/e)'
     """
-    for root in sorted((r for r in roots if len(r.parts) > 2), key=lambda r: -len(str(r))):
-        text = text.replace(f"{root}{os.sep}", f"{root.name}/")
+    for root in sorted((r for r in roots if len(r.parts) > 1), key=lambda r: -len(str(r))):
+        text = text.replace(f"{root}{os.sep}", "")
     return _ABSOLUTE.sub(lambda found: "/".join(found[0].strip("/").split("/")[-2:]), text)
 
 

@@ -238,6 +238,38 @@ def image_folders(roots: Sequence[Path]) -> list[Path]:
     return found
 
 
+def folder_titles(folders: Sequence[Path], roots: Sequence[Path]) -> list[str]:
+    """Names of folders for a list: below the name of their root, without where the root is on this machine.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        From ``image_folders``.
+    roots : sequence of Path
+        The allowed folders; of two with one name the second gets a number.
+
+    Returns
+    -------
+    list of str
+        One a folder, each unique.
+
+    Examples
+    --------
+    >>> roots = [Path("/srv/data"), Path("/mnt/data")]
+    >>> folder_titles([Path("/srv/data"), Path("/srv/data/a"), Path("/mnt/data/a")], roots)
+    ['data', 'data/a', 'data (2)/a']
+    """
+    taken: dict[str, int] = {}
+    named = {root: unique_name(safe_file_name(root.name), taken) for root in roots}
+    titles: list[str] = []
+    used: dict[str, int] = {}
+    for folder in folders:
+        root = next(root for root in sorted(roots, key=lambda r: -len(r.parts)) if folder.is_relative_to(root))
+        below = folder.relative_to(root).as_posix()
+        titles.append(unique_name(named[root] if below == "." else f"{named[root]}/{safe_path(below)}", used))
+    return titles
+
+
 def _decode(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int) -> Upload:
     try:
         return Upload(name, read_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels))

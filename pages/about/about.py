@@ -40,9 +40,7 @@ def show_card(run: Run) -> None:
         "Created": f"{run.info.get('created', '')} at commit {commit}",
     }
     st.table([{"property": name, "value": markdown_sentence(value)} for name, value in facts.items()])
-    download(
-        "Model card (JSON)", lambda: json.dumps(card, indent=2), name=f"{run.name}-card.json", mime="application/json"
-    )
+    download("Model card (JSON)", json.dumps(card, indent=2), name=f"{run.name}-card.json", mime="application/json")
 
 
 run = selected_run()

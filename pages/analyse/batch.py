@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from functools import partial
+from uuid import uuid4
 
 import streamlit as st
 
 from dashboard.cache import folders_offered, load_model
-from dashboard.jobs import show_job
+from dashboard.ending import end_with_session
+from dashboard.jobs import files_done, show_job
 from dashboard.selection import opened_run
 from dashboard.widgets import NOTICE, dataframe, download_table
 from her2core.inference.background import Job
 from her2core.inference.batch import NOTED, UploadReader, answers_offered, batch_steps, batch_table, filter_batch
 from her2core.inference.prediction import RULE
 from her2core.io.text import markdown_text
-from her2core.io.uploads import read_folder, read_uploaded_archive
+from her2core.io.uploads import folder_titles, read_folder, read_uploaded_archive
 
 run, model = opened_run("Batch", load_model)
 
 
 def start(uploads: UploadReader, source: str) -> None:
     """Start the job of this session; the one before is asked to stop."""
+    if "batch" in st.session_state:
+        st.session_state["batch"]["job"].cancel()
+    started = Job(batch_steps(model, uploads))
+    end_with_session(started)
     st.session_state["batch"] = {
-        "job": Job(batch_steps(model, uploads)),
+        "job": started,
+        "key": uuid4().hex,
         "source": source,
         "classes": model.classes,
         "model": model.model_id,
@@ -42,24 +49,28 @@ with from_folder:
             "environment variable `HER2_FOLDERS` before the server starts."
         )
     else:
-        folder = st.selectbox("Folder", folders, format_func=str, key="folder")
+        titles = folder_titles(folders, roots)
+        folder = folders[titles.index(st.selectbox("Folder", titles, key="folder"))]
         if st.button("Predict", key="predict_folder", type="primary", icon=":material/play_arrow:"):
-            start(partial(read_folder, folder, roots=roots), str(folder))
+            start(partial(read_folder, folder, roots=roots), titles[folders.index(folder)])
 
 batch = st.session_state.get("batch")
 if batch is None:
     st.caption("Nothing is stored: patches are processed in memory, and the table is kept for this session only.")
     st.caption(NOTICE)
     st.stop()
-job = batch["job"]
+job, key = batch["job"], batch["key"]  # a key for each job: the filters of another one do not hold here
 show_job(job, batch["source"])
 table = batch_table(job.results, batch["classes"])
 if not table.empty:
-    st.header(f"{len(table):,} files of {markdown_text(batch['source'])}")
+    st.header(f"{files_done(job, len(table))} of {markdown_text(batch['source'])}")
+    if job.running:
+        st.info("The job is under way: the table holds what was done when the page was last drawn.")
+        st.button("Show what is done by now", icon=":material/refresh:")
     first, second, third = st.columns(3)
-    labels = first.multiselect("Answer", answers_offered(table, batch["classes"]), key="batch_answer")
-    noted = second.segmented_control("Notes", NOTED, default="all", key="batch_notes") or "all"
-    name = third.text_input("File name contains", key="batch_name")
+    labels = first.multiselect("Answer", answers_offered(table, batch["classes"]), key=f"answer-{key}")
+    noted = second.segmented_control("Notes", NOTED, default="all", key=f"notes-{key}") or "all"
+    name = third.text_input("File name contains", key=f"name-{key}")
     shown = filter_batch(table, labels=labels, noted=noted, name=name)
     columns = {
         "thumbnail": st.column_config.ImageColumn("", width="small"),

@@ -11,7 +11,7 @@ from dashboard.navigation import PAGES
 from dashboard.review import add_review, uploaded_reviews
 from dashboard.selection import KEPT_FOR_SESSION, show_evidence
 from dashboard.session import forget, remember
-from dashboard.widgets import NOTICE, count, heading, markdown_sentence
+from dashboard.widgets import NOTICE, count, dataframe, heading, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.prediction_columns import guess_columns
 from her2core.evidence.predictions import Predictions
@@ -36,7 +36,7 @@ if file is None:
         listed = ", ".join(markdown_text(name) for name in reviews)
         st.info(f"In this session: {listed}. Choose it in the sidebar and open **Performance** or **Errors**.")
     with st.expander("Example of a table"):
-        st.dataframe(
+        dataframe(
             {
                 "patch_id": ["a1", "a2"],
                 "patient_id": ["P1", "P2"],
@@ -44,8 +44,7 @@ if file is None:
                 "probability_negative": [0.9, 0.2],
                 "probability_positive": [0.1, 0.8],
             },
-            hide_index=True,
-            alt="Two rows of an example table",
+            "Two rows of an example table",
         )
     st.caption(NOTICE)
     st.stop()
@@ -66,7 +65,7 @@ st.header("Columns")
 for note in table.notes:
     st.info(markdown_sentence(note))
 st.caption(f"{count(len(table.frame), 'row')}. Columns are recognised by their names: check them before you go on.")
-st.dataframe(table.frame.head(5), hide_index=True, width="stretch", alt="The first five rows of your table")
+dataframe(table.frame.head(5), "The first five rows of your table")
 chosen = choose_columns(table.frame, guess, key=f"column-{file.file_id}")
 
 if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):

@@ -37,6 +37,8 @@ def test_upload_prediction_map_report(page, server, patch):
     page.get_by_role("img", name=re.compile("for equivocal.*laid over")).wait_for()
     ready(page)
     assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 3
+    page.get_by_role("button", name="Make the case report").click()
+    page.get_by_role("button", name="Case report (PDF)").wait_for()
     html = downloaded(page, "Case report (HTML)").decode()
     assert "mine.png" in html
     assert "Research use only" in html
@@ -208,6 +210,8 @@ def test_the_first_visitor_of_a_server_may_come_by_a_deep_link(browser, name):
 def test_the_evidence_goes_onto_paper(page, server):
     """Performance, then the report of the run as HTML and PDF; and the tables of the pages beside it."""
     open_page(page, server, "performance", unit="patient")
+    page.get_by_role("button", name="Make the report").click()
+    page.get_by_role("button", name="Report (PDF)").wait_for()
     html = downloaded(page, "Report (HTML)").decode()
     assert "Research use only" in html
     assert "TRIPOD" in html
