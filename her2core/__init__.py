@@ -35,6 +35,8 @@ _MODULES = {
     "evaluate": "her2core.evidence.evaluation",
     "Predictions": "her2core.evidence.predictions",
     "read_predictions": "her2core.evidence.predictions",
+    "FieldPrediction": "her2core.inference.field",
+    "predict_field": "her2core.inference.field",
     "PatchAnalysis": "her2core.inference.analysis",
     "Prediction": "her2core.inference.prediction",
     "Predictor": "her2core.inference.predictor",
@@ -56,6 +58,7 @@ __all__ = [
     "ConfigError",
     "Evaluation",
     "EvaluationError",
+    "FieldPrediction",
     "Her2Error",
     "ImageError",
     "Manifest",
@@ -82,6 +85,7 @@ __all__ = [
     "load_config",
     "load_predictor",
     "open_run",
+    "predict_field",
     "read_manifest",
     "read_predictions",
     "split_manifest",
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
     from her2core.evidence.evaluation import Evaluation, evaluate
     from her2core.evidence.predictions import Predictions, read_predictions
     from her2core.inference.analysis import PatchAnalysis
+    from her2core.inference.field import FieldPrediction, predict_field
     from her2core.inference.prediction import Prediction
     from her2core.inference.predictor import Predictor, load_predictor
     from her2core.maps.class_map import ClassMap

@@ -19,37 +19,23 @@ file and are our choice:
 from __future__ import annotations
 
 import io
-import os
-import stat
-from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from her2core.errors import ImageError
-from her2core.io.image_header import (
-    ALLOWED,
-    COPY_AGAIN,
-    SIDEWAYS,
-    SMALLER,
-    check_decoding,
-    open_header,
-    orientation,
-    stored_mode,
-)
+from her2core.io.image_header import SIDEWAYS, check_decoding, open_header, orientation, stored_mode
 from her2core.io.image_pixels import rgb_pixels
+from her2core.io.sources import MAX_BYTES, Source, file_bytes, shown_name
 from her2core.io.text import clean_text
 from her2core.io.tiff_planes import decode_planes, has_misread_planes
 
 #: File endings of the formats that can be read, for file dialogues and folder listings.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 178_000_000  # px; just under Pillow's own limit; a section of 9,920 x 9,270 px is 92 million
-MAX_BYTES = 600_000_000  # bytes; MAX_PIXELS stored as uncompressed RGB is 534 million
 MIN_SIDE = 8  # px; below this no tissue can be seen, and it is most often an icon or a tracking pixel
 
-#: A file: its content, its path (a ``str`` is a path), or a binary stream.
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 #: uint8 (H, W, 3) RGB.
 RGBImage = npt.NDArray[np.uint8]
 #: What ``as_rgb`` takes: pixels, a Pillow image, or a file.
@@ -102,7 +88,7 @@ def read_image(
         ...
     her2core.errors.ImageError: Expected a PNG, JPEG, TIFF, BMP or WebP image, but got text (notes.png). ...
     """
-    where = _where(source, name)
+    where = shown_name(source, name)
     with check_decoding(where):
         if ImageFile.LOAD_TRUNCATED_IMAGES:
             raise ImageError(
@@ -111,7 +97,7 @@ def read_image(
                 where=where,
                 fix="Set it back to False.",
             )
-        data = _read(source, where, max_bytes)
+        data = file_bytes(source, where, max_bytes)
         image = open_header(data, where, max_pixels, min_side)
         if has_misread_planes(image):
             return rgb_pixels(decode_planes(data, image, where), "", where)
@@ -151,9 +137,9 @@ def image_size(
     >>> image_size(encode_png(np.zeros((16, 24, 3), np.uint8)))
     (24, 16)
     """
-    where = _where(source, name)
+    where = shown_name(source, name)
     with check_decoding(where):
-        image = open_header(_read(source, where, max_bytes), where, max_pixels, min_side)
+        image = open_header(file_bytes(source, where, max_bytes), where, max_pixels, min_side)
         width, height = image.size
         return (height, width) if orientation(image) in SIDEWAYS else (width, height)
 
@@ -325,59 +311,3 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 def _described(image: object) -> str:
     return f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-
-
-def _where(source: object, name: str | None) -> str:
-    try:
-        named = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
-        named = named if name is None else name
-        return (clean_text(os.fsdecode(named)) if isinstance(named, (str, os.PathLike)) else "") or "image"
-    except Exception:  # a path or stream object from outside may raise anything; only the name is lost
-        return "image"
-
-
-def _read(source: Source, where: str, max_bytes: int) -> bytes:
-    data: Any
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        data = source
-    elif isinstance(source, (str, os.PathLike)):
-        data = _read_path(source, where, max_bytes)
-    else:
-        seekable = getattr(source, "seekable", None)
-        if seekable is not None and seekable():
-            source.seek(0)
-        data = source.read(max_bytes + 1) if hasattr(source, "read") else None
-        if not isinstance(data, bytes):
-            raise ImageError(
-                "bytes, a path or a binary stream",
-                got=clean_text(type(source).__name__),
-                where=where,
-                fix="Pass the file's bytes or its path.",
-            )
-    _check_bytes(memoryview(data).nbytes, where, max_bytes)
-    return bytes(data)
-
-
-def _read_path(path: str | os.PathLike[str], where: str, max_bytes: int) -> bytes:
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # asked before opening: opening a pipe would block
-            got = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            raise ImageError("an image file", got=got, where=where, fix="Name one image file.")
-        _check_bytes(status.st_size, where, max_bytes)
-        with open(path, "rb") as file:
-            return file.read(status.st_size + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte or that cannot be encoded
-        raise ImageError(
-            "a readable file",
-            got=f"an error of the operating system ({clean_text(getattr(error, 'strerror', None) or error)})",
-            where=where,
-            fix="Check the path and its permissions.",
-        ) from error
-
-
-def _check_bytes(size: int, where: str, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise ImageError(f"a file of at most {max_bytes:,} bytes", got=f"{size:,} or more", where=where, fix=SMALLER)
-    if not size:
-        raise ImageError(ALLOWED, got="an empty file", where=where, fix=COPY_AGAIN)
