@@ -12,6 +12,7 @@ from her2core.errors import Her2Error, RunError
 from her2core.evidence.compare import compare_many, compare_runs
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MISSING, TABLES, ResultTable
+from her2core.io.archives import unique_name
 from her2core.io.uploads import allowed_roots, image_folders
 from her2core.locations import run_folders, working_folder
 from her2core.runs.folder import STUDY, Run, list_runs, open_run
@@ -43,11 +44,14 @@ def run_names() -> tuple[dict[str, str], list[str]]:
     runs, problems = list_runs(*ROOTS)
     studies, broken = list_runs(*sorted(path.parent for root in ROOTS for path in root.glob(f"*/{STUDY}")))
     names: dict[str, str] = {}
+    taken: dict[str, int] = {}
     for run in sorted(runs, key=lambda r: (r.name != FIRST, r.path.parent.name != "models")):
-        names[f"{run.name} ({run.path.parent.name})" if run.name in names else run.name] = str(run.path)
+        name = f"{run.name} ({run.path.parent.name})" if run.name in names else run.name
+        names[unique_name(name, taken)] = str(run.path)
     for run in (r for r in studies if r.has_weights):
         name, home = f"{run.name} ({run.path.parent.name})", run.path.parent
-        names[f"{run.name} ({home.parent.name}/{home.name})" if name in names else name] = str(run.path)
+        name = f"{run.name} ({home.parent.name}/{home.name})" if name in names else name
+        names[unique_name(name, taken)] = str(run.path)
     return names, problems + broken
 
 

@@ -28,7 +28,10 @@ def show_job(job: Job[Row], source: str) -> None:
         if job.running:
             text = f"{markdown_text(source)}: {done:,}" + (f" of {total:,}" if total else "") + " done"
             st.progress(done / total if total else 0.0, text=text)
-            st.button("Cancel", on_click=job.cancel, icon=":material/stop:")
+            with st.container(horizontal=True):
+                st.button("Cancel", on_click=job.cancel, icon=":material/stop:")
+                if st.button("Show what is done by now", icon=":material/refresh:"):
+                    st.rerun()
             st.session_state["job_was_running"] = job
         elif st.session_state.pop("job_was_running", None) is job:
             st.rerun()

@@ -54,6 +54,8 @@ class Review:
         None for an uploaded file.
     whole : Predictions or None
         All parts of the split of an uploaded file.
+    file : str
+        Name of an uploaded file as it was brought.
     """
 
     name: str
@@ -67,6 +69,12 @@ class Review:
     notes: tuple[str, ...] = ()
     run: Run | None = None
     whole: Predictions | None = None
+    file: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A short hash of ``key``: widgets keyed by it never show what belongs to other predictions."""
+        return hashlib.sha256(repr(self.key).encode()).hexdigest()[:16]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -160,15 +168,16 @@ def review_of_run(run: Run) -> Review:
 def add_review(name: str, predictions: Predictions) -> Review:
     """Compute the evidence of an uploaded file's predictions, once, and offer it in the sidebar of this session.
 
-    A second file of the same name is offered beside the first under a numbered name.
+    A second file of the same name is offered beside the first under a numbered name, and the same content under
+    another name under this name. Beyond MAX_FILES the oldest is dropped; ``dropped_next`` names it beforehand.
     """
     key = ("uploaded", _content_hash(predictions))
     reviews = uploaded_reviews()
-    known = {review.key: review for review in reviews.values()}
-    if key in known:
-        return known[key]
+    for review in reviews.values():
+        if review.key == key and review.file == name:
+            return review
     found = evaluate(predictions, metrics=[m for m in metrics_of("metrics") if not m.row_wise])
-    name = unique_name(name, dict.fromkeys(reviews, 1))
+    file, name = name, unique_name(name, dict.fromkeys(reviews, 1))
     review = Review(
         name,
         f"{name}, an uploaded predictions file",
@@ -180,11 +189,18 @@ def add_review(name: str, predictions: Predictions) -> Review:
         predictions.warnings,
         predictions.notes,
         whole=predictions,
+        file=file,
     )
     while len(reviews) >= MAX_FILES:
         reviews.pop(next(iter(reviews)))
     reviews[name] = review
     return review
+
+
+def dropped_next() -> str:
+    """The uploaded file that the next one would replace; empty where there is room."""
+    reviews = uploaded_reviews()
+    return next(iter(reviews)) if len(reviews) >= MAX_FILES else ""
 
 
 def uploaded_reviews() -> dict[str, Review]:

@@ -89,10 +89,18 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     return titles
 
 
-def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame | None = None, **options: Any) -> Any:
+def figure(
+    plot: go.Figure,
+    description: str,
+    *,
+    key: str,
+    table: pd.DataFrame | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> Any:
     """Draw a figure with its text alternative below, and its table to download; return its selection event.
 
-    ``options`` are passed to ``st.plotly_chart``.
+    ``name`` is the table's file name, by default the key; ``options`` are passed to ``st.plotly_chart``.
     """
     event = st.plotly_chart(
         plot,
@@ -104,7 +112,7 @@ def figure(plot: go.Figure, description: str, *, key: str, table: pd.DataFrame |
     )
     st.caption(markdown_sentence(description))
     if table is not None:
-        download_table("Table behind this figure (CSV)", table, key)
+        download_table("Table behind this figure (CSV)", table, name or key, key=key)
     return event
 
 
@@ -197,8 +205,13 @@ def downloads_on_request(label: str, files: Sequence[File], *, place: str, conte
         download(file.label, data, name=file.name, mime=file.mime, key=f"{place}-{file.mime}")
 
 
-def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool = False) -> None:
-    """Offer a table as CSV or Parquet, with the research notice in every row; no cell can act as a formula."""
+def download_table(
+    label: str, table: pd.DataFrame, name: str, *, parquet: bool = False, key: str | None = None
+) -> None:
+    """Offer a table as CSV or Parquet, with the research notice in every row; no cell can act as a formula.
+
+    ``key`` is that of the button where two tables of a page may have one ``name``.
+    """
     kind = "parquet" if parquet else "csv"
     mime = "application/vnd.apache.parquet" if parquet else "text/csv"
 
@@ -206,7 +219,7 @@ def download_table(label: str, table: pd.DataFrame, name: str, *, parquet: bool 
         noted = table.assign(notice=NOTICE)
         return _parquet(noted) if parquet else spreadsheet_safe(noted).to_csv(index=False).encode()
 
-    place = f"{name}-{kind}"
+    place = f"{key or name}-{kind}"
     if len(table) <= AT_ONCE:
         download(label, make(), name=f"{name}.{kind}", mime=mime, key=place)
         return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
-from app_steps import errors, said, unescaped, visit
+from app_steps import PAGES, errors, said, unescaped, visit
 from hostile_tables import CASES, SCRIPT, csv, good
 
 from her2core.notice import NOTICE
@@ -70,3 +73,43 @@ def test_text_from_outside_is_shown_and_never_acted_on(models):
         assert "](x)" not in text
         assert ":smile:" not in text
         assert "**a** :smile: [b](x)" in unescaped(text)
+
+
+def test_every_table_brought_has_its_own_name_and_evidence(models):
+    """Two files of one name stand side by side, one content under two names has both, and the oldest is announced."""
+    at = visit("your predictions")
+    right, wrong = good(), good()
+    columns = [c for c in wrong.columns if c.startswith("prob")]
+    wrong[columns] = wrong[columns].to_numpy()[:, ::-1]
+    shown = {}
+    for file, frame in (("a.csv", right), ("a.csv", wrong), ("b.csv", right)):
+        at.switch_page(PAGES["your predictions"]).run()
+        assert "drops" not in said(at.main.warning)
+        at.file_uploader(key="table").set_value((file, csv(frame), "text/csv")).run(timeout=120)
+        next(b for b in at.main.button if b.label == SHOW).click().run(timeout=120)
+        assert errors(at) == []
+        shown[at.sidebar.selectbox[0].value] = at.metric[0].value
+        assert "for this session only" in said(at.sidebar.caption)
+    assert list(shown) == ["Your file: a.csv", "Your file: a.csv (2)", "Your file: b.csv"]
+    assert shown["Your file: a.csv"] == shown["Your file: b.csv"] != shown["Your file: a.csv (2)"]
+    at.switch_page(PAGES["your predictions"]).run()
+    at.file_uploader(key="table").set_value(("c.csv", csv(wrong), "text/csv")).run(timeout=120)
+    assert "drops a.csv." in said(at.main.warning)
+
+
+def test_the_evidence_is_shown_whatever_model_the_address_names(demo, tiny_run):
+    shutil.copytree(tiny_run.path, demo.parent / "other", copy_function=os.link)
+    at = visit("your predictions", run="other")
+    assert at.sidebar.selectbox[0].value == "other"
+    at.file_uploader(key="table").set_value(("a.csv", csv(good()), "text/csv")).run(timeout=120)
+    next(b for b in at.main.button if b.label == SHOW).click().run(timeout=120)
+    assert errors(at) == []
+    assert at.title[0].value == "Performance"
+    assert at.sidebar.selectbox[0].value == "Your file: a.csv"
+    assert at.query_params["run"] in ("Your file: a.csv", ["Your file: a.csv"])
+
+
+def test_a_table_of_a_session_that_ended_is_missed_in_words(demo):
+    at = visit("performance", run="Your file: a.csv")
+    assert errors(at) == []
+    assert said(at.sidebar.warning).startswith("a.csv was uploaded in a session that has ended")

@@ -42,7 +42,9 @@ def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
     ]
     if absent:
         rows = len(predictions)
-        if rows > AT_ONCE and not st.checkbox(f"Compute them (tens of seconds for {rows:,} rows)", key="further"):
+        if rows > AT_ONCE and not st.checkbox(
+            f"Compute them (tens of seconds for {rows:,} rows)", key=f"further-{unit}-{review.digest}"
+        ):
             return
         further = remember(("further", review.key, unit), lambda: metric_table(predictions, metrics=absent))
         metrics = pd.concat([metrics, further], ignore_index=True)

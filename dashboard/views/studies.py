@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pandas as pd
@@ -39,6 +40,7 @@ def seeds_caption(rows: pd.DataFrame) -> str:
 def show_backbone_study(study: StudyTables, unit: str) -> None:
     """Draw a study of networks by this unit, or by the first one where it was not assessed by this."""
     facts, units = study.facts, list(dict.fromkeys(study.figures["unit"]))
+    key = hashlib.sha256(str(study.path).encode()).hexdigest()[:16]  # two roots may hold studies of one name
     st.subheader(markdown_text(facts["study"]["title"]))
     st.markdown(f"One data set and one split for every network. {budget(study)}")
     if study.is_synthetic:
@@ -51,13 +53,14 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
         reason = markdown_sentence(facts.get("not_by_patient") or "It was not computed.")
         st.caption(f"Not available by {unit}; shown by {units[0]}. {reason}")
         unit = units[0]
-    metric = st.selectbox("Metric", METRICS, format_func=metric_label, key=f"study_metric_{study.path.name}")
+    metric = st.selectbox("Metric", METRICS, format_func=metric_label, key=f"study_metric_{key}")
     rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
     label = metric_label(metric)
     figure(
         seeds_figure(rows),
         seeds_description(rows, metric=label),
-        key=f"study-{study.path.name}-{unit}-{metric}",
+        key=f"study-{key}-{unit}-{metric}",
+        name=f"study-{study.path.name}-{unit}-{metric}",
         table=rows,
     )
     st.caption(seeds_caption(rows))
@@ -80,7 +83,9 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
         shown = unfinished[["network", "state", "runs", "asked", "reason"]].fillna({"reason": ""})
         dataframe(shown.rename(columns={"asked": "planned"}), "Networks of the study without all their runs, and why")
     for name, table in (("metrics", study.figures), ("differences", study.differences), ("costs", study.costs)):
-        download_table(f"{name.capitalize()} of the study (CSV)", table, f"{study.path.name}-{name}")
+        download_table(
+            f"{name.capitalize()} of the study (CSV)", table, f"{study.path.name}-{name}", key=f"{key}-{name}"
+        )
 
 
 def budget(study: StudyTables) -> str:

@@ -66,7 +66,6 @@ if not table.empty:
     st.header(f"{files_done(job, len(table))} of {markdown_text(batch['source'])}")
     if job.running:
         st.info("The job is under way: the table holds what was done when the page was last drawn.")
-        st.button("Show what is done by now", icon=":material/refresh:")
     first, second, third = st.columns(3)
     labels = first.multiselect("Answer", answers_offered(table, batch["classes"]), key=f"answer-{key}")
     noted = second.segmented_control("Notes", NOTED, default="all", key=f"notes-{key}") or "all"

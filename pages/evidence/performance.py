@@ -82,8 +82,8 @@ for column, (show, name) in zip(st.columns(2), CELL_VALUES, strict=True):
         figure(
             confusion_figure(confusion, classes, show=show),
             confusion_description(confusion, classes, show=show),
-            key=f"confusion-{show}",
-            on_select=lambda key=f"confusion-{show}": cell_clicked(key),
+            key=f"confusion-{show}-{unit}-{review.digest}",
+            on_select=lambda key=f"confusion-{show}-{unit}-{review.digest}": cell_clicked(key),
             selection_mode="points",
         )
 download_table("Confusion table (CSV)", confusion, f"{review.name}-{unit}-confusion")

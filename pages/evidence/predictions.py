@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.columns import choose_columns
 from dashboard.navigation import PAGES
-from dashboard.review import add_review, uploaded_reviews
+from dashboard.review import MAX_FILES, add_review, dropped_next, uploaded_reviews
 from dashboard.selection import KEPT_FOR_SESSION, show_evidence
 from dashboard.session import forget, remember
 from dashboard.widgets import NOTICE, count, dataframe, heading, markdown_sentence
@@ -68,6 +68,8 @@ st.caption(f"{count(len(table.frame), 'row')}. Columns are recognised by their n
 dataframe(table.frame.head(5), "The first five rows of your table")
 chosen = choose_columns(table.frame, guess, key=f"column-{file.file_id}")
 
+if oldest := dropped_next():
+    st.warning(f"{MAX_FILES} tables are kept in a session: showing this one drops {markdown_text(oldest)}.")
 if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
     try:
         if chosen.problem:

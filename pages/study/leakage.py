@@ -19,6 +19,7 @@ from dashboard.widgets import (
 )
 from her2core.data.split_units import SPLIT_LABELS
 from her2core.evidence.metrics.registry import metric_label
+from her2core.io.archives import unique_name
 from her2core.io.text import markdown_text
 from her2core.plots.seeds import seeds_description, seeds_figure
 
@@ -33,7 +34,8 @@ if not found:
     )
     st.caption(NOTICE)
     st.stop()
-by_title = {study.title: study for study in found}
+taken: dict[str, int] = {}
+by_title = {unique_name(study.title, taken): study for study in found}
 title = st.selectbox("Study", list(by_title), key="leakage_study") if len(by_title) > 1 else next(iter(by_title))
 study = by_title[title]
 facts = study.facts

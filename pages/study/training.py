@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import streamlit as st
 
 from dashboard import cache
@@ -26,6 +28,7 @@ def under_way() -> None:
 
 def show(draft: Draft) -> None:
     """Draw one unfinished run."""
+    key = hashlib.sha256(str(draft.path).encode()).hexdigest()[:16]  # a key reaches the browser, a path must not
     st.markdown(f"**{markdown_text(draft.title or draft.key)}** · {markdown_text(draft.key)}")
     if draft.problem:
         st.warning(markdown_sentence(draft.problem))
@@ -41,9 +44,9 @@ def show(draft: Draft) -> None:
     elif draft.stop_requested:
         st.caption("Stop requested; the training ends after the current step and can be resumed.")
     else:
-        st.button("Stop this training", key=f"stop-{draft.path}", on_click=stop, args=(draft,), icon=":material/stop:")
+        st.button("Stop this training", key=f"stop-{key}", on_click=stop, args=(draft,), icon=":material/stop:")
     if not draft.history.empty:
-        figure(history_figure(draft.history), history_description(draft.history), key=f"curves-{draft.path}")
+        figure(history_figure(draft.history), history_description(draft.history), key=f"curves-{key}")
 
 
 def stop(draft: Draft) -> None:
