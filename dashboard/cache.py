@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from her2core.errors import Her2Error, RunError
+from her2core.errors import Her2Error
 from her2core.evidence.compare import compare_many, compare_runs
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.result_tables import MISSING, TABLES, ResultTable
+from her2core.evidence.result_tables import ResultTable
 from her2core.io.archives import unique_name
 from her2core.io.uploads import allowed_roots, image_folders
 from her2core.locations import run_folders, working_folder
-from her2core.runs.folder import STUDY, Run, list_runs, open_run
+from her2core.runs.folder import STUDY, Run, open_run
+from her2core.runs.listing import list_runs
 from her2core.runs.patch_images import PatchImages, patch_images
 from her2core.runs.samples import Sample, sample_patches
 from her2core.study.tables import StudyKind, StudyTables, read_study_tables
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 ROOTS = run_folders()
 #: The run that is chosen on the first visit.
 FIRST = "demo"
-#: What pages read of each table of the evaluation.
-EVALUATION = {
-    "metrics": {"unit", "metric", "class", "value", "lower_95", "upper_95", "resampling_unit", "n_clusters", "n"}
-    | {"note"},
-    "confusion": {"unit", "true", "predicted", "count", "proportion_of_true"},
-    "units": {"unit", "assessed", "reason", "rule", "rule_reason"},
-}
 
 
 @st.cache_data(ttl=20, max_entries=4, show_spinner=False)
@@ -77,45 +71,32 @@ def load_model(run: Run) -> Predictor:
 
 
 def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.is_file() else 0.0
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _evaluation_table(path: str, name: str, modified: float) -> pd.DataFrame:
     """One table of a run's evaluation; ``modified`` is the file's time, so that a new evaluation is seen."""
-    table = open_run(path).table(name)
-    return table.assign(**{"class": table["class"].astype(object).fillna("")}) if "class" in table else table
+    return open_run(path).table(name)
 
 
-def evaluation_table(run: Run, name: str, columns: set[str]) -> pd.DataFrame:
-    """One table of a run's evaluation with at least these columns.
+def evaluation_table(run: Run, name: str) -> pd.DataFrame:
+    """One table of a run's evaluation. Raises RunError when the run was not evaluated, or the table is damaged."""
+    return _evaluation_table(str(run.path), name, _modified(run.path / "evaluation" / f"{name}.csv"))
 
-    Raises RunError when the run was not evaluated, or not by this program.
-    """
-    path = run.path / "evaluation" / f"{name}.csv"
-    table = _evaluation_table(str(run.path), name, _modified(path))
-    if not columns <= set(table):
-        raise RunError(
-            f"a table with the columns {', '.join(sorted(columns))}",
-            got="other columns",
-            where=str(path),
-            fix=f"Run: her2 evaluate --save {run.path}",
-        )
-    return table
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _evaluation(path: str, modified: tuple[float, ...]) -> dict[str, pd.DataFrame]:
+    return open_run(path).evaluation
 
 
 def evaluation(run: Run) -> dict[str, pd.DataFrame]:
     """The tables metrics, confusion and units of a run. Raises RunError when it was not evaluated."""
-    tables = {name: evaluation_table(run, name, columns) for name, columns in EVALUATION.items()}
-    for name, table in tables.items():
-        if table.empty:
-            raise RunError(
-                "a table with rows",
-                got="an empty one",
-                where=str(run.path / "evaluation" / f"{name}.csv"),
-                fix=f"Run: her2 evaluate --save {run.path}",
-            )
-    return tables
+    files = [run.path / "evaluation" / f"{name}.csv" for name in ("metrics", "confusion", "units")]
+    return _evaluation(str(run.path), tuple(_modified(file) for file in files))
 
 
 def metrics(run: Run) -> pd.DataFrame:
@@ -124,16 +105,14 @@ def metrics(run: Run) -> pd.DataFrame:
 
 
 def run_result_table(run: Run, name: str) -> ResultTable:
-    """One result table stored with the run. Raises RunError where it is missing or has other columns."""
-    frame = evaluation_table(run, name, set(TABLES[name]))
-    missing = evaluation_table(run, "missing", set(MISSING))
+    """One result table stored with the run. Raises RunError where it is missing or damaged."""
+    frame, missing = evaluation_table(run, name), evaluation_table(run, "missing")
     return ResultTable(name, frame, missing[missing["table"] == name])
 
 
 def map_scores(run: Run) -> pd.DataFrame | None:
     """Scores of the run's class-activation maps (``her2 runs maps``); None where they were not computed."""
-    path = run.path / "evaluation" / "maps.csv"
-    return _evaluation_table(str(run.path), "maps", _modified(path)) if path.is_file() else None
+    return evaluation_table(run, "maps") if (run.path / "evaluation" / "maps.csv").exists() else None
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

@@ -10,6 +10,8 @@ from dashboard.access import require_sign_in
 from dashboard.ending import watch_session
 from dashboard.navigation import page_links, pages
 from dashboard.selection import choose_model
+from dashboard.widgets import NOTICE, markdown_sentence
+from her2core.errors import Her2Error
 
 FAILURE = "This is a fault of her2core, not yours: {}. Reload the page; the server's log has the details."
 
@@ -24,7 +26,11 @@ def main() -> None:
     menu = st.sidebar.container(gap="xxsmall")
     choose_model()
     page_links(sections, menu)
-    page.run()
+    try:
+        page.run()
+    except Her2Error as refused:  # a run's file that is damaged, or was exchanged while the page was drawn
+        st.error(markdown_sentence(refused.sentence))
+        st.caption(NOTICE)
 
 
 def show_failure(failure: Exception) -> bool:

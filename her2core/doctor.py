@@ -199,7 +199,7 @@ def _writable(runs: Path) -> Check:
 
 def _models(models: Path) -> Check:
     from her2core.io.files import sha256_file
-    from her2core.runs.folder import list_runs
+    from her2core.runs.listing import list_runs
 
     found, problems = list_runs(models)
     try:

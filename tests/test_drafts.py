@@ -22,7 +22,7 @@ from her2core.errors import RunError
 from her2core.io.files import write_json
 from her2core.runs import drafts
 from her2core.runs.drafts import list_drafts, request_stop
-from her2core.runs.folder import list_runs
+from her2core.runs.listing import list_runs
 from her2core.runs.lock import process_start
 from her2core.runs.writer import PROGRESS, STOP, RunWriter
 

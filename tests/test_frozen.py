@@ -19,7 +19,8 @@ from her2core.features.extract import frozen_features
 from her2core.features.store import FeatureStore, patch_keys
 from her2core.networks.heads import FLOOR, NearestNeighbours, last_layer, replace_last_layer, with_last_layer
 from her2core.networks.registry import build_network
-from her2core.networks.weights import read_weights, save_weights
+from her2core.networks.weight_files import read_weights
+from her2core.networks.weights import save_weights
 from her2core.runs.folder import open_run
 from her2core.training.callbacks import Stopped
 from her2core.training.config import TRIED, make_config

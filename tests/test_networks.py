@@ -15,7 +15,8 @@ from her2core.errors import NetworkError, WeightsError
 from her2core.networks.her2_resnet import DepthwiseSeparable, SqueezeExcitation, rename_torchvision
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import NETWORKS, build_network, find_network, parameter_count
-from her2core.networks.weights import load_into, read_weights, save_weights, start_from
+from her2core.networks.weight_files import read_weights
+from her2core.networks.weights import load_into, save_weights, start_from
 
 
 def test_trunk_is_torchvisions_resnet50():

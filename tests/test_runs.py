@@ -16,8 +16,10 @@ import pytest
 from her2core.errors import Her2Error, RunError
 from her2core.io.files import write_json, write_parquet
 from her2core.runs import lock
-from her2core.runs.folder import CARD_FIELDS, REQUIRED, SCHEMA_VERSION, list_runs, open_run
+from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, open_run
+from her2core.runs.listing import list_runs
 from her2core.runs.lock import process_start
+from her2core.runs.schema.card import Card
 from her2core.runs.writer import RunWriter
 
 CLASSES = ["negative", "positive"]
@@ -49,7 +51,7 @@ def fill(path: Path, model_card: dict | None = None) -> None:
     write_parquet(path / "splits.parquet", pd.DataFrame({"patch_id": ["q1", "q2"], "split": ["train", "test"]}))
     frame = pd.DataFrame({"patch_id": ["q1"], "label": ["positive"], "logit_negative": [0.1], "logit_positive": [2.0]})
     write_parquet(path / "predictions.parquet", frame)
-    (path / "history.csv").write_text("epoch,train_loss\n0,1.5\n1,0.5\n")
+    (path / "history.csv").write_text("epoch,train_loss,val_loss,val_balanced_accuracy\n0,1.5,1,0.5\n1,0.5,1,0.5\n")
 
 
 def run(root: Path, name: str = "20260101-000000_net_data_abc", *, model_card: dict | None = None, **info) -> Path:
@@ -80,9 +82,10 @@ def test_a_table_of_the_evaluation_is_read_or_the_command_that_makes_it_is_named
         opened.table("metrics")
     (opened.path / "evaluation").mkdir()
     (opened.path / "evaluation" / "metrics.csv").write_text(
-        "unit,metric,class,value\npatch,accuracy,,0.5\npatch,recall,0,0.25\n"
+        "unit,metric,class,value,lower_95,upper_95,note,resampling_unit,n_clusters,n\n"
+        "patch,accuracy,,0.5,,,,patch,1,1\npatch,recall,negative,0.25,,,,patch,1,1\npatch,recall,positive,1,,,,patch,1,1\n"
     )
-    assert list(opened.table("metrics")["value"]) == [0.5, 0.25]
+    assert list(opened.table("metrics")["value"]) == [0.5, 0.25, 1]
 
 
 def overwrite(name, data):
@@ -115,13 +118,13 @@ def rewrite(name, **changes):
         (rewrite("run.json", status="gone"), "a finished run, but got status None"),
         (overwrite("model.card.json", b"{'a': 1}"), "Expected valid JSON"),
         (overwrite("model.card.json", b'"card"'), "Expected a JSON object, but got str"),
-        (rewrite("model.card.json", classes=["one"]), r"card with all its fields, but got classes \['one'\]"),
-        (rewrite("model.card.json", classes=["one", "one"]), r"got classes \['one', 'one'\]"),
-        (rewrite("model.card.json", classes=[0, 1]), r"got classes \[0, 1\]"),
-        (rewrite("model.card.json", classes="ab"), "got classes 'ab'"),
-        (rewrite("model.card.json", temperature=0), "got temperature 0"),
-        (rewrite("model.card.json", temperature="warm"), "got temperature 'warm'"),
-        (rewrite("model.card.json", data="tissue"), "got no field 'data'"),
+        (rewrite("model.card.json", classes=["one"]), "got field 'classes' of list with 1 entries"),
+        (rewrite("model.card.json", classes=["one", "one"]), "field 'classes' .*each class should be named once"),
+        (rewrite("model.card.json", classes=[0, 1]), r"field 'classes\.0' of 0"),
+        (rewrite("model.card.json", classes="ab"), "field 'classes' of 'ab'"),
+        (rewrite("model.card.json", temperature=0), "field 'temperature' of 0"),
+        (rewrite("model.card.json", temperature="warm"), "field 'temperature' of 'warm'"),
+        (rewrite("model.card.json", data="tissue"), "field 'data' of 'tissue'"),
     ],
 )
 def test_a_folder_that_is_no_complete_run_is_refused_by_name_with_the_fix(tmp_path, fault, message):
@@ -141,7 +144,7 @@ def test_each_missing_file_is_named(tmp_path, name):
         open_run(path)
 
 
-@pytest.mark.parametrize("field", CARD_FIELDS)
+@pytest.mark.parametrize("field", [n for n, f in Card.model_fields.items() if f.is_required()])
 def test_each_field_that_a_card_lacks_is_named(tmp_path, field):
     path = run(tmp_path)
     rewrite("model.card.json", **{field: "gone"})(path)
@@ -213,9 +216,14 @@ def test_a_run_released_without_weights_opens(tmp_path):
         open_run(path)
 
 
-@pytest.mark.parametrize("said", [None, 0, "no", True])
-def test_only_a_plain_false_says_that_weights_were_left_out(tmp_path, said):
-    path = run(tmp_path, weights_released=said)
+@pytest.mark.parametrize("said", [None, 0, "no"])
+def test_weights_were_left_out_or_not_and_nothing_else(tmp_path, said):
+    with pytest.raises(RunError, match="field 'weights_released'"):
+        open_run(run(tmp_path, weights_released=said))
+
+
+def test_only_a_plain_false_says_that_weights_were_left_out(tmp_path):
+    path = run(tmp_path, weights_released=True)
     assert open_run(path).has_weights
     (path / "model.safetensors").unlink()
     with pytest.raises(RunError, match="got no model.safetensors"):

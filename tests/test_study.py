@@ -13,7 +13,8 @@ import yaml
 from her2core.cli import cli
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.seeds import summarize_seeds
-from her2core.runs.folder import list_runs, open_run
+from her2core.runs.folder import open_run
+from her2core.runs.listing import list_runs
 from her2core.study.jobs import UNDER_WAY, Job, failed_jobs, finished, run_jobs
 from her2core.study.leakage import LeakageConfig, leakage_figures, leakage_jobs, load_study, save_leakage
 from her2core.training.config import make_config

@@ -23,7 +23,8 @@ from her2core.cli import cli
 from her2core.data.dataset import EpochSampler
 from her2core.errors import ConfigError, Her2Error, ManifestError, RunError, SplitError
 from her2core.networks.registry import build_network
-from her2core.runs.folder import list_runs, open_run
+from her2core.runs.folder import open_run
+from her2core.runs.listing import list_runs
 from her2core.runs.writer import RunWriter
 from her2core.training.config import TrainConfig, load_config, make_config
 from her2core.training.fit import train
@@ -207,7 +208,8 @@ def test_sampler_assigns_every_patch_to_one_process():
 
 
 def test_frozen_trunk_is_unchanged_and_then_trained(tiny_manifest, tmp_path, brief_cost):
-    from her2core.networks.weights import read_weights, save_weights
+    from her2core.networks.weight_files import read_weights
+    from her2core.networks.weights import save_weights
 
     torch.manual_seed(1)
     save_weights(build_network("resnet50", 3), tmp_path / "start.safetensors", half=False)

@@ -29,7 +29,7 @@ def runs() -> None:
 def list_(roots: tuple[Path, ...], as_json: bool) -> None:
     """List the finished runs, and say why other folders are none."""
     from her2core.locations import named_run_folders
-    from her2core.runs.folder import list_runs
+    from her2core.runs.listing import list_runs
 
     for root in roots:
         if not root.is_dir():

@@ -16,6 +16,7 @@ from her2core.evidence.arguments import check_choice, check_predictions
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.io.tables import read_table
+from her2core.runs.schema.tables import RUN_TABLES, check_table
 
 #: Columns of a run's data table that make no groups: ids, the true class and the split.
 _NO_GROUPS = ("path", "patient_id", "slide_id", "label", "split")
@@ -146,7 +147,8 @@ def inputs_from_folder(
     data, columns = folder / "dataset.parquet", None
     every = calibrated_predictions(frame, card)
     if dataset is None and data.is_file():
-        dataset = read_table(data, own=True).frame
+        found, schema = read_table(data, own=True).frame, RUN_TABLES["dataset.parquet"]
+        dataset = check_table(found, schema, where=data, classes=classes, fix="Run: her2 runs complete RUN")
     if dataset is not None:
         by_patch = dataset.drop_duplicates("patch_id").set_index("patch_id")
         columns = by_patch.reindex(every.part("test").frame["patch_id"]).reset_index(drop=True)

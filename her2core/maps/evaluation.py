@@ -17,7 +17,7 @@ from torch import nn
 
 from her2core.data.dataset import to_tensor
 from her2core.data.prepare import centre_square
-from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.data.synthetic import plan_cohort, render_patch
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import interval_row
 from her2core.evidence.resampling import bootstrap_weights
@@ -37,7 +37,7 @@ from her2core.maps.metrics import (
 )
 from her2core.networks.protocol import PatchNetwork
 from her2core.runs.folder import Run, open_run
-from her2core.runs.patch_images import is_synthetic, patch_images
+from her2core.runs.patch_images import is_synthetic, patch_images, synthetic_cohort
 
 #: Methods evaluated by default.
 EVALUATED = ("gradcam", "gradcam_plusplus", "xgradcam", "layercam")
@@ -189,7 +189,7 @@ def _patches(run: Run, model: Predictor, wanted: int, base: Path) -> Iterator[_P
 
 def _reader(run: Run, base: Path) -> Callable[[str], tuple[np.ndarray, np.ndarray | None]]:
     if is_synthetic(run):
-        spec = CohortSpec(**run.card["data"]["facts"]["spec"])
+        spec = synthetic_cohort(run)
         place = {patch_id: i for i, patch_id in enumerate(plan_cohort(spec)["patch_id"])}
 
         def render(patch_id: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -9,6 +9,7 @@ afterwards it is in the hub's cache, and with HF_HUB_OFFLINE=1 only the cache is
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from her2core.errors import NetworkError, WeightsError
+from her2core.io.below import open_below
+from her2core.io.documents import parse_json
 from her2core.networks.grid import token_grid
+from her2core.networks.timm_network import ARCHITECTURE_OPTIONS, check_values
 
 #: Pooling of tokens (N, tokens, C) with so many prefix tokens to one embedding: the class token; the mean of the patch
 #: tokens; both, one after the other.
@@ -110,6 +114,11 @@ class FoundationNetwork(nn.Module):
         """Dotted name of the layer that gives the scores."""
         return "classifier"
 
+    @property
+    def description(self) -> dict[str, Any] | None:
+        """Architecture of the model and its arguments by the hub, from which a card's reader builds it offline."""
+        return cached_description(self.hub_id)
+
     def load_pretrained(self) -> dict[str, str]:
         """Load the hub's weights.
 
@@ -168,6 +177,114 @@ class FoundationNetwork(nn.Module):
                 fix="Accept its licence on the hub, log in (hf auth login) and try again with a connection; or copy "
                 "the hub's cache here and set HF_HUB_OFFLINE=1.",
             ) from None
+
+
+class LocalFoundationNetwork(FoundationNetwork):
+    """A `FoundationNetwork` built from a description alone: no hub is asked, and nothing is downloaded.
+
+    Parameters
+    ----------
+    hub_id : str
+        As for `FoundationNetwork`.
+    classes : int
+    description : mapping or None
+        ``architecture`` and ``model_args``, as a card holds them; None for the one in the hub's cache on this machine.
+    pool : {"class", "mean", "class_mean"}
+    **options
+        As for `FoundationNetwork`.
+
+    Raises
+    ------
+    NetworkError
+        As `FoundationNetwork`, and for a description of more than an architecture.
+    WeightsError
+        Where there is no description.
+
+    Examples
+    --------
+    >>> shape = {"img_size": 32, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    >>> description = {"architecture": "vit_tiny_patch16_224", "model_args": shape}
+    >>> LocalFoundationNetwork("owner/model", 3, description=description).classifier.in_features
+    24
+    """
+
+    def __init__(
+        self, hub_id: str, classes: int, *, description: Mapping[str, Any] | None, pool: str = "class", **options: Any
+    ) -> None:
+        self._given = description
+        super().__init__(hub_id, classes, pool=pool, **options)
+
+    def _create(self, *, pretrained: bool) -> Any:
+        import timm
+
+        where = f"network hub:{self.hub_id}"
+        found = cached_description(self.hub_id) if self._given is None else dict(self._given)
+        if found is None or pretrained:
+            raise WeightsError(
+                f"the description of {self.hub_id} in the card, or in the hub's cache on this machine",
+                got="neither",
+                where=where,
+                fix="Opening a run never connects to a hub: train the run again, or copy the hub's cache here.",
+            )
+        name, given = found.get("architecture"), found.get("model_args", {})
+        if not isinstance(name, str) or ":" in name or not timm.is_model(name) or not isinstance(given, dict):
+            raise NetworkError(
+                "an architecture of timm", got=repr(name)[:80], where=where, fix="Copy the run again from its source."
+            )
+        if foreign := sorted(set(given) - ARCHITECTURE_OPTIONS):
+            raise NetworkError(
+                "arguments of an architecture",
+                got=", ".join(map(repr, foreign))[:80],
+                where=where,
+                fix="Copy the run again from its source.",
+            )
+        check_values(given, where=where)
+        arguments = {**_with_layer_classes(given), **self._options}
+        return timm.create_model(name, pretrained=False, num_classes=0, **arguments)
+
+
+def cached_description(hub_id: str) -> dict[str, Any] | None:
+    """Architecture and arguments of a hub's model, as its file in the hub's cache on this machine states them.
+
+    Parameters
+    ----------
+    hub_id : str
+        ``<owner>/<model>``, or ``<owner>/<model>@<revision>``.
+
+    Returns
+    -------
+    dict or None
+        ``architecture`` and ``model_args``; None where the cache has no such file, or another one.
+
+    Examples
+    --------
+    >>> cached_description("nobody/nothing") is None
+    True
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = hub_id.partition("@")
+    try:
+        found = try_to_load_from_cache(repository, "config.json", revision=revision or None)
+        if not isinstance(found, str):
+            return None
+        with open_below(os.path.dirname(os.path.realpath(found)), os.path.basename(os.path.realpath(found))) as file:
+            config = parse_json(file.read(2**20))
+        arguments = {**_own_arguments(config), **config.get("model_args", {})}
+        return {
+            "architecture": str(config["architecture"]),
+            "model_args": {n: v for n, v in arguments.items() if n not in ("num_classes", "in_chans")},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _own_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm takes from the pretrained configuration of a hub's model as arguments."""
+    pretrained = config.get("pretrained_cfg", config)
+    pool = pretrained.get("global_pool")
+    size = pretrained.get("input_size") if pretrained.get("fixed_input_size") else None
+    return {**({"global_pool": pool} if pool else {}), **({"img_size": list(size[-2:])} if size else {})}
 
 
 def _with_layer_classes(options: Mapping[str, Any]) -> dict[str, Any]:

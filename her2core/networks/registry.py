@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from her2core.errors import Her2Error, NetworkError
-from her2core.networks.foundation import FoundationNetwork
+from her2core.networks.foundation import FoundationNetwork, LocalFoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.timm_network import ARCHITECTURE_OPTIONS, TimmNetwork, check_values
@@ -222,9 +222,52 @@ def build_network(name: str, classes: int, **options: Any) -> PatchNetwork:
     her2core.errors.NetworkError: Expected options of her2_resnet50 (dropout, dsc, dsc_channels, order, output_stride, \
 se, se_reduction, zero_init), but got 'droput' (network.options). Did you mean dropout?
     """
+    return _build(find_network(name), classes, options)
+
+
+def build_local_network(
+    name: str, classes: int, options: Mapping[str, Any], *, description: Mapping[str, Any] | None = None
+) -> PatchNetwork:
+    """A fresh network as `build_network` gives it, without a connection to a hub.
+
+    Parameters
+    ----------
+    name, classes
+        As for `build_network`.
+    options : mapping of str to object
+        Architecture options.
+    description : mapping, optional
+        Of a ``hub:`` network, as `FoundationNetwork.description` gives it; without one the hub's cache on this machine
+        is asked.
+
+    Returns
+    -------
+    PatchNetwork
+        In training mode, on the CPU.
+
+    Raises
+    ------
+    NetworkError
+        As `build_network`.
+    WeightsError
+        For a hub's description that is neither given nor in the cache.
+
+    Examples
+    --------
+    >>> build_local_network("timm:test_resnet", 3, {}).last_layer
+    'model.fc'
+    """
+    spec = find_network(name)
+    if name.startswith(_HUB):
+        hub_id = name.removeprefix(_HUB)
+        spec = replace(spec, builder=partial(LocalFoundationNetwork, hub_id, description=description))
+    return _build(spec, classes, options)
+
+
+def _build(spec: NetworkSpec, classes: int, options: Mapping[str, Any]) -> PatchNetwork:
+    name = spec.name
     if classes < 2:
         raise NetworkError("at least two classes", got=str(classes), where=name, fix="Check the manifest.")
-    spec = find_network(name)
     if foreign := sorted(set(options) - set(spec.options)):
         near = difflib.get_close_matches(foreign[0], spec.options, n=3)
         raise NetworkError(

@@ -27,6 +27,10 @@ _ARCHITECTURE = """
     init_values ls_init_value layer_scale_init_value head_init_scale zero_init_last
 """
 ARCHITECTURE_OPTIONS = frozenset(_ARCHITECTURE.split())
+#: Largest values of an option: several times what published architectures have, so that a card cannot ask for more
+#: memory or time than a machine has.
+_LARGEST, _MOST_LAYERS, _MOST_VALUES = 16_384, 512, 64
+_LAYERS = frozenset({"depth", "depths", "reg_tokens"})
 
 
 class TimmNetwork(nn.Module):
@@ -116,7 +120,7 @@ def check_values(options: Mapping[str, Any], *, where: str) -> None:
     Raises
     ------
     NetworkError
-        For a mapping, a path or any other object.
+        For a mapping, a path or any other object, and for numbers or lists out of proportion.
 
     Examples
     --------
@@ -130,6 +134,15 @@ but got dict (network.options). Correct it.
     plain = (str, int, float, bool, type(None))
     for name, value in options.items():
         items = value if isinstance(value, list | tuple) else [value]
+        largest = _MOST_LAYERS if name in _LAYERS else _LARGEST
+        numbers = [item for item in items if isinstance(item, int | float)]
+        if len(items) > _MOST_VALUES or not all(-largest <= number <= largest for number in numbers):
+            raise NetworkError(
+                f"option `{name}` to be at most {largest:,}, and a list of at most {_MOST_VALUES} values",
+                got=repr(value)[:60],
+                where=where,
+                fix="Correct it.",
+            )
         foreign = next((item for item in items if not isinstance(item, plain)), None)
         if foreign is not None:
             raise NetworkError(

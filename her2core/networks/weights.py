@@ -1,32 +1,26 @@
-"""Weight files: safetensors written, verified against a hash, and loaded into networks.
-
-Pickled files are refused, because opening one can run any code, and so are weights that are not finite numbers: a
-network with them gives no scores, and the largest of no scores would still be some class.
-"""
+"""Weights of networks: written as safetensors, loaded exactly, or used to initialise a fresh network."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
 from torch import Tensor
 
 from her2core.errors import WeightsError
+from her2core.io.below import open_below
+from her2core.io.documents import parse_json
 from her2core.io.files import sha256_file, write_via_temporary
 from her2core.networks.foundation import FoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50, rename_torchvision
 from her2core.networks.packaged import packaged_weights
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.timm_network import TimmNetwork
-
-PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-_PICKLE_STARTS = (b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK")
+from her2core.networks.weight_files import read_weights
+from her2core.networks.weight_names import match_weights
 
 
 def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str:
@@ -64,64 +58,6 @@ def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str
     return sha256_file(path)
 
 
-def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    sha256 : str, optional
-        Expected SHA-256 (hex) of the file.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Floats as float32, on the CPU.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, pickled, no safetensors file, different from ``sha256``, or holds numbers that are not
-        finite.
-
-    Examples
-    --------
-    >>> read_weights(Path("absent.safetensors"))
-    Traceback (most recent call last):
-        ...
-    her2core.errors.WeightsError: Expected a safetensors file, but got no such file (absent.safetensors). \
-Check the folder, or export the run again.
-    """
-    if not path.is_file():
-        raise WeightsError(
-            "a safetensors file", got="no such file", where=path, fix="Check the folder, or export the run again."
-        )
-    content = path.read_bytes()
-    if path.suffix in PICKLE_SUFFIXES or content.startswith(_PICKLE_STARTS):
-        raise WeightsError(
-            "safetensors",
-            got="a pickled file, which can run any code when it is opened",
-            where=path,
-            fix="Convert it with safetensors.torch.save_file where you trust it, and use that file.",
-        )
-    if sha256 is not None and (actual := hashlib.sha256(content).hexdigest()) != sha256:
-        raise WeightsError(
-            f"the weights that the card names (sha256 {sha256[:12]}...)",
-            got=f"other bytes (sha256 {actual[:12]}...)",
-            where=path,
-            fix="The file was changed or damaged after the run was finished; copy the run again from its source.",
-        )
-    try:
-        state = load_bytes(content)
-    except (SafetensorError, ValueError, KeyError) as broken:
-        raise WeightsError(
-            "a whole safetensors file", got=str(broken)[:120], where=path, fix="Copy it again from its source."
-        ) from None
-    _refuse_not_finite(state, path)
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
 def load_into(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str) -> None:
     """Load every tensor of a network, exactly.
 
@@ -147,9 +83,36 @@ def load_into(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str)
         ...
     her2core.errors.WeightsError: Expected the ... tensors of this network, but got ... missing, ...
     """
-    own = network.state_dict()
-    missing, foreign = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    misfit = [n for n in own if n in state and own[n].shape != state[n].shape]
+    check_shapes(network, {name: tuple(value.shape) for name, value in state.items()}, where=where)
+    network.load_state_dict(state)
+
+
+def check_shapes(network: PatchNetwork, shapes: Mapping[str, tuple[int, ...]], *, where: str) -> None:
+    """Refuse tensors that are not those of a network.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        Perhaps on torch's device "meta", where it takes no memory.
+    shapes : mapping of str to tuple of int
+        Shape of each tensor by its name.
+    where : str
+        What to name in the message.
+
+    Raises
+    ------
+    WeightsError
+        For a missing, unknown or misshapen tensor.
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> network = build_network("timm:test_resnet", 3)
+    >>> check_shapes(network, {name: tuple(v.shape) for name, v in network.state_dict().items()}, where="w.safetensors")
+    """
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    missing, foreign = sorted(set(own) - set(shapes)), sorted(set(shapes) - set(own))
+    misfit = [name for name in own if name in shapes and own[name] != shapes[name]]
     if missing or foreign or misfit:
         first = (missing or foreign or misfit)[0]
         raise WeightsError(
@@ -158,7 +121,6 @@ def load_into(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str)
             where=where,
             fix="Use the weights with the network and options named in their card.",
         )
-    network.load_state_dict(state)
 
 
 def start_from(network: PatchNetwork, init: str, *, name: str = "") -> dict[str, Any]:
@@ -171,14 +133,15 @@ def start_from(network: PatchNetwork, init: str, *, name: str = "") -> dict[str,
     init : str
         ``none``, ``imagenet`` (downloaded once), ``hub`` (of a ``hub:`` network), ``package:<name>`` (a key of
         packaged.PACKAGED), ``file:<path.safetensors>`` or ``run:<run folder>``. The last two fill every tensor of the
-        same name and shape, so that a network with other classes starts from the same trunk.
+        same name and shape, whatever prefix a trainer put before the names (``weight_names``), so that a network with
+        other classes starts from the same trunk.
     name : str
         What the network was built by; packaged weights fit one name alone.
 
     Returns
     -------
     dict
-        ``init``, the source, and how many tensors were filled, for run.json.
+        ``init``, the source, how many tensors were filled, and which were not (``loaded``, in words), for run.json.
 
     Raises
     ------
@@ -208,13 +171,12 @@ def start_from(network: PatchNetwork, init: str, *, name: str = "") -> dict[str,
     if kind == "package":
         return {"init": init, **_fill(network, packaged_weights(value, network, name=name), where=init)}
     if kind in ("file", "run") and value:
-        path = Path(value) / "model.safetensors" if kind == "run" else Path(value)
-        sha256 = None
-        if kind == "run" and (Path(value) / "model.card.json").is_file():
-            sha256 = json.loads((Path(value) / "model.card.json").read_text(encoding="utf-8")).get("weights_sha256")
-        state = read_weights(path, sha256=sha256)
-        if "conv1.weight" in state and isinstance(network, Her2ResNet50):
-            state = rename_torchvision(state)
+        if kind == "run":
+            path = Path(value) / "model.safetensors"
+            state = read_weights(path, sha256=_card_sha256(Path(value)))
+        else:
+            path = Path(value)
+            state = read_weights(Path(os.path.realpath(path)))  # caches of hubs consist of links
         return {"init": init, **_fill(network, state, where=str(path))}
     raise WeightsError(
         "none, imagenet, hub (of a hub: network), package:<name>, file:<path> or run:<folder>",
@@ -222,17 +184,6 @@ def start_from(network: PatchNetwork, init: str, *, name: str = "") -> dict[str,
         where="network.init",
         fix="Choose one.",
     )
-
-
-def _refuse_not_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise WeightsError(
-            "finite numbers",
-            got=f"NaN or infinity in {len(broken)} of {len(state)} tensors (first: {broken[0]})",
-            where=path,
-            fix="Copy the file again from its source, or train the run again with a lower learning rate.",
-        )
 
 
 def _start_from_imagenet(network: Her2ResNet50 | TimmNetwork) -> dict[str, Any]:
@@ -258,19 +209,29 @@ def _start_from_imagenet(network: Her2ResNet50 | TimmNetwork) -> dict[str, Any]:
     return {"init": "imagenet", "source": name, **_fill(network, state, where=name)}
 
 
-def _fill(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str) -> dict[str, int]:
-    own = network.state_dict()
-    fitting = {
-        n: v
-        for n, v in state.items()
-        if n in own and own[n].shape == v.shape and n.rpartition(".")[0] != network.last_layer
-    }
-    if len(fitting) < len(own) // 2:
+def _card_sha256(run: Path) -> str | None:
+    """Hash of the weights by the run's card; None where there is none."""
+    if not os.path.lexists(run / "model.card.json"):
+        return None
+    try:
+        with open_below(run, "model.card.json", limit=2**20) as file:
+            named = parse_json(file.read())["weights_sha256"]
+        if not isinstance(named, str):
+            raise ValueError("a hash that is no text")
+    except (OSError, ValueError, KeyError, TypeError) as broken:
         raise WeightsError(
-            "weights of the same network",
-            got=f"{len(fitting)} of {len(own)} tensors that fit by name and shape",
-            where=where,
-            fix="Start from weights of the same architecture.",
-        )
-    network.load_state_dict(fitting, strict=False)
-    return {"tensors_filled": len(fitting), "tensors_fresh": len(own) - len(fitting)}
+            "a model card that names its weights",
+            got=str(broken)[:120] or type(broken).__name__,
+            where=run / "model.card.json",
+            fix="Copy the run again from its source, or name its weights: file:<path>.",
+        ) from None
+    return named
+
+
+def _fill(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str) -> dict[str, Any]:
+    own = network.state_dict()
+    resnet = isinstance(network, Her2ResNet50)
+    matched = match_weights(own, state, last_layer=network.last_layer, where=where, torchvision=resnet)
+    network.load_state_dict(matched.state, strict=False)
+    filled = len(matched.state)
+    return {"tensors_filled": filled, "tensors_fresh": len(own) - filled, "loaded": matched.summary}

@@ -20,7 +20,7 @@ import numpy as np
 
 from her2core.errors import SplitError, WeightsError
 from her2core.io.files import sha256_file, write_via_temporary
-from her2core.networks.weights import read_weights
+from her2core.networks.weight_files import read_weights
 
 METHOD = "local outlier factor of first-layer and stain statistics (10 nearest training patches)"
 #: Share of validation patches that may score higher than the threshold.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from her2core.data.checks.report import CheckReport
 from her2core.errors import Her2Error, RunError
@@ -28,6 +27,7 @@ from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.report.document import Picture
 from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
+from her2core.runs.files import read_run_yaml
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic, patch_images
 
@@ -327,10 +327,9 @@ def _checks(run: Run) -> CheckReport | None:
 def _config(run: Run) -> Mapping[str, Any]:
     """The configuration as plain values; empty where it cannot be read, since nothing but its display needs it."""
     try:
-        found = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):
-        found = None
-    return found if isinstance(found, dict) else {}
+        return read_run_yaml(run.path, "config.yaml")
+    except RunError:
+        return {}
 
 
 def _pictures(run: Run, wrong: pd.DataFrame, base: Path) -> tuple[tuple[Picture, ...], str]:

@@ -1,13 +1,13 @@
 """Finished runs on disk: one folder with weights, model card, predictions and evaluation tables.
 
 Only tables are read here and nothing needs torch, so that results can be reviewed without it. A folder is checked when
-it is opened: foreign, unfinished, newer, incomplete or damaged ones are refused with the reason.
+it is opened: foreign, unfinished, newer, incomplete or damaged ones are refused with the reason. Tables are checked
+against their schema when they are first read, so that a damaged one is missed only where it is needed.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from her2core.data.split_units import split_label
-from her2core.errors import Her2Error, RunError
+from her2core.errors import RunError
 from her2core.evidence.predictions import Predictions, calibrated_predictions
-from her2core.io.tables import read_table
+from her2core.io.text import clean_text
+from her2core.runs.files import AGAIN, json_object, open_run_file, read_run_json, read_run_table
+from her2core.runs.schema.card import check_card
+from her2core.runs.schema.evaluation import check_evaluation
+from her2core.runs.schema.info import check_cost, check_info
+from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, check_table
 
 if TYPE_CHECKING:
     from her2core.data.checks.report import CheckReport
@@ -31,15 +36,6 @@ WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only has none of it.
 SERVING = (WEIGHTS, "ood.safetensors")
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
-CARD_FIELDS = ("title", "limits", "classes", "temperature", "weights_sha256", "intended_use")
-#: Sections of the card, and the fields without which weights cannot be used or the run cannot be shown.
-CARD_SECTIONS = {
-    "network": ("name", "options"),
-    "input": ("px", "mean", "std"),
-    "stain": ("reference",),
-    "scheme": ("meaning", "is_her2"),
-    "data": ("split_unit", "sources", "patches"),
-}
 #: Columns of the evaluation's tables that are text, even where a class is called 0.
 TEXT_COLUMNS = (
     "unit",
@@ -59,7 +55,6 @@ TEXT_COLUMNS = (
     "table",
     "what",
 )
-_AGAIN = "Copy the run again from its source."
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,7 +131,7 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.parquet: one row a patch of validation and test, with uncalibrated ``logit_<class>``."""
-        return read_table(self.path / "predictions.parquet", own=True).frame
+        return self._table("predictions.parquet")
 
     @cached_property
     def calibrated_predictions(self) -> Predictions:
@@ -185,17 +180,21 @@ class Run:
     @cached_property
     def splits(self) -> pd.DataFrame:
         """splits.parquet: patch_id and split of every patch."""
-        return read_table(self.path / "splits.parquet", own=True).frame
+        return self._table("splits.parquet")
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """history.csv: one row an epoch, or a candidate of a last layer."""
-        return read_table(self.path / "history.csv", own=True).frame
+        table = self._table("history.csv")
+        if not {"epoch", "tried"} & set(table):
+            raise RunError("a column epoch or tried", got="neither", where=self.path / "history.csv", fix=AGAIN)
+        return table
 
     @cached_property
     def dataset(self) -> pd.DataFrame:
         """The manifest's rows without paths, with ``split``. Raises RunError where the run has no such table."""
-        return read_table(self._artifact("dataset.parquet"), own=True).frame
+        self._artifact("dataset.parquet")
+        return self._table("dataset.parquet")
 
     @cached_property
     def checks(self) -> CheckReport:
@@ -204,7 +203,7 @@ class Run:
 
         path = self._artifact("checks.json")
         try:
-            return CheckReport.from_dicts(json.loads(path.read_text(encoding="utf-8")))
+            return CheckReport.from_dicts(read_run_json(self.path, path.name))
         except ValueError:
             fix = f"Run: her2 runs complete {self.path}"
             raise RunError("a list of check outcomes", got="another content", where=path, fix=fix) from None
@@ -212,8 +211,19 @@ class Run:
     @cached_property
     def cost(self) -> dict[str, Any] | None:
         """Parameters, FLOPs and measured time; None where they were not measured."""
-        path = self.path / "evaluation" / "cost.json"
-        return _json(path) if path.is_file() else None
+        name = "evaluation/cost.json"
+        if not os.path.lexists(self.path / name):
+            return None
+        found = json_object(read_run_json(self.path, name), self.path / name)
+        check_cost(found, where=self.path / name)
+        return found
+
+    @cached_property
+    def evaluation(self) -> dict[str, pd.DataFrame]:
+        """The tables metrics, confusion and units, complete for every unit that was assessed, or RunError."""
+        tables = {name: self.table(name) for name in ("metrics", "confusion", "units")}
+        check_evaluation(tables, self.classes, where=self.path / "evaluation", fix=self._evaluate)
+        return tables
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one table of ``evaluation/``.
@@ -230,25 +240,32 @@ class Run:
         Raises
         ------
         RunError
-            When the run was not evaluated.
+            When the run was not evaluated, or the table is damaged.
 
         Examples
         --------
         >>> "lower_95" in open_run("models/demo").table("metrics")
         True
         """
-        path = self.path / "evaluation" / f"{name}.csv"
-        if not path.is_file():
-            raise RunError(
-                f"evaluation/{name}.csv",
-                got="no such file",
-                where=self.path,
-                fix=f"Run: her2 evaluate --save {self.path}",
-            )
-        return read_table(path, text=TEXT_COLUMNS, own=True).frame
+        file = f"evaluation/{name}.csv"
+        if not os.path.lexists(self.path / file):
+            raise RunError(file, got="no such file", where=self.path, fix=self._evaluate)
+        frame = read_run_table(self.path, file, text=TEXT_COLUMNS)
+        if name not in EVALUATION_TABLES:
+            return frame
+        where, schema = self.path / file, EVALUATION_TABLES[name]
+        return check_table(frame, schema, where=where, classes=self.classes, fix=self._evaluate)
+
+    @property
+    def _evaluate(self) -> str:
+        return f"Run: her2 evaluate --save {self.path}"
+
+    def _table(self, name: str) -> pd.DataFrame:
+        frame = read_run_table(self.path, name)
+        return check_table(frame, RUN_TABLES[name], where=self.path / name, classes=self.classes, fix=AGAIN)
 
     def _artifact(self, name: str) -> Path:
-        if not (self.path / name).is_file():
+        if not os.path.lexists(self.path / name):
             raise RunError(
                 name,
                 got="no such file: the run was finished by an older version",
@@ -274,8 +291,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Raises
     ------
     RunError
-        For a folder that is missing, foreign, unfinished, newer than this program or incomplete, or whose card is
-        broken.
+        For a folder that is missing, foreign, unfinished, newer than this program or incomplete, or whose run.json or
+        card has a field that is missing, of another kind or out of range.
 
     Examples
     --------
@@ -283,14 +300,14 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     ('negative', 'equivocal', 'positive')
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise RunError("a run folder", got="no such folder", where=path, fix="her2 runs list shows the finished runs.")
     finished = "Give a folder that her2 train finished."
-    if not (path / "run.json").is_file():
+    if not os.path.lexists(path / "run.json"):
         raise RunError("a run folder with run.json", got="none in it", where=path, fix=finished)
-    info = _json(path / "run.json")
+    info = json_object(read_run_json(path, "run.json"), path / "run.json")
     version = info.get("schema_version")
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool):
         raise RunError("a run of her2core", got="another program's run.json", where=path / "run.json", fix=finished)
     if version > SCHEMA_VERSION:
         raise RunError(
@@ -302,81 +319,17 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     if info.get("status") != "finished":
         raise RunError(
             "a finished run",
-            got=f"status {info.get('status')!r}",
+            got=f"status {clean_text(repr(info.get('status')), 60)}",
             where=path,
             fix="Run the same her2 train command again; it resumes.",
         )
+    check_info(info, where=path / "run.json")
     optional = (WEIGHTS,) if info.get("weights_released") is False else ()
-    if missing := [n for n in REQUIRED if n not in optional and not (path / n).is_file()]:
-        raise RunError(f"all of {', '.join(REQUIRED)}", got=f"no {', '.join(missing)}", where=path, fix=_AGAIN)
-    card = _json(path / "model.card.json")
-    if fault := _card_fault(card):
-        raise RunError("a model card with all its fields", got=fault, where=path / "model.card.json", fix=_AGAIN)
+    if missing := [n for n in REQUIRED if n not in optional and not os.path.lexists(path / n)]:
+        raise RunError(f"all of {', '.join(REQUIRED)}", got=f"no {', '.join(missing)}", where=path, fix=AGAIN)
+    for name in REQUIRED:
+        if name not in optional:
+            open_run_file(path, name).close()
+    card = json_object(read_run_json(path, "model.card.json"), path / "model.card.json")
+    check_card(card, where=path / "model.card.json")
     return Run(path, info, card)
-
-
-def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
-    """List the finished runs directly below some folders.
-
-    Parameters
-    ----------
-    *roots : str or path
-        Folders of runs; one that does not exist holds none. Names that start with a dot are skipped.
-
-    Returns
-    -------
-    runs : list of Run
-        The last name first, folder after folder.
-    problems : list of str
-        One sentence for each folder that is no finished run.
-
-    Examples
-    --------
-    >>> runs, problems = list_runs("models")
-    >>> [run.name for run in runs], problems
-    (['tissue12', 'her2st-erbb2', 'demo'], [])
-    """
-    runs, problems = [], []
-    for root in map(Path, roots):
-        for path in sorted(root.iterdir(), reverse=True) if root.is_dir() else []:
-            if not path.is_dir() or path.name.startswith(".") or _holds_runs(path):
-                continue
-            try:
-                runs.append(open_run(path))
-            except Her2Error as refused:
-                problems.append(refused.sentence)
-    return runs, problems
-
-
-def _holds_runs(path: Path) -> bool:
-    """Whether this is a folder of runs (models/study, or a study with its tables) and not a broken run."""
-    entries = list(path.iterdir())
-    return (path / STUDY).is_file() or (
-        all(e.is_dir() for e in entries) and any(e.name.startswith(".") or (e / "run.json").is_file() for e in entries)
-    )
-
-
-def _card_fault(card: dict[str, Any]) -> str:
-    """What is wrong with a model card; empty where nothing is."""
-    lacking = [f for f in CARD_FIELDS if f not in card]
-    for section, fields in CARD_SECTIONS.items():
-        found = card.get(section)
-        lacking += [f"{section}.{f}" for f in fields if f not in found] if isinstance(found, dict) else [section]
-    if lacking:
-        return f"no field {lacking[0]!r}"
-    classes, temperature = card["classes"], card["temperature"]
-    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes) or len(set(classes)) < 2:
-        return f"classes {classes!r}"
-    if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-        return f"temperature {temperature!r}"
-    return ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as broken:
-        raise RunError("valid JSON", got=str(broken)[:120], where=path, fix=_AGAIN) from None
-    if not isinstance(value, dict):
-        raise RunError("a JSON object", got=type(value).__name__, where=path, fix=_AGAIN)
-    return value

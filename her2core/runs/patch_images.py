@@ -7,18 +7,19 @@ unchanged.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from her2core.data.manifest import read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
-from her2core.errors import Her2Error, RunError
+from her2core.errors import ConfigError, Her2Error, RunError
+from her2core.runs.files import AGAIN, MOST_SYNTHETIC_PATCHES, read_run_yaml
 from her2core.runs.folder import Run
 
 ReadPatch = Callable[[str], NDArray[np.uint8]]
@@ -87,17 +88,48 @@ def patch_images(run: Run, *, base: Path) -> PatchImages:
         return PatchImages(None, reason.sentence)
 
 
-def _rendered(run: Run) -> ReadPatch:
-    facts = run.card["data"]["facts"]
+def synthetic_cohort(run: Run) -> CohortSpec:
+    """The specification of the synthetic cohort that a run was trained on.
+
+    Parameters
+    ----------
+    run : Run
+        One of which ``is_synthetic`` is true.
+
+    Returns
+    -------
+    CohortSpec
+
+    Raises
+    ------
+    RunError
+        For a specification that is missing, out of range, or of more patches than any run has.
+
+    Examples
+    --------
+    >>> from her2core import open_run
+    >>> synthetic_cohort(open_run("models/demo")).patients
+    120
+    """
+    where = run.path / "model.card.json"
     try:
-        spec = CohortSpec(**facts["spec"])
-    except (KeyError, TypeError) as broken:
+        spec = CohortSpec(**run.card["data"]["facts"]["spec"])
+    except (KeyError, TypeError, ConfigError) as broken:
         raise RunError(
-            "the specification of the synthetic cohort",
-            got=f"none that can be used ({broken})",
-            where=run.path / "model.card.json",
-            fix="Copy the run again from its source.",
+            "the specification of the synthetic cohort", got=f"none that can be used ({broken})", where=where, fix=AGAIN
         ) from None
+    if spec.patches > MOST_SYNTHETIC_PATCHES:
+        raise RunError(
+            f"a synthetic cohort of at most {MOST_SYNTHETIC_PATCHES:,} patches",
+            got=f"{spec.patches:,}",
+            where=where,
+            fix=AGAIN,
+        )
+    return spec
+
+
+def _rendered(run: Run) -> ReadPatch:
+    spec = synthetic_cohort(run)
     index = {patch_id: i for i, patch_id in enumerate(plan_cohort(spec)["patch_id"])}
 
     def read(patch_id: str) -> NDArray[np.uint8]:
@@ -114,9 +146,15 @@ def _rendered(run: Run) -> ReadPatch:
 
 
 def _from_manifest(run: Run, base: Path) -> ReadPatch:
-    config = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
-    path = Path(str(config.get("manifest", ""))) if isinstance(config, dict) else Path()
-    path = path if path.is_absolute() else base / path
+    named = read_run_yaml(run.path, "config.yaml").get("manifest")
+    if not isinstance(named, str) or not named or "\0" in named:
+        raise RunError("the name of a manifest", got="none", where=run.path / "config.yaml", fix=AGAIN)
+    path = Path(named) if Path(named).is_absolute() else base / named
+    # A manifest names any image of this machine: one that came with a run from elsewhere must not choose them.
+    if any(os.path.lexists(folder / "run.json") for folder in path.resolve().parents):
+        raise RunError(
+            "a manifest outside run folders", got="one inside", where=run.path / "config.yaml", fix="Move it out."
+        )
     manifest = read_manifest(path)
     if manifest.content_hash() != run.info.get("manifest_hash"):
         raise RunError(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
-from her2core.errors import RunError
 from her2core.runs.folder import Run
-from her2core.runs.patch_images import is_synthetic
+from her2core.runs.patch_images import is_synthetic, synthetic_cohort
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,10 @@ def sample_patches(run: Run, *, per_class: int = 2) -> list[Sample]:
     Her2Error
         The run's split cannot be read.
     """
-    spec = CohortSpec(**run.card["data"]["facts"]["spec"]) if is_synthetic(run) else CohortSpec()
+    spec = synthetic_cohort(run) if is_synthetic(run) else CohortSpec()
     plan = plan_cohort(spec)
     if is_synthetic(run):
         splits = run.splits
-        if not {"patch_id", "split"} <= set(splits):
-            raise RunError(
-                "a table with patch_id and split",
-                got="other columns",
-                where=run.path / "splits.parquet",
-                fix="Take the run again from its source.",
-            )
         test = set(splits.loc[splits["split"] == "test", "patch_id"])
         plan = plan[plan["patch_id"].isin(test)]
     # One patch a patient, so that the samples differ as patients do.

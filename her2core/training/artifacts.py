@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from her2core.data.checks import check_manifest
 from her2core.data.manifest import WINDOW, Manifest, read_manifest
@@ -32,6 +31,7 @@ from her2core.networks.from_card import network_from_card
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
+from her2core.runs.files import read_run_yaml
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 
@@ -181,11 +181,7 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
 
 
 def _configured_manifest(run: Run) -> str:
-    try:
-        config = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        config = None
-    named = config.get("manifest") if isinstance(config, dict) else None
+    named = read_run_yaml(run.path, "config.yaml").get("manifest")
     if not isinstance(named, str):
         raise RunError(
             "a configuration that names the manifest",

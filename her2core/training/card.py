@@ -24,6 +24,7 @@ def model_card(
     grid: tuple[int, int],
     stain: StainReference | None,
     last_layer: dict[str, Any] | None = None,
+    hub: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compose the card, JSON-ready.
 
@@ -47,11 +48,13 @@ def model_card(
         What patches are normalised to; None where they are not.
     last_layer : dict, optional
         Options of a last layer that is not the network's own (``networks.heads``).
+    hub : dict, optional
+        Architecture of a hub's model (``networks.foundation``), so that the run opens without a connection.
 
     Returns
     -------
     dict
-        With the fields of ``runs.folder.CARD_FIELDS`` and ``CARD_SECTIONS``.
+        With the fields of ``runs.schema.card.Card``.
     """
     frame = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
     field_um = _field(frame, manifest)
@@ -71,6 +74,7 @@ def model_card(
             "init": config.network.init,
             **({"frozen": config.frozen.head} if config.frozen else {}),
             **({"last_layer": last_layer} if last_layer else {}),
+            **({"hub": hub} if hub else {}),
         },
         "input": {
             "px": config.input.px,

@@ -27,6 +27,8 @@ from pydantic import (
 
 from her2core.data.split_units import UNIT_NAMES, Unit
 from her2core.errors import ConfigError
+from her2core.io.documents import parse_yaml
+from her2core.runs.schema.card import LARGEST_PX, SMALLEST_PX
 from her2core.stain.methods import STAIN_METHODS
 from her2core.training.config_errors import config_error
 
@@ -62,7 +64,7 @@ class StainConfig(_Section):
 class InputConfig(_Section):
     """Size and scaling of the network's input."""
 
-    px: int = Field(112, ge=32, le=1024, description="side of the network's input in pixels")
+    px: int = Field(112, ge=SMALLEST_PX, le=LARGEST_PX, description="side of the network's input in pixels")
     mean: tuple[float, float, float] = Field((0.485, 0.456, 0.406), description="subtracted from RGB in 0..1")
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         (0.229, 0.224, 0.225), description="divided by, after the mean"
@@ -295,11 +297,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     if not path.is_file():
         raise ConfigError("a YAML file", got="no such file", where=path, fix="configs/own.yaml is an example.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise ConfigError(
-            "valid YAML", got=str(broken).replace("\n", " ")[:150], where=path, fix="Correct that line."
-        ) from None
+        content = parse_yaml(path.read_bytes()) or {}
+    except ValueError as broken:
+        raise ConfigError("valid YAML", got=str(broken), where=path, fix="Correct that line.") from None
     if not isinstance(content, dict):
         raise ConfigError(
             "fields and values", got=type(content).__name__, where=path, fix="configs/own.yaml is an example."
@@ -358,8 +358,8 @@ def _apply(content: dict[str, Any], override: str) -> str:
         if not isinstance(content, dict):
             raise ConfigError(f"a section `{parent}`", got="a value", where=f"--set {name}", fix="Check the name.")
     try:
-        content[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        content[last] = parse_yaml(value)
+    except ValueError:
         raise ConfigError(
             "a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
         ) from None

@@ -24,10 +24,12 @@ from her2core.data.splits import split_manifest, split_warnings
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.io.files import write_json, write_parquet
+from her2core.networks.foundation import FoundationNetwork
 from her2core.networks.packaged import refuse_other_scaling
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import build_network, output_grid, parameter_count
-from her2core.networks.weights import load_into, read_weights, save_weights, start_from
+from her2core.networks.weight_files import read_weights
+from her2core.networks.weights import load_into, save_weights, start_from
 from her2core.runs.folder import WEIGHTS, Run
 from her2core.runs.provenance import provenance
 from her2core.runs.writer import RunWriter
@@ -136,6 +138,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         grid=grid,
         stain=stain,
         last_layer=fitted.last_layer,
+        hub=network.description if isinstance(network, FoundationNetwork) else None,
     )
 
     # 8. What serving and review need when the data are not at hand: data table, findings, cost, prediction sets, OOD.

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Subset
 from her2core.data.dataset import EpochSampler, PatchDataset
 from her2core.errors import NetworkError
 from her2core.networks.protocol import PatchNetwork
-from her2core.networks.weights import load_into, read_weights
+from her2core.networks.weight_files import read_weights
+from her2core.networks.weights import load_into
 from her2core.runs.writer import LAST, RunWriter
 from her2core.training.callbacks import BEST, CheckpointCallback, ProgressCallback, Stopped
 from her2core.training.config import RunConfig

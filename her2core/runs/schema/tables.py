@@ -1,0 +1,249 @@
+"""Schemas of the tables of a run: columns, kinds of values, and the rows that belong together.
+
+Pages and reports read these tables without asking further: a column that is named here is there and of its kind, units
+and classes are known ones, no row stands twice, and a metric that is given by class is given for every class.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from her2core.data.split_units import PARTS
+from her2core.errors import RunError
+from her2core.io.text import clean_text
+
+_Refused = Callable[[str, str], RunError]
+#: Units of analysis.
+UNITS = ("patch", "slide", "patient")
+#: Columns that hold text; of the others named by a schema, `_WHOLE` hold counts and the rest numbers.
+_KEYS = (
+    "unit",
+    "metric",
+    "class",
+    "true",
+    "predicted",
+    "scores",
+    "strategy",
+    "rule",
+    "by",
+    "group",
+    "method",
+    "measure",
+)
+_WORDS = ("resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what")
+_COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "label", "source", "split", "her2_ihc", "ish")
+_TEXT = frozenset((*_KEYS, *_WORDS, *_COLUMNS))
+_WHOLE = frozenset({"n", "n_clusters", "count", "bin", "patients", "validation_n", "validation_cases"})
+_BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """Schema of one table.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        Columns that must be there; further ones are kept.
+    key : tuple of str
+        Columns that name a row; none stands twice.
+    rows : bool
+        Whether it needs at least one row.
+    finite : tuple of str
+        Columns whose numbers may not be missing.
+    by_class : tuple of str
+        Where not empty: within each group by these columns, what is given for one class is given for all.
+
+    Examples
+    --------
+    >>> EVALUATION_TABLES["confusion"].key
+    ('unit', 'true', 'predicted')
+    """
+
+    columns: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    rows: bool = False
+    finite: tuple[str, ...] = ()
+    by_class: tuple[str, ...] = field(default=())
+
+
+_COUNTED = ("n", "n_clusters")
+#: Tables of ``evaluation/`` by name.
+EVALUATION_TABLES: dict[str, TableSchema] = {
+    "metrics": TableSchema(
+        ("unit", "metric", "class", *_BASE), ("unit", "metric", "class"), True, _COUNTED, ("unit", "metric")
+    ),
+    "confusion": TableSchema(
+        ("unit", "true", "predicted", "count", "proportion_of_true"), ("unit", "true", "predicted"), True, ("count",)
+    ),
+    "units": TableSchema(("unit", "assessed", "reason", "rule", "rule_reason"), ("unit",), True),
+    "calibration": TableSchema(
+        ("scores", "unit", "metric", "class", *_BASE),
+        ("scores", "unit", "metric", "class"),
+        finite=_COUNTED,
+        by_class=("scores", "unit", "metric"),
+    ),
+    "reliability": TableSchema(
+        ("unit", "metric", "class", "bin", "lowest", "highest", "mean_probability", *_BASE),
+        ("unit", "metric", "class", "bin"),
+        finite=(*_COUNTED, "bin", "lowest", "highest", "mean_probability", "value"),
+    ),
+    "risk_coverage": TableSchema(
+        ("unit", "metric", "class", "coverage", "threshold", *_BASE),
+        ("unit", "metric", "class", "coverage"),
+        finite=(*_COUNTED, "value"),
+    ),
+    "referral": TableSchema(
+        ("unit", "metric", "class", *_BASE, "nominal_coverage"),
+        ("unit", "metric", "class"),
+        finite=(*_COUNTED, "nominal_coverage"),
+        by_class=("unit", "metric"),
+    ),
+    "decisions": TableSchema(
+        ("unit", "metric", "class", "strategy", "threshold", *_BASE),
+        ("unit", "metric", "class", "strategy", "threshold"),
+        finite=(*_COUNTED, "threshold", "value"),
+    ),
+    "operating_points": TableSchema(
+        ("unit", "class", "rule", "threshold", "metric", *_BASE, "validation_n", "validation_cases"),
+        ("unit", "class", "rule", "metric"),
+        finite=(*_COUNTED, "threshold", "validation_n", "validation_cases"),
+    ),
+    "subgroups": TableSchema(
+        ("by", "group", "unit", "metric", "class", *_BASE, "patients"),
+        ("by", "group", "unit", "metric", "class"),
+        finite=(*_COUNTED, "patients"),
+    ),
+    "prediction_sets": TableSchema(
+        ("unit", "class", "nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate", "n"),
+        ("unit", "class"),
+        finite=("nominal_coverage", "n"),
+    ),
+    "maps": TableSchema(
+        ("method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters"), ("method", "measure"), True, _COUNTED
+    ),
+    "missing": TableSchema(("table", "unit", "what", "reason")),
+}
+#: Tables beside the evaluation.
+RUN_TABLES: dict[str, TableSchema] = {
+    "splits.parquet": TableSchema(("patch_id", "split"), ("patch_id",), True),
+    "dataset.parquet": TableSchema(
+        ("patch_id", "patient_id", "slide_id", "site", "label", "split", "scanner", "source"), ("patch_id",), True
+    ),
+    "history.csv": TableSchema(("train_loss", "val_loss", "val_balanced_accuracy"), (), True),
+    "predictions.parquet": TableSchema(("patch_id", "label"), ("patch_id",), True),
+}
+
+
+def check_table(
+    frame: pd.DataFrame, schema: TableSchema, *, where: str | os.PathLike[str], classes: Sequence[str], fix: str
+) -> pd.DataFrame:
+    """The table with the kinds of its schema: text without missing cells, counts and numbers as float64 where missing.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As it was read.
+    schema : TableSchema
+    where : path
+        The file, for messages.
+    classes : sequence of str
+        Classes of the run.
+    fix : str
+        What to do about a damaged table.
+
+    Returns
+    -------
+    DataFrame
+        A copy; columns that the schema does not name are as they were.
+
+    Raises
+    ------
+    RunError
+        Naming the column at fault.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"unit": ["patch"], "assessed": [True], "reason": [None], "rule": "", "rule_reason": ""})
+    >>> check_table(table, EVALUATION_TABLES["units"], where="units.csv", classes=["a", "b"], fix="")["reason"].tolist()
+    ['']
+    """
+
+    def refused(expected: str, got: str) -> RunError:
+        return RunError(expected, got=got, where=where, fix=fix)
+
+    doubled = frame.columns[frame.columns.duplicated()]
+    if len(doubled):
+        raise refused("columns of different names", f"{clean_text(doubled[0], 60)!r} twice")
+    if lacking := [name for name in schema.columns if name not in frame]:
+        raise refused(f"a table with the columns {', '.join(schema.columns)}", f"no column {lacking[0]!r}")
+    if schema.rows and frame.empty:
+        raise refused("a table with rows", "none")
+    frame = frame.copy()
+    for name in schema.columns:
+        if name == "assessed":
+            if frame[name].isna().any() or not frame[name].isin([True, False]).all():
+                raise refused("true or false in column 'assessed'", "other values")
+            frame[name] = frame[name].astype(bool)
+        elif name in _TEXT:
+            frame[name] = _text(frame[name], refused)
+        else:
+            frame[name] = _numbers(frame[name], name in schema.finite, refused)
+    _check_values(frame, schema, tuple(classes), refused)
+    return frame
+
+
+def _text(column: pd.Series, refused: _Refused) -> pd.Series:
+    known = column.dropna()
+    if len(known) and not known.map(lambda value: isinstance(value, str)).all():
+        raise refused(f"text in column {column.name!r}", f"values of type {known.dtype}")
+    return column.astype(object).where(column.notna(), "").astype("str")
+
+
+def _numbers(column: pd.Series, finite: bool, refused: _Refused) -> pd.Series:
+    if column.isna().all():
+        numbers = pd.Series(np.nan, column.index, dtype="float64")
+    elif pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        raise refused(f"numbers in column {column.name!r}", f"values of type {column.dtype}")
+    else:
+        numbers = column
+    values = numbers.to_numpy("float64", na_value=np.nan)
+    if np.isinf(values).any() or (np.abs(values[~np.isnan(values)]) > 1e15).any():
+        raise refused(f"finite numbers in column {column.name!r}", "an infinite or huge one")
+    if finite and np.isnan(values).any():
+        raise refused(f"a number in every row of column {column.name!r}", "missing ones")
+    if column.name in _WHOLE and ((values[~np.isnan(values)] < 0) | (values[~np.isnan(values)] % 1 != 0)).any():
+        raise refused(f"counts in column {column.name!r}", "other numbers")
+    return numbers
+
+
+def _check_values(frame: pd.DataFrame, schema: TableSchema, classes: tuple[str, ...], refused: _Refused) -> None:
+    known: dict[str, tuple[str, ...]] = {
+        "unit": UNITS,
+        "resampling_unit": (*UNITS, ""),
+        "class": (*classes, ""),
+        "true": classes,
+        "predicted": classes,
+        "split": PARTS,
+        "label": classes,
+    }
+    for name in schema.columns:
+        if name == "label" and "patient_id" in schema.columns:
+            continue  # the data table keeps the labels of its source
+        if name in known and not (foreign := frame.loc[~frame[name].isin(known[name]), name]).empty:
+            allowed = ", ".join(repr(value) for value in known[name][:12])
+            raise refused(f"{allowed} in column {name!r}", clean_text(repr(foreign.iloc[0]), 60))
+    for name in schema.key:
+        if name in _TEXT and name != "class" and (frame[name] == "").any():
+            raise refused(f"a value in every row of column {name!r}", "empty cells")
+    if schema.key and frame.duplicated(list(schema.key)).any():
+        raise refused(f"one row for each {', '.join(schema.key)}", "rows that repeat one")
+    if schema.by_class:
+        given = frame[frame["class"] != ""].groupby(list(schema.by_class), observed=True)["class"].nunique()
+        if (given != len(classes)).any():
+            raise refused(f"a row for each of the {len(classes)} classes", f"{int(given.min())} of them")
