@@ -44,7 +44,13 @@ def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():
     network = lite0()
     before = network.state_dict()["model.classifier.weight"].clone()
     start = start_from(network, "package:efficientnet-lite0", name=LITE0.network)
-    assert start == {"init": "package:efficientnet-lite0", "tensors_filled": 294, "tensors_fresh": 2}
+    left_out = "model.classifier.weight, model.classifier.bias"
+    assert start == {
+        "init": "package:efficientnet-lite0",
+        "tensors_filled": 294,
+        "tensors_fresh": 2,
+        "loaded": f"294 of 296 tensors loaded; 2 last-layer tensors left out: {left_out}",
+    }
     assert torch.equal(network.state_dict()["model.classifier.weight"], before)
 
 
