@@ -269,7 +269,7 @@ def test_broken_exif_does_not_break_the_image(kind, exif):
     assert image_size(data) == (40, 24)
 
 
-def test_icc_profile_is_ignored():
+def test_an_unreadable_icc_profile_changes_no_pixel():
     assert np.array_equal(read_image(encode(PICTURE, "PNG", icc_profile=b"no profile at all")), PIXELS)
 
 

@@ -98,7 +98,7 @@ def analyses_of(model: Predictor, patches: Sequence[Upload], *, mpp: float | Non
             missing[patch.content_hash] = patch
     if missing:
         new = list(missing.values())
-        analyses = model.analyse([_pixels(p) for p in new], names=[p.name for p in new], mpp=mpp)
+        analyses = model.analyse([p.decoded for p in new], names=[p.name for p in new], mpp=mpp)
         for patch, analysis in zip(new, analyses, strict=True):
             store(_key("analysis", model, patch, mpp), analysis)
             found[patch.content_hash] = analysis

@@ -5,12 +5,13 @@ Training, evaluation and serving share this one function from decoded pixels to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from her2core.data.quality import FLAGS as QUALITY_FLAGS
 from her2core.data.quality import quality_flags
+from her2core.io.colours import FLAGS as COLOUR_FLAGS
 from her2core.io.images import RGBImage, check_rgb, resize_rgb
 from her2core.stain.methods import find_stain_method
 from her2core.stain.reference import FLAGS as STAIN_FLAGS
@@ -20,6 +21,7 @@ from her2core.stain.reference import StainReference
 FLAGS: dict[str, str] = {
     **{str(flag): text for flag, text in STAIN_FLAGS.items()},
     **QUALITY_FLAGS,
+    **COLOUR_FLAGS,
     "cropped": "the patch is not square: only its centre square was used",
     "field_of_view": "the patch shows a much larger or smaller piece of tissue than the training patches did",
     "out_of_distribution": "the patch is unlike the patches this run was trained on, so the prediction may be invalid",
@@ -119,7 +121,7 @@ class Prepare:
             card["stain"].get("method", "macenko"),
         )
 
-    def __call__(self, image: RGBImage, *, mpp: float | None = None) -> Prepared:
+    def __call__(self, image: RGBImage, *, mpp: float | None = None, flags: Sequence[str] = ()) -> Prepared:
         """Prepare one patch.
 
         Parameters
@@ -128,6 +130,8 @@ class Prepare:
             RGB patch of any size.
         mpp : float, optional
             Its microns per pixel, where known.
+        flags : sequence of str, optional
+            Keys of ``FLAGS`` that the reader of the image raised; they come first.
 
         Returns
         -------
@@ -146,7 +150,7 @@ class Prepare:
         ('field_of_view', 'one_colour')
         """
         check_rgb(image, where="patch")
-        flags: list[str] = []
+        flags = list(flags)
         longest = max(image.shape[:2])
         image = centre_square(image)
         side = image.shape[0]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from her2core.errors import ConfigError
 from her2core.inference.images import ImageLike, image_name
+from her2core.io.images import DecodedImage
 
 
 def is_one_image(images: object) -> bool:
@@ -30,7 +31,7 @@ def is_one_image(images: object) -> bool:
     >>> is_one_image("a.png"), is_one_image(["a.png"])
     (True, False)
     """
-    return isinstance(images, str | os.PathLike | bytes | np.ndarray | Image.Image)
+    return isinstance(images, str | os.PathLike | bytes | np.ndarray | DecodedImage | Image.Image)
 
 
 def image_list(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
@@ -54,7 +55,7 @@ def image_list(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
     >>> image_list(("a.png", "b.png"))
     ['a.png', 'b.png']
     """
-    if isinstance(images, str | os.PathLike | bytes | np.ndarray | Image.Image):
+    if isinstance(images, str | os.PathLike | bytes | np.ndarray | DecodedImage | Image.Image):
         return [images]
     try:
         return list(images)

@@ -157,7 +157,7 @@ def filter_batch(
 
 
 def _rows(model: Predictor, chunk: list[Upload]) -> list[Row]:
-    images = [u.image for u in chunk if u.image is not None]
+    images = [u.decoded for u in chunk if u.image is not None]
     names = [u.name for u in chunk if u.image is not None]
     predictions = model.predict(images, names=names) if images else []
     predicted = iter(prediction_table(predictions).to_dict("records"))

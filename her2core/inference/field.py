@@ -27,7 +27,8 @@ from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.images import ImageLike, image_name
 from her2core.inference.prediction import NO_ANSWER, UNRELIABLE, Prediction
 from her2core.inference.predictor import Predictor
-from her2core.io.images import RGBImage, as_rgb
+from her2core.io.colours import FLAGS as COLOUR_FLAGS
+from her2core.io.images import DecodedImage, RGBImage, as_decoded
 
 #: A field is an image whose shorter side exceeds this many fields of view; a smaller one is a patch.
 MIN_FIELDS = 1.5
@@ -135,6 +136,11 @@ class FieldPrediction:
         left_out = self.tiles.loc[~self.tiles["counts"], "flags"]
         counts = Counter(flag for flags in left_out for flag in flags.split() if flag in UNRELIABLE)
         found += [f"{n:,} {'tile' if n == 1 else 'tiles'} left out: {FLAGS[flag]}" for flag, n in counts.most_common()]
+        found += [
+            FLAGS[flag]
+            for flag in COLOUR_FLAGS
+            if self.tiles["flags"].str.split().map(set(flag.split()).issubset).all()
+        ]
         failed = int((left_out == "error").sum())
         return found + ([f"{failed:,} tiles could not be predicted"] if failed else [])
 
@@ -305,12 +311,13 @@ def predict_field(
             fix="Pass `field_um`, or cut the field into patches like those of training.",
         )
     batch = checked_batch(batch)
-    pixels = as_rgb(image, name=called)
+    decoded = as_decoded(image, name=called)
+    pixels = decoded.pixels
     boxes = _boxes(pixels, side_um, scale, predictor.px, called)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(boxes), batch):
         chunk = boxes[start : start + batch]
-        cut = [pixels[y : y + side, x : x + side] for x, y, side in chunk]
+        cut = [DecodedImage(pixels[y : y + side, x : x + side], decoded.flags) for x, y, side in chunk]
         # The tiles have the right field of view by construction; where they were shortened, by less than a third.
         found = predictor.predict(cut, names=[called] * len(cut), mpp=scale, batch=batch)
         rows += [_row(box, prediction) for box, prediction in zip(chunk, found, strict=True)]

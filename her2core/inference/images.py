@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-#: One image: a path, an encoded image, uint8 (H, W, 3) RGB, or a PIL image.
-ImageLike = str | os.PathLike[str] | bytes | np.ndarray | Image.Image
+from her2core.io.images import DecodedImage
+
+#: One image: a path, an encoded image, uint8 (H, W, 3) RGB, the same with its reader's flags, or a PIL image.
+ImageLike = str | os.PathLike[str] | bytes | np.ndarray | DecodedImage | Image.Image
 
 
 def image_name(image: ImageLike, number: int) -> str:

@@ -16,7 +16,7 @@ from her2core.evidence.conformal import PredictionSets
 from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.images import ImageLike
 from her2core.inference.prediction import Prediction
-from her2core.io.images import as_rgb
+from her2core.io.images import as_decoded
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood import OODDetector, patch_descriptors
 from her2core.runs.folder import Run
@@ -81,7 +81,8 @@ class Pipeline:
         prepared: dict[int, Prepared] = {}
         for i, (image, name) in enumerate(zip(images, names, strict=True)):
             try:
-                prepared[i] = self.prepare(as_rgb(image, name=name), mpp=mpp)
+                decoded = as_decoded(image, name=name)
+                prepared[i] = self.prepare(decoded.pixels, mpp=mpp, flags=decoded.flags)
             except Her2Error as refused:
                 found[i] = self._refused(name, refused)
         ready = time.perf_counter()

@@ -10,7 +10,8 @@ file and are our choice:
 - One file is one image: animations and TIFFs of several pages are refused instead of one frame being chosen silently.
   Of a multi-picture JPEG the first picture is read, as the standard (CIPA DC-007) requires of every JPEG reader.
 - Transparency is composited over white, the background of a slide. EXIF orientation is applied; EXIF that cannot be
-  read is ignored. Embedded ICC profiles are ignored: the numbers in the file are taken as sRGB.
+  read is ignored. Colours are converted to sRGB from an embedded ICC profile, PNG's gamma chunks or EXIF, and flagged
+  (``her2core.io.colours``).
 - Greyscale becomes three equal channels. 16-bit greyscale is divided by 257 (65535 becomes 255), 12-bit scaled by its
   own full range; 16-bit colour keeps its high byte (as Pillow does). Floating point must lie in 0..1 and is multiplied
   by 255. 32-bit and signed integers are refused: nothing in such a file tells which number is white.
@@ -19,12 +20,14 @@ file and are our choice:
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from her2core.errors import ImageError
+from her2core.io.colours import cmyk_to_srgb, stated_colours, to_srgb
 from her2core.io.image_header import SIDEWAYS, check_decoding, open_header, orientation, stored_mode
 from her2core.io.image_pixels import rgb_pixels
 from her2core.io.sources import MAX_BYTES, Source, file_bytes, shown_name
@@ -38,8 +41,31 @@ MIN_SIDE = 8  # px; below this no tissue can be seen, and it is most often an ic
 
 #: uint8 (H, W, 3) RGB.
 RGBImage = npt.NDArray[np.uint8]
-#: What ``as_rgb`` takes: pixels, a Pillow image, or a file.
-ImageLike = RGBImage | Image.Image | Source
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """Pixels of an image and what its reader says about them.
+
+    Attributes
+    ----------
+    pixels : uint8 array (H, W, 3)
+        RGB, 0-255.
+    flags : tuple of str
+        Keys of ``her2core.io.colours.FLAGS``.
+
+    Examples
+    --------
+    >>> decode_image(encode_png(np.zeros((8, 8, 3), np.uint8))).flags
+    ()
+    """
+
+    pixels: RGBImage
+    flags: tuple[str, ...] = ()
+
+
+#: What ``as_rgb`` takes: pixels, with or without flags, a Pillow image, or a file.
+ImageLike = RGBImage | DecodedImage | Image.Image | Source
 
 
 def read_image(
@@ -88,6 +114,38 @@ def read_image(
         ...
     her2core.errors.ImageError: Expected a PNG, JPEG, TIFF, BMP or WebP image, but got text (notes.png). ...
     """
+    return decode_image(source, name=name, max_pixels=max_pixels, max_bytes=max_bytes, min_side=min_side).pixels
+
+
+def decode_image(
+    source: Source,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    min_side: int = MIN_SIDE,
+) -> DecodedImage:
+    """Decode one image file, with flags on its colours.
+
+    Parameters
+    ----------
+    source, name, max_pixels, max_bytes, min_side
+        As in ``read_image``.
+
+    Returns
+    -------
+    DecodedImage
+
+    Raises
+    ------
+    ImageError
+        As ``read_image``.
+
+    Examples
+    --------
+    >>> decode_image(encode_png(np.zeros((8, 9, 3), np.uint8))).pixels.shape
+    (8, 9, 3)
+    """
     where = shown_name(source, name)
     with check_decoding(where):
         if ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -100,10 +158,11 @@ def read_image(
         data = file_bytes(source, where, max_bytes)
         image = open_header(data, where, max_pixels, min_side)
         if has_misread_planes(image):
-            return rgb_pixels(decode_planes(data, image, where), "", where)
+            pixels = rgb_pixels(decode_planes(data, image, where), "", where)
+            return DecodedImage(*to_srgb(pixels, stated_colours(image)))
         stored, turn = stored_mode(image), orientation(image)
         image.load()
-        return rgb_pixels(image if turn is None else image.transpose(turn), stored, where)
+        return _in_srgb(image, turn, stored, where)
 
 
 def image_size(
@@ -188,7 +247,7 @@ Pass the array that read_image returns.
     size = f"with sides of {min_side} px or more" if min_side > 1 else "with pixels"
     raise ImageError(
         f"a uint8 (H, W, 3) RGB array {size}",
-        got=_described(image),
+        got=f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__,
         where=where,
         fix="Pass the array that read_image returns.",
     )
@@ -199,7 +258,28 @@ def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SID
 
     Parameters
     ----------
-    image : uint8 array (H, W, 3), PIL.Image.Image, bytes, path or binary stream
+    image, name, min_side
+        As in ``as_decoded``.
+
+    Returns
+    -------
+    uint8 array (H, W, 3)
+        RGB pixels, 0-255; the array itself where one was given. Errors are those of ``as_decoded``.
+
+    Examples
+    --------
+    >>> as_rgb(Image.new("L", (12, 10), 200))[0, 0].tolist()
+    [200, 200, 200]
+    """
+    return as_decoded(image, name=name, min_side=min_side).pixels
+
+
+def as_decoded(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SIDE) -> DecodedImage:
+    """Pixels and flags of an image in any of the forms that the Python API accepts.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3), DecodedImage, PIL.Image.Image, bytes, path or binary stream
         An array is checked, a Pillow image converted by the rules for files, and anything else read by ``read_image``.
     name : str, optional
         Name of the image in messages.
@@ -208,8 +288,7 @@ def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SID
 
     Returns
     -------
-    uint8 array (H, W, 3)
-        RGB pixels, 0-255; the array itself where one was given.
+    DecodedImage
 
     Raises
     ------
@@ -218,14 +297,16 @@ def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SID
 
     Examples
     --------
-    >>> from PIL import Image
-    >>> as_rgb(Image.new("L", (12, 10), 200))[0, 0].tolist()
-    [200, 200, 200]
+    >>> as_decoded(np.zeros((8, 8, 3), np.uint8)).flags
+    ()
     """
+    if isinstance(image, DecodedImage):
+        check_rgb(image.pixels, where=name or "image", min_side=min_side)
+        return image
     if isinstance(image, np.ndarray):
-        return check_rgb(image, where=name or "image", min_side=min_side)
+        return DecodedImage(check_rgb(image, where=name or "image", min_side=min_side))
     if not isinstance(image, Image.Image):
-        return read_image(image, name=name, min_side=min_side)
+        return decode_image(image, name=name, min_side=min_side)
     where = clean_text(name or "") or "image"
     if has_misread_planes(image):
         raise ImageError(
@@ -235,10 +316,9 @@ def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SID
             fix="Pass the file's path or its bytes instead.",
         )
     with check_decoding(where):
-        turn = orientation(image)
-        return check_rgb(
-            rgb_pixels(image if turn is None else image.transpose(turn), "", where), where=where, min_side=min_side
-        )
+        found = _in_srgb(image, orientation(image), "", where)
+        check_rgb(found.pixels, where=where, min_side=min_side)
+        return found
 
 
 def resize_rgb(image: RGBImage, px: int) -> RGBImage:
@@ -309,5 +389,9 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _described(image: object) -> str:
-    return f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+def _in_srgb(image: Image.Image, turn: Image.Transpose | None, stored: str, where: str) -> DecodedImage:
+    """Pixels of a decoded image, upright and in sRGB."""
+    stated = stated_colours(image)
+    image, flags = cmyk_to_srgb(image, stated)
+    pixels = rgb_pixels(image if turn is None else image.transpose(turn), stored, where)
+    return DecodedImage(pixels, flags) if flags else DecodedImage(*to_srgb(pixels, stated))

@@ -20,7 +20,7 @@ import numpy as np
 
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
-from her2core.io.images import SUFFIXES, read_image
+from her2core.io.images import SUFFIXES, DecodedImage, decode_image
 from her2core.io.text import safe_file_name, safe_path, without_markup
 
 MAX_FILES = 32
@@ -58,17 +58,27 @@ class Upload:
         uint8 (H, W, 3) RGB; None where the file was refused.
     error : str
         One sentence that starts with the file's name; empty where there is an image.
+    flags : tuple of str
+        Keys of ``her2core.io.colours.FLAGS``.
     """
 
     name: str
     image: np.ndarray | None
     error: str = ""
+    flags: tuple[str, ...] = ()
+
+    @property
+    def decoded(self) -> DecodedImage:
+        """The image with its reader's flags, as a predictor takes it; raises ValueError where there is none."""
+        if self.image is None:
+            raise ValueError(f"{self.name} has no image")
+        return DecodedImage(self.image, self.flags)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of the pixels and their shape: one image under two names is one content."""
+        """SHA-256 (hex) of the pixels and their shape, and of the flags: one image under two names is one content."""
         pixels = np.zeros((0, 0, 3), np.uint8) if self.image is None else np.ascontiguousarray(self.image)
-        return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        return hashlib.sha256(repr((*pixels.shape, *self.flags)).encode() + pixels.tobytes()).hexdigest()
 
 
 def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
@@ -272,7 +282,8 @@ def folder_titles(folders: Sequence[Path], roots: Sequence[Path]) -> list[str]:
 
 def _decode(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int) -> Upload:
     try:
-        return Upload(name, read_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels))
+        found = decode_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
+        return Upload(name, found.pixels, flags=found.flags)
     except ImageError as refused:
         return Upload(name, None, without_markup(refused.sentence))
 
