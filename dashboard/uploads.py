@@ -18,10 +18,11 @@ from her2core.runs.patch_images import is_synthetic
 
 @dataclass(frozen=True)
 class View:
-    """Patches in view: ``patches``, each with an image, and whether they are ``synthetic``."""
+    """Patches in view: ``patches``, each with an image; whether they are ``synthetic``, and ``uploaded``."""
 
     patches: tuple[Upload, ...]
     synthetic: bool = False
+    uploaded: bool = False
 
     @property
     def key(self) -> str:
@@ -51,7 +52,7 @@ def patches_in_view(run: Run) -> View:
         readable = tuple(u for u in uploads if u.image is not None)
         label = f"Clear the {len(readable)} uploaded" if readable else "Clear"
         st.button(label, on_click=_clear, icon=":material/close:")
-        return View(readable)
+        return View(readable, uploaded=True)
     try:
         drawn = tuple(Upload(sample.name, sample.image) for sample in samples(str(run.path)))
     except Her2Error as refused:

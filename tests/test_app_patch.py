@@ -30,6 +30,7 @@ from dashboard import cache
 from dashboard.views.answer import RAW
 from her2core.data.prepare import FLAGS
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.inference.field import FIELD_RULE, predict_field
 from her2core.inference.pipeline import Pipeline
 from her2core.inference.prediction import RULE
 from her2core.io.images import encode_png
@@ -364,3 +365,19 @@ def test_long_names_are_shortened_in_the_middle():
     assert short.startswith("aaa")
     assert short.endswith("az.png")
     assert "..." in short
+
+
+def test_a_large_field_is_predicted_tile_by_tile_at_the_scale_that_the_viewer_states(demo, tiny_predictor):
+    field = np.concatenate([np.concatenate([render_patch(SPEC, 2 * i + j).image for j in range(2)], 1) for i in (0, 1)])
+    at = upload(visit(), ("field.png", encode_png(field)))
+    assert errors(at) == []
+    scale = next(box for box in at.selectbox if box.label == "Microns per pixel")
+    assert scale.value.startswith("not known")
+    scale.set_value("0.5 (objective 20x)").run()
+    assert errors(at) == []
+    expected = predict_field(tiny_predictor, field, mpp=0.5)
+    assert at.main.header[0].value == expected.answer
+    assert f"{len(expected.tiles)} tiles" in said(at.main.caption)
+    assert FIELD_RULE in said(at.main.caption)
+    if expected.counted:
+        np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)

@@ -63,7 +63,7 @@ class Analysis:
     @cached_property
     def original(self) -> np.ndarray:
         """The centre square of the patch, uint8 (SIDE, SIDE, 3) RGB."""
-        return resize_rgb(centre_square(_pixels(self.patch)), SIDE)
+        return resize_rgb(centre_square(pixels(self.patch)), SIDE)
 
     @cached_property
     def normalised(self) -> np.ndarray:
@@ -86,42 +86,42 @@ def chosen_method() -> str:
     return method if method in METHODS else DEFAULT_METHOD
 
 
-def analyses_of(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> dict[str, PatchAnalysis]:
+def analyses_of(model: Predictor, patches: Sequence[Upload]) -> dict[str, PatchAnalysis]:
     """Pass patches through the network, each content once in this session; by the hash of their content."""
     found: dict[str, PatchAnalysis] = {}
-    missing: dict[str, Upload] = {}
+    missing: dict[float | None, dict[str, Upload]] = {}
     for patch in patches:
-        known = recall(_key("analysis", model, patch, mpp))
+        known = recall(_key("analysis", model, patch))
         if isinstance(known, PatchAnalysis):
             found[patch.content_hash] = known
         else:
-            missing[patch.content_hash] = patch
-    if missing:
-        new = list(missing.values())
+            missing.setdefault(patch.mpp, {})[patch.content_hash] = patch
+    for mpp, group in missing.items():
+        new = list(group.values())
         analyses = model.analyse([p.decoded for p in new], names=[p.name for p in new], mpp=mpp)
         for patch, analysis in zip(new, analyses, strict=True):
-            store(_key("analysis", model, patch, mpp), analysis)
+            store(_key("analysis", model, patch), analysis)
             found[patch.content_hash] = analysis
     return found
 
 
-def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD, mpp: float | None = None) -> Analysis:
+def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD) -> Analysis:
     """Predict a patch and map every class by this method, from one pass through the network."""
-    analysis = analyses_of(model, [patch], mpp=mpp)[patch.content_hash]
+    analysis = analyses_of(model, [patch])[patch.content_hash]
     # One image under two names is one content: each name keeps its own.
     prediction = replace(analysis.prediction, name=patch.name)
     if prediction.error is not None:
         return Analysis(patch, prediction, {}, method, prediction.error)
     try:
-        maps = remember(_key("maps", model, patch, mpp, method), lambda: analysis.class_maps(method=method))
+        maps = remember(_key("maps", model, patch, method), lambda: analysis.class_maps(method=method))
     except NetworkError as refused:
         return Analysis(patch, prediction, {}, method, refused.sentence)
     return Analysis(patch, prediction, maps, method)
 
 
-def predictions_of(model: Predictor, patches: Sequence[Upload], *, mpp: float | None = None) -> list[Prediction]:
+def predictions_of(model: Predictor, patches: Sequence[Upload]) -> list[Prediction]:
     """Predict patches, in order; none goes through the network again."""
-    found = analyses_of(model, patches, mpp=mpp)
+    found = analyses_of(model, patches)
     return [replace(found[p.content_hash].prediction, name=p.name) for p in patches]
 
 
@@ -161,7 +161,8 @@ def report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, 
     """Offer the case report as HTML and as PDF, with the maps of every class unless ``choice`` is None."""
     report = cache(lambda: _case_report(run, analysis, choice, synthetic=synthetic))
     prediction = analysis.prediction
-    content = (prediction.model, prediction.name, analysis.patch.content_hash, choice, synthetic)
+    patch = analysis.patch
+    content = (prediction.model, patch.name, patch.content_hash, patch.mpp, choice, synthetic)
     files = [
         File("Case report (HTML)", lambda: render_html(report()), "case-research-use-only.html", "text/html"),
         File("Case report (PDF)", lambda: render_pdf(report()), "case-research-use-only.pdf", "application/pdf"),
@@ -186,14 +187,15 @@ def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synt
         pictures=pictures,
         method=METHODS[choice.method].label if choice and analysis.maps else "none",
         synthetic=synthetic,
+        mpp=analysis.patch.mpp,
     )
 
 
-def _key(what: str, model: Predictor, patch: Upload, mpp: float | None, method: str = "") -> Hashable:
-    return (what, model.model_id, patch.content_hash, mpp, method)
+def _key(what: str, model: Predictor, patch: Upload, method: str = "") -> Hashable:
+    return (what, model.model_id, patch.content_hash, patch.mpp, method)
 
 
-def _pixels(patch: Upload) -> np.ndarray:
+def pixels(patch: Upload) -> np.ndarray:
     """The patch's image; only patches with one are in view."""
     if patch.image is None:
         raise ValueError(f"{patch.name} has no image")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
 from her2core.io.images import SUFFIXES, DecodedImage, decode_image
+from her2core.io.scale import image_scale
 from her2core.io.text import safe_file_name, safe_path, without_markup
 
 MAX_FILES = 32
@@ -60,12 +61,18 @@ class Upload:
         One sentence that starts with the file's name; empty where there is an image.
     flags : tuple of str
         Keys of ``her2core.io.colours.FLAGS``.
+    mpp : float or None
+        Microns per pixel as the file states them; None where it states none.
+    scale_source : str
+        Where the file states them; empty where it does not.
     """
 
     name: str
     image: np.ndarray | None
     error: str = ""
     flags: tuple[str, ...] = ()
+    mpp: float | None = None
+    scale_source: str = ""
 
     @property
     def decoded(self) -> DecodedImage:
@@ -108,6 +115,9 @@ def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     for file in files[:MAX_FILES]:
         name = unique_name(safe_file_name(file.name), names)
         upload = _decode(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        if upload.image is not None:
+            scale = image_scale(file.getvalue(), name=name)
+            upload = replace(upload, mpp=scale.mpp, scale_source=scale.source)
         size = 0 if upload.image is None else upload.image.shape[0] * upload.image.shape[1]
         if pixels + size > MAX_PIXELS_TOTAL:
             reason = f"left out, as at most {MAX_PIXELS_TOTAL:,} px are read together. Upload it separately."

@@ -1,0 +1,121 @@
+"""Heatmap of a class's probability over a large field, with the field below it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from her2core.io.images import RGBImage, encode_png
+from her2core.plots.colours import apply_layout, html_text
+
+if TYPE_CHECKING:
+    from her2core.inference.field import FieldPrediction
+
+#: Longest side of the field's picture and of the grid of the heatmap, in pixels.
+_PICTURE, _GRID = 900, 180
+
+
+def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacity: float = 0.45) -> go.Figure:
+    """Plot the field and over it the probability of a class by tile, with its colour scale from 0 to 1.
+
+    Parameters
+    ----------
+    found : FieldPrediction
+        From ``predict_field``.
+    image : uint8 array (H, W, 3)
+        The field.
+    target : str
+        The class.
+    opacity : float, default 0.45
+        Of the heatmap, 0 to 1.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Axes in pixels of the field. Tiles that do not count have no colour.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from her2core.inference.example import example_predictor
+    >>> from her2core.inference.field import predict_field
+    >>> glass = np.full((300, 400, 3), 245, np.uint8)
+    >>> figure = field_figure(predict_field(example_predictor(), glass, mpp=0.5, field_um=50.0), glass, "positive")
+    >>> (figure.data[0].zmin, figure.data[0].zmax), list(figure.layout.xaxis.range)
+    ((0, 1), [0, 400])
+    """
+    width, height = found.size
+    grid = found.heatmap(target, longest=_GRID)
+    rows, columns = grid.shape
+    figure = go.Figure(
+        go.Heatmap(
+            z=grid,
+            x0=width / columns / 2,
+            dx=width / columns,
+            y0=height / rows / 2,
+            dy=height / rows,
+            zmin=0,
+            zmax=1,
+            colorscale="Viridis",
+            opacity=opacity,
+            colorbar={"title": {"text": f"probability of {html_text(target)}"}, "tickformat": ".0%"},
+            hovertemplate="x %{x:.0f} px, y %{y:.0f} px: %{z:.1%}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    picture = base64.b64encode(encode_png(_small(image))).decode()
+    figure.add_layout_image(
+        source=f"data:image/png;base64,{picture}",
+        xref="x",
+        yref="y",
+        x=0,
+        y=0,
+        sizex=width,
+        sizey=height,
+        sizing="stretch",
+        layer="below",
+    )
+    figure.update_xaxes(range=[0, width], showgrid=False, zeroline=False, constrain="domain", title="px")
+    figure.update_yaxes(range=[height, 0], showgrid=False, zeroline=False, scaleanchor="x", constrain="domain")
+    return apply_layout(figure, height=min(760, max(280, round(760 * height / width))))
+
+
+def field_description(found: FieldPrediction, target: str) -> str:
+    """Describe ``field_figure``.
+
+    Parameters
+    ----------
+    found : FieldPrediction
+    target : str
+        The class.
+
+    Returns
+    -------
+    str
+        Text alternative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from her2core.inference.example import example_predictor
+    >>> from her2core.inference.field import predict_field
+    >>> glass = np.full((300, 400, 3), 245, np.uint8)
+    >>> field_description(predict_field(example_predictor(), glass, mpp=0.5, field_um=50.0), "positive")
+    'Probability of positive over the field: 12 tiles, of which none counts.'
+    """
+    tiles = found.tiles[found.tiles["counts"]]
+    start = f"Probability of {target} over the field: {len(found.tiles):,} tiles, of which "
+    if tiles.empty:
+        return f"{start}none counts."
+    values = tiles[f"probability_{target}"]
+    return f"{start}{len(tiles):,} count; {values.min():.1%} to {values.max():.1%}, mean {values.mean():.1%}."
+
+
+def _small(image: RGBImage) -> RGBImage:
+    picture = Image.fromarray(image)
+    picture.thumbnail((_PICTURE, _PICTURE))
+    return np.asarray(picture)
