@@ -181,13 +181,13 @@ def test_a_user_error_exits_1_in_one_sentence_on_stderr(her2):
     assert err.count("\n") == 1
 
 
-def test_stopping_exits_1(her2, monkeypatch):
+def test_stopping_exits_130(her2, monkeypatch):
     def stopped(*roots):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("her2core.runs.folder.list_runs", stopped)
     code, _, err = her2("runs", "list")
-    assert (code, err.strip()) == (1, "Error: Stopped.")
+    assert (code, err.strip()) == (130, "Error: Stopped.")
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,12 @@ def opened(tmp_path):
     draft.open(fresh=False)
     draft.write_config("title: By hand\n")
     draft.event("started")
-    return draft
+    yield draft
+    draft.release()
 
 
 def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(opened, monkeypatch):
-    from her2core.training.callbacks import ProgressCallback
+    from her2core.training.callbacks import Diverged, ProgressCallback
 
     written = []
     monkeypatch.setattr(RunWriter, "write_progress", lambda self, facts: written.append(dict(facts)))
@@ -189,14 +190,17 @@ def test_progress_is_written_once_a_second_and_its_loss_is_a_number_or_nothing(o
     watch.on_train_epoch_start(trainer, None)
     for i in range(100):
         clock.now += 0.1
-        loss = float("nan") if i > 50 else 1.0 / (i + 1)
-        watch.on_train_batch_end(trainer, None, {"loss": loss}, (None, [0] * 8), i)
+        watch.on_train_batch_end(trainer, None, {"loss": 1.0 / (i + 1)}, (None, [0] * 8), i)
+    clock.now += 1.1
+    with pytest.raises(Diverged, match="`loss` that is a finite number, but got nan in epoch 1"):
+        watch.on_train_batch_end(trainer, None, {"loss": float("nan")}, (None, [0] * 8), 99)
+    assert written.pop()["loss"] is None
     start, *batches = written[1:]
     assert (start["phase"], start["step"], start["steps"]) == ("training", 0, 100)
     assert 9 <= len(batches) <= 11
     assert batches[-1]["step"] == 100
     assert batches[0]["loss"] == pytest.approx(0.1, abs=0.02)
-    assert batches[-1]["loss"] is None
+    assert batches[-1]["loss"] == pytest.approx(0.01)
     assert [b["patches_per_second"] for b in batches] == pytest.approx([80] * len(batches))
 
 
@@ -245,7 +249,7 @@ def sleeper():
 def locked(root: Path, sleeper, key: str = "net_data_abc", **lock) -> Path:
     draft = RunWriter(root, key)
     draft.path.mkdir(parents=True)
-    draft.checkpoints.mkdir()
+    draft.checkpoints.folder.mkdir()
     draft.write_config("name: t\ntitle: By hand\n")
     draft.event("started")
     draft.write_progress(FACTS)
@@ -286,12 +290,18 @@ def test_an_unfinished_run_in_each_of_its_states(tmp_path, sleeper):
     assert not path.exists()
 
 
-def test_a_lock_of_another_machine_is_reported_and_gets_no_request(tmp_path, sleeper):
-    path = locked(tmp_path, sleeper, host="elsewhere")
+def test_a_training_on_another_machine_is_told_by_its_signs_of_life_and_can_be_stopped(tmp_path, sleeper):
+    path = locked(tmp_path, sleeper, host="elsewhere", heartbeat=time.time())
+    (draft,) = list_drafts(tmp_path)
+    assert (draft.running, draft.host, draft.problem) == (True, "elsewhere", "")
+    request_stop(draft)
+    assert (path / STOP).is_file()
+    (path / STOP).unlink()
+    write_json(path / "lock.json", {"pid": sleeper.pid, "host": "elsewhere", "heartbeat": time.time() - 1200})
     (draft,) = list_drafts(tmp_path)
     assert (draft.running, draft.host) == (False, "elsewhere")
-    assert draft.problem == "It is being trained on elsewhere; whether it is still running cannot be seen from here."
-    with pytest.raises(RunError, match=f"got one on elsewhere.*Stop it there; .*{STOP}"):
+    assert draft.problem.startswith("It was being trained on elsewhere, whose last sign of life was 20 minutes ago; ")
+    with pytest.raises(RunError, match="an interrupted one"):
         request_stop(draft)
     assert not (path / STOP).exists()
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +11,9 @@ import pytest
 
 from her2core.errors import Her2Error, RunError
 from her2core.io.files import write_json, write_parquet
-from her2core.runs import lock
 from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, open_run
 from her2core.runs.listing import list_runs
-from her2core.runs.lock import process_start
 from her2core.runs.schema.card import Card
-from her2core.runs.writer import RunWriter
 
 CLASSES = ["negative", "positive"]
 
@@ -228,121 +221,3 @@ def test_only_a_plain_false_says_that_weights_were_left_out(tmp_path):
     (path / "model.safetensors").unlink()
     with pytest.raises(RunError, match="got no model.safetensors"):
         open_run(path)
-
-
-# unfinished runs
-
-
-def test_an_unfinished_run_is_not_listed_until_one_rename_finishes_it(tmp_path):
-    draft = RunWriter(tmp_path, "net_data_abc")
-    assert draft.open(fresh=False) is False
-    fill(draft.path)
-    draft.event("epoch", number=1, loss=0.5)
-    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    assert list_runs(tmp_path) == ([], [])
-    finished = draft.finish({"seed": 3, "status": "whatever", "warnings": []})
-    assert finished.info["status"] == "finished"
-    assert finished.info["schema_version"] == SCHEMA_VERSION
-    assert [r.name for r in list_runs(tmp_path)[0]] == [finished.name]
-    assert finished.name.endswith("_net_data_abc")
-    assert not draft.path.exists()
-    assert not list((tmp_path / ".work").iterdir())
-    names = {p.name for p in finished.path.iterdir()}
-    assert "checkpoints" not in names
-    assert "lock.json" not in names
-    events = [json.loads(line) for line in (finished.path / "events.jsonl").read_text().splitlines()]
-    assert [e["event"] for e in events] == ["epoch", "finished"]
-    assert events[0]["loss"] == 0.5
-
-
-@pytest.mark.parametrize("name", [n for n in REQUIRED if n != "run.json"])
-def test_a_run_that_lacks_a_file_is_not_finished_and_loses_nothing(tmp_path, name):
-    draft = RunWriter(tmp_path, "key")
-    draft.open(fresh=False)
-    fill(draft.path)
-    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    (draft.path / name).unlink()
-    with pytest.raises(RunError, match=f"a complete run, but got no {name}.*Train it again"):
-        draft.finish({})
-    assert (draft.checkpoints / "last.ckpt").is_file()
-    assert list_runs(tmp_path) == ([], [])
-
-
-def test_an_unfinished_run_resumes_from_its_checkpoint_unless_fresh(tmp_path):
-    draft = RunWriter(tmp_path, "key")
-    draft.open(fresh=False)
-    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    assert RunWriter(tmp_path, "key").open(fresh=False) is True
-    assert RunWriter(tmp_path, "other").open(fresh=False) is False
-    assert RunWriter(tmp_path, "key").open(fresh=True) is False
-    assert not (draft.checkpoints / "last.ckpt").exists()
-
-
-@pytest.fixture
-def sleeper():
-    """Another process, alive until the test ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE
-    )
-    process.stdout.readline()
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def locked(root: Path, **changes) -> RunWriter:
-    draft = RunWriter(root, "key")
-    draft.checkpoints.mkdir(parents=True)
-    (draft.checkpoints / "last.ckpt").write_bytes(b"x")
-    write_json(draft.path / "lock.json", {"host": socket.gethostname(), **changes})
-    return draft
-
-
-@pytest.mark.parametrize("fresh", [False, True])
-def test_a_run_that_a_living_process_trains_is_refused(tmp_path, sleeper, fresh):
-    draft = locked(tmp_path, pid=sleeper.pid, started=process_start(sleeper.pid))
-    with pytest.raises(
-        RunError, match=f"no other process is training, but got process {sleeper.pid} at work on it.*Wait for it"
-    ):
-        draft.open(fresh=fresh)
-    assert (draft.checkpoints / "last.ckpt").is_file(), "an unfinished run in use was deleted"
-
-
-def test_a_lock_is_stale_once_its_process_was_killed_even_before_it_is_collected(tmp_path, sleeper):
-    draft = locked(tmp_path, pid=sleeper.pid, started=process_start(sleeper.pid))
-    sleeper.kill()
-    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, but a zombie still
-    assert draft.open(fresh=False) is True
-    sleeper.wait()
-    assert draft.open(fresh=False) is True
-
-
-def test_a_process_with_a_reused_number_holds_no_lock(tmp_path, sleeper):
-    assert locked(tmp_path, pid=sleeper.pid, started="1").open(fresh=False) is True
-
-
-def test_without_proc_a_living_process_still_holds_its_lock_and_a_dead_one_does_not(tmp_path, sleeper, monkeypatch):
-    monkeypatch.setattr(lock, "process_start", lambda pid: None)
-    draft = locked(tmp_path, pid=sleeper.pid, started=None)
-    with pytest.raises(RunError, match="at work on it"):
-        draft.open(fresh=False)
-    sleeper.kill()
-    sleeper.wait()
-    assert draft.open(fresh=False) is True
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"pid": "x"}', '{"pid": null}'])
-def test_a_broken_lock_is_no_lock(tmp_path, content):
-    draft = locked(tmp_path, pid=1)
-    (draft.path / "lock.json").write_text(content)
-    assert draft.open(fresh=False) is True
-
-
-def test_a_lock_of_this_process_or_of_another_machine_does_not_block(tmp_path):
-    draft = locked(tmp_path, pid=os.getpid(), started=process_start(os.getpid()))
-    assert draft.open(fresh=False) is True
-    elsewhere = {"pid": 1, "started": process_start(1), "host": "elsewhere"}
-    write_json(draft.path / "lock.json", elsewhere)
-    assert draft.open(fresh=False) is True
-    assert json.loads((draft.path / "lock.json").read_text())["pid"] == os.getpid()

@@ -1,10 +1,13 @@
 """The ``her2`` command: exit code 0 when done, 1 for what the user can correct, 2 for a fault of the program.
 
+Ctrl-C gives 130, and SIGTERM while training 143.
+
 Every command imports what it needs when it runs, so that ``her2 --help`` answers at once.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
@@ -29,13 +32,26 @@ def main() -> None:
     except click.ClickException as misused:
         _fail(wants_json, misused.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):
-        _fail(wants_json, "Stopped.", 1)
-    except (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError) as refused:
-        _fail(wants_json, f"The system refused: {refused}. Choose a place that can be written.", 1)
+        _fail(wants_json, "Stopped.", 130)
+    except OSError as refused:
+        _fail(wants_json, _system_refusal(refused), 1)
     except Exception as broken:
         traceback.print_exc()
         _fail(wants_json, f"A fault of her2core, not of your input: {type(broken).__name__}: {broken}", 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _system_refusal(refused: OSError) -> str:
+    """A sentence for what the system does not let this program do."""
+    reason = refused.strerror or str(refused)
+    where = f" ({refused.filename})" if refused.filename else ""
+    if refused.errno in (errno.ENOSPC, errno.EDQUOT):
+        todo = "Free some space"
+    elif isinstance(refused, FileNotFoundError):
+        todo = "Restore that file"
+    else:
+        todo = "Choose a place that can be read and written"
+    return f"The system refused: {reason}{where}. {todo}, then give the same command again."
 
 
 def _fail(wants_json: bool, message: str, code: int, **parts: Any) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ def _rules() -> Sequence[str]:
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @set_option
+@click.option("--name", help="Name of the run and of its folder; short for --set name=NAME.")
 @click.option(
     "--runs",
     "root",
@@ -38,7 +40,9 @@ def _rules() -> Sequence[str]:
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming the unfinished run of this configuration.")
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
 @as_json
-def train(config: Path, overrides: tuple[str, ...], root: Path, fresh: bool, quiet: bool, as_json: bool) -> None:
+def train(
+    config: Path, overrides: tuple[str, ...], name: str | None, root: Path, fresh: bool, quiet: bool, as_json: bool
+) -> None:
     """Train and evaluate one network.
 
     CONFIG is a YAML file; the result is a run folder. An interrupted training resumes with the same command.
@@ -47,8 +51,16 @@ def train(config: Path, overrides: tuple[str, ...], root: Path, fresh: bool, qui
     """
     from her2core.training.config import load_config
     from her2core.training.fit import train as fit
+    from her2core.training.interrupts import Interrupted, exit_by_signal
 
-    run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)
+    if name is not None:
+        overrides = (*overrides, f"name={json.dumps(name)}")
+    try:
+        with exit_by_signal():
+            run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)
+    except Interrupted:
+        click.echo("Stopped by a signal. The same command resumes the training.", err=True)
+        raise
     if run is None:  # a helper process of a run over several devices
         return
     value = {

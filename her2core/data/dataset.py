@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         Patches in a batch of one process.
     rank, world_size : int
         This process and the number of processes.
+    epoch : callable, optional
+        Tells the epoch whenever an iterator is made; ``set_epoch`` decides where it is left out. Lightning makes the
+        loader's iterator before it sets the epoch of a resumed training, and worker processes prepare ahead.
 
     Examples
     --------
@@ -147,8 +150,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
     True
     """
 
-    def __init__(self, length: int, *, seed: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        epoch: Callable[[], int] | None = None,
+    ) -> None:
         self.length, self.seed, self.rank, self.world_size, self.epoch = length, seed, rank, world_size, 0
+        self._told = epoch
         share = length // world_size
         self.share = share - share % batch_size if share >= batch_size else share
 
@@ -166,6 +179,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.share
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch])).permutation(self.length)
+        epoch = self.epoch if self._told is None else self._told()
+        order = np.random.default_rng(np.random.SeedSequence([self.seed, epoch])).permutation(self.length)
         mine = order[self.rank :: self.world_size][: self.share]
-        return iter([(int(i), self.epoch) for i in mine])
+        return iter([(int(i), epoch) for i in mine])

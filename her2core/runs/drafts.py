@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import time
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import yaml
 
 from her2core.errors import RunError, TableError
 from her2core.io.tables import read_table
-from her2core.runs.lock import LOCK, lock_holder
+from her2core.runs.lock import LOCK, read_holder
 from her2core.runs.writer import PROGRESS, STOP
 
 #: At most this many bytes of one file are read, of events.jsonl the last ones: more than years of epochs.
@@ -51,8 +50,8 @@ class Draft:
     title : str
         The configuration's title; empty where there is none.
     running : bool
-        Whether a process alive on this machine holds its lock. False for a lock of another machine, whose process
-        cannot be seen from here; ``problem`` says so.
+        Whether a process holds its lock: one alive on this machine, or one of another machine that gave a sign of life
+        within ``lock.EXPIRY`` seconds.
     host : str or None
         The machine of the lock; None without a lock.
     progress : dict or None
@@ -124,8 +123,7 @@ def request_stop(draft: Draft) -> None:
     Raises
     ------
     RunError
-        When the folder is gone or cannot be written to, when no process is training it, when all epochs are done, or
-        when its lock is another machine's, whose process cannot be seen from here; the message says how to ask there.
+        When the folder is gone or cannot be written to, when no process is training it, or when all epochs are done.
 
     Examples
     --------
@@ -139,13 +137,6 @@ def request_stop(draft: Draft) -> None:
     if not _is_folder(draft.path):
         raise _gone(where)
     now = _read_draft(draft.path)
-    if now.host is not None and now.host != socket.gethostname():
-        raise RunError(
-            "a training on this machine",
-            got=f"one on {now.host}",
-            where=where,
-            fix=f"Stop it there; or, if you know that it is running, create the empty file {STOP} in this folder.",
-        )
     if not now.running:
         raise RunError(
             "a training under way",
@@ -191,9 +182,13 @@ def _read_draft(path: Path) -> Draft:
     if lock is not None and not isinstance(host, str):
         problems.append(f"{LOCK}: it names no machine.")
         host = None
-    running = host is not None and _alive(path / LOCK)
-    if host not in (None, socket.gethostname()):
-        problems.append(f"It is being trained on {host}; whether it is still running cannot be seen from here.")
+    holder = None if host is None else read_holder(path / LOCK)
+    running = holder is not None and holder.alive
+    if holder is not None and not holder.here and not running:
+        problems.append(
+            f"It was being trained on {host}, whose last sign of life was {holder.age / 60:.0f} minutes ago; "
+            "the same her2 train command takes it over."
+        )
     updated = _updated(path)
     young = time.time() - updated.timestamp() < _YOUNG
     return Draft(
@@ -209,13 +204,6 @@ def _read_draft(path: Path) -> Draft:
         updated=updated,
         problem=" ".join(problems),
     )
-
-
-def _alive(lock: Path) -> bool:
-    try:
-        return lock_holder(lock) is not None
-    except OverflowError:  # a process number beyond any system's
-        return False
 
 
 def _progress(path: Path, problems: list[str]) -> dict[str, Any] | None:

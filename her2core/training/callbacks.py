@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -17,9 +16,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from her2core.errors import RunError
-from her2core.io.tables import read_table
 from her2core.networks.weights import save_weights
-from her2core.runs.writer import LAST, STOP, RunWriter
+from her2core.runs.writer import STOP, RunWriter
+from her2core.training.interrupts import raise_pending
 
 if TYPE_CHECKING:
     from her2core.training.module import PatchClassifier
@@ -51,21 +50,29 @@ class CheckpointCallback(Checkpoint):
         The best value so far.
     best_epoch : int
         Its epoch, from 0; -1 before the first ends.
+    best_sha256 : str
+        Of its weights' file.
+    rows : list of dict
+        The history so far. It travels in the checkpoint, so that a damaged history.csv does no harm.
     """
 
     def __init__(self, writer: RunWriter, monitor: str) -> None:
         self.writer, self.monitor = writer, monitor
         self.best: float | None = None
         self.best_epoch = -1
+        self.best_sha256 = ""
+        self.rows: list[dict[str, Any]] = []
         self._started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        names = ("best", "best_epoch", "best_sha256", "rows")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of a checkpoint."""
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        for name, value in state_dict.items():
+            setattr(self, name, value)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -73,32 +80,71 @@ class CheckpointCallback(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write weights where they are the best, history and event, and last the checkpoint."""
+        for name in ("train_loss", "val_loss"):
+            refuse_not_finite(
+                float(trainer.callback_metrics[name]), name=name, epoch=trainer.current_epoch, writer=self.writer
+            )
         score = float(trainer.callback_metrics[self.monitor])
         better = self.best is None or (score < self.best if self.monitor == "val_loss" else score > self.best)
         if better:
             self.best, self.best_epoch = score, trainer.current_epoch
+        self._add_row(trainer)
         if trainer.is_global_zero:
             if better:
-                save_weights(cast("PatchClassifier", pl_module).network, self.writer.checkpoints / BEST, half=False)
-            self._append(trainer)
-        part = self.writer.checkpoints / f".{LAST}.part"
-        trainer.save_checkpoint(part)  # every process takes part in this call
+                network, path = cast("PatchClassifier", pl_module).network, self.writer.checkpoints.folder / BEST
+                self.best_sha256 = save_weights(network, path, half=False)
+            self.write_history()
+            self.writer.event("epoch", **self.rows[-1], best=self.best, best_epoch=self.best_epoch)
+        trainer.save_checkpoint(self.writer.checkpoints.part)  # every process takes part in this call
         if trainer.is_global_zero:
-            os.replace(part, self.writer.checkpoints / LAST)
+            self.writer.checkpoints.commit()
 
-    def _append(self, trainer: pl.Trainer) -> None:
+    def write_history(self) -> None:
+        """Replace history.csv by the rows of the checkpoint."""
+        self.writer.write_history(pd.DataFrame(self.rows))
+
+    def _add_row(self, trainer: pl.Trainer) -> None:
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("train_", "val_"))}
         row = {
             "epoch": trainer.current_epoch,
-            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            "lr": float(max(group["lr"] for group in trainer.optimizers[0].param_groups)),
             **metrics,
             "seconds": round(time.monotonic() - self._started, 1),
         }
-        path: Path = self.writer.path / "history.csv"
-        rows = read_table(path, own=True).frame.to_dict("records") if path.is_file() else []
-        rows = [r for r in rows if r["epoch"] < row["epoch"]] + [row]
-        self.writer.write_history(pd.DataFrame(rows))
-        self.writer.event("epoch", **row, best=self.best, best_epoch=self.best_epoch)
+        self.rows = [*self.rows, row]
+
+
+def refuse_not_finite(loss: float, *, name: str, epoch: int, writer: RunWriter) -> None:
+    """Raise for a loss that is no finite number: the training has diverged, and no later epoch mends that.
+
+    Parameters
+    ----------
+    loss : float
+        The loss.
+    name : str
+        Which.
+    epoch : int
+        From 0.
+    writer : RunWriter
+        The unfinished run.
+
+    Raises
+    ------
+    Diverged
+        For NaN and infinity.
+    """
+    if math.isfinite(loss):
+        return
+    raise Diverged(
+        f"a `{name}` that is a finite number",
+        got=f"{loss} in epoch {epoch + 1}",
+        where=writer.path,
+        fix="The training has diverged: lower train.lr, or set hardware.precision to 32-true.",
+    )
+
+
+class Diverged(RunError):
+    """A training whose loss is no finite number any more."""
 
 
 class Stopped(RunError):
@@ -208,9 +254,18 @@ class ProgressCallback(pl.Callback):
         """Report a batch; raise Stopped when that was requested."""
         self._patches += len(batch[1]) * trainer.world_size
         last = batch_idx + 1 == trainer.num_training_batches
+        raise_pending()
         if self.first and isinstance(outputs, Mapping) and (last or self._due()):
             loss = float(outputs["loss"])  # waits for the device, hence not after every batch
             self._write(step=batch_idx + 1, loss=loss if math.isfinite(loss) else None, patches_per_second=self._rate())
+            refuse_not_finite(loss, name="loss", epoch=trainer.current_epoch, writer=self.writer)
+        if self.writer.lost:
+            raise RunError(
+                "a run that this process alone is training",
+                got="one that another host took over, as this one gave no sign of life for long",
+                where=self.writer.path,
+                fix="Nothing is lost: it goes on there.",
+            )
         requested = self.first and os.path.exists(self._request)
         if trainer.world_size > 1:
             requested = trainer.strategy.reduce_boolean_decision(requested, all=False)

@@ -166,7 +166,7 @@ class FrozenConfig(_Section):
 
 
 class HardwareConfig(_Section):
-    """Where and how fast; nothing of it belongs to the run's content hash."""
+    """Where and how fast. What changes the weights belongs to the run's content hash; ``UNHASHED`` does not."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what Lightning runs on")
     devices: int | Literal["auto"] = Field("auto", description="processes on this machine (on CPU: auto is 1)")
@@ -180,13 +180,17 @@ class HardwareConfig(_Section):
     features: Path = Field(Path("data/.features"), description="cache of frozen networks' features")
 
 
+#: Settings of the hardware that change no weight: how batches are prepared, and where.
+UNHASHED = {"workers", "cache_gb", "features"}
+
+
 class RunConfig(_Section):
     """One training run, whole. Unknown fields and values out of range are refused by name.
 
     Attributes
     ----------
     name : str
-        Short name of the data, used in the run folder's name.
+        Name of the run and of its folder.
     manifest : Path
         The manifest to train on, relative to the working folder.
     seed : int
@@ -209,8 +213,8 @@ class RunConfig(_Section):
 
     name: str = Field(
         ...,
-        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
-        description="short name of the data: up to 40 lower-case letters, digits and hyphens",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,23}$",
+        description="name of the run: up to 24 lower-case letters, digits and hyphens",
     )
     manifest: Path = Field(..., description="the manifest to train on, relative to the working folder")
     seed: int = Field(0, ge=0, description="of weights, order and augmentation")
@@ -233,7 +237,10 @@ class RunConfig(_Section):
         return self
 
     def content_hash(self) -> str:
-        """Hash all settings that determine the result; ``hardware``, ``title``, ``limits`` and ``serving`` do not.
+        """Hash all settings that determine the weights.
+
+        ``title``, ``limits``, ``serving`` and, of ``hardware``, ``UNHASHED`` do not. Precision, accelerator, strategy
+        and number of devices (each has a batch of its own) do.
 
         Returns
         -------
@@ -246,7 +253,9 @@ class RunConfig(_Section):
         >>> a.content_hash() == a.model_copy(update={"title": "other"}).content_hash()
         True
         """
-        content = self.model_dump(mode="json", exclude={"hardware", "title", "limits", "serving"})
+        content = self.model_dump(
+            mode="json", exclude={"hardware": UNHASHED, "title": True, "limits": True, "serving": True}
+        )
         if self.frozen is None:  # as in runs from before this section existed
             del content["frozen"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,7 @@ configuration -> manifest -> split -> prepared patches -> network -> Lightning -
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ from her2core.training.callbacks import ProgressCallback
 from her2core.training.card import model_card
 from her2core.training.config import RunConfig
 from her2core.training.frozen import train_last_layer
-from her2core.training.hardware import first_process
+from her2core.training.hardware import first_process, machine
+from her2core.training.interrupts import end_with_parent
 from her2core.training.loop import train_network
 
 
@@ -66,8 +68,9 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     ------
     Her2Error
         For anything wrong with manifest, split, network or weights, before training starts.
-    Stopped
-        When the training was asked to stop (``runs.drafts.request_stop``); a RunError.
+    RunError
+        When another process is training this configuration, its checkpoints are damaged, the loss is no finite number
+        (``Diverged``), or the training was asked to stop (``Stopped``, by ``runs.drafts.request_stop``).
 
     Examples
     --------
@@ -89,90 +92,97 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     refuse_other_scaling(config.network.init, config.input.mean, config.input.std)
     start = start_from(network, config.network.init, name=config.network.name)
     grid = output_grid(network, config.input.px)
+    classes = len(manifest.classes)
 
     # 3. The unfinished run: its name follows from configuration and data, so that the same command finds it again.
-    writer = RunWriter(Path(root), _key(config, manifest))
-    if config.frozen and not first_process():
-        return None  # a last layer is fitted by one process
-    resume = writer.open(fresh=fresh) if first_process() else writer.has_checkpoint()
-    if first_process():
-        writer.write_config(config.to_yaml())
-        writer.write_splits(split)
-        writer.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
+    if not first_process():
+        end_with_parent()
+        if config.frozen:
+            return None  # a last layer is fitted by one process
+    with RunWriter(Path(root), _key(config, manifest), name=config.name) as writer:
+        resume = writer.open(fresh=fresh) if first_process() else writer.has_checkpoint()
+        if writer.published:
+            return writer.published  # its process was killed when nothing but tidying up was left
+        if first_process():
+            writer.write_config(config.to_yaml())
+            writer.write_splits(split)
+            writer.event("resumed" if resume else "started", git=origin["git"], command=origin["command"])
 
-    # 4. The patches, prepared once: the same crop, size and stain as at serving time.
-    stain = None if config.stain.method == "none" else StainReference(white=config.stain.white)
-    prepare = Prepare(config.input.px, stain, method=config.stain.method)
-    watch = ProgressCallback(writer, epochs=config.train.epochs, first=first_process())
-    parts = {name: manifest.subset(split.loc[split["split"] == name, "patch_id"]) for name in ("train", "val", "test")}
-    datasets = {name: _dataset(part, prepare, config, watch, training=name == "train") for name, part in parts.items()}
+        # 4. The patches, prepared once: the same crop, size and stain as at serving time.
+        stain = None if config.stain.method == "none" else StainReference(white=config.stain.white)
+        prepare = Prepare(config.input.px, stain, method=config.stain.method)
+        watch = ProgressCallback(writer, epochs=config.train.epochs, first=first_process())
+        ids = {name: split.loc[split["split"] == name, "patch_id"] for name in ("train", "val", "test")}
+        parts = {name: manifest.subset(wanted) for name, wanted in ids.items()}
+        datasets = {n: _dataset(part, prepare, config, watch, training=n == "train") for n, part in parts.items()}
 
-    # 5. Training: the whole network, or its last layer alone.
-    if config.frozen:
-        fitted = train_last_layer(network, config, writer, datasets, watch, classes=len(manifest.classes))
-    else:
-        trained = train_network(
-            network, config, writer, datasets, watch, classes=len(manifest.classes), resume=resume, progress=progress
+        # 5. Training: the whole network, or its last layer alone.
+        if config.frozen:
+            fitted = train_last_layer(network, config, writer, datasets, watch, classes=classes)
+        else:
+            trained = train_network(
+                network, config, writer, datasets, watch, classes=classes, resume=resume, progress=progress
+            )
+            if trained is None:
+                return None  # a helper process of a run over several devices
+            fitted = trained
+
+        # 6. The released weights are the ones that are evaluated: float16 on disk, read back.
+        sha256 = save_weights(network, writer.path / WEIGHTS)
+        load_into(network, read_weights(writer.path / WEIGHTS, sha256=sha256), where=WEIGHTS)
+
+        # 7. Predictions, temperature, card.
+        tables = {n: _predict(network, datasets[n], parts[n], n, fitted.device, config) for n in ("val", "test")}
+        logits = tables["val"].filter(regex="^logit_").to_numpy()
+        temperature = fit_temperature(logits, labels=datasets["val"].targets)
+        table = pd.concat(tables.values(), ignore_index=True)
+        write_parquet(writer.path / "predictions.parquet", table)
+        card = model_card(
+            config,
+            manifest,
+            split,
+            warnings,
+            temperature=temperature,
+            sha256=sha256,
+            grid=grid,
+            stain=stain,
+            last_layer=fitted.last_layer,
+            hub=network.description if isinstance(network, FoundationNetwork) else None,
         )
-        if trained is None:
-            return None  # a helper process of a run over several devices
-        fitted = trained
 
-    # 6. The released weights are the ones that are evaluated: float16 on disk, read back.
-    sha256 = save_weights(network, writer.path / WEIGHTS)
-    load_into(network, read_weights(writer.path / WEIGHTS, sha256=sha256), where=WEIGHTS)
+        # 8. What serving and review need without the data: data table, findings, cost, prediction sets, OOD.
+        card, dataset = write_artifacts(
+            writer.path,
+            card,
+            network=network,
+            manifest=manifest,
+            split=split,
+            prepare=prepare,
+            table=table,
+            device=fitted.device,
+            serving=config.serving,
+        )
+        write_json(writer.path / "model.card.json", card)
 
-    # 7. Predictions, temperature, card.
-    tables = {n: _predict(network, datasets[n], parts[n], n, fitted.device, config) for n in ("val", "test")}
-    logits = tables["val"].filter(regex="^logit_").to_numpy()
-    temperature = fit_temperature(logits, labels=datasets["val"].targets)
-    table = pd.concat(tables.values(), ignore_index=True)
-    write_parquet(writer.path / "predictions.parquet", table)
-    card = model_card(
-        config,
-        manifest,
-        split,
-        warnings,
-        temperature=temperature,
-        sha256=sha256,
-        grid=grid,
-        stain=stain,
-        last_layer=fitted.last_layer,
-        hub=network.description if isinstance(network, FoundationNetwork) else None,
-    )
-
-    # 8. What serving and review need when the data are not at hand: data table, findings, cost, prediction sets, OOD.
-    card, dataset = write_artifacts(
-        writer.path,
-        card,
-        network=network,
-        manifest=manifest,
-        split=split,
-        prepare=prepare,
-        table=table,
-        device=fitted.device,
-        serving=config.serving,
-    )
-    write_json(writer.path / "model.card.json", card)
-
-    # 9. The evaluation; then the folder gets its final name.
-    evaluate_folder(writer.path, card, warnings, table=table, dataset=dataset)
-    info = {
-        **origin,
-        "config_hash": config.content_hash(),
-        "manifest_hash": manifest.content_hash(),
-        "split_hash": _split_hash(split),
-        "seed": config.seed,
-        "warnings": warnings,
-        "start": start,
-        "parameters": parameter_count(network),
-        **fitted.facts,
-    }
-    return writer.finish(info)
+        # 9. The evaluation; then the folder gets its final name.
+        evaluate_folder(writer.path, card, warnings, table=table, dataset=dataset)
+        info = {
+            **origin,
+            "config_hash": config.content_hash(),
+            "manifest_hash": manifest.content_hash(),
+            "split_hash": _split_hash(split),
+            "seed": config.seed,
+            "warnings": warnings,
+            "start": start,
+            "parameters": parameter_count(network),
+            **fitted.facts,
+        }
+        return writer.finish(info)
 
 
 def _key(config: RunConfig, manifest: Manifest) -> str:
-    content = hashlib.sha256((config.content_hash() + manifest.content_hash()).encode()).hexdigest()
+    here = json.dumps(machine(config.hardware), sort_keys=True)  # what `auto` means here
+    content = hashlib.sha256((config.content_hash() + manifest.content_hash() + here).encode()).hexdigest()
     network = config.network.name.replace(":", "-").replace("/", "-")
     return f"{network}_{config.name}_{content[:8]}"
 

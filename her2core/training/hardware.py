@@ -140,12 +140,45 @@ def precision(hardware: HardwareConfig) -> Literal["32-true", "16-mixed", "bf16-
     >>> precision(HardwareConfig(accelerator="cpu"))
     '32-true'
     """
-    on_cpu = hardware.accelerator == "cpu" or not torch.cuda.is_available()
-    if hardware.precision == "bf16-mixed" and on_cpu and not native_bfloat16():
+    if hardware.precision == "bf16-mixed" and _on_cpu(hardware) and not native_bfloat16():
         LOG.warning(SLOW)
+    return _precision(hardware)
+
+
+def machine(hardware: HardwareConfig) -> dict[str, str | int]:
+    """Resolve what ``auto`` means on this machine, as far as it changes the weights.
+
+    Parameters
+    ----------
+    hardware : HardwareConfig
+
+    Returns
+    -------
+    dict
+        ``accelerator``, ``precision`` and ``processes``, over which a step's batch is spread.
+
+    Examples
+    --------
+    >>> machine(HardwareConfig(accelerator="cpu", devices=2))
+    {'accelerator': 'cpu', 'precision': '32-true', 'processes': 2}
+    """
+    asked = devices(hardware)
+    processes = hardware.nodes * (asked if isinstance(asked, int) else torch.cuda.device_count())
+    return {
+        "accelerator": "cpu" if _on_cpu(hardware) else "gpu",
+        "precision": _precision(hardware),
+        "processes": processes,
+    }
+
+
+def _on_cpu(hardware: HardwareConfig) -> bool:
+    return hardware.accelerator == "cpu" or not torch.cuda.is_available()
+
+
+def _precision(hardware: HardwareConfig) -> Literal["32-true", "16-mixed", "bf16-mixed"]:
     if hardware.precision != "auto":
         return hardware.precision
-    if on_cpu:
+    if _on_cpu(hardware):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 

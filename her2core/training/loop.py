@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from her2core.data.dataset import EpochSampler, PatchDataset
-from her2core.errors import NetworkError
+from her2core.errors import Her2Error, NetworkError, RunError, WeightsError
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.weight_files import read_weights
 from her2core.networks.weights import load_into
-from her2core.runs.writer import LAST, RunWriter
+from her2core.runs.writer import RunWriter
 from her2core.training.callbacks import BEST, CheckpointCallback, ProgressCallback, Stopped
 from her2core.training.config import RunConfig
 from her2core.training.hardware import devices, precision, strategy
+from her2core.training.interrupts import end_with_parent
 from her2core.training.module import PatchClassifier
 
 
@@ -88,9 +91,11 @@ def train_network(
         For fewer than two training patches a process.
     Stopped
         When the training was asked to stop.
+    RunError
+        When a worker process was killed, the loss is no finite number, or the best epoch's weights are damaged.
     """
     trainer, keep = _trainer(config, writer, watch, progress)
-    loaders = _loaders(config, datasets, rank=trainer.global_rank, world_size=trainer.world_size)
+    loaders = _loaders(config, datasets, trainer)
     counts = np.bincount(datasets["train"].targets, minlength=classes).tolist()
     module = PatchClassifier(
         network, config.train, class_counts=counts, steps_per_epoch=len(loaders[0]), seed=config.seed
@@ -100,16 +105,35 @@ def train_network(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
         # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
-        checkpoint = str(writer.checkpoints / LAST) if resume else None
+        checkpoint = writer.checkpoints.newest() if resume else None
         try:
             trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
         except Stopped:
             if trainer.is_global_zero:
                 raise
             return None  # the first process reports it; a helper that failed would make Lightning kill the first
+        except RuntimeError as failed:
+            if "DataLoader worker" not in str(failed):
+                raise
+            raise RunError(
+                "worker processes that live as long as the training",
+                got="one that was killed, perhaps for lack of memory",
+                where="hardware.workers",
+                fix="Set hardware.workers lower; the same command resumes.",
+            ) from None
     if not trainer.is_global_zero:
         return None
-    load_into(network, read_weights(writer.checkpoints / BEST), where="best epoch")
+    keep.write_history()  # where the training was over already, the file may be of a killed process
+    try:
+        best = read_weights(writer.checkpoints.folder / BEST, sha256=keep.best_sha256)
+    except WeightsError as damaged:
+        raise RunError(
+            "the best epoch's weights as they were written",
+            got=damaged.got,
+            where=writer.checkpoints.folder / BEST,
+            fix="Start over: the same command with --fresh.",
+        ) from None
+    load_into(network, best, where="best epoch")
     facts = {"best_epoch": keep.best_epoch, "epochs_trained": trainer.current_epoch, config.train.monitor: keep.best}
     return Fitted(trainer.strategy.root_device, facts)
 
@@ -131,7 +155,7 @@ def _trainer(
         num_nodes=hardware.nodes,
         strategy=strategy(config),
         precision=precision(hardware),
-        callbacks=[stop, keep, watch, *bar],
+        callbacks=[_OwnSignals(), stop, keep, watch, *bar],
         logger=False,
         enable_model_summary=False,
         enable_progress_bar=progress,
@@ -142,13 +166,33 @@ def _trainer(
     return trainer, keep
 
 
+class _OwnSignals(pl.Callback):
+    """Puts back the handlers that were there before Lightning's.
+
+    Lightning's handler of SIGTERM takes part in a collective, which can wait for ever, and leaves with exit code 0.
+    """
+
+    def __init__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+
 def _loaders(
-    config: RunConfig, datasets: Mapping[str, PatchDataset], *, rank: int, world_size: int
+    config: RunConfig, datasets: Mapping[str, PatchDataset], trainer: pl.Trainer
 ) -> tuple[DataLoader, DataLoader]:
-    settings, workers = config.train, config.hardware.workers
+    settings, rank, world_size = config.train, trainer.global_rank, trainer.world_size
     train, val = datasets["train"], datasets["val"]
     sampler = EpochSampler(
-        len(train), seed=config.seed, batch_size=settings.batch_size, rank=rank, world_size=world_size
+        len(train),
+        seed=config.seed,
+        batch_size=settings.batch_size,
+        rank=rank,
+        world_size=world_size,
+        epoch=lambda: trainer.fit_loop.epoch_progress.current.processed,
     )
     if len(sampler) < 2:
         raise NetworkError(
@@ -159,6 +203,44 @@ def _loaders(
         )
     mine = Subset(val, range(rank, len(val), world_size))
     return (
-        DataLoader(train, settings.batch_size, sampler=sampler, num_workers=workers),
-        DataLoader(mine, settings.batch_size * 2, num_workers=workers),
+        _loader(train, settings.batch_size, config, sampler=sampler),
+        _loader(mine, settings.batch_size * 2, config),
     )
+
+
+def _loader(dataset: Dataset, batch_size: int, config: RunConfig, *, sampler: EpochSampler | None = None) -> DataLoader:
+    return DataLoader(
+        dataset if config.hardware.workers == 0 else _Carrying(dataset),
+        batch_size,
+        sampler=sampler,
+        num_workers=config.hardware.workers,
+        collate_fn=_collate,
+        worker_init_fn=_start_worker,
+        # An iterator draws a number. From the global generator, that would change the dropout of a resumed epoch.
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+
+
+class _Carrying(Dataset[Any]):
+    """A data set whose errors are values: a worker process cannot raise one as it is in the training process."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(cast("Sized", self.dataset))
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.dataset[key]
+        except (Her2Error, OSError) as failed:
+            return failed
+
+
+def _collate(items: list[Any]) -> Any:
+    """A batch, or the first error among its patches."""
+    return next((item for item in items if isinstance(item, Exception)), None) or default_collate(items)
+
+
+def _start_worker(number: int) -> None:
+    end_with_parent()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -44,7 +45,8 @@ class PatchClassifier(pl.LightningModule):
         self.settings, self.steps_per_epoch, self.seed = settings, steps_per_epoch, seed
         self.register_buffer("class_weight", _class_weight(class_counts, settings.class_weights), persistent=False)
         classes = len(class_counts)
-        self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
+        # NaN is kept, so that a diverged epoch is seen; the default drops it from the mean.
+        self.train_loss, self.val_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
         self.val_balanced_accuracy = MulticlassAccuracy(classes, average="macro")
@@ -57,6 +59,12 @@ class PatchClassifier(pl.LightningModule):
         for module in self.network.trunk_modules():
             module.requires_grad_(not frozen)
             module.train(not frozen)  # a frozen trunk keeps its batch statistics too
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Raise the error that a worker process met while it prepared this batch."""
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Compute the loss of a batch: float32 (N, 3, H, W) images and int64 (N,) classes."""
