@@ -110,6 +110,13 @@ def test_training_curves_are_the_rows_of_history_csv():
     history_figure(history.head(0)).to_json()
 
 
+@pytest.mark.parametrize(("epochs", "step"), [(1, 1), (2, 1), (10, 1), (11, 2), (20, 2), (50, 5), (99, 10), (300, 50)])
+def test_ticks_of_epochs_are_whole_numbers_once_each(epochs, step):
+    history = pd.DataFrame({c: range(epochs) for c in ("epoch", "train_loss", "val_loss", "val_balanced_accuracy")})
+    for axis in (history_figure(history).layout.xaxis, history_figure(history).layout.xaxis2):
+        assert (axis.tickmode, axis.tick0, axis.dtick) == ("linear", 0, step)
+
+
 def test_what_was_tried_on_frozen_features_is_drawn_by_setting():
     history = pd.DataFrame(
         {"tried": [0.01, 1.0], "train_loss": [1.0, 0.5], "val_loss": [1.1, 0.9], "val_balanced_accuracy": [0.4, 0.6]}

@@ -351,7 +351,9 @@ def test_the_neutral_configuration_says_nothing_of_the_demo(tmp_path):
     assert "demo" not in config.to_yaml()
 
 
-@pytest.mark.parametrize("override", ["name=mine", "manifest=mine.parquet", "network.name=resnet50"])
+@pytest.mark.parametrize(
+    "override", ["name=mine", "manifest=mine.parquet", "network.name=resnet50", "split.unit=patch_random"]
+)
 def test_a_title_of_another_run_is_not_inherited(override):
     demo = load_config(CONFIGS / "demo.yaml")
     mine = load_config(CONFIGS / "demo.yaml", [override])

@@ -46,8 +46,8 @@ def train(
     """Train and evaluate one network.
 
     CONFIG is a YAML file; the result is a run folder. An interrupted training resumes with the same command.
-    configs/own.yaml is a starting point for your own data. With --set manifest=..., --set name=... or
-    --set network.name=..., the file's title no longer applies and is dropped.
+    configs/own.yaml is a starting point for your own data. With --name or --set of the manifest, network, split, stain
+    or frozen section, the file's title no longer applies and is dropped; with another manifest, so are its limits.
     """
     from her2core.training.config import load_config
     from her2core.training.fit import train as fit

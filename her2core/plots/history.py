@@ -53,11 +53,17 @@ def history_figure(history: pd.DataFrame) -> go.Figure:
             row=1,
             col=place,
         )
-    figure.update_xaxes(title=axis_name, gridcolor=GRID, **({"type": "log"} if frozen else {"tickformat": "d"}))
+    figure.update_xaxes(title=axis_name, gridcolor=GRID, **({"type": "log"} if frozen else _whole_ticks(len(history))))
     figure.update_yaxes(gridcolor=GRID, rangemode="tozero", col=1)
     figure.update_yaxes(gridcolor=GRID, range=[-0.02, 1.02], tickformat=".0%", col=2)
     apply_layout(figure, height=340, legend=True)
     return figure.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0})
+
+
+def _whole_ticks(epochs: int) -> dict[str, object]:
+    """Ticks at whole epochs, at most about ten; left to itself plotly puts some between, which round to the same."""
+    step = next(step for power in range(9) for step in (10**power, 2 * 10**power, 5 * 10**power) if epochs <= 10 * step)
+    return {"tickmode": "linear", "tick0": 0, "dtick": step, "tickformat": "d"}
 
 
 def history_description(history: pd.DataFrame) -> str:

@@ -275,6 +275,10 @@ class RunConfig(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+#: Fields that a title describes.
+TITLED = {"name", "manifest", "network", "split", "stain", "frozen"}
+
+
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig:
     """Read a configuration from YAML and apply overrides.
 
@@ -283,9 +287,9 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     path : str or path
         A YAML file.
     overrides : sequence of str, optional
-        ``a.b=c`` each; the value is read as YAML. Where ``name``, ``manifest`` or ``network`` is overridden, the
-        file's ``title`` no longer describes the run and is dropped unless it is overridden too; where ``manifest`` is,
-        so are the file's ``limits``.
+        ``a.b=c`` each; the value is read as YAML. Where a field of ``TITLED`` is overridden, the file's ``title`` no
+        longer describes the run and is dropped unless it is overridden too; where ``manifest`` is, so are the file's
+        ``limits``.
 
     Returns
     -------
@@ -314,7 +318,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
             "fields and values", got=type(content).__name__, where=path, fix="configs/own.yaml is an example."
         )
     overridden = {_apply(content, override) for override in overrides}
-    if overridden & {"name", "manifest", "network"} and "title" not in overridden:
+    if overridden & TITLED and "title" not in overridden:
         content.pop("title", None)
     if "manifest" in overridden and "limits" not in overridden:
         content.pop("limits", None)

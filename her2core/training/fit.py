@@ -39,6 +39,7 @@ from her2core.training.artifacts import write_artifacts
 from her2core.training.callbacks import ProgressCallback
 from her2core.training.card import model_card
 from her2core.training.config import RunConfig
+from her2core.training.earlier_run import start_warnings
 from her2core.training.frozen import train_last_layer
 from her2core.training.hardware import first_process, machine
 from her2core.training.interrupts import end_with_parent
@@ -85,6 +86,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
     check_manifest(manifest, split).raise_errors(where=config.manifest)
     warnings = split_warnings(manifest, split, config.split.unit)
+    warnings += start_warnings(config.network.init, manifest, split)
 
     # 2. The network and its first weights, before anything is written.
     pl.seed_everything(config.seed, verbose=False)
