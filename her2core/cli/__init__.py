@@ -7,8 +7,8 @@ Every command imports what it needs when it runs, so that ``her2 --help`` answer
 
 from __future__ import annotations
 
-import errno
 import json
+import os
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from her2core.cli import data, reporting, runs, serving, study, training  # noqa: F401 (each registers its commands)
-from her2core.cli.base import cli
+from her2core.cli.base import cli, system_error
 from her2core.errors import Her2Error
 
 __all__ = ["cli", "main"]
@@ -33,25 +33,16 @@ def main() -> None:
         _fail(wants_json, misused.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):
         _fail(wants_json, "Stopped.", 130)
+    except BrokenPipeError:  # the reader of the output, such as head, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as refused:
-        _fail(wants_json, _system_refusal(refused), 1)
+        said = system_error(refused)
+        _fail(wants_json, str(said), 1, where=said.where, fix=said.fix)
     except Exception as broken:
         traceback.print_exc()
         _fail(wants_json, f"A fault of her2core, not of your input: {type(broken).__name__}: {broken}", 2)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _system_refusal(refused: OSError) -> str:
-    """A sentence for what the system does not let this program do."""
-    reason = refused.strerror or str(refused)
-    where = f" ({refused.filename})" if refused.filename else ""
-    if refused.errno in (errno.ENOSPC, errno.EDQUOT):
-        todo = "Free some space"
-    elif isinstance(refused, FileNotFoundError):
-        todo = "Restore that file"
-    else:
-        todo = "Choose a place that can be read and written"
-    return f"The system refused: {reason}{where}. {todo}, then give the same command again."
 
 
 def _fail(wants_json: bool, message: str, code: int, **parts: Any) -> NoReturn:

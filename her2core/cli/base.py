@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from her2core import __version__
-from her2core.errors import ConfigError
+from her2core.errors import ConfigError, Her2Error
 
 MODELS, RUNS = Path("models"), Path("runs")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON document.")
@@ -25,6 +26,56 @@ def cli() -> None:
     """HER2 status from H&E patches, with evidence that can be checked. Research use only."""
 
 
+#: Errors of the operating system: what was found, and what to do.
+_SYSTEM = {
+    errno.ENOSPC: ("a full disk", "Free space, or choose another place."),
+    errno.EDQUOT: ("a quota that is used up", "Free space, or choose another place."),
+    errno.EROFS: ("a read-only disk", "Choose a place that can be written."),
+    errno.EACCES: ("no permission", "Change its permissions, or choose another place."),
+    errno.EPERM: ("no permission", "Change its permissions, or choose another place."),
+    errno.ENOENT: ("no such file or folder, or one that vanished", "Check the name, and whether it still exists."),
+    errno.ENOTDIR: ("a file where a folder is needed", "Choose another name."),
+    errno.EISDIR: ("a folder where a file is needed", "Choose another name."),
+    errno.EEXIST: ("a file that exists already", "Choose another name."),
+    errno.ENOTEMPTY: ("a folder that is not empty", "Choose another name."),
+    errno.ENAMETOOLONG: ("a name that is too long", "Choose a shorter name."),
+    errno.EMFILE: ("too many open files", "Raise the limit (ulimit -n), or close other programs."),
+    errno.EIO: ("a fault of the disk", "Check the disk or the network drive."),
+    errno.ESTALE: ("a network drive that was disconnected", "Connect it again."),
+}
+
+
+def system_error(error: OSError, place: object = None, *, also: str = "") -> Her2Error:
+    """What the operating system refused, as an error that a person can correct.
+
+    Parameters
+    ----------
+    error : OSError
+        As raised.
+    place : path, optional
+        The file concerned, where the error does not name one.
+    also : str, optional
+        A sentence to end with.
+
+    Returns
+    -------
+    Her2Error
+
+    Examples
+    --------
+    >>> print(system_error(OSError(errno.ENOSPC, "No space left on device"), "answers.csv"))
+    Expected a file or folder that can be used, but got a full disk (answers.csv). Free space, or choose another place.
+    """
+    from her2core.io.text import clean_text, printable_path
+
+    named = error.filename if isinstance(error.filename, (str, bytes)) else place
+    got, fix = _SYSTEM.get(error.errno or 0, (f"an error of the system ({clean_text(error)})", "Check the place."))
+    where = (
+        None if named is None else printable_path(named.decode(errors="replace") if isinstance(named, bytes) else named)
+    )
+    return Her2Error("a file or folder that can be used", got=got, where=where, fix=fix + also)
+
+
 def answer(wants_json: bool, value: Any, text: str) -> None:
     """Print a command's answer.
 
@@ -37,7 +88,9 @@ def answer(wants_json: bool, value: Any, text: str) -> None:
     text : str
         The same for a person.
     """
-    click.echo(json.dumps(value, ensure_ascii=False, default=str) if wants_json else text)
+    said = json.dumps(value, ensure_ascii=False, default=str) if wants_json else text
+    # A name that is not UTF-8 must not lose the answers; lone surrogates cannot be printed.
+    click.echo(said.encode("utf-8", "backslashreplace").decode())
 
 
 def pairs(words: Iterable[str], *, parse: bool = False) -> dict[str, Any]:

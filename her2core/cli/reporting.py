@@ -9,8 +9,8 @@ import click
 
 from her2core.cli.base import answer, as_json, cli
 from her2core.cli.table_options import TableOptions, read_table_of, table_options
-from her2core.cli.text import RESEARCH
 from her2core.errors import ConfigError
+from her2core.notice import RESEARCH
 
 
 @cli.command()

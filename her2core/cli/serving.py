@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
-from her2core.cli.text import prediction_text, write_answers
-from her2core.errors import ConfigError, ImageError, RunError
+from her2core.cli.text import prediction_text
+from her2core.errors import ConfigError, RunError
 from her2core.notice import RESEARCH
 
 
@@ -35,29 +35,44 @@ def doctor(as_json: bool) -> int:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--mpp", type=float, help="Microns per pixel of the images, if known.")
+@click.option("--mpp", help="Microns per pixel, or an objective (40x, 20x, 10x, 5x); each file's own by default.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the predictions to this CSV file.")
 @as_json
-def predict(run: Path, images: tuple[Path, ...], mpp: float | None, out: Path | None, as_json: bool) -> int:
-    """Predict class probabilities of patches.
+def predict(run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | None, as_json: bool) -> int:
+    """Predict class probabilities of patches and fields.
 
-    IMAGES are files or folders. A file that cannot be read is named, the others are predicted, and the exit code is 1.
+    IMAGES are files, zips or folders. An image larger than one and a half fields of view of the training patches is
+    predicted tile by tile where its microns per pixel are known. A file that cannot be read is named, the others are
+    predicted, and the exit code is 1.
     """
-    from her2core.inference.predictor import load_predictor
+    from itertools import islice
 
-    files = _image_files(images)
+    from her2core.cli.predicting import STEP, AnswerFile, Sources, answer_row, predictions
+    from her2core.inference.predictor import load_predictor
+    from her2core.io.scale import parse_mpp
+
+    scale = None if mpp is None else parse_mpp(mpp)
+    sources = Sources(images)
     predictor = load_predictor(run)
-    answers = []
-    with click.progressbar(length=len(files), label="patches", file=sys.stderr) as bar:
-        for start in range(0, len(files), 64):
-            batch = files[start : start + 64]
-            answers += predictor.predict(batch, names=[str(p) for p in batch], mpp=mpp)
-            bar.update(len(batch))
-    plain = [a.as_dict() for a in answers]
-    if out:
-        write_answers(plain, predictor.classes, out)
-    answer(as_json, plain, "\n".join([prediction_text(a) for a in answers] + [RESEARCH]))
-    return 1 if any(a.error for a in answers) else 0
+    patches = iter(sources)
+    plain, lines, failed = [], [], False
+    with (
+        AnswerFile(out, predictor.classes) as file,
+        click.progressbar(length=len(sources), label="patches", file=sys.stderr) as bar,
+    ):
+        while chunk := list(islice(patches, STEP)):
+            found = predictions(predictor, chunk, mpp=scale)
+            answers = [a.as_dict() for a, _ in found]
+            file.add([answer_row(a, notes, predictor.classes) for a, (_, notes) in zip(answers, found, strict=True)])
+            plain += [{**a, "notes": [*notes, *kept.notes]} for a, (kept, notes) in zip(answers, found, strict=True)]
+            lines += [prediction_text(a, notes) for a, notes in found]
+            failed = failed or any(a.get("error") for a in answers)
+            bar.update(len(chunk))
+    left_out = [f"left out: {sentence}" for sentence in sources.left_out]
+    if as_json and left_out:
+        click.echo("\n".join(left_out), err=True)
+    answer(as_json, plain, "\n".join([*lines, *left_out, RESEARCH]))
+    return 1 if failed else 0
 
 
 @cli.command()
@@ -149,22 +164,3 @@ def app(roots: tuple[Path, ...], port: int, address: str, as_json: bool) -> int:
     if os.name == "nt":
         return subprocess.call(command, env=environment)
     os.execve(sys.executable, command, environment)  # the server gets the signals sent to this process
-
-
-def _image_files(paths: tuple[Path, ...]) -> list[Path]:
-    from her2core.io.images import SUFFIXES
-
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            files.append(path)
-    if not files:
-        raise ImageError(
-            "at least one image",
-            got="none",
-            where=", ".join(map(str, paths)),
-            fix=f"Name files or a folder with {', '.join(SUFFIXES)}.",
-        )
-    return files

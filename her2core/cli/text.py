@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from her2core.data.manifest import Manifest
-    from her2core.inference.predictor import Prediction
+    from her2core.inference.field import FieldPrediction
+    from her2core.inference.prediction import Prediction
     from her2core.runs.folder import Run
 
 
@@ -65,50 +65,14 @@ def interval(value: float, lower: float, upper: float, *, signed: bool = False) 
     return f"{value:{form}}  [{bounds}]"
 
 
-def write_answers(plain: list[dict[str, Any]], classes: tuple[str, ...], out: Path) -> None:
-    """Write predictions as CSV, one row an image, each with the research notice.
-
-    The probabilities are raw output of the network; label and prediction set are empty where ``reliable`` is False.
-
-    Parameters
-    ----------
-    plain : list of dict
-        From ``Prediction.as_dict``.
-    classes : tuple of str
-        The order of the probability columns.
-    out : Path
-        The file.
-    """
-    import pandas as pd
-
-    from her2core.io.files import write_csv
-
-    rows = [
-        {
-            "name": p["name"],
-            "answer": p["answer"],
-            "label": p["label"],
-            "prediction_set": None if p["prediction_set"] is None else ", ".join(p["prediction_set"]),
-            "reliable": p["reliable"],
-            **{f"probability_{c}": p["probabilities"].get(c) for c in classes},
-            "usable": p["usable"],
-            "flags": " ".join(p["flags"]),
-            "reasons": "; ".join(p["reasons"]),
-            "error": p["error"],
-            "model": p["model"],
-            "notice": RESEARCH,
-        }
-        for p in plain
-    ]
-    write_csv(out, pd.DataFrame(rows))
-
-
-def prediction_text(answer: Prediction) -> str:
+def prediction_text(answer: Prediction | FieldPrediction, notes: Sequence[str] = ()) -> str:
     """Write one image's prediction as a line.
 
     Parameters
     ----------
-    answer : Prediction
+    answer : Prediction or FieldPrediction
+    notes : sequence of str, optional
+        What must be known when the answer is read; each gets a line above it.
 
     Returns
     -------
@@ -122,15 +86,17 @@ def prediction_text(answer: Prediction) -> str:
     >>> prediction_text(Prediction("a.png", ("low", "high"), (0.1, 0.9), ("black",), {}, "demo"))
     'a.png: No reliable answer: the patch is black or nearly so: no light came through'
     """
-    if answer.error:
-        return f"{answer.name}: not read. {answer.error}"
+    above = "".join(f"{answer.name}: note: {note}\n" for note in notes)
+    error = getattr(answer, "error", None)  # a field has no error: it is raised
+    if error:
+        return f"{answer.name}: not read. {error}"
     if not answer.reliable:
-        return f"{answer.name}: {answer.answer}: {'; '.join(dict.fromkeys([*answer.reasons, *answer.notes]))}"
+        return f"{above}{answer.name}: {answer.answer}: {'; '.join(dict.fromkeys([*answer.reasons, *answer.notes]))}"
     probabilities = ", ".join(f"{c} {p:.3f}" for c, p in zip(answer.classes, answer.probabilities, strict=True))
-    notes = f" ({'; '.join(answer.notes)})" if answer.flags else ""
-    sets = answer.reported_set
-    held = "" if sets is None or answer.coverage is None else f", prediction set at {answer.coverage:.0%}: "
-    return f"{answer.name}: {answer.answer} [{probabilities}]{held}{', '.join(sets or ())}{notes}"
+    behind = f" ({'; '.join(answer.notes)})" if answer.notes else ""
+    sets, coverage = getattr(answer, "reported_set", None), getattr(answer, "coverage", None)  # a field has none
+    held = "" if sets is None or coverage is None else f", prediction set at {coverage:.0%}: "
+    return f"{above}{answer.name}: {answer.answer} [{probabilities}]{held}{', '.join(sets or ())}{behind}"
 
 
 def manifest_facts(manifest: Manifest, out: Path) -> dict[str, Any]:
@@ -180,6 +146,7 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     lines += [f"  column {own!r} was read as {role}" for role, own in held.get("columns_read_as", {}).items()]
     lines += [f"  label {own!r} was read as {name}" for own, name in held.get("labels_read_as", {}).items()]
     lines += [f"  note: {note}" for note in held.get("table_notes", ())]
+    lines += [f"  left out: {sentence}" for sentence in held.get("left_out", ())]
     return "\n".join([*lines, f"  classes: {manifest.scheme.meaning}"])
 
 

@@ -30,6 +30,7 @@ from typing import BinaryIO
 from her2core.errors import ImageError
 from her2core.io.image_header import COPY_AGAIN, SMALLER
 from her2core.io.images import Source
+from her2core.io.listing import is_system_name
 from her2core.io.text import clean_text, has_hidden_characters
 from her2core.io.zip_index import Record, archive_kind, contents, unpack
 
@@ -82,6 +83,8 @@ class Entry:
         Unpacked, its checksum verified; None where the entry was refused or skipped.
     error : str
         The reason, one sentence that starts with the name; empty where there is data.
+    skipped : bool
+        Whether this is the count of files beside the images, which are no images and were not read.
     number, of : int
         Its position, from 1, and the number of entries that are handed out.
     """
@@ -91,12 +94,12 @@ class Entry:
     error: str = ""
     number: int = 0
     of: int = 0
+    skipped: bool = False
 
 
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst")
 _SIDE_SUFFIXES = (".csv", ".tsv", ".txt", ".xml", ".json", ".geojson", ".md", ".yaml", ".yml", ".log", ".ini")
-_SYSTEM_FILES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
 
 
 def read_archive(source: Source, *, name: str, limits: ArchiveLimits | None = None) -> Iterator[Entry]:
@@ -218,11 +221,11 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
     system_files, side_files = 0, Counter[str]()
     lines = contents(file, where, files=limits.files, length=limits.contents, total=limits.total)
     for record in lines:
-        lower, kind = record.name.lower(), stat.S_IFMT(record.attributes >> 16)
+        lower, kind = _slashes(record.name).lower(), stat.S_IFMT(record.attributes >> 16)
         if lower.endswith("/") or kind == stat.S_IFDIR or (record.attributes & 0x10 and not record.size):
             continue
-        parts = [part for part in lower.replace("\\", "/").split("/") if part not in (".", "..")]
-        if any(part in _SYSTEM_FILES or part.startswith(".") for part in parts):
+        parts = [part for part in lower.split("/") if part not in (".", "..")]
+        if any(is_system_name(part) for part in parts):
             system_files += 1
         elif lower.endswith(_SIDE_SUFFIXES):
             side_files[lower.rsplit(".", 1)[1]] += 1
@@ -238,7 +241,7 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
     taken: dict[str, int] = {}
     of = len(records) + bool(side_files)
     for number, record in enumerate(records, 1):
-        shown = unique_name(clean_text(record.name) or "unnamed", taken)
+        shown = unique_name(clean_text(_slashes(record.name)) or "unnamed", taken)
         try:
             _check(record, shown, limits)
             yield Entry(shown, _whole(file, record, shown), "", number, of)
@@ -246,12 +249,17 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
             yield Entry(shown, None, refused.sentence, number, of)
     if side_files:
         shown = unique_name("other files", taken)
-        yield Entry(shown, None, f"{shown}: skipped {' and '.join(skipped)}.", of, of)
+        yield Entry(shown, None, f"{shown}: skipped {' and '.join(skipped)}.", of, of, True)
+
+
+def _slashes(name: str) -> str:
+    """The name with "/" between its parts: some Windows programs write backslashes, against APPNOTE 4.4.17."""
+    return name.replace("\\", "/")
 
 
 def _check(record: Record, shown: str, limits: ArchiveLimits) -> None:
     """Refuse an entry on what the table of contents states about it, before a byte of it is unpacked."""
-    name, kind = record.name, stat.S_IFMT(record.attributes >> 16)
+    name, kind = _slashes(record.name), stat.S_IFMT(record.attributes >> 16)
     _check_name(name, shown, limits)
     if kind not in (0, stat.S_IFREG):
         got = "a symbolic link" if kind == stat.S_IFLNK else "a device, pipe or socket"
@@ -286,8 +294,6 @@ def _check_name(name: str, shown: str, limits: ArchiveLimits) -> None:
         got = f"one of {len(name):,} characters"
     elif has_hidden_characters(name):
         got = "one with control characters or marks that turn the direction of text"
-    elif "\\" in name:
-        got = "one with backslashes"
     elif name.startswith("/") or re.match(r"[A-Za-z]:", name):
         got = "one that starts at the root of a disk"
     elif ".." in name.split("/"):

@@ -20,7 +20,22 @@ from her2core.io.text import clean_text
 
 ALLOWED = "a PNG, JPEG, TIFF, BMP or WebP image"
 SAVE_AGAIN = "Open it in an image program and save it as 8-bit RGB PNG."
-SMALLER = "Cut it into smaller fields; a whole slide needs a slide reader."
+SMALLER = "Cut it into smaller fields."
+#: File endings of whole slides.
+SLIDE_SUFFIXES = (
+    ".svs",
+    ".ndpi",
+    ".mrxs",
+    ".scn",
+    ".vms",
+    ".vmu",
+    ".bif",
+    ".czi",
+    ".vsi",
+    ".svslide",
+    ".dcm",
+    ".isyntax",
+)
 COPY_AGAIN = "Copy the file again from its source."
 
 _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -47,6 +62,8 @@ _OTHER_FORMATS: dict[str, bytes | tuple[bytes, ...]] = {
     "a program": (b"\x7fELF", b"MZ"),
     "a Python pickle": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
 }
+#: What the descriptions of scanners' TIFFs contain; 65420 is Hamamatsu's own tag.
+_SCANNERS = ("aperio", "hamamatsu", "leica", "ventana", "iscan", "philips", "3dhistech", "olympus")
 _TURN = Image.Transpose
 #: EXIF orientation 2 to 8 (CIPA DC-008); 1 is upright.
 TURNS = {
@@ -169,14 +186,13 @@ def open_header(data: bytes, where: str, max_pixels: int, min_side: int) -> Imag
     """
     kind = _format(data, where)
     image = _OPENERS[kind](io.BytesIO(data))
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_slide(image, max_pixels):
+        raise whole_slide(where)
     _check_size(image.size, where, max_pixels, min_side)
     if getattr(image, "is_animated", False):
         several = "several pages" if kind == "TIFF" else f"{getattr(image, 'n_frames', 'several')} frames"
         raise ImageError(
-            "a single image",
-            got=f"a {kind} with {several}",
-            where=where,
-            fix="Save one picture as its own file; a whole slide needs a slide reader.",
+            "a single image", got=f"a {kind} with {several}", where=where, fix="Save one picture as its own file."
         )
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image, where, max_pixels)
@@ -234,6 +250,32 @@ def stored_mode(image: ImageFile.ImageFile) -> str:
     return str(args[0] if isinstance(args, tuple) else args)
 
 
+def whole_slide(where: str) -> ImageError:
+    """The refusal of a whole slide, the same for every format.
+
+    Parameters
+    ----------
+    where : str
+        Name of the file.
+
+    Returns
+    -------
+    ImageError
+        To be raised.
+
+    Examples
+    --------
+    >>> whole_slide("case.svs").got
+    'a whole slide'
+    """
+    return ImageError(
+        "one field of tissue as a PNG, JPEG, TIFF, BMP or WebP image",
+        got="a whole slide",
+        where=where,
+        fix="Whole slides are not read yet: open it in a viewer such as QuPath and export a field as PNG or TIFF.",
+    )
+
+
 def unclear_white(got: str, where: str) -> ImageError:
     """The refusal of pixels for which no number is known to mean white.
 
@@ -257,7 +299,18 @@ def unclear_white(got: str, where: str) -> ImageError:
     return ImageError("8-bit pixels, or numbers with a defined white", got=got, where=where, fix=SAVE_AGAIN)
 
 
+def _is_slide(image: TiffImagePlugin.TiffImageFile, max_pixels: int) -> bool:
+    """Whether a TIFF is a pyramid or a scanner's own format, rather than one field or a stack of pages."""
+    tags = image.tag_v2
+    text = f"{tags.get(270, '')} {tags.get(271, '')} {tags.get(305, '')}"[:20_000].lower()
+    scanner = 65420 in tags or any(name in text for name in _SCANNERS)
+    several = bool(tags.next) or 330 in tags  # a next page, or SubIFDs
+    return (several and (322 in tags or scanner)) or (322 in tags and image.size[0] * image.size[1] > max_pixels)
+
+
 def _format(data: bytes, where: str) -> str:
+    if data[128:132] == b"DICM" or data.startswith(b"ZISRAWFILE") or where.lower().endswith(SLIDE_SUFFIXES):
+        raise whole_slide(where)  # by its name too: an .mrxs is a JPEG of the label beside a folder with the slide
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     for kind, magic in _MAGIC.items():

@@ -256,6 +256,34 @@ def safe_path(path: str, length: int = 90) -> str:
     return shortened("/".join(parts) or "unnamed", length)
 
 
+def printable_path(path: object) -> str:
+    """A path as text that can be printed, encoded and joined back to its file.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A path as the system gives it; bytes that are not UTF-8 are lone surrogates in it (PEP 383).
+
+    Returns
+    -------
+    str
+        The path itself; such bytes as ``\\xe9``, and control characters likewise, so that two names stay two.
+
+    Examples
+    --------
+    >>> import os
+    >>> printable_path("P1/a.png"), printable_path(os.fsdecode(bytes([99, 97, 102, 233])) + ".png")
+    ('P1/a.png', 'caf\\xe9.png')
+    """
+    return "".join(map(_printable, str(path)))
+
+
+def _printable(c: str) -> str:
+    if "\udc80" <= c <= "\udcff":
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _DIRECTIONAL else c
+
+
 def has_hidden_characters(name: str) -> bool:
     """Whether a name contains control characters, line separators, lone surrogates or directional marks.
 

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +20,7 @@ import numpy as np
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
 from her2core.io.images import SUFFIXES, DecodedImage, decode_image
+from her2core.io.listing import images_below, is_system_name
 from her2core.io.scale import image_scale
 from her2core.io.text import safe_file_name, safe_path, without_markup
 
@@ -185,8 +185,8 @@ def read_folder(
 ) -> Iterator[Upload]:
     """Decode the images below a folder of the server, folder by folder in the order of names.
 
-    Files are found by their suffix (``her2core.io.images.SUFFIXES``); hidden files and folders and links to folders
-    are passed over.
+    Files are found by the one rule for folders (``her2core.io.listing``): links are followed where they stay below the
+    allowed folders, and what is left out is said at the end.
 
     Parameters
     ----------
@@ -219,7 +219,8 @@ def read_folder(
             where=safe_file_name(str(folder)),
             fix="Choose one from the list; HER2_FOLDERS says which are allowed.",
         )
-    paths = list(islice(_images_below(start), MAX_FOLDER_FILES + 1))
+    listing = images_below(start, roots=allowed)
+    paths = listing.files[: MAX_FOLDER_FILES + 1]
     for number, path in enumerate(paths):
         if cancelled and cancelled():
             return
@@ -237,6 +238,9 @@ def read_folder(
             yield _decode(real, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
         if on_progress:
             on_progress(number + 1, min(len(paths), MAX_FOLDER_FILES))
+    for sentence in listing.left_out:
+        name = unique_name(safe_path(sentence.partition(": left out")[0]), names)
+        yield Upload(name, None, without_markup(f"{name}: left out{sentence.partition(': left out')[2]}"))
 
 
 def allowed_roots(default: Path) -> tuple[Path, ...]:
@@ -250,7 +254,7 @@ def image_folders(roots: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for root in roots:
         for folder, below, files in os.walk(root):  # links to folders are not followed
-            below[:] = sorted(d for d in below if not d.startswith("."))
+            below[:] = sorted(d for d in below if not is_system_name(d))
             if any(f.lower().endswith(SUFFIXES) for f in files):
                 found.append(Path(folder))
             if len(found) >= MAX_FOLDERS:
@@ -296,14 +300,6 @@ def _decode(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int)
         return Upload(name, found.pixels, flags=found.flags)
     except ImageError as refused:
         return Upload(name, None, without_markup(refused.sentence))
-
-
-def _images_below(start: Path) -> Iterator[Path]:
-    for folder, below, files in os.walk(start):  # links to folders are not followed
-        below[:] = sorted(d for d in below if not d.startswith("."))
-        for file in sorted(files):
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(folder, file)
 
 
 def _resolved(path: Path) -> Path | None:

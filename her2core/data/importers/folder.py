@@ -10,6 +10,8 @@ from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.manifest_labels import scheme_of_labels
 from her2core.errors import ManifestError
 from her2core.io.images import SUFFIXES
+from her2core.io.listing import Listing, images_below
+from her2core.io.text import printable_path
 from her2core.labels import get_scheme
 
 
@@ -21,7 +23,7 @@ def to_manifest(
     Parameters
     ----------
     root : Path
-        The folder; the class of an image is the first folder below it. Patients are unknown.
+        The folder; the class of an image is the first folder below it, which may be a link. Patients are unknown.
     mpp : float, optional
         Scale of every image in microns per pixel.
     source : str, optional
@@ -33,7 +35,7 @@ def to_manifest(
     Returns
     -------
     Manifest
-        Its facts say which folder names were read as which class.
+        Its facts say which folder names were read as which class, and what was left out.
 
     Raises
     ------
@@ -53,10 +55,17 @@ def to_manifest(
     (('negative', 'positive'), {'HER2 Neg': 'negative', 'HER2 Pos': 'positive'})
     """
     root = Path(root)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and p.parent != root)
-    inside = [p.relative_to(root) for p in files]
-    # Names that start with a dot are left by other programs (.ipynb_checkpoints, ._tile.jpg): no images.
-    rows = [(p.as_posix(), p.parts[0]) for p in inside if not any(part.startswith(".") for part in p.parts)]
+    listing = images_below(root) if root.is_dir() else Listing((), ())
+    left_out = list(listing.left_out)
+    rows = []
+    for path in listing.files:
+        inside = path.relative_to(root)
+        if len(inside.parts) < 2:
+            left_out.append(f"{printable_path(inside)}: left out, as it lies in no class folder.")
+        elif printable_path(inside) != str(inside):
+            left_out.append(f"{printable_path(inside)}: left out, as its name is not UTF-8 text. Rename it.")
+        else:
+            rows.append((inside.as_posix(), inside.parts[0]))
     classes = {label for _, label in rows}
     if len(classes) < 2:
         raise ManifestError(
@@ -71,4 +80,5 @@ def to_manifest(
     chosen = get_scheme(scheme) if scheme else None
     if chosen is None:
         chosen = scheme_of_labels(frame["label"], name=root.name or "folder", where=f"the folder names of {root.name}")
-    return build_manifest(frame, root=root, scheme=chosen, where=str(root))
+    facts: dict[str, object] = {"left_out": left_out} if left_out else {}
+    return build_manifest(frame, root=root, scheme=chosen, facts=facts, where=str(root))
