@@ -166,7 +166,10 @@ def measure(manifest: Path, folder: Path, *, workers: int, trials: int, seed: in
         shutil.rmtree(folder / f"trial-{n}")
     for t in done:
         t["as_it_should_be"] = (
-            t["weights_sha256"] == whole and t["runs"] == 1 and not t["left_over"] and not t["workers_left"]
+            t["weights_sha256"] == whole
+            and t["runs"] == 1
+            and not t["left_over"]
+            and not t["workers_left"]
             # A run that was finished before the signal came, 128 + 15 after SIGTERM, or the signal itself.
             and t["exit_code"] in ((0, 143, -15) if t["signal"] == "SIGTERM" else (0, -9))
         )
