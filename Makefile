@@ -1,5 +1,6 @@
 # make app   install into .venv and open the dashboard
-# make test  install what the tests need into .venv; linter, types, tests and examples, with coverage
+# make test  install what the tests need into .venv; linter, types, tests and examples
+# make coverage  the tests once more with coverage (they take about twice as long: docs/results.md)
 # make docs  install what the documentation needs into .venv and build it into build/site
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 # make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
@@ -11,7 +12,7 @@ SHARED ?= ../shared/data
 # Test files side by side; each worker needs about 2 GB.
 WORKERS ?= 2
 
-.PHONY: app test docs released studies clean
+.PHONY: app test coverage docs released studies clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -20,8 +21,11 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile
+
+coverage: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile \
-		--cov her2core --cov dashboard --cov-report term:skip-covered
+		--cov her2core --cov dashboard --cov-report term:skip-covered --cov-report json:build/coverage.json
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md

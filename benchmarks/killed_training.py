@@ -26,7 +26,7 @@ import yaml
 
 from her2core import cli, import_dataset, open_run
 from her2core.io.files import write_json
-from her2core.runs.folder import list_runs
+from her2core.runs.listing import list_runs
 from her2core.training import fit  # noqa: F401 (imported before the first fork)
 
 TRIALS = 20

@@ -5,7 +5,6 @@
 - A line ``<!-- modules: her2core.data her2core.stain -->`` becomes one mkdocstrings block for each public module, and
   ``<!-- public names -->`` a table of what ``import her2core`` offers.
 - A formula of a docstring (``.. math::``) is shown as LaTeX source, as no script that renders it is fetched.
-- A formula of a docstring (``.. math::``) is shown as LaTeX source, as no script that renders it is fetched.
 """
 
 from __future__ import annotations
@@ -15,10 +14,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from markdown import Markdown
-from markdown.extensions import Extension
-from markdown.preprocessors import Preprocessor
-from mkdocs.config.defaults import MkDocsConfig
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
@@ -41,29 +36,6 @@ class _Formula(Preprocessor):
             "\n".join(lines),
             flags=re.M,
         )
-        return text.split("\n")
-
-    def _block(self, found: re.Match[str]) -> str:
-        formula = [line.strip() for line in f"{found[1]}{found[2]}".split("\n") if line.strip()]
-        return "\n".join(["", *(f"    {line}" for line in formula), ""])
-
-
-class _Formulas(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:
-        md.preprocessors.register(_Formula(md), "formulas", 40)
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the extension that shows formulas."""
-    config.markdown_extensions.append(_Formulas())  # type: ignore[arg-type]  # Markdown takes instances as well
-    return config
-
-
-class _Formula(Preprocessor):
-    """``.. math:: F`` and its indented lines as a code block."""
-
-    def run(self, lines: list[str]) -> list[str]:
-        text = re.sub(r"^\.\. math::[ \t]*(.*)((?:\n(?:[ \t]+.*|[ \t]*(?=\n[ \t]+\S)))*)", self._block, "\n".join(lines), flags=re.M)
         return text.split("\n")
 
     def _block(self, found: re.Match[str]) -> str:

@@ -18,7 +18,8 @@ from test_runs import fill
 from her2core.errors import RunError
 from her2core.io.files import write_json
 from her2core.runs import lock
-from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, list_runs
+from her2core.runs.folder import REQUIRED, SCHEMA_VERSION
+from her2core.runs.listing import list_runs
 from her2core.runs.lock import process_start
 from her2core.runs.writer import RunWriter
 

@@ -17,7 +17,7 @@ from her2core import cli
 from her2core.data.manifest import read_manifest
 from her2core.errors import Her2Error, RunError
 from her2core.runs.checkpoints import CheckpointStore
-from her2core.runs.folder import list_runs
+from her2core.runs.listing import list_runs
 from her2core.runs.writer import RunWriter
 from her2core.training import loop
 from her2core.training.callbacks import BEST, Diverged

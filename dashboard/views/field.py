@@ -112,8 +112,9 @@ def _show_figures(found: FieldPrediction, patch: Upload) -> None:
 
 
 def _choices(patch: Upload) -> dict[str, float | None]:
-    stated = {} if patch.mpp is None else {f"{patch.mpp:.4g} ({patch.scale_source})": patch.mpp}
-    first = stated or {UNKNOWN: None}
+    first: dict[str, float | None] = {UNKNOWN: None}
+    if patch.mpp is not None:
+        first = {f"{patch.mpp:.4g} ({patch.scale_source})": patch.mpp}
     return {**first, **_PRESETS, UNKNOWN: None}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.cli.text import RESEARCH
 from her2core.evidence.evaluation import Evaluation
 from her2core.evidence.metrics.registry import metrics_of
+from her2core.notice import RESEARCH
 
 NO_SCORES = "the table has predicted classes and no scores"
 

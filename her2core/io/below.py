@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 #: Zero where the system has no such flag (Windows); the level is then examined by its path.
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -21,7 +21,7 @@ class RefusedFile(OSError):
     """A link, a folder or another thing that is no plain file, or one beyond the size allowed."""
 
 
-def open_below(root: str | os.PathLike[str], name: str, *, limit: int | None = None) -> BinaryIO:
+def open_below(root: str | os.PathLike[str], name: str, *, limit: int | None = None) -> BufferedReader:
     """Open a plain file below a folder for reading.
 
     Parameters

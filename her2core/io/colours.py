@@ -90,9 +90,11 @@ def stated_colours(image: Image.Image) -> Stated:
         return Stated(profile)
     if image.format == "PNG" and "srgb" not in image.info:
         gamma, corners = image.info.get("gamma"), image.info.get("chromaticity")
-        if (isinstance(gamma, float) and 0.1 < gamma < 2) or _are_corners(corners):
-            usual = not isinstance(gamma, float) or abs(gamma - 1 / 2.2) < 0.01  # written for sRGB by many programs
-            return Stated(None, None if usual else 1 / gamma, tuple(corners) if _are_corners(corners) else _SRGB)
+        own = tuple(corners) if corners is not None and _are_corners(corners) else None
+        if (isinstance(gamma, float) and 0.1 < gamma < 2) or own:
+            # Many programs write 1/2.2 for sRGB.
+            unusual = 1 / gamma if isinstance(gamma, float) and abs(gamma - 1 / 2.2) >= 0.01 else None
+            return Stated(None, unusual, own or _SRGB)
     if _is_adobe_rgb(image):
         return Stated(None, _ADOBE_GAMMA, _ADOBE_RGB)
     return Stated()

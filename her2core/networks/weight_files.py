@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
@@ -110,7 +110,7 @@ Check the folder, or export the run again.
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     try:
         return open_below(path.parent, path.name, limit=LARGEST_FILE)
     except RefusedFile as refused:
@@ -122,7 +122,7 @@ def _opened(path: Path) -> BinaryIO:
     raise WeightsError("a safetensors file", got=got, where=path, fix=fix)
 
 
-def _shapes(file: BinaryIO, path: Path) -> Shapes:
+def _shapes(file: BufferedReader, path: Path) -> Shapes:
     start = file.read(8)
     if path.suffix in PICKLE_SUFFIXES or start.startswith(_PICKLE_STARTS):
         raise WeightsError(

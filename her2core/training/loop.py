@@ -192,7 +192,7 @@ def _loaders(
         batch_size=settings.batch_size,
         rank=rank,
         world_size=world_size,
-        epoch=lambda: trainer.fit_loop.epoch_progress.current.processed,
+        epoch=lambda: trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]  # Lightning's stubs
     )
     if len(sampler) < 2:
         raise NetworkError(

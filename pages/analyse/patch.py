@@ -76,8 +76,7 @@ def show_patch_page() -> None:
                 show_probabilities(prediction, temperature, coloured=False)
                 if prediction.usable:
                     analysis, choice = with_choice(analysis)
-                    tiles = st.columns(4)
-                    show_maps(analysis, choice, tiles[0])
+                    show_maps(analysis, choice, st.columns(4)[0])
                     overlay_download(analysis, choice, synthetic=view.synthetic)
 
 
