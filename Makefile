@@ -1,6 +1,6 @@
 # make app   install into .venv and open the dashboard
 # make test  install what the tests need into .venv; linter, types, tests and examples
-# make coverage  the tests once more with coverage (they take about twice as long: docs/results.md)
+# make coverage  the tests once more with coverage (takes about 1.7 times as long)
 # make docs  install what the documentation needs into .venv and build it into build/site
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 # make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,

@@ -207,6 +207,9 @@ class AnswerFile:
 
     def __enter__(self) -> AnswerFile:
         if self._path is not None:
+            from her2core.io.files import check_replaceable
+
+            check_replaceable(self._path)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_dir():
                 raise ConfigError("a file", got="a folder", where=str(self._path), fix="Choose another name.")

@@ -254,7 +254,7 @@ def group_weights(group: Clusters, *, resamples: int, seed: int) -> GroupWeights
     """
     codes, count = group.codes, group.count
     if count > MAX_GROUPS:
-        codes, count = np.random.default_rng(0).permutation(count)[codes] % MAX_GROUPS, MAX_GROUPS
+        codes, count = _generator(count, seed).permutation(count)[codes] % MAX_GROUPS, MAX_GROUPS
     return GroupWeights(codes, bootstrap_weights(count, resamples, seed), jackknife_weights(count))
 
 

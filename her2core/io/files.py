@@ -5,6 +5,7 @@ Reading is elsewhere: tables in ``her2core.io.tables``, images in ``her2core.io.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -39,6 +40,7 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     ...     write_via_temporary(Path(folder, "a.txt"), lambda t: t.write_text("whole")).read_text()
     'whole'
     """
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -47,6 +49,27 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a place whose file must not be replaced: renaming over a device or a pipe would destroy it.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+
+    Raises
+    ------
+    FileExistsError
+        There is something that is neither a file nor a folder.
+
+    Examples
+    --------
+    >>> check_replaceable(Path("absent.csv"))
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileExistsError(errno.EEXIST, "a device, pipe or socket", str(path))
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ what is left out is said.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Listing:
     Attributes
     ----------
     files : tuple of Path
-        Below the folder as it was named, in the order of their parts.
+        Below the folder as it was named, folder by folder in the order of names.
     left_out : tuple of str
         What was not read and why: one sentence each, which starts with the path below the folder.
 
@@ -95,13 +95,13 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
         folder = folders.pop() if folders else links.pop(0)
         shown = printable_path(folder.relative_to(start))
         real = os.path.realpath(folder)
+        if roots is not None and not any(Path(real).is_relative_to(r) for r in roots):
+            left_out.append(f"{shown}: left out, as it is a link that leads out of the folder.")
+            continue
         if real in seen:
             left_out.append(f"{shown}: left out, as it is a link to a folder that is read already.")
             continue
         seen.add(real)
-        if roots is not None and not any(Path(real).is_relative_to(r) for r in roots):
-            left_out.append(f"{shown}: left out, as it is a link that leads out of the folder.")
-            continue
         try:
             with os.scandir(folder) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
@@ -112,16 +112,24 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
             path = folder / entry.name
             if is_system_name(entry.name):
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 (links if entry.is_symlink() else folders).append(path)
             elif entry.name.lower().endswith(SUFFIXES):
-                if entry.is_file():
+                if _is(entry.is_file):
                     files.append(path)
                 else:
                     kind = "a link that leads nowhere" if entry.is_symlink() else "no file"
                     left_out.append(f"{printable_path(path.relative_to(start))}: left out, as it is {kind}.")
             elif entry.name.lower().endswith(SLIDE_SUFFIXES):
                 left_out.append(f"{printable_path(path.relative_to(start))}: left out, as it is a whole slide.")
-            elif entry.is_symlink() and not entry.is_file():
+            elif entry.is_symlink() and not _is(entry.is_file):
                 left_out.append(f"{printable_path(path.relative_to(start))}: left out, as the link leads nowhere.")
-    return Listing(tuple(sorted(files)), tuple(left_out))
+    return Listing(tuple(sorted(files, key=lambda path: (path.parent.parts, path.name))), tuple(left_out))
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind; of none where its link leads to itself."""
+    try:
+        return kind()
+    except OSError:
+        return False

@@ -12,7 +12,7 @@ from her2core.runs.folder import SERVING, WEIGHTS, Run, open_run
 
 
 def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *, weights: bool = True) -> Run:
-    """Copy a finished run, its weights verified first.
+    """Copy a finished run, its weights verified first; links in it are left out.
 
     Parameters
     ----------
@@ -59,10 +59,16 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(run.path, part, ignore=None if weights else shutil.ignore_patterns(*SERVING))
+        shutil.copytree(run.path, part, ignore=lambda folder, names: _left_out(folder, names, weights=weights))
         if not weights:
             write_json(part / "run.json", {**run.info, "weights_released": False})
         os.replace(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return open_run(target)
+
+
+def _left_out(folder: str, names: list[str], *, weights: bool) -> set[str]:
+    """Links, which may lead out of the run, and without weights what only serving needs."""
+    links = {name for name in names if os.path.islink(os.path.join(folder, name))}
+    return links if weights else links | set(shutil.ignore_patterns(*SERVING)(folder, names))
