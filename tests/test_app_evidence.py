@@ -101,7 +101,7 @@ def test_a_unit_that_cannot_be_assessed_says_why(demo, tiny_run):
     at = visit("performance")
     assert errors(at) == []
     assert at.get("button_group")[0].options == ["patch", "slide"]
-    assert "Expected a patient id in every row" in said(at.main.caption)
+    assert "a patient id in every row" in said(at.main.caption)
     assert "patients unknown; resamples slides, which are not independent" in said(at.main.warning)
 
 
@@ -135,7 +135,7 @@ def test_a_run_without_evaluation_says_the_command_that_makes_it(demo):
     shutil.rmtree(demo / "evaluation")
     at = visit("performance")
     (sentence,) = errors(at)
-    assert sentence.endswith(f"Run: her2 evaluate --save {demo}")
+    assert sentence.endswith(f"Run: her2 evaluate --save models/{demo.name}")
     assert not at.metric
     cli.main(["evaluate", str(demo), "--save"], standalone_mode=False)
     at.run()

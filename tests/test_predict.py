@@ -246,7 +246,7 @@ def test_images_of_another_type_are_refused(example, patches):
         example.predict(7)
     with pytest.raises(ConfigError, match="one name for one image"):
         example.predict(patches[0], names=["a"])
-    assert "got int" in example.predict([7])[0].error
+    assert "found int" in example.predict([7])[0].error
     assert "(6, 128, 128, 3)" in example.predict(np.stack(patches)).error, "one array is one image"
     with pytest.raises(ConfigError, match="`device`"):
         Predictor(example.run, example.network, device="abacus")

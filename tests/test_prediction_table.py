@@ -144,7 +144,9 @@ def test_a_whole_table_is_read_and_evaluated():
     assert p.classes == ("pos", "neg")
     np.testing.assert_array_equal(p.probs, probs[:, ::-1])
     np.testing.assert_array_equal(p.labels, (patient % 2 == 0).astype(int))
-    assert p.notes == ()
+    assert p.notes == (
+        "The table has no training rows: whether a tested patient was also trained on cannot be checked.",
+    )
     found = evaluate(p, resamples=50)
     assert list(found.units["n"]) == [300, 30, 30]
     assert found.value("accuracy") == np.mean((probs[:, 1] > probs[:, 0]) == (truth == "pos"))

@@ -31,3 +31,10 @@ def test_signed_numbers_of_our_own_tables_stay_as_they_are():
     shown = ["+3.1 [-0.4, +6.5]", "-0.5", "+12.0%", "-2", "+1+1", "-1-cmd", "+A1", "-0.4 [x, 1]"]
     safe = spreadsheet_safe(pd.DataFrame({"x": shown}))["x"]
     assert list(safe) == [*shown[:4], "'+1+1", "'-1-cmd", "'+A1", "'-0.4 [x, 1]"]
+
+
+def test_a_column_of_text_without_a_cell_stays_as_it_is():
+    empty = pd.DataFrame({"note": pd.Series([None, None], dtype="str"), "kept": ["=1", None]})
+    safe = spreadsheet_safe(empty)
+    assert safe["note"].isna().all()
+    assert safe["kept"].tolist()[0] == "'=1"

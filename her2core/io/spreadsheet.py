@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 
 #: First characters of a formula; the last are full-width signs.
@@ -41,7 +42,7 @@ def spreadsheet_safe(frame: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_object_dtype(column.dtype):
             column = column.map(lambda v: f"'{v}" if isinstance(v, str) and _formula(v) else v)
         elif pd.api.types.is_string_dtype(column.dtype):
-            found = column.map(_formula, na_action="ignore").fillna(False).to_numpy(bool)
+            found = np.array([isinstance(v, str) and _formula(v) for v in column], bool)
             if found.any():
                 column = column.where(~found, "'" + column)
         safe.isetitem(i, column)
