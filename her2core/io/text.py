@@ -107,7 +107,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def capitalised(text: str) -> str:
-    """``text`` with a capital first letter and the rest as it is.
+    """``text`` with a capital first letter and the rest as it is; a name of a file at the beginning is kept.
 
     Parameters
     ----------
@@ -123,8 +123,11 @@ def capitalised(text: str) -> str:
     --------
     >>> capitalised("mpp unknown for H&E patches")
     'Mpp unknown for H&E patches'
+    >>> capitalised("broken.png: not an image")
+    'broken.png: not an image'
     """
-    return text[:1].upper() + text[1:]
+    first = text.partition(" ")[0].rstrip(".:,;!?")
+    return text if {".", "/", "_"} & set(first) else text[:1].upper() + text[1:]
 
 
 def markdown_text(text: object, length: int = NAME_LENGTH) -> str:

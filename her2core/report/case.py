@@ -16,7 +16,7 @@ import numpy as np
 
 from her2core.errors import EvaluationError
 from her2core.io.images import check_rgb
-from her2core.io.text import clean_text
+from her2core.io.text import capitalised, clean_text
 
 if TYPE_CHECKING:
     from her2core.inference.prediction import Prediction
@@ -196,7 +196,7 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+    return f"{capitalised(text)}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def _check(right: bool, expected: str, got: str, fix: str = "Build the report from one prediction.") -> None:
