@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,12 @@ def cookie(email="a@x.org", *, secret=SECRET, **facts) -> dict[str, str]:
     return {"cookie": f"{COOKIE}={create_signed_value(secret, COOKIE, payload).decode()}"}
 
 
+def run(work) -> None:
+    """Run a coroutine in a thread: playwright's fixtures keep a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
 class Server:
     """The guard before an application that answers 200 and echoes a websocket's messages."""
 
@@ -73,7 +80,7 @@ class Server:
         async def send(message):
             sent.append(message)
 
-        asyncio.run(self.guard(scope("http", path, headers, method=method), receive, send))
+        run(self.guard(scope("http", path, headers, method=method), receive, send))
         answered = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
         return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode(), answered
 
@@ -98,7 +105,7 @@ class Server:
             queue.put_nowait({"type": "websocket.disconnect", "code": 1000})
             await talk
 
-        asyncio.run(converse())
+        run(converse())
         return sent
 
 

@@ -276,7 +276,7 @@ def printable_path(path: object) -> str:
     --------
     >>> import os
     >>> printable_path("P1/a.png"), printable_path(os.fsdecode(bytes([99, 97, 102, 233])) + ".png")
-    ('P1/a.png', 'caf\\xe9.png')
+    ('P1/a.png', 'caf\\\\xe9.png')
     """
     return "".join(map(_printable, str(path)))
 
