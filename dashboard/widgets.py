@@ -158,6 +158,8 @@ def format_number(row: pd.Series) -> str:
 def format_difference(row: pd.Series) -> str:
     """Format a difference of two proportions in percentage points: "+3.1 [-0.4, +6.5]"."""
     difference, lower, upper = (100 * row[name] for name in ("difference", "lower_95", "upper_95"))
+    if math.isnan(difference):
+        return "undefined"
     return f"{difference:+.1f}" + ("" if math.isnan(lower) else f" [{lower:+.1f}, {upper:+.1f}]")
 
 
