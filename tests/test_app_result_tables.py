@@ -103,7 +103,7 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     assert errors(at) == []
     assert "the bootstrap resamples single rows" in said(at.main.warning)
     at.switch_page(PAGES["decisions"]).run()
-    assert "Expected a validation part to choose a threshold on" in said(at.main.info)
+    assert "a validation part to choose a threshold on" in said(at.main.info)
     at.switch_page(PAGES["subgroups"]).run()
     assert "unknown in all" in said(at.main.info)
 

@@ -136,7 +136,7 @@ def test_two_users_at_once_see_their_own(browser, server, patch):
         upload(person, (name, data), (f"again {name}", data))
     for person, own, others, label in (
         (people[0], "first.png", "second.png", "equivocal"),
-        (people[1], "second.png", "first.png", "Stroma"),
+        (people[1], "second.png", "first.png", "No reliable answer"),
     ):
         person.get_by_text("Clear the 2 uploaded").wait_for()
         ready(person)
