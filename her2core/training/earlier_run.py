@@ -49,8 +49,8 @@ def start_warnings(init: str, manifest: Manifest, split: pd.DataFrame) -> list[s
     >>> split = pd.DataFrame({"patch_id": manifest.frame["patch_id"], "split": "test"})
     >>> start_warnings("none", manifest, split)
     []
-    >>> start_warnings("run:models/demo", manifest, split)[0][:71]
-    '1 of the 2 patient ids of this test part are ids of training patients o'
+    >>> start_warnings("run:models/demo", manifest, split)[0][:57]  # models/demo started from models/tissue12
+    'The patients that the first weights (run:models/tissue12)'
     """
     test = manifest.frame.merge(split, on="patch_id", suffixes=("_manifest", "")).query("split == 'test'")
     warnings: list[str] = []
