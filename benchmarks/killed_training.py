@@ -1,4 +1,4 @@
-"""Trainings killed at random moments: do they end with the weights of an unbroken one, and is anything left over?
+"""Trainings killed at random moments: weights compared with those of an unbroken one, and what is left over.
 
 OMP_NUM_THREADS=1 python benchmarks/killed_training.py
 

@@ -21,19 +21,7 @@ from pathlib import Path
 from benchmarks.run_damage import Damage, all_damages
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {
-    "patch": "pages/analyse/patch.py",
-    "batch": "pages/analyse/batch.py",
-    "performance": "pages/evidence/performance.py",
-    "errors": "pages/evidence/errors.py",
-    "calibration": "pages/evidence/calibration.py",
-    "decisions": "pages/evidence/decisions.py",
-    "subgroups": "pages/evidence/subgroups.py",
-    "backbones": "pages/study/backbones.py",
-    "dataset": "pages/study/dataset.py",
-    "training": "pages/study/training.py",
-    "about": "pages/about/about.py",
-}
+PAGES = {page.stem: str(page.relative_to(ROOT)) for page in sorted((ROOT / "pages").rglob("*.py"))}
 
 
 def damaged_copy(run: Path, target: Path, damage: Damage) -> Path:

@@ -20,6 +20,10 @@ from streamlit.errors import StreamlitSecretNotFoundError
 from dashboard.widgets import NOTICE
 from her2core.io.text import markdown_text
 
+#: Shown in place of every page.
+SIGN_IN = "Please sign in to use this dashboard."
+NO_ACCESS = "This account has no access to this dashboard."
+
 
 def sign_in_is_on() -> bool:
     """Whether the secrets ask for sign-in."""
@@ -53,10 +57,10 @@ def require_sign_in() -> None:
         return
     st.title("her2core")
     if signed_in:
-        st.write("This account has no access to this dashboard.")
+        st.write(NO_ACCESS)
         st.button("Sign out", on_click=st.logout)
     else:
-        st.write("Please sign in to use this dashboard.")
+        st.write(SIGN_IN)
         st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:")
     st.caption(NOTICE)
     st.stop()

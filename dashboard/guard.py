@@ -15,6 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -27,7 +28,7 @@ from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks, is_host_allowed
 
-from dashboard.access import has_access, sign_in_is_on
+from dashboard.access import NO_ACCESS, SIGN_IN, has_access, sign_in_is_on
 from her2core.notice import NOTICE
 
 #: Answered without sign-in. ``auth/start`` is this module's own.
@@ -94,9 +95,9 @@ class Guard:
         if sign_in_is_on() and path not in OPEN_PATHS:
             account = _account(connection) if sign_in else None
             if account is None:
-                return _page("Please sign in to use this dashboard.", "auth/start", "Sign in", 401)
+                return _page(SIGN_IN, "auth/start", "Sign in", 401)
             if not has_access(account):
-                return _page("This account has no access to this dashboard.", "auth/logout", "Sign out", 403)
+                return _page(NO_ACCESS, "auth/logout", "Sign out", 403)
         if path == "/auth/start":
             return RedirectResponse(generate_login_redirect_url("default"), 302)
         if path.startswith("/_stcore/upload_file/") and connection.scope.get("method") == "PUT":
@@ -164,8 +165,7 @@ def host_is_allowed(host: str | None) -> bool:
         return is_host_allowed(host)
     if config.get_option("server.address") not in LOOPBACK:
         return True
-    name = (host or "").rsplit(":", 1)[0] if not (host or "").endswith("]") else host or ""
-    return name.strip("[]").lower() in LOOPBACK
+    return urlsplit(f"//{host}").hostname in LOOPBACK
 
 
 def without_server_path(data: bytes) -> bytes:
@@ -237,16 +237,20 @@ def _uploads() -> dict[str, dict[str, Any]]:
     return dict(getattr(get_instance().uploaded_file_mgr, "file_storage", {})) if exists() else {}
 
 
-def _path(scope: Scope) -> str:
+def _base() -> str:
+    """``server.baseUrlPath`` with a slash before it; empty where there is none."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{base}" if base else ""
+
+
+def _path(scope: Scope) -> str:
     path: str = scope["path"]
-    return path.removeprefix(f"/{base}") if base else path
+    return path.removeprefix(_base())
 
 
 def _page(text: str, action: str, button: str, status: int) -> Response:
-    base = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    target = f"/{base}/{action}" if base else f"/{action}"
-    return HTMLResponse(_SIGN_IN.format(text=text, action=target, button=button, notice=html.escape(NOTICE)), status)
+    shown = _SIGN_IN.format(text=text, action=f"{_base()}/{action}", button=button, notice=html.escape(NOTICE))
+    return HTMLResponse(shown, status)
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -99,43 +99,33 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    try:
-        needed = [r for r in _requirements() if r.marker is None or r.marker.evaluate({"extra": ""})]
-    except metadata.PackageNotFoundError:
-        return Check("packages", "WARN", "her2core itself is not installed", "Run: pip install --editable .")
-    missing, outside = _lacking(needed)
-    if missing or outside:
-        return Check("packages", "FAIL", _listed(missing, outside), "Run: pip install --upgrade her2core")
-    return Check("packages", "PASS", f"all {len(needed)} are installed, in versions that were tried")
+    return _declared("packages", (), "FAIL", "her2core")
 
 
 def _extras() -> Check:
-    lacking: list[tuple[str, list[str], list[str]]] = []
-    for extra in EXTRAS:
-        try:
-            needed = [r for r in _requirements() if r.marker is not None and r.marker.evaluate({"extra": extra})]
-        except metadata.PackageNotFoundError:
-            return Check("extras", "WARN", "her2core itself is not installed", "Run: pip install --editable .")
-        missing, outside = _lacking(needed)
-        if missing or outside:
-            lacking.append((extra, missing, outside))
-    if not lacking:
-        return Check("extras", "PASS", f"{', '.join(EXTRAS)} are installed")
-    found = _listed(
-        sorted({n for _, missing, _ in lacking for n in missing}), sorted({n for _, _, out in lacking for n in out})
-    )
-    return Check("extras", "WARN", found, f"Run: pip install 'her2core[{lacking[0][0]}]'")
+    return _declared("extras", EXTRAS, "WARN", f"'her2core[{','.join(EXTRAS)}]'")
 
 
-def _requirements() -> list[Requirement]:
-    """What the installed distribution declares in pyproject.toml."""
-    return [Requirement(line) for line in metadata.requires("her2core") or ()]
+def _declared(name: str, extras: tuple[str, ...], status: Status, install: str) -> Check:
+    """What is declared for some extras, or for the core where none is named, against what is installed."""
+    try:
+        declared = [Requirement(line) for line in metadata.requires("her2core") or ()]
+    except metadata.PackageNotFoundError:
+        return Check(name, "WARN", "her2core itself is not installed", "Run: pip install --editable .")
+    if extras:
+        needed = [r for r in declared if r.marker and any(r.marker.evaluate({"extra": e}) for e in extras)]
+    else:
+        needed = [r for r in declared if r.marker is None]
+    missing, outside = _lacking(needed)
+    if missing or outside:
+        return Check(name, status, _listed(missing, outside), f"Run: pip install --upgrade {install}")
+    return Check(name, "PASS", f"{', '.join(extras) or f'all {len(needed)}'} in the declared versions")
 
 
 def _lacking(needed: list[Requirement]) -> tuple[list[str], list[str]]:
     """Names of missing distributions; those outside the declared bounds, with their version."""
     versions = {r: _version(r.name) for r in needed}
-    missing = [r.name for r, version in versions.items() if version is None]
+    missing = sorted({r.name for r, version in versions.items() if version is None})
     outside = [f"{r.name} {v} (needs {r.specifier})" for r, v in versions.items() if v and not r.specifier.contains(v)]
     return missing, outside
 

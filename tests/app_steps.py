@@ -15,20 +15,10 @@ from streamlit.testing.v1 import AppTest
 from her2core.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Page name -> its script.
 PAGES = {
-    "patch": "pages/analyse/patch.py",
-    "batch": "pages/analyse/batch.py",
-    "performance": "pages/evidence/performance.py",
-    "errors": "pages/evidence/errors.py",
-    "calibration": "pages/evidence/calibration.py",
-    "decisions": "pages/evidence/decisions.py",
-    "subgroups": "pages/evidence/subgroups.py",
-    "your predictions": "pages/evidence/predictions.py",
-    "backbones": "pages/study/backbones.py",
-    "leakage": "pages/study/leakage.py",
-    "dataset": "pages/study/dataset.py",
-    "training": "pages/study/training.py",
-    "about": "pages/about/about.py",
+    {"predictions": "your predictions"}.get(page.stem, page.stem): str(page.relative_to(ROOT))
+    for page in sorted((ROOT / "pages").rglob("*.py"))
 }
 #: Pages about the selected model.
 OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "leakage", "about")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,41 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def her2(monkeypatch, capsys, tmp_path):
+    """Type a command in an empty folder; get (exit code, stdout, stderr)."""
+    from her2core.cli import main
+
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["her2", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+    """A folder with two good patches, a truncated one, a text named .png, and something that is no image at all."""
+    from cli_steps import SPEC
+    from PIL import Image
+
+    from her2core.data.synthetic import render_patch
+
+    folder = tmp_path / "mixed"
+    (folder / "deeper").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "deeper/b.png")):
+        Image.fromarray(render_patch(SPEC, i).image).save(folder / name)
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:900])
+    (folder / "notes.png").write_text("these are notes")
+    (folder / "readme.txt").write_text("not looked at")
+    return folder

@@ -1,4 +1,4 @@
-"""Which bad uploads must the dashboard survive? Nothing in; a table of name -> (file name, bytes, where, sentence) out.
+"""Bad uploads that the dashboard must survive: name -> file name, bytes, where they are brought, expected sentence.
 
 ``goes`` is "patch" for ``accept`` and "zip" for ``accept_archive``. ``says`` is a regular expression that the one
 sentence must match; where it is "" the upload is odd but an image, and its pixels must come through and nothing else.

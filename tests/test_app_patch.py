@@ -1,4 +1,4 @@
-"""Does the patch page show the predictor's answer, and one sentence for each upload it cannot use?"""
+"""Patch page: the predictor's answer, and one sentence for each upload that cannot be used."""
 
 from __future__ import annotations
 

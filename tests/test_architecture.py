@@ -1,4 +1,4 @@
-"""Do the arrows between packages go one way? Every import of every file is read, those inside functions too."""
+"""One-way imports between packages: every import of every file is read, those inside functions too."""
 
 from __future__ import annotations
 

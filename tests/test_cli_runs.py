@@ -1,36 +1,18 @@
-"""``her2 runs``: completion of a run, and release of one without its weights."""
+"""``her2 runs``: list, show, export, completion of a run, and release of one without its weights."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from cli_steps import copy_of, strict_json
 
 from her2core import load_predictor, open_run
-from her2core.cli import main
 from her2core.errors import RunError
 from her2core.runs.folder import SERVING, WEIGHTS
-
-
-@pytest.fixture
-def her2(monkeypatch, capsys, tmp_path):
-    """Type a command in an empty folder; get (exit code, stdout, stderr)."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-    def call(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["her2", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture
@@ -137,3 +119,86 @@ def test_complete_with_another_data_set_is_refused(her2, tiny_run, tmp_path):
     code, out, _ = her2("runs", "complete", tiny_run.path, "--manifest", "other/manifest.parquet", "--json")
     assert code == 1
     assert "the manifest that this run was trained on" in json.loads(out)["error"]
+
+
+# List, show and export
+
+
+def test_list_names_the_runs_and_what_is_none(her2, tiny_run, tmp_path):
+    roots = tmp_path / "roots"
+    copy_of(tiny_run, roots / "good")
+    copy_of(tiny_run, roots / "newer", run__json=json.dumps({**tiny_run.info, "schema_version": 99}))
+    copy_of(tiny_run, roots / "unfinished", run__json=json.dumps({**tiny_run.info, "status": "training"}))
+    copy_of(tiny_run, roots / "card", model__card__json="{")
+    (roots / "foreign").mkdir()
+    (roots / ".draft").mkdir()
+    (roots / "file.txt").write_text("x")
+    code, out, _ = her2("runs", "list", "--in", roots, "--json")
+    assert code == 0
+    found = strict_json(out)
+    assert found["runs"] == [{"path": str(roots / "good"), "title": tiny_run.card["title"]}]
+    problems = "\n".join(found["problems"])
+    assert len(found["problems"]) == 4
+    for said in ("schema 99", "status 'training'", "valid JSON", "a run folder with run.json"):
+        assert said in problems
+    _, out, _ = her2("runs", "list", "--in", roots)
+    assert out.count("no run: ") == 4
+    assert her2("runs", "list")[1] == "No finished run. her2 train makes one.\n"
+
+
+def test_show(her2, tiny_run):
+    code, out, _ = her2("runs", "show", tiny_run.path, "--json")
+    assert code == 0
+    assert strict_json(out) == {"run": tiny_run.info, "card": tiny_run.card}
+    _, out, _ = her2("runs", "show", tiny_run.path)
+    assert "classes: negative, equivocal, positive" in out
+    assert "Research use only" in out
+
+
+def test_export_copies_whole_and_never_overwrites(her2, tiny_run):
+    code, out, err = her2("runs", "export", tiny_run.path, "--to", "models/demo", "--json")
+    assert code == 0, err
+    copy = open_run(strict_json(out)["path"])
+    files = {p.relative_to(tiny_run.path) for p in tiny_run.path.rglob("*") if p.is_file()}
+    assert {p.relative_to(copy.path) for p in copy.path.rglob("*") if p.is_file()} == files
+    for file in files:
+        assert (copy.path / file).read_bytes() == (tiny_run.path / file).read_bytes()
+    before = sorted(Path("models").rglob("*"))
+    code, out, _ = her2("runs", "export", tiny_run.path, "--to", "models/demo", "--json")
+    assert code == 1
+    assert "Expected a folder that does not exist yet" in strict_json(out)["error"]
+    assert sorted(Path("models").rglob("*")) == before
+
+
+def test_export_refuses_tampered_weights_and_leaves_nothing(her2, tiny_run, tmp_path):
+    weights = bytearray((tiny_run.path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    bad = copy_of(tiny_run, tmp_path / "bad", model__safetensors=bytes(weights))
+    for words in (("runs", "export", bad, "--to", "models/demo"), ("predict", bad, __file__)):
+        code, out, _ = her2(*words, "--json")
+        assert code == 1
+        assert "model.safetensors" in strict_json(out)["error"]
+    assert list(Path.cwd().rglob("*")) == []
+
+
+def test_export_into_the_run_itself_is_refused(her2, tiny_run, tmp_path):
+    copy = copy_of(tiny_run, tmp_path / "copy")
+    before = sorted(copy.rglob("*"))
+    code, out, _ = her2("runs", "export", copy, "--to", copy / "deep" / "er", "--json")
+    assert code == 1
+    assert "Expected a folder outside the run" in strict_json(out)["error"]
+    assert sorted(copy.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "section", ["title", "limits", "network", "input.px", "stain.reference", "scheme.is_her2", "data.sources"]
+)
+def test_a_card_that_lacks_something_is_refused_by_its_name(her2, tiny_run, tmp_path, section):
+    card = json.loads(json.dumps(tiny_run.card))
+    *above, last = section.split(".")
+    del (card[above[0]] if above else card)[last]
+    broken = copy_of(tiny_run, tmp_path / "broken", model__card__json=json.dumps(card))
+    code, out, _ = her2("runs", "show", broken, "--json")
+    assert code == 1
+    assert f"no field '{section}'" in strict_json(out)["error"]
+    assert "model.card.json" in strict_json(out)["where"]

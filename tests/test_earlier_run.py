@@ -1,4 +1,4 @@
-"""First weights of an earlier run: are its training patients in this test part?"""
+"""Training patients of an earlier run, whose weights are the first ones, in this test part."""
 
 from __future__ import annotations
 

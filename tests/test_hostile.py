@@ -1,4 +1,4 @@
-"""Does every bad upload of hostile.py get one sentence, harm nothing and nobody beside it, and leave no trace?"""
+"""Bad uploads of hostile.py: one sentence each, no harm to those beside it, no trace left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the review figures and their words show the table's numbers, classes in order, with colour and a second sign?"""
+"""Review figures and their descriptions: the table's numbers, classes in order, colour and a second sign."""
 
 from __future__ import annotations
 

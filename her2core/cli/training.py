@@ -17,6 +17,7 @@ from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
     from her2core.evidence.predictions import Predictions
+    from her2core.runs.folder import Run
 
 
 def _rules() -> Sequence[str]:
@@ -151,17 +152,17 @@ def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: 
     from her2core.runs.folder import open_run
 
     any_table = first.is_file() or second.is_file()
-    sources: list[Path | Predictions] = []
+    sources: list[Path | Predictions | Run] = []
     warnings: list[str] = []
     for path in (first, second):
         options = table if path.is_file() or not any_table else TableOptions()
         found = read_table_of(path, options)
-        sources.append(path if found is None else found)
-        warnings += [] if found is None else [f"{path.name}: {said}" for said in (*found.warnings, *found.notes)]
+        run = open_run(path) if found is None and path.is_dir() else None
+        sources.append(found or run or path)
+        about = run.warnings if run else (*found.warnings, *found.notes) if found else ()
+        warnings += [f"{path.name}: {said}" for said in about]
     names = (first.resolve().name, second.resolve().name)
     result = compare_runs(*sources, unit=unit, names=names)
-    for path, source in zip((first, second), sources, strict=True):
-        warnings += [f"{path.name}: {said}" for said in open_run(path).warnings] if source is path else []
     lines = [f"warning: {warning}" for warning in warnings]
     lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
     lines += [
