@@ -196,7 +196,8 @@ def test_import_table_with_a_mapping(her2, tmp_path):
         rows = [["file", "case", "HER2 score"], ["a.png", "007", "0"], ["b.png", "007", "1+"], ["c.png", "8", "3+"]]
         csv.writer(handle).writerows(rows)
     words = ["--map", "path=file", "--map", "patient_id=case", "--map", "label=HER2 score", "--set", "scheme=ihc4"]
-    code, out, err = her2("data", "import", "table", tmp_path / "mine.csv", "--out", "m.parquet", "--json", *words)
+    words += ["--allow-missing", "3", "--json"]
+    code, out, err = her2("data", "import", "table", tmp_path / "mine.csv", "--out", "m.parquet", *words)
     assert code == 0, err
     assert strict_json(out)["classes"] == {"0": 1, "1+": 1, "2+": 0, "3+": 1}
     assert list(read_manifest("m.parquet").frame["patient_id"]) == ["007", "007", "8"]

@@ -27,6 +27,14 @@ def data() -> None:
 @click.option(
     "--images", type=click.Path(path_type=Path), help="For table: folder of its relative paths; its own by default."
 )
+@click.option(
+    "--allow-missing",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Accept up to N image files that are missing or cannot be read.",
+)
 @set_option
 @as_json
 def import_(
@@ -35,12 +43,14 @@ def import_(
     out: Path,
     mapping: tuple[str, ...],
     images: Path | None,
+    allow_missing: int,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Read a data set and write its manifest.
 
-    IMPORTER is folder, table or her2st; ROOT is the folder or file to read.
+    IMPORTER is folder, table or her2st; ROOT is the folder or file to read. Missing files are counted, and refused
+    beyond --allow-missing.
     """
     from her2core.data.importers import import_dataset
 
@@ -51,7 +61,7 @@ def import_(
         options["columns"] = pairs(mapping)
     if images is not None:
         options["images"] = images
-    manifest = import_dataset(importer, root, **options)
+    manifest = import_dataset(importer, root, **{"allow_missing": allow_missing, **options})
     manifest.write(out)
     answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
 

@@ -54,7 +54,9 @@ class Sources:
     Attributes
     ----------
     left_out : list of str
-        What was not read and why; complete once all patches were taken.
+        What was not read by a rule, and which; complete once all patches were taken.
+    notes : list of str
+        Links that were followed out of a folder.
 
     Raises
     ------
@@ -73,16 +75,22 @@ class Sources:
         from her2core.io.text import printable_path
 
         self.left_out: list[str] = []
-        self._files: list[Path] = []
+        self.notes: list[str] = []
+        self._files: list[Path | Patch] = []
         for path in paths:
             if path.is_dir():
-                listing = images_below(path)
+                shown, listing = printable_path(path), images_below(path)
                 self._files += listing.files
-                self.left_out += [f"{printable_path(path)}/{sentence}" for sentence in listing.left_out]
+                self._files += [
+                    Patch(f"{shown}/{s.partition(': ')[0]}", None, f"{shown}/{s}") for s in listing.unreadable
+                ]
+                self.left_out += [f"{shown}/{sentence}" for sentence in listing.left_out]
+                self.notes += [f"{shown}: {listing.links_sentence}"] if listing.linked else []
             else:
                 self._files.append(path)
-        if not self._files:
-            found = f"none ({' '.join(self.left_out)})" if self.left_out else "none"
+        if all(isinstance(found, Patch) for found in self._files):
+            said = [*self.left_out, *(found.error for found in self._files if isinstance(found, Patch))]
+            found = f"none ({' '.join(said)})" if said else "none"
             raise ImageError(
                 "at least one image",
                 got=found,
@@ -97,7 +105,9 @@ class Sources:
         from her2core.io.text import printable_path
 
         for path in self._files:
-            if path.suffix.lower() == ".zip":
+            if isinstance(path, Patch):
+                yield path
+            elif path.suffix.lower() == ".zip":
                 yield from self._zipped(path)
             else:
                 yield Patch(printable_path(path), path)

@@ -69,6 +69,7 @@ def predict(run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | No
             failed = failed or any(a.get("error") for a in answers)
             bar.update(len(chunk))
     left_out = [f"left out: {sentence}" for sentence in sources.left_out]
+    left_out += [f"note: {sentence}" for sentence in sources.notes]
     if as_json and left_out:
         click.echo("\n".join(left_out), err=True)
     answer(as_json, plain, "\n".join([*lines, *left_out, RESEARCH]))

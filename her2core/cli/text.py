@@ -147,6 +147,10 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     lines += [f"  label {own!r} was read as {name}" for own, name in held.get("labels_read_as", {}).items()]
     lines += [f"  note: {note}" for note in held.get("table_notes", ())]
     lines += [f"  left out: {sentence}" for sentence in held.get("left_out", ())]
+    lines += [f"  not read: {sentence}" for sentence in held.get("unreadable", ())]
+    lines += [f"  note: {held['links']}"] if held.get("links") else []
+    if missing := held.get("missing_at_import"):
+        lines.append(f"  note: {missing:,} {'file was' if missing == 1 else 'files were'} missing at import")
     return "\n".join([*lines, f"  classes: {manifest.scheme.meaning}"])
 
 

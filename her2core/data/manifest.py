@@ -136,7 +136,7 @@ class Manifest:
         return replace(self, frame=self.frame[self.frame["patch_id"].isin(set(patch_ids))].reset_index(drop=True))
 
     def missing_files(self) -> list[str]:
-        """Paths of this manifest that do not exist.
+        """Paths of this manifest at which there is no file, or none that can be reached.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class Manifest:
         >>> build_manifest(table, root="nowhere").missing_files()
         ['1.png', '2.png']
         """
-        return [p for p in self.frame["path"].unique() if not self.file(p).is_file()]
+        return [p for p in self.frame["path"].unique() if not os.path.isfile(self.file(p))]
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the manifest.

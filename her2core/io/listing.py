@@ -1,8 +1,8 @@
 """Image files below a folder, and the rule for files of operating systems and other programs.
 
 Folders, zips, the command line and importers skip the same names: those that start with a dot (``._tile.jpg``,
-``.ipynb_checkpoints``, ``.DS_Store``) and SYSTEM_NAMES. Links to files and folders are followed, each folder once;
-what is left out is said.
+``.ipynb_checkpoints``, ``.DS_Store``) and SYSTEM_NAMES. Links to files and folders are followed, each folder once.
+What is left out, what cannot be read, and links that lead out of the folder are said.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from her2core.io.text import printable_path
 
 #: Names, in lower case, that operating systems add.
 SYSTEM_NAMES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
+#: Names quoted in a sentence that counts more.
+FEW = 5
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,32 @@ class Listing:
     files : tuple of Path
         Below the folder as it was named, folder by folder in the order of names.
     left_out : tuple of str
-        What was not read and why: one sentence each, which starts with the path below the folder.
+        What was not read by a rule, and which: one sentence each, which starts with the path below the folder.
+    unreadable : tuple of str
+        What should have been read and could not be, folders without permission and links that lead nowhere; likewise.
+    linked : tuple of str
+        Paths below the folder of links that lead out of it and were followed.
 
     Examples
     --------
-    >>> Listing((), ("a: ...",)).left_out
-    ('a: ...',)
+    >>> Listing((), ("a.svs: left out, as it is a whole slide.",)).unreadable
+    ()
     """
 
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+
+    @property
+    def links_sentence(self) -> str:
+        """How many links lead out of the folder, naming the first of them; empty where none does."""
+        if not self.linked:
+            return ""
+        first = ", ".join(self.linked[:FEW]) + (", ..." if len(self.linked) > FEW else "")
+        if len(self.linked) == 1:
+            return f"1 link leads out of the folder and was followed: {first}."
+        return f"{len(self.linked):,} links lead out of the folder and were followed: {first}."
 
 
 def is_system_name(name: str) -> bool:
@@ -87,44 +105,76 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
     (['b.png'], ('s.svs: left out, as it is a whole slide.',))
     """
     start = Path(root)
-    files: list[Path] = []
-    left_out: list[str] = []
+    home = os.path.realpath(start)
+    found = _Found(start, [], [], [], [])
     seen: set[str] = set()
     folders, links = [start], list[Path]()
     while folders or links:  # links last, so that a folder is read under its own name
         folder = folders.pop() if folders else links.pop(0)
-        shown = printable_path(folder.relative_to(start))
         real = os.path.realpath(folder)
         if roots is not None and not any(Path(real).is_relative_to(r) for r in roots):
-            left_out.append(f"{shown}: left out, as it is a link that leads out of the folder.")
+            found.leave_out(folder, "it is a link that leads out of the folder")
             continue
         if real in seen:
-            left_out.append(f"{shown}: left out, as it is a link to a folder that is read already.")
+            found.leave_out(folder, "it is a link to a folder that is read already")
             continue
         seen.add(real)
+        if not Path(real).is_relative_to(home) and folder.is_symlink():
+            found.linked.append(folder)
         try:
             with os.scandir(folder) as entries:
                 inside = sorted(entries, key=lambda entry: entry.name)
         except OSError as refused:
-            left_out.append(f"{shown}: left out, as the folder cannot be read ({refused.strerror}).")
+            found.miss(folder, f"the folder cannot be read ({refused.strerror})")
             continue
         for entry in inside:
-            path = folder / entry.name
             if is_system_name(entry.name):
                 continue
             if _is(entry.is_dir):
-                (links if entry.is_symlink() else folders).append(path)
-            elif entry.name.lower().endswith(SUFFIXES):
-                if _is(entry.is_file):
-                    files.append(path)
-                else:
-                    kind = "a link that leads nowhere" if entry.is_symlink() else "no file"
-                    left_out.append(f"{printable_path(path.relative_to(start))}: left out, as it is {kind}.")
-            elif entry.name.lower().endswith(SLIDE_SUFFIXES):
-                left_out.append(f"{printable_path(path.relative_to(start))}: left out, as it is a whole slide.")
-            elif entry.is_symlink() and not _is(entry.is_file):
-                left_out.append(f"{printable_path(path.relative_to(start))}: left out, as the link leads nowhere.")
-    return Listing(tuple(sorted(files, key=lambda path: (path.parent.parts, path.name))), tuple(left_out))
+                (links if entry.is_symlink() else folders).append(folder / entry.name)
+            else:
+                found.add(entry, folder / entry.name, home)
+    return found.listing()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found so far below ``start``."""
+
+    start: Path
+    files: list[Path]
+    left_out: list[str]
+    unreadable: list[str]
+    linked: list[Path]
+
+    def add(self, entry: os.DirEntry[str], path: Path, home: str) -> None:
+        """Add what is no folder."""
+        name = entry.name.lower()
+        if name.endswith(SUFFIXES):
+            if _is(entry.is_file):
+                self.files.append(path)
+                if entry.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+                    self.linked.append(path)
+            else:
+                self.miss(path, "it is a link that leads nowhere" if entry.is_symlink() else "it is no file")
+        elif name.endswith(SLIDE_SUFFIXES):
+            self.leave_out(path, "it is a whole slide")
+        elif entry.is_symlink() and not _is(entry.is_file):
+            self.miss(path, "the link leads nowhere")
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        self.left_out.append(f"{self._shown(path)}: left out, as {reason}.")
+
+    def miss(self, path: Path, reason: str) -> None:
+        self.unreadable.append(f"{self._shown(path)}: left out, as {reason}.")
+
+    def listing(self) -> Listing:
+        files = sorted(self.files, key=lambda path: (path.parent.parts, path.name))
+        linked = tuple(map(self._shown, self.linked))
+        return Listing(tuple(files), tuple(self.left_out), tuple(self.unreadable), linked)
+
+    def _shown(self, path: Path) -> str:
+        return printable_path(path.relative_to(self.start))
 
 
 def _is(kind: Callable[[], bool]) -> bool:

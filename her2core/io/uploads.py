@@ -238,7 +238,7 @@ def read_folder(
             yield _decode(real, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
         if on_progress:
             on_progress(number + 1, min(len(paths), MAX_FOLDER_FILES))
-    for sentence in listing.left_out:
+    for sentence in (*listing.left_out, *listing.unreadable):
         name = unique_name(safe_path(sentence.partition(": left out")[0]), names)
         yield Upload(name, None, without_markup(f"{name}: left out{sentence.partition(': left out')[2]}"))
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from her2core.data.manifest import Manifest
 from her2core.errors import ConfigError, ManifestError
+from her2core.io.listing import FEW
+from her2core.io.text import printable_path
 
 IMPORTERS = {
     "folder": "a folder for each class of images",
@@ -27,6 +29,7 @@ def import_dataset(
     *,
     licence: str | None = None,
     citation: str | None = None,
+    allow_missing: int = 0,
     **options: Any,
 ) -> Manifest:
     """Read a data set in its own layout as a manifest.
@@ -40,17 +43,21 @@ def import_dataset(
     licence, citation : str, optional
         Of the data; they go into the manifest's facts and from there into the card of every run. Importers of a public
         data set know their own.
+    allow_missing : int, optional
+        Largest number of image files that the rows name and that do not exist, folders that cannot be read and links
+        that lead nowhere; more are refused.
     **options
         Options of the importer: see ``to_manifest`` in its module.
 
     Returns
     -------
     Manifest
+        ``facts["missing_at_import"]`` has the number of missing files where there are any.
 
     Raises
     ------
     ManifestError
-        For an unknown name (with near matches), and a layout that does not fit.
+        For an unknown name (with near matches), a layout that does not fit, and more missing files than allowed.
     TableError
         For a table that cannot be read.
     ConfigError
@@ -62,9 +69,9 @@ def import_dataset(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table = Path(folder, "cases.csv")
     ...     _ = table.write_text("path,patient,label\\n1.png,P1,neg\\n2.png,P2,pos\\n")
-    ...     manifest = import_dataset("table", table, licence="CC BY 4.0")
-    >>> manifest.classes, manifest.facts["licence"]
-    (('negative', 'positive'), 'CC BY 4.0')
+    ...     manifest = import_dataset("table", table, licence="CC BY 4.0", allow_missing=2)
+    >>> manifest.classes, manifest.facts["licence"], manifest.facts["missing_at_import"]
+    (('negative', 'positive'), 'CC BY 4.0', 2)
     """
     if name not in IMPORTERS:
         near = difflib.get_close_matches(name, IMPORTERS, n=2)
@@ -86,5 +93,28 @@ def import_dataset(
             where="data import",
             fix=f"See her2core/data/importers/{name}.py.",
         ) from None
-    said = {key: value for key, value in (("licence", licence), ("citation", citation)) if value}
-    return replace(manifest, facts={**manifest.facts, **said})
+    missing = _missing(manifest, allow_missing, str(root))
+    said = {"licence": licence, "citation": citation, "missing_at_import": missing}
+    return replace(manifest, facts={**manifest.facts, **{key: value for key, value in said.items() if value}})
+
+
+def _missing(manifest: Manifest, allowed: int, where: str) -> int:
+    """Number of files that are not there or cannot be reached; more than ``allowed`` are refused."""
+    if isinstance(allowed, bool) or not isinstance(allowed, int) or allowed < 0:
+        raise ConfigError(
+            "`allow_missing` to be a whole number of at least 0",
+            got=repr(allowed),
+            where="data import",
+            fix="Leave it out to allow none.",
+        )
+    missing = [*manifest.facts.get("unreadable", ()), *manifest.missing_files()]
+    if len(missing) > allowed:
+        named = ", ".join(printable_path(name).removesuffix(".") for name in missing[:FEW])
+        raise ManifestError(
+            f"at most {allowed:,} missing files" if allowed else "every file to be there",
+            got=f"{len(missing):,} missing: {named}{', ...' if len(missing) > FEW else ''}",
+            where=where,
+            fix="Correct the paths or the folder from which they start (--images), or accept them with "
+            f"--allow-missing {len(missing)}.",
+        )
+    return len(missing)

@@ -10,7 +10,7 @@ from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.manifest_labels import scheme_of_labels
 from her2core.errors import ManifestError
 from her2core.io.images import SUFFIXES
-from her2core.io.listing import Listing, images_below
+from her2core.io.listing import FEW, Listing, images_below
 from her2core.io.text import printable_path
 from her2core.labels import get_scheme
 
@@ -35,7 +35,8 @@ def to_manifest(
     Returns
     -------
     Manifest
-        Its facts say which folder names were read as which class, and what was left out.
+        Its facts say which folder names were read as which class, what was left out, what could not be read, and which
+        links were followed out of the folder.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def to_manifest(
     if len(classes) < 2:
         raise ManifestError(
             "at least two folders of images, one a class",
-            got=f"{len(classes)}" if root.is_dir() else "no such folder",
+            got=" ".join([f"{len(classes)}", *listing.unreadable[:FEW]]) if root.is_dir() else "no such folder",
             where=str(root),
             fix=f"Put each class's images ({', '.join(SUFFIXES)}) into a folder named after the class.",
         )
@@ -80,5 +81,6 @@ def to_manifest(
     chosen = get_scheme(scheme) if scheme else None
     if chosen is None:
         chosen = scheme_of_labels(frame["label"], name=root.name or "folder", where=f"the folder names of {root.name}")
-    facts: dict[str, object] = {"left_out": left_out} if left_out else {}
+    said = {"left_out": left_out, "unreadable": list(listing.unreadable), "links": listing.links_sentence}
+    facts = {name: value for name, value in said.items() if value}
     return build_manifest(frame, root=root, scheme=chosen, facts=facts, where=str(root))
