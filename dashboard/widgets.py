@@ -15,7 +15,7 @@ import streamlit as st
 
 from dashboard.navigation import HOME
 from dashboard.session import is_latest, latest
-from her2core.io.spreadsheet import spreadsheet_safe
+from her2core.io.spreadsheet import spreadsheet_safe, to_csv
 from her2core.io.text import SENTENCE_LENGTH, markdown_text, shortened, without_folders
 from her2core.locations import run_folders, working_folder
 from her2core.notice import NOTICE
@@ -219,7 +219,7 @@ def download_table(
 
     def make() -> bytes:
         noted = table.assign(notice=NOTICE)
-        return _parquet(noted) if parquet else spreadsheet_safe(noted).to_csv(index=False).encode()
+        return _parquet(noted) if parquet else to_csv(noted).encode()
 
     place = f"{key or name}-{kind}"
     if len(table) <= AT_ONCE:

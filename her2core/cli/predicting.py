@@ -238,10 +238,9 @@ class AnswerFile:
             return
         import pandas as pd
 
-        from her2core.io.spreadsheet import spreadsheet_safe
+        from her2core.io.spreadsheet import to_csv
 
-        text = spreadsheet_safe(pd.DataFrame(list(rows))).to_csv(index=False, header=not self._rows)
-        self._file.write(text)
+        self._file.write(to_csv(pd.DataFrame(list(rows)), header=not self._rows))
         self._file.flush()
         self._rows += len(rows)
 

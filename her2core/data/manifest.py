@@ -20,7 +20,7 @@ import pandas as pd
 from her2core.data.manifest_labels import map_labels, scheme_of_labels
 from her2core.data.manifest_rows import COLUMNS, DEFAULTS, WINDOW, check_rows, normalise_rows, recognise_columns, refuse
 from her2core.io.cells import UNKNOWN, identifiers
-from her2core.io.files import write_json, write_parquet, write_via_temporary
+from her2core.io.files import write_csv, write_json, write_parquet
 from her2core.io.tables import read_table
 from her2core.labels import SCHEMES, LabelScheme, declared_scheme, spelled_class
 
@@ -190,7 +190,7 @@ class Manifest:
         }
         if path.suffix == ".csv":
             write_json(_sidecar(path), meta)
-            write_via_temporary(path, lambda temporary: self.frame.to_csv(temporary, index=False))
+            write_csv(path, self.frame)
         elif path.suffix == ".parquet":
             write_parquet(path, self.frame, {_META_KEY: json.dumps(meta)})
         else:

@@ -17,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from her2core.io.spreadsheet import to_csv
+
 
 def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     """Write a file under a temporary name and rename it.
@@ -147,7 +149,7 @@ def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, str] | No
 
 
 def write_csv(path: Path, frame: pd.DataFrame, *, float_format: str | None = None) -> Path:
-    """Write a CSV file without the frame's index.
+    """Write a CSV file without the frame's index; no cell can act as a formula (``io.spreadsheet``).
 
     Parameters
     ----------
@@ -170,7 +172,7 @@ def write_csv(path: Path, frame: pd.DataFrame, *, float_format: str | None = Non
     ...     write_csv(Path(folder, "a.csv"), pd.DataFrame({"n": [0.5]}), float_format="%.3f").read_text()
     'n\\n0.500\\n'
     """
-    return write_via_temporary(path, lambda t: frame.to_csv(t, index=False, float_format=float_format))
+    return write_via_temporary(path, lambda t: to_csv(frame, t, float_format=float_format))
 
 
 def sha256_file(path: Path) -> str:

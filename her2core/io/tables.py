@@ -21,6 +21,7 @@ from her2core.io.delimited import read_delimited
 from her2core.io.file_kinds import MiB, as_utf8, table_kind
 from her2core.io.limits import TableLimits
 from her2core.io.parquet import read_parquet
+from her2core.io.spreadsheet import guarded, restored
 from her2core.io.text import clean_text
 from her2core.io.workbooks import read_workbook
 
@@ -120,8 +121,9 @@ def read_table(
         data, encoding = as_utf8(data, where)
         if own:
             return Table(_own_csv(data, where, (*OWN_TEXT, *text)), where)
-        frame, notes = read_delimited(data, where, text=frozenset(text), limits=limits)
-        notes = (*encoding, *notes)
+        names = frozenset(name for column in text for name in (column, guarded(column)))
+        frame, notes = read_delimited(data, where, text=names, limits=limits)
+        frame, notes = restored(frame), (*encoding, *notes)
     return Table(frame, where, metadata, notes)
 
 
@@ -143,10 +145,10 @@ def _content(path: Path, where: str) -> bytes:
 def _own_csv(data: bytes, where: str, text: Iterable[str]) -> pd.DataFrame:
     reason = "rows longer than the header"
     try:
-        types = dict.fromkeys(text, "str")
+        types = dict.fromkeys([name for column in text for name in (column, guarded(column))], "str")
         frame = pd.read_csv(io.BytesIO(data), dtype=types, na_values=[""], keep_default_na=False)
         if isinstance(frame.index, pd.RangeIndex):
-            return frame
+            return restored(frame)
     except (ValueError, OverflowError) as broken:  # pandas' own errors are ValueErrors
         reason = clean_text((str(broken).splitlines() or ["unreadable"])[0], 200)
     raise TableError("a complete CSV table", got=reason, where=where, fix="Write it again.")
