@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from cli_steps import SPEC, strict_json
+from permissions import permissions_bind
 from PIL import Image
 
 from her2core.cli.predicting import Sources
@@ -48,34 +47,13 @@ def named(answers: list[dict], root: Path) -> dict[str, str | None]:
     return {a["name"].removeprefix(f"{root}/"): a["error"] for a in answers}
 
 
-@contextlib.contextmanager
-def unprivileged():
-    """A user whom permissions bind: for the superuser another one, where the system allows it."""
-    if not hasattr(os, "geteuid"):
-        pytest.skip("permissions of files are POSIX's")
-    if os.geteuid():
-        yield
-        return
-    try:
-        os.seteuid(65534)
-    except OSError:
-        pytest.skip("the superuser may not become another user here, and may read everything")
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
-def closed_folder(patch_bytes):
-    """A readable folder with a subfolder that nobody but the superuser may enter."""
-    with tempfile.TemporaryDirectory() as folder:  # not tmp_path, whose parents are the superuser's own
-        root = tree(Path(folder) / "root", patch_bytes, "low/1.png", "high/2.png", "high/closed/3.png")
-        for path in (root.parent, root, root / "low", root / "high"):
-            path.chmod(0o755)
-        (root / "high" / "closed").chmod(0)
-        yield root
-        (root / "high" / "closed").chmod(0o700)
+def closed_folder(classes, patch_bytes):
+    """The class folders with a subfolder that permissions let nobody enter."""
+    closed = tree(classes, patch_bytes, "high/closed/3.png") / "high" / "closed"
+    closed.chmod(0)
+    yield classes
+    closed.chmod(0o700)
 
 
 # Missing files of an import
@@ -122,7 +100,7 @@ def test_links_that_lead_nowhere_are_missing_files(classes):
 
 
 def test_a_subfolder_without_permission_is_a_missing_one_and_named(closed_folder):
-    with unprivileged():
+    with permissions_bind():
         with pytest.raises(ManifestError, match=r"1 missing: high/closed: .*cannot be read \(Permission denied\)"):
             import_dataset("folder", closed_folder)
         made = import_dataset("folder", closed_folder, allow_missing=1)
@@ -133,7 +111,7 @@ def test_images_below_a_folder_without_permission_are_missing(closed_folder, tmp
     table = tmp_path / "t.csv"
     table.write_text("path,label\nlow/1.png,a\nhigh/closed/3.png,b\n")
     made = import_dataset("table", table, images=closed_folder)
-    with unprivileged():
+    with permissions_bind():
         assert made.missing_files() == ["high/closed/3.png"]
 
 
@@ -205,7 +183,7 @@ def test_predict_names_what_it_cannot_reach_in_answers_and_exit_code(her2, tiny_
 
 
 def test_predict_has_an_answer_with_the_reason_for_a_folder_without_permission(closed_folder):
-    with unprivileged():
+    with permissions_bind():
         patches = {p.name.removeprefix(f"{closed_folder}/"): p for p in Sources([closed_folder])}
     assert list(patches) == ["high/2.png", "low/1.png", "high/closed"]
     assert patches["high/closed"].source is None

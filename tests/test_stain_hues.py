@@ -12,7 +12,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from her2core.data.prepare import UNUSABLE
+from her2core.data.quality import quality_flags
 from her2core.io.images import read_image
+from her2core.stain.density import tissue_share
 from her2core.stain.macenko import StainNormalizer
 
 #: Optical density in R, G, B; brought to unit length. Eosin from orange to magenta, haematoxylin from navy to violet.
@@ -152,6 +154,29 @@ def test_drawn_pale_tissue_is_tissue():
         for share in (0.0, 0.1, 0.4):
             image, _ = draw(rng, eosin, "purple", share, 0.6)
             assert StainNormalizer().apply(pale(image, 0.45)).flag not in UNUSABLE, (eosin, share)
+
+
+@pytest.mark.parametrize(("gamma", "strengths", "lower"), [(1.0, STRENGTHS, 0.48), (0.45, STRENGTHS[1:], 0.25)])
+@pytest.mark.parametrize("eosin", EOSIN)
+def test_the_share_of_tissue_is_that_drawn_whatever_the_hue(eosin, gamma, strengths, lower):
+    """The left half is stained and the right half is glass; a scanner that brightens loses the faintest eosin."""
+    left = np.arange(PX)[None, :, None] < PX // 2
+    for haematoxylin in HAEMATOXYLIN:
+        rng = np.random.default_rng(7)
+        for share in (0.0, 0.1, 0.4):
+            for strength in strengths:
+                image, _ = draw(rng, eosin, haematoxylin, share, strength)
+                glass = np.clip(243 + rng.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
+                found = tissue_share(np.where(left, pale(image, gamma), glass))
+                assert lower < found < 0.52, (haematoxylin, share, strength)
+
+
+@pytest.mark.parametrize("eosin", ["salmon", "pink", "magenta", "pure magenta"])
+def test_magenta_eosin_is_no_ink_and_no_other_stain(eosin):
+    """Orange eosin alone has the hue of blood, and haematoxylin that hardly absorbs blue that of a pen."""
+    for haematoxylin in ("reference", "purple", "violet"):
+        for share, strength, image, _ in drawn(eosin, haematoxylin):
+            assert not {"ink", "not_he"} & set(quality_flags(image, image)), (haematoxylin, share, strength)
 
 
 @pytest.mark.parametrize("tint", [(244, 243, 245), (229, 213, 228), (222, 211, 209), (244, 220, 232), (232, 198, 222)])

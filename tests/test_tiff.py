@@ -20,7 +20,7 @@ from PIL import Image, TiffImagePlugin
 
 from her2core.errors import ImageError
 from her2core.io.images import image_size, read_image
-from her2core.io.tiff_planes import has_misread_planes
+from her2core.io.tiff_planes import is_misread
 
 HEIGHT, WIDTH = 42, 52
 LAYOUTS = {"one strip": {"rowsperstrip": HEIGHT}, "strips": {"rowsperstrip": 5}, "tiles": {"tile": (16, 32)}}
@@ -62,6 +62,8 @@ def segment_bytes(block: np.ndarray, compression: str, order: str) -> bytes:
         Image.fromarray(block if block.shape[2] == 3 else block[..., 0]).save(stream, "JPEG", quality=95, subsampling=0)
         return stream.getvalue()
     rows = block.astype(block.dtype.newbyteorder(order)).reshape(len(block), -1).view(np.uint8)
+    if compression == "deflate":
+        return zlib.compress(rows.tobytes())
     if compression == "packbits":  # literal runs of at most 128 bytes, row by row
         runs = [row[i : i + 128] for row in rows for i in range(0, len(row), 128)]
         return b"".join(bytes([len(run) - 1]) + run.tobytes() for run in runs)
@@ -86,6 +88,10 @@ def by_hand(pixels: np.ndarray, planar: str, compression: str, order: str, layou
         if layout == "tiles":
             missing = (0, rows - block.shape[0]), (0, columns - block.shape[1]), (0, 0)
             block = np.pad(block, missing, mode="edge")
+        if changes.get("t317") == (3, [2]):  # horizontal differencing, TIFF 6.0 section 14
+            block = np.concatenate([block[:, :1], np.diff(block, axis=1)], axis=1)
+        elif changes.get("t317") == (3, [3]):
+            block = floating_point_differences(block)
         segments.append(segment_bytes(np.ascontiguousarray(block), compression, order))
     offsets = [8 + sum(map(len, segments[:i])) for i in range(len(segments))]
     place, count = (324, 325) if layout == "tiles" else (273, 279)
@@ -93,7 +99,7 @@ def by_hand(pixels: np.ndarray, planar: str, compression: str, order: str, layou
         256: (4, [width]),
         257: (4, [height]),
         258: (3, [8 * pixels.itemsize] * samples),
-        259: (3, [{"lzw": 5, "packbits": 32773, "jpeg": 7, "none": 1}[compression]]),
+        259: (3, [{"lzw": 5, "packbits": 32773, "jpeg": 7, "deflate": 8, "none": 1}[compression]]),
         262: (3, [6 if compression == "jpeg" and planar == "contig" else 2]),
         place: (4, offsets),
         277: (3, [samples]),
@@ -105,6 +111,14 @@ def by_hand(pixels: np.ndarray, planar: str, compression: str, order: str, layou
     tags |= {530: (3, [1, 1])} if tags[262][1] == [6] else {}
     tags |= {int(tag[1:]): value for tag, value in changes.items()}
     return ifd(tags, b"".join(segments), order)
+
+
+def floating_point_differences(block: np.ndarray) -> np.ndarray:
+    """Predictor 3 (TIFF Technical Note 3, Adobe 2005): bytes by significance, each the difference to the one before."""
+    rows, columns, samples = block.shape
+    planes = block.astype(">f4").reshape(rows, columns * samples, 1).view(np.uint8)
+    planes = planes.transpose(0, 2, 1).reshape(rows, -1, samples)
+    return np.concatenate([planes[:, :1], np.diff(planes, axis=1)], axis=1)
 
 
 def ifd(tags: dict[int, tuple[int, list[int]]], body: bytes, order: str) -> bytes:
@@ -214,7 +228,7 @@ def test_orientation_is_applied_to_separate_planes(value):
 def test_a_single_16_bit_plane_is_divided_by_257(order):
     values = picture(16)[..., :1]
     data = by_hand(values, "separate", "none", order, "strips", t262=(3, [1]))
-    assert has_misread_planes(TiffImagePlugin.TiffImageFile(io.BytesIO(data)))
+    assert is_misread(TiffImagePlugin.TiffImageFile(io.BytesIO(data)))
     np.testing.assert_array_equal(read_image(data)[..., 1], np.rint(values[..., 0] / 257).astype(np.uint8))
 
 

@@ -30,6 +30,7 @@ def cli() -> None:
 _SYSTEM = {
     errno.ENOSPC: ("a full disk", "Free space, or choose another place."),
     errno.EDQUOT: ("a quota that is used up", "Free space, or choose another place."),
+    errno.EFBIG: ("a file larger than allowed here", "Choose another place, or raise the limit (ulimit -f)."),
     errno.EROFS: ("a read-only disk", "Choose a place that can be written."),
     errno.EACCES: ("no permission", "Change its permissions, or choose another place."),
     errno.EPERM: ("no permission", "Change its permissions, or choose another place."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -207,7 +206,7 @@ class AnswerFile:
     def __init__(self, path: Path | None, classes: Sequence[str]) -> None:
         self._path, self._classes = path, tuple(classes)
         self._file: TextIO | None = None
-        self._rows = 0
+        self._rows = self._size = 0
 
     @property
     def partial(self) -> Path:
@@ -242,7 +241,7 @@ class AnswerFile:
 
         self._file.write(to_csv(pd.DataFrame(list(rows)), header=not self._rows))
         self._file.flush()
-        self._rows += len(rows)
+        self._rows, self._size = self._rows + len(rows), os.path.getsize(self._temporary)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._file is None or self._path is None:
@@ -254,8 +253,9 @@ class AnswerFile:
                 return
         except OSError as failed:
             kind, error = type(failed), failed
-        kept = _complete_rows(self._temporary)
+        kept = self._rows
         if kept:
+            os.truncate(self._temporary, self._size)  # a row that was begun
             os.replace(self._temporary, self.partial)
         else:
             self._temporary.unlink(missing_ok=True)
@@ -266,15 +266,6 @@ class AnswerFile:
             raise system_error(error, self._path, also=place) from error
         if kept and error is not None:
             error.add_note(f"{kept:,} answers until then are in {self.partial}.")
-
-
-def _complete_rows(path: Path) -> int:
-    """Number of answers in a CSV that may break off."""
-    try:
-        with path.open(encoding="utf-8", newline="", errors="replace") as file:
-            return max(0, sum(1 for _ in csv.reader(file)) - 1)
-    except (OSError, csv.Error):
-        return 0
 
 
 def answer_row(found: dict[str, Any], notes: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:

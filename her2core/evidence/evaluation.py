@@ -24,7 +24,7 @@ from her2core.evidence.metrics.registry import headline_metrics, metric_label, s
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.evidence.results import TableResult
-from her2core.io.files import write_csv
+from her2core.io.files import write_csv_tables
 from her2core.io.tables import read_table
 from her2core.runs.folder import Run, open_run
 
@@ -207,8 +207,7 @@ def evaluate_folder(
     result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
     tables = {name: getattr(evaluation, name) for name in TABLES}
     tables |= {name: found.frame for name, found in result_tables.items()} | {"missing": all_missing(result_tables)}
-    for name, rows in tables.items():
-        write_csv(folder / "evaluation" / f"{name}.csv", rows, float_format="%.6f")
+    write_csv_tables(folder / "evaluation", tables, float_format="%.6f")
     return evaluation
 
 

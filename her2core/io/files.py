@@ -9,13 +9,15 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
 from her2core.io.spreadsheet import to_csv
 
@@ -33,7 +35,8 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     Returns
     -------
     Path
-        ``path``. Whatever ``write`` raises is passed on, and an old file stays.
+        ``path``. Whatever ``write`` raises is passed on, and an old file stays. An error of safetensors becomes the
+        system's own.
 
     Examples
     --------
@@ -48,9 +51,18 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     try:
         write(temporary)
         os.replace(temporary, path)
+    except SafetensorError as failed:
+        raise _system_error(failed, path) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _system_error(failed: SafetensorError, path: Path) -> OSError:
+    """The system's own error, which safetensors gives as text."""
+    code = re.search(r"(?:os error|code:) (\d+)", str(failed))
+    number = int(code.group(1)) if code else errno.EIO
+    return OSError(number, os.strerror(number), str(path))
 
 
 def check_replaceable(path: Path) -> None:
@@ -173,6 +185,38 @@ def write_csv(path: Path, frame: pd.DataFrame, *, float_format: str | None = Non
     'n\\n0.500\\n'
     """
     return write_via_temporary(path, lambda t: to_csv(frame, t, float_format=float_format))
+
+
+def write_csv_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, float_format: str | None = None) -> None:
+    """Write several CSV files; where one cannot be written, all files stay as they were.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write; created.
+    tables : mapping of str to DataFrame
+        Name of the file without its suffix -> rows.
+    float_format : str, optional
+        As ``write_csv`` takes it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv_tables(Path(folder), {"a": pd.DataFrame({"n": [1]}), "b": pd.DataFrame({"n": [2]})})
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['a.csv', 'b.csv']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {folder / f"{name}.csv": folder / f".{name}.csv.{os.getpid()}.part" for name in tables}
+    try:
+        for part, frame in zip(parts.values(), tables.values(), strict=True):
+            to_csv(frame, part, float_format=float_format)
+        for path, part in parts.items():
+            os.replace(part, path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:

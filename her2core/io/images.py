@@ -32,7 +32,7 @@ from her2core.io.image_header import SIDEWAYS, check_decoding, open_header, orie
 from her2core.io.image_pixels import rgb_pixels
 from her2core.io.sources import MAX_BYTES, Source, file_bytes, shown_name
 from her2core.io.text import clean_text
-from her2core.io.tiff_planes import decode_planes, has_misread_planes
+from her2core.io.tiff_planes import decode_planes, is_misread
 
 #: File endings of the formats that can be read, for file dialogues and folder listings.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -157,7 +157,7 @@ def decode_image(
             )
         data = file_bytes(source, where, max_bytes)
         image = open_header(data, where, max_pixels, min_side)
-        if has_misread_planes(image):
+        if is_misread(image):
             pixels = rgb_pixels(decode_planes(data, image, where), "", where)
             return DecodedImage(*to_srgb(pixels, stated_colours(image)))
         stored, turn = stored_mode(image), orientation(image)
@@ -308,10 +308,10 @@ def as_decoded(image: ImageLike, *, name: str | None = None, min_side: int = MIN
     if not isinstance(image, Image.Image):
         return decode_image(image, name=name, min_side=min_side)
     where = clean_text(name or "") or "image"
-    if has_misread_planes(image):
+    if is_misread(image):
         raise ImageError(
             "an image that Pillow decodes rightly",
-            got="a TIFF with separate planes, which it does not",
+            got="a TIFF that it misreads",
             where=where,
             fix="Pass the file's path or its bytes instead.",
         )

@@ -1,10 +1,11 @@
-"""Uncompressed TIFFs with separate colour planes that Pillow decodes wrongly.
+"""TIFFs that Pillow decodes wrongly: separate colour planes, and compressed big-endian floating-point samples.
 
 Where samples are stored plane by plane (PlanarConfiguration 2, TIFF 6.0, Adobe 1992) without compression, Pillow 13
 hands each plane to the decoder of the first letters of its raw mode ("RGB;16L" becomes "R", "G" and "B") and forgets
 the suffix: 16-bit samples are read as bytes, inverted greyscale is not inverted, premultiplied alpha is not divided.
-The result is another picture, without an error. Compressed planes go through libtiff and are right. Planes that are
-misread are decoded by tifffile, and layouts that tifffile is not used for are refused.
+The result is another picture, without an error. Compressed planes go through libtiff and are right, but for greyscale
+with alpha, whose alpha is lost or mixed in. Planes that are misread are decoded by tifffile, and layouts that tifffile
+is not used for are refused. So are compressed big-endian floats, whose bytes libtiff and Pillow both swap.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples: alpha already multiplied into 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def has_misread_planes(image: Image.Image) -> bool:
-    """Whether Pillow would decode an image as another picture because of its separate planes.
+def is_misread(image: Image.Image) -> bool:
+    """Whether Pillow would decode an image as another picture.
 
     Parameters
     ----------
@@ -39,14 +40,23 @@ def has_misread_planes(image: Image.Image) -> bool:
     Returns
     -------
     bool
-        True for uncompressed planar TIFFs other than 8-bit RGB, RGBA and CMYK.
+        True for planar greyscale with alpha, uncompressed planar TIFFs other than 8-bit RGB, RGBA and CMYK, and
+        compressed big-endian floats.
 
     Examples
     --------
-    >>> has_misread_planes(Image.new("RGB", (8, 8)))
+    >>> is_misread(Image.new("RGB", (8, 8)))
     False
     """
-    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.use_load_libtiff:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    if image.mode == "F" and image.use_load_libtiff and image.tag_v2.prefix == TiffImagePlugin.MM:
+        return True
+    if image.tag_v2.get(_PLANAR) != 2:
+        return False
+    if image.mode in ("LA", "La", "PA"):
+        return True
+    if image.use_load_libtiff:
         return False
     tags = image.tag_v2
     right = (
@@ -55,11 +65,11 @@ def has_misread_planes(image: Image.Image) -> bool:
         and tags.get(_PHOTOMETRIC) in (_RGB, _CMYK)
         and _PREMULTIPLIED not in tags.get(_EXTRA_SAMPLES, ())
     )
-    return tags.get(_PLANAR) == 2 and not right
+    return not right
 
 
 def decode_planes(data: bytes, image: Image.Image, where: str) -> Image.Image:
-    """Decode a TIFF for which ``has_misread_planes`` is true.
+    """Decode a TIFF for which ``is_misread`` is true.
 
     Parameters
     ----------
@@ -81,7 +91,7 @@ def decode_planes(data: bytes, image: Image.Image, where: str) -> Image.Image:
     ImageError
         A layout other than 16-bit unsigned RGB, RGBA or greyscale, or strips or tiles that are missing or cut short.
     """
-    assert isinstance(image, TiffImagePlugin.TiffImageFile)  # for the type checker; has_misread_planes was true
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)  # for the type checker; is_misread was true
     tags = image.tag_v2
     photometric, samples = tags.get(_PHOTOMETRIC), tags.get(_SAMPLES, 1)
     extra = tuple(tags.get(_EXTRA_SAMPLES, ()))
@@ -96,8 +106,8 @@ def decode_planes(data: bytes, image: Image.Image, where: str) -> Image.Image:
     )
     if not known or colours is None:
         raise ImageError(
-            "a TIFF with interleaved samples, or separate planes of 8 or 16 bits in RGB",
-            got="separate planes in another layout",
+            "a TIFF with interleaved integer samples, or separate planes of 8 or 16 bits in RGB",
+            got="another layout, which image libraries misread",
             where=where,
             fix=SAVE_AGAIN,
         )

@@ -31,7 +31,7 @@ class Matched:
     state : dict of str to Tensor
         Those that fit by name and shape, without the last layer's.
     summary : str
-        How many of the network's tensors they are, and which stay as they were, in words.
+        How many of the network's tensors they are, which stay as they were, and which of the file were not used.
     """
 
     state: dict[str, Tensor]
@@ -74,7 +74,7 @@ def match_weights(
     "1 of 2 tensors loaded (the file's names start with 'module.'); 1 last-layer tensor left out: model.fc.weight"
     """
     best: dict[str, Tensor] = {}
-    prefix = ""
+    prefix, theirs_last = "", set[int]()
     for candidate in _prefixes(theirs):
         stripped = {n[len(candidate) :]: v for n, v in theirs.items() if n.startswith(candidate)}
         versions = [stripped, rename_torchvision(stripped)] if torchvision else [stripped]
@@ -89,9 +89,12 @@ def match_weights(
                 }
                 if len(fitting) > len(best):
                     best, prefix = fitting, candidate
+                    theirs_last = {id(v) for n, v in version.items() if (target + n).rpartition(".")[0] == last_layer}
     if len(best) < len(own) // 2 or not best:
         raise _refused(own, theirs, best, where)
-    return Matched(best, _summary(own, theirs, best, prefix, last_layer))
+    known = {id(value) for value in best.values()} | theirs_last
+    unused = sorted(name for name, value in theirs.items() if id(value) not in known)
+    return Matched(best, _summary(own, best, prefix, last_layer, unused))
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
@@ -111,7 +114,7 @@ def _own_prefixes(own: Mapping[str, Tensor]) -> list[str]:
 
 
 def _summary(
-    own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], loaded: Mapping[str, Tensor], prefix: str, last_layer: str
+    own: Mapping[str, Tensor], loaded: Mapping[str, Tensor], prefix: str, last_layer: str, unused: list[str]
 ) -> str:
     start = f" (the file's names start with {prefix!r})" if prefix else ""
     parts = [f"{len(loaded)} of {len(own)} tensors loaded{start}"]
@@ -122,8 +125,8 @@ def _summary(
         parts.append(f"{len(last)} last-layer {_tensors(last)} left out: {_listed(last)}")
     if other:
         parts.append(f"{len(other)} {_tensors(other)} not in the file in this shape: {_listed(other)}")
-    if (unused := len(theirs) - len(loaded) - len(last)) > 0:
-        parts.append(f"{unused} other {'tensor' if unused == 1 else 'tensors'} of the file not used")
+    if unused:
+        parts.append(f"{len(unused)} other {_tensors(unused)} of the file not used: {_listed(unused)}")
     return "; ".join(parts)
 
 

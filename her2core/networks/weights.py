@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -57,18 +54,8 @@ def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str
         value = value.detach().cpu().contiguous()
         small = name in (f"{last}.weight", f"{last}.bias")
         state[name] = value.half() if half and value.is_floating_point() and not small else value
-    try:
-        write_via_temporary(path, lambda t: save_file(state, t))
-    except SafetensorError as failed:
-        raise _system_error(failed, path) from None
+    write_via_temporary(path, lambda t: save_file(state, t))
     return sha256_file(path)
-
-
-def _system_error(failed: SafetensorError, path: Path) -> OSError:
-    """The system's own error, which safetensors gives as text."""
-    code = re.search(r"code: (\d+)", str(failed))
-    number = int(code.group(1)) if code else errno.EIO
-    return OSError(number, os.strerror(number), str(path))
 
 
 def load_into(network: PatchNetwork, state: Mapping[str, Tensor], *, where: str) -> None:

@@ -59,7 +59,7 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(run.path, part, ignore=lambda folder, names: _left_out(folder, names, weights=weights))
+        _copy(run.path, part, weights=weights)
         if not weights:
             write_json(part / "run.json", {**run.info, "weights_released": False})
         os.replace(part, target)
@@ -68,7 +68,18 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
     return open_run(target)
 
 
-def _left_out(folder: str, names: list[str], *, weights: bool) -> set[str]:
-    """Links, which may lead out of the run, and without weights what only serving needs."""
-    links = {name for name in names if os.path.islink(os.path.join(folder, name))}
-    return links if weights else links | set(shutil.ignore_patterns(*SERVING)(folder, names))
+def _copy(source: Path, target: Path, *, weights: bool) -> None:
+    """Copy a folder without links, which may lead out of it, and without weights without what only serving needs.
+
+    ``shutil.copytree`` would collect what the system refuses as text, without its error number.
+    """
+    target.mkdir()
+    names = sorted(os.listdir(source))
+    serving = set() if weights else shutil.ignore_patterns(*SERVING)(str(source), names)
+    for path in (source / name for name in names if name not in serving):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            _copy(path, target / path.name, weights=weights)
+        else:
+            shutil.copy2(path, target / path.name)
