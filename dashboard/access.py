@@ -57,10 +57,10 @@ def require_sign_in() -> None:
         return
     st.title("her2core")
     if signed_in:
-        st.write(NO_ACCESS)
+        st.markdown(NO_ACCESS)
         st.button("Sign out", on_click=st.logout)
     else:
-        st.write(SIGN_IN)
+        st.markdown(SIGN_IN)
         st.button("Sign in", on_click=st.login, type="primary", icon=":material/login:")
     st.caption(NOTICE)
     st.stop()

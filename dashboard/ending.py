@@ -4,8 +4,8 @@ Streamlit 1.67 tells an app nothing when a tab is closed: the session is kept fo
 can resume, then forgotten without being shut down, and its uploads stay in the server's memory. So a thread asks the
 runtime (``Runtime.is_active_session``) which of the known sessions still have a connection. One without for GRACE
 seconds is ended: its job is asked to stop (after the current step), its uploads are removed, and Streamlit closes it. A
-connection that comes back later than that starts a new session. What is not covered: a file that was posted to a
-session that never ran a script of this app.
+connection that comes back later than that starts a new session. A session that never ran a script is known by the
+files that were posted to it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class SessionWatch:
     def look(self, sessions: Sessions) -> None:
         """End every session that has had no connection for GRACE seconds."""
         now = self._clock()
+        held = list(getattr(sessions.uploaded_file_mgr, "file_storage", ()))
         with self._lock:
+            for session_id in held:
+                self._seen.setdefault(session_id, now)
             for session_id in self._seen:
                 if sessions.is_active_session(session_id):
                     self._seen[session_id] = now
@@ -101,6 +104,13 @@ def watch_session() -> None:
     if context is None or not st.runtime.exists():
         return
     WATCH.know(context.session_id)
+    start_watching()
+
+
+def start_watching() -> None:
+    """Look after all sessions, and whatever was posted to them, as long as the server runs."""
+    if not st.runtime.exists():
+        return
     with _STARTING:
         if not any(thread.name == _run.__qualname__ for thread in threading.enumerate()):
             threading.Thread(target=_run, name=_run.__qualname__, daemon=True).start()
@@ -114,7 +124,6 @@ def end_with_session(job: Job[Any]) -> None:
 
 
 def _run() -> None:
-    while st.runtime.exists() and WATCH.known:
+    while st.runtime.exists():
+        WATCH.look(st.runtime.get_instance())
         time.sleep(PERIOD)
-        if st.runtime.exists():
-            WATCH.look(st.runtime.get_instance())

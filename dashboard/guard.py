@@ -14,6 +14,7 @@ import html
 import json
 from collections import defaultdict
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_N
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks, is_host_allowed
 
 from dashboard.access import NO_ACCESS, SIGN_IN, has_access, sign_in_is_on
+from dashboard.ending import start_watching
 from her2core.notice import NOTICE
 
 #: Answered without sign-in. ``auth/start`` is this module's own.
@@ -39,6 +41,7 @@ REFUSED_MESSAGES = frozenset(
 )
 #: What one session, and all sessions together, may have uploaded at a time: in units of server.maxUploadSize.
 SESSION_UPLOADS, ALL_UPLOADS = 4, 20
+UPLOAD_PATH = "/_stcore/upload_file/"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -87,6 +90,8 @@ class Guard:
             await self._watch(sign_in, scope, receive, send)
         else:
             await self._app(scope, receive, _with_headers(send))
+            if path.startswith(UPLOAD_PATH):
+                start_watching()
 
     def _refusal(self, connection: HTTPConnection, path: str, sign_in: str) -> Response | None:
         """The answer to a request that is not passed on."""
@@ -100,7 +105,7 @@ class Guard:
                 return _page(NO_ACCESS, "auth/logout", "Sign out", 403)
         if path == "/auth/start":
             return RedirectResponse(generate_login_redirect_url("default"), 302)
-        if path.startswith("/_stcore/upload_file/") and connection.scope.get("method") == "PUT":
+        if path.startswith(UPLOAD_PATH) and connection.scope.get("method") == "PUT":
             return _upload_refusal(path, connection.headers.get("content-length"))
         return None
 
@@ -137,7 +142,10 @@ class Guard:
             if message["type"] == "websocket.send" and data and len(data) < _SMALL:
                 message = {**message, "bytes": without_server_path(data)}
             if not ended.is_set():
-                await send(message)
+                # A visitor who has left (OSError): Streamlit learns it from the next message. Of a send that fails
+                # Starlette makes a state in which Streamlit 1.67 takes the end for a text frame and logs a traceback.
+                with suppress(OSError):
+                    await send(message)
 
         try:
             await self._app(scope, receive_allowed, send_without_paths)
@@ -225,7 +233,7 @@ def _upload_refusal(path: str, length: str | None) -> Response | None:
         return PlainTextResponse("An upload has to state its length.", 411)
     unit = int(config.get_option("server.maxUploadSize")) * 1024**2
     held = {s: sum(len(f.data) for f in files.values()) for s, files in _uploads().items()}
-    session = path.removeprefix("/_stcore/upload_file/").split("/")[0]
+    session = path.removeprefix(UPLOAD_PATH).split("/")[0]
     if held.get(session, 0) + int(length) > SESSION_UPLOADS * unit:
         return PlainTextResponse("This session has uploaded too much. Remove files first.", 413)
     if sum(held.values()) + int(length) > ALL_UPLOADS * unit:

@@ -223,6 +223,7 @@ class FakeRuntime:
 
     def __init__(self) -> None:
         self.active, self.closed, self.uploaded_file_mgr = {"here", "left"}, [], self
+        self.file_storage: dict[str, dict] = {}
 
     def is_active_session(self, session_id):
         return session_id in self.active
@@ -232,6 +233,7 @@ class FakeRuntime:
 
     def remove_session_files(self, session_id):
         self.closed.append(f"files of {session_id}")
+        self.file_storage.pop(session_id, None)
 
 
 def test_a_session_whose_visitor_left_ends_with_its_job_and_uploads():
@@ -260,6 +262,20 @@ def test_a_session_whose_visitor_left_ends_with_its_job_and_uploads():
     assert jobs["here"].running
     assert watch.known == {"here"}
     jobs["here"].cancel()
+
+
+def test_files_posted_to_a_session_that_never_ran_a_script_end_with_it():
+    now, runtime = [0.0], FakeRuntime()
+    watch = SessionWatch(clock=lambda: now[0])
+    runtime.file_storage = {"here": {"f": b""}, "nobody": {"f": b""}}
+    watch.look(runtime)
+    now[0] = GRACE - 1
+    watch.look(runtime)
+    assert set(runtime.file_storage) == {"here", "nobody"}
+    now[0] = 2 * GRACE
+    watch.look(runtime)
+    assert set(runtime.file_storage) == {"here"}, "a connected session keeps its files"
+    assert runtime.closed == ["nobody", "files of nobody"]
 
 
 def test_a_bad_zip_is_one_sentence(demo):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
@@ -224,6 +226,9 @@ def test_uploads_of_a_session_and_of_all_have_a_limit(monkeypatch):
     monkeypatch.setattr(guard, "_uploads", lambda: held)
     server, mib = Server(), 1024**2
 
+    watched: list[None] = []
+    monkeypatch.setattr(guard, "start_watching", lambda: watched.append(None))
+
     def upload(session: str, size: int) -> int:
         return server.ask(f"/_stcore/upload_file/{session}/f", "PUT", content_length=str(size))[0]
 
@@ -235,6 +240,41 @@ def test_uploads_of_a_session_and_of_all_have_a_limit(monkeypatch):
         held[other] = {"f": SimpleNamespace(data=bytes(4 * mib))}
     assert upload("b", mib) == 503
     assert server.ask("/_stcore/upload_file/b/f", "PUT")[0] == 411
+    assert len(watched) == 2, "what was let in is looked after, though no script ever runs"
+
+
+def test_a_visitor_who_left_is_no_text_frame():
+    """Streamlit's loop: one task sends, another reads bytes. The visitor is gone before the server has read so."""
+    ended: list[str] = []
+
+    async def streamlit(scope, receive, send):
+        socket = WebSocket(scope, receive, send)
+        await socket.accept()
+        await asyncio.create_task(_sends(socket))
+        try:
+            await socket.receive_bytes()
+        except WebSocketDisconnect:
+            ended.append("left")
+        except RuntimeError as failed:
+            ended.append(str(failed))
+
+    async def _sends(socket):
+        with suppress(WebSocketDisconnect):
+            await socket.send_bytes(b"a figure")
+
+    async def converse():
+        queue: asyncio.Queue = asyncio.Queue()
+        for kind in ("connect", "disconnect"):
+            queue.put_nowait({"type": f"websocket.{kind}", "code": 1001})
+
+        async def send(message):
+            if message["type"] == "websocket.send":
+                raise ConnectionResetError
+
+        await guard.Guard(streamlit)(scope("websocket", "/_stcore/stream", {}), queue.get, send)
+
+    run(converse())
+    assert ended == ["left"]
 
 
 def test_answers_carry_security_headers(sign_in):

@@ -97,6 +97,18 @@ def test_every_table_brought_has_its_own_name_and_evidence(models):
     assert "drops a.csv." in said(at.main.warning)
 
 
+def test_no_cell_or_head_that_a_table_shows_is_a_formula(models):
+    """A table's own toolbar saves what is shown as CSV, which a spreadsheet would compute."""
+    at = visit("your predictions")
+    frame = good().assign(site="=1+1", **{"@SUM(A1)": "+B2"})
+    at.file_uploader(key="table").set_value(("a.csv", csv(frame), "text/csv")).run(timeout=120)
+    assert errors(at) == []
+    shown = at.dataframe[0].value
+    assert set(shown["site"]) == {"'=1+1"}
+    assert list(shown)[-1] == "'@SUM(A1)"
+    assert set(shown["'@SUM(A1)"]) == {"'+B2"}
+
+
 def test_the_evidence_is_shown_whatever_model_the_address_names(demo, tiny_run):
     shutil.copytree(tiny_run.path, demo.parent / "other", copy_function=os.link)
     at = visit("your predictions", run="other")

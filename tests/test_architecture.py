@@ -120,6 +120,17 @@ def test_streamlit_stays_in_front():
     assert all(p.name.startswith(("test_app", "app_steps", "conftest")) for p in others), sorted(others)
 
 
+def test_tables_are_drawn_by_the_one_function_that_guards_their_cells():
+    """A table's toolbar exports what is shown, and Streamlit cannot switch that off: no cell may be a formula."""
+    drawn = {
+        path.relative_to(ROOT).as_posix()
+        for path in FRONT
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("dataframe", "data_editor", "write")
+    }
+    assert drawn == {"dashboard/widgets.py"}
+
+
 def test_every_dashboard_file_imports_streamlit():
     """What does not is no part of the interface and belongs to the core; package markers hold a docstring only."""
     files = [p for p in (ROOT / "dashboard").rglob("*.py") if len(ast.parse(p.read_text(encoding="utf-8")).body) > 1]
