@@ -381,3 +381,11 @@ def test_a_large_field_is_predicted_tile_by_tile_at_the_scale_that_the_viewer_st
     assert FIELD_RULE in said(at.main.caption)
     if expected.counted:
         np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
+        next(b for b in at.button if b.label == "Make the case report").click().run()
+        assert errors(at) == []
+        assert [b.label for b in at.get("download_button")] == [
+            "Heatmap (PNG)",
+            "Case report (HTML)",
+            "Case report (PDF)",
+            "Tiles (CSV)",
+        ]

@@ -9,8 +9,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
+from matplotlib import colormaps
 from PIL import Image
 
 from her2core import ConfigError, ImageError, import_dataset, load_predictor
@@ -18,6 +20,7 @@ from her2core.inference.field import is_field, predict_field
 from her2core.inference.prediction import UNRELIABLE
 from her2core.io.images import read_image
 from her2core.io.scale import image_scale, parse_mpp
+from her2core.maps.field_overlay import field_overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,6 +87,41 @@ def test_heatmap_holds_each_tile_where_it_is_and_nothing_on_glass(demo, field):
     assert found.heatmap("positive", longest=112).shape == (84, 112)
     with pytest.raises(ConfigError):
         found.heatmap("absent")
+
+
+def test_the_overlay_colours_counted_tiles_only(demo, field):
+    found = predict_field(demo, field, mpp=0.8)
+    picture = field_overlay(found, field, "positive", opacity=1.0)
+    assert picture.shape == field.shape
+    assert np.array_equal(field_overlay(found, field, "positive", opacity=0.0), field)
+    for tile in found.tiles.itertuples():
+        box = np.s_[tile.y : tile.y + 112, tile.x : tile.x + 112]
+        if tile.counts:
+            colour = np.array(colormaps["viridis"](tile.probability_positive)[:3]) * 255
+            assert np.abs(picture[box].astype(float) - colour).max() < 2
+        else:
+            assert np.array_equal(picture[box], field[box])
+
+
+def test_the_command_writes_heatmap_and_tiles_of_a_field_when_asked(her2, demo, field):
+    for name in ("field.png", "patch.png"):
+        Image.fromarray(field if name == "field.png" else field[:112, :112]).save(name)
+    run = ROOT / "models" / "demo"
+    code, out, err = her2("predict", run, "field.png", "patch.png", "--mpp", "0.8", "--heatmaps", "maps")
+    assert code == 0, err
+    most_probable = predict_field(demo, field, mpp=0.8).most_probable
+    named = {f"field-{most_probable}.png", "field-tiles.csv"}
+    assert {p.name for p in Path("maps").iterdir()} == named, "of the field alone"
+    with Image.open(Path("maps", f"field-{most_probable}.png")) as picture:
+        assert picture.width == 448
+    tiles = pd.read_csv(Path("maps", "field-tiles.csv"))
+    assert len(tiles) == 12
+    assert set(tiles["notice"]) == {"Research use only."}
+    assert all(f"written: maps/{name}" in out for name in named)
+    code, out, _ = her2("predict", run, "patch.png", "--mpp", "0.8", "--heatmaps", "none")
+    assert code == 0
+    assert "no heatmap" in out
+    assert not Path("none").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import json
 import re
 import shutil
-import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from cohorts import CLASSES, HARD, hard, read, table
+from cohorts import read, table
+from documents import Page, pages
 
 from her2core import open_run
-from her2core.cli import main
-from her2core.errors import ConfigError, Her2Error
-from her2core.evidence.evaluation import evaluate
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
 from her2core.notice import NOTICE
-from her2core.report.document import CELL, Grid, Row, Words
-from her2core.report.drawing import Axes
+from her2core.report.document import CELL, Grid
 from her2core.report.run_document import SYNTHETIC, report_document
 from her2core.report.run_download import render_report
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.run_style import COLOURS, DARK, STATES, STYLE
-from her2core.report.run_tables import NONE, Notes, figure
+from her2core.report.run_tables import figure
 from her2core.report.sections import TITLES
 
-pypdf = pytest.importorskip("pypdf", reason="pypdf (requirements-test.txt) is not installed")
-
 ROOT = Path(__file__).resolve().parents[1]
-VOID = {"meta", "img", "br", "col", "circle", "polyline", "polygon"}
 
 
 @pytest.fixture(scope="module")
@@ -58,62 +47,6 @@ def pdf(demo) -> bytes:
 @pytest.fixture(scope="module")
 def plain() -> str:
     return render_report(predictions_report(read(site="one"), name="plain", resamples=100)).html().decode()
-
-
-@pytest.fixture
-def her2(monkeypatch, capsys, tmp_path):
-    """Type a command in an empty folder; get (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["her2", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return call
-
-
-class Page(HTMLParser):
-    """Every element with its attributes and text; complains about tags that do not nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict, list[str]]] = []
-        self.open: list[int] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        assert len({name for name, _ in attrs}) == len(attrs)
-        self.elements.append((tag, dict(attrs), []))
-        if tag not in VOID:
-            self.open.append(len(self.elements) - 1)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs), []))
-
-    def handle_endtag(self, tag):
-        assert self.elements[self.open.pop()][0] == tag
-
-    def handle_data(self, data):
-        for i in self.open:
-            self.elements[i][2].append(data)
-
-    def all(self, tag: str) -> list[str]:
-        return ["".join(text).strip() for t, _, text in self.elements if t == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.all("body")[0].split())
-
-
-def pages(content: bytes, first: int | None = None) -> list[str]:
-    """The words of each page, or of the first few."""
-    return [" ".join(p.extract_text().split()) for p in pypdf.PdfReader(io.BytesIO(content)).pages[:first]]
 
 
 # every figure is there
@@ -337,144 +270,3 @@ def test_pictures_that_are_not_available_are_reported(tmp_path):
     report = run_report(open_run(ROOT / "models" / "tissue12"), pictures=True, base=tmp_path)
     assert report.pictures == ()
     assert report.pictures_note.startswith("No images are available.")
-
-
-# predictions that came without a run
-
-
-def test_a_table_is_reported_with_its_own_figures():
-    predictions = read()
-    report = predictions_report(predictions, name="theirs.csv", resamples=200)
-    expected = evaluate(predictions, resamples=200)
-    pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
-    document = report_document(report)
-    assert any("not known beyond this table" in w for w in document.warnings)
-    text = Page(render_report(report).html().decode()).text
-    assert "a table of predictions does not describe its model" in text
-    row = expected.metrics.query("metric == 'accuracy' and unit == 'patient'").iloc[0]
-    assert figure(row["value"], row["lower_95"], row["upper_95"]) in text
-
-
-@pytest.mark.parametrize("kind", HARD)
-def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
-    report = predictions_report(hard(kind), name=kind, resamples=50)
-    document = report_document(report)
-    for section in document.sections:
-        assert section.blocks
-        for block in section.blocks:
-            if isinstance(block, Grid) and section.key not in ("maps", "failures", "partition", "missing", "summary"):
-                dashes = sum(bool(re.fullmatch(rf"{NONE}( \([a-z]+\))?", c)) for row in block.rows for c in row[1:])
-                assert not dashes or block.notes, f"{kind}: {block.caption} has dashes and no reason"
-    empty = [b for s in document.sections for b in s.blocks if isinstance(b, Row) and not b.items]
-    assert not empty, "a row of figures without one"
-    text = Page(render_report(report).html().decode()).text
-    assert " nan" not in text.lower().replace("nano", "")
-    assert pages(render_report(report).pdf(), first=1)[0].startswith(NOTICE)
-    if kind in ("a patient with two labels", "a single patient", "unknown patients"):
-        assert report.units in (("patch",), ("patch", "slide"))
-        assert "Not by patient: " in text
-
-
-def report_of_table(data: bytes, name: str, **options) -> RunReport:
-    return predictions_report(read_predictions(data, name=name, **options), name=name)
-
-
-def test_bytes_of_a_table_become_a_report_and_anything_else_a_sentence():
-    data = table().to_csv(index=False).encode()
-    report = report_of_table(data, name="a.csv", classes=CLASSES)
-    assert report.classes == CLASSES
-    assert report.units == ("patch", "slide", "patient")
-    renamed = table().rename(columns={"label": "what_it_is", "patient_id": "who"})
-    report = report_of_table(
-        renamed.to_csv(index=False).encode(), name="a.csv", columns={"label": "what_it_is", "patient_id": "who"}
-    )
-    assert "patient" in report.units
-    for broken in (b"", b"PK\x03\x04", b"a,b\n1,2\n", table(label="other").to_csv(index=False).encode()):
-        with pytest.raises(Her2Error):
-            report_of_table(broken, name="b.csv")
-    with pytest.raises(ConfigError, match="role out of label"):
-        report_of_table(data, name="a.csv", columns={"colour": "label"})
-    nan = table()
-    nan.loc[4, "logit_positive"] = np.nan
-    with pytest.raises(Her2Error, match="row 5"):
-        report_of_table(nan.to_csv(index=False).encode(), name="a.csv")
-
-
-# small parts
-
-
-def test_a_note_of_all_rows_stands_once_and_others_get_letters():
-    notes = Notes(["a; b", "a", "a; c", "a; b"])
-    assert [notes.mark(n) for n in ("a; b", "a", "a; c", "a; b")] == [" (a)", "", " (b)", " (a)"]
-    assert notes.lines == ("All rows: a.", "(a) b.", "(b) c.")
-    assert Notes([]).lines == ()
-
-
-def test_figures_say_what_they_can():
-    assert figure(0.5, 0.25, 0.75) == "0.500 [0.250, 0.750]"
-    assert figure(0.5) == "0.500"
-    assert figure(float("nan"), 0, 1) == NONE
-
-
-def test_lines_break_where_nothing_is_known():
-    axes = Axes((0, 1), (0, 1), "x", "y")
-    axes.line([0, 0.2, 0.4, 0.6], [0, float("nan"), 0.5, 0.7], "c0")
-    axes.dots([0.1, float("nan")], [0.1, 0.2], "c0")
-    axes.band([0, 1], [float("nan"), 0], [1, 1])
-    kinds = [m.kind for m in axes.marks]
-    assert kinds.count("line") == 1
-    assert kinds.count("dot") == 1
-    assert kinds.count("area") == 0
-    assert all(0 <= x <= axes.width and 0 <= y <= axes.height for m in axes.marks for x, y in m.points)
-
-
-def test_text_of_blocks_is_cleaned_where_it_is_render_report():
-    assert Words("a\u202eb\n c").text == "ab c"
-    assert Grid("c", ("h",), (("x" * 1000,),)).rows[0][0].startswith("x")
-    assert len(Grid("c", ("h",), (("x" * 1000,),)).rows[0][0]) == CELL
-
-
-# the command
-
-
-def test_the_command_writes_both_files_whole(her2, tiny_run):
-    code, out, err = her2("report", tiny_run.path, "--out", "r.html", "--pdf", "r.pdf", "--json")
-    assert code == 0, err
-    told = json.loads(out)
-    assert told["written"] == ["r.html", "r.pdf"]
-    assert told["units"] == ["patch", "slide", "patient"]
-    assert sum(told["checklists"]["CLAIM 2024 update"].values()) == 44
-    assert Path("r.html").read_bytes() == render_report(run_report(tiny_run)).html()
-    assert Path("r.pdf").read_bytes().startswith(b"%PDF")
-    assert {p.name for p in Path().iterdir()} == {"r.html", "r.pdf"}, "nothing is left half written"
-    code, out, _ = her2("report", tiny_run.path, "--out", "r.html")
-    assert code == 0
-    assert "r.html is there." in out
-
-
-def test_the_command_takes_a_table(her2):
-    table().to_csv("theirs.csv", index=False)
-    code, out, err = her2("report", "theirs.csv", "--out", "r.html", "--classes", "negative,equivocal,positive")
-    assert code == 0, err
-    assert "not known beyond this table" in out
-    assert "theirs.csv" in Page(Path("r.html").read_text(encoding="utf-8")).all("h1")[0]
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("nowhere", "--out", "r.html"), "no such folder"),
-        (("theirs.csv", "--out", "r.txt"), r"ending in \.html"),
-        (("theirs.csv", "--out", "r.html", "--pdf", "r.html"), r"ending in \.pdf"),
-        (("theirs.csv", "--out", "r.html", "--pictures"), "a run folder with --pictures"),
-        (("theirs.csv", "--out", "r.html", "--column", "label"), "NAME=VALUE"),
-        ((str(ROOT / "models" / "demo"), "--out", "r.html", "--classes", "a,b"), "got a folder"),
-    ],
-)
-def test_the_command_refuses_in_a_sentence(her2, words, said):
-    table().to_csv("theirs.csv", index=False)
-    code, _, err = her2("report", *words)
-    assert code == 1
-    assert re.search(said, err)
-    assert "Traceback" not in err
-    assert not Path("r.html").exists()

@@ -6,7 +6,7 @@ microns per pixel, and maps by any method follow from the features.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, cached_property
@@ -157,12 +157,18 @@ def overlay_download(analysis: Analysis, choice: MapChoice, *, synthetic: bool) 
     download("Overlay (PNG)", png, name="overlay-research-use-only.png", mime="image/png")
 
 
-def report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> None:
-    """Offer the case report as HTML and as PDF, with the maps of every class unless ``choice`` is None."""
-    report = cache(lambda: _case_report(run, analysis, choice, synthetic=synthetic))
-    prediction = analysis.prediction
+def patch_report_downloads(run: Run, analysis: Analysis, choice: MapChoice | None, *, synthetic: bool) -> None:
+    """Offer the case report of a patch, with the maps of every class unless ``choice`` is None."""
     patch = analysis.patch
-    content = (prediction.model, patch.name, patch.content_hash, patch.mpp, choice, synthetic)
+    report_downloads(
+        lambda: _case_report(run, analysis, choice, synthetic=synthetic),
+        content=(analysis.prediction.model, patch.name, patch.content_hash, patch.mpp, choice, synthetic),
+    )
+
+
+def report_downloads(make: Callable[[], CaseReport], *, content: Hashable) -> None:
+    """Offer a case report as HTML and as PDF; ``content`` names what it is made of."""
+    report = cache(make)
     files = [
         File("Case report (HTML)", lambda: render_html(report()), "case-research-use-only.html", "text/html"),
         File("Case report (PDF)", lambda: render_pdf(report()), "case-research-use-only.pdf", "application/pdf"),

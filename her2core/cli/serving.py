@@ -37,8 +37,15 @@ def doctor(as_json: bool) -> int:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--mpp", help="Microns per pixel, or an objective (40x, 20x, 10x, 5x); each file's own by default.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the predictions to this CSV file.")
+@click.option(
+    "--heatmaps",
+    type=click.Path(path_type=Path),
+    help="Also write the heatmap (PNG) and the tiles (CSV) of each field into this folder.",
+)
 @as_json
-def predict(run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | None, as_json: bool) -> int:
+def predict(
+    run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | None, heatmaps: Path | None, as_json: bool
+) -> int:
     """Predict class probabilities of patches and fields.
 
     IMAGES are files, zips or folders. An image larger than one and a half fields of view of the training patches is
@@ -47,10 +54,13 @@ def predict(run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | No
     """
     from itertools import islice
 
+    from her2core.cli.field_files import FieldFiles
     from her2core.cli.predicting import STEP, AnswerFile, Sources, answer_row, predictions
+    from her2core.inference.field import FieldPrediction
     from her2core.inference.predictor import load_predictor
     from her2core.io.scale import parse_mpp
 
+    fields = FieldFiles(heatmaps)
     scale = None if mpp is None else parse_mpp(mpp)
     sources = Sources(images)
     predictor = load_predictor(run)
@@ -67,12 +77,15 @@ def predict(run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | No
             plain += [{**a, "notes": [*notes, *kept.notes]} for a, (kept, notes) in zip(answers, found, strict=True)]
             lines += [prediction_text(a, notes) for a, notes in found]
             failed = failed or any(a.get("error") for a in answers)
+            for patch, (kept, _) in zip(chunk, found, strict=True):
+                if isinstance(kept, FieldPrediction) and patch.source is not None:
+                    fields.add(kept, patch.source)
             bar.update(len(chunk))
     left_out = [f"left out: {sentence}" for sentence in sources.left_out]
-    left_out += [f"note: {sentence}" for sentence in sources.notes]
-    if as_json and left_out:
-        click.echo("\n".join(left_out), err=True)
-    answer(as_json, plain, "\n".join([*lines, *left_out, RESEARCH]))
+    beside = [*left_out, *(f"note: {sentence}" for sentence in sources.notes), *fields.lines]
+    if as_json and beside:
+        click.echo("\n".join(beside), err=True)
+    answer(as_json, plain, "\n".join([*lines, *beside, RESEARCH]))
     return 1 if failed else 0
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from her2core.inference.prediction import Prediction
 from her2core.io.text import SENTENCE_LENGTH, capitalised, markdown_text
+
+if TYPE_CHECKING:
+    from her2core.inference.field import FieldPrediction
 
 #: Column of the out-of-distribution score, in units of its threshold: above 1 the patch is flagged.
 OOD_COLUMN = "out-of-distribution score"
@@ -119,3 +123,29 @@ def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
 def _sentence(phrase: str) -> str:
     text = capitalised(phrase)
     return markdown_text(text if text.endswith((".", "!", "?")) else f"{text}.", SENTENCE_LENGTH)
+
+
+def field_table(found: FieldPrediction) -> pd.DataFrame:
+    """Return the tiles of a field, with what they are tiles of, for export.
+
+    Parameters
+    ----------
+    found : FieldPrediction
+        From ``inference.field.predict_field``.
+
+    Returns
+    -------
+    DataFrame
+        ``found.tiles`` with ``field``, ``mpp``, ``model`` and ``field_answer``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from her2core.inference.example import example_predictor
+    >>> from her2core.inference.field import predict_field
+    >>> glass = np.full((300, 400, 3), 245, np.uint8)
+    >>> table = field_table(predict_field(example_predictor(), glass, mpp=0.5, field_um=50.0))
+    >>> len(table), table["field_answer"].unique().tolist()
+    (12, ['No reliable answer'])
+    """
+    return found.tiles.assign(field=found.name, mpp=found.mpp, model=found.model, field_answer=found.answer)

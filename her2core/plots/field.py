@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Longest side of the field's picture and of the grid of the heatmap, in pixels.
 _PICTURE, _GRID = 900, 180
+#: Usual width of the figure, by which its height is chosen, and what colour scale and axis take of it, in pixels.
+_WIDTH, _ABOVE_AND_BELOW = 460, 130
 
 
 def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacity: float = 0.45) -> go.Figure:
@@ -62,7 +64,16 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
             zmax=1,
             colorscale="Viridis",
             opacity=opacity,
-            colorbar={"title": {"text": f"probability of {html_text(target)}"}, "tickformat": ".0%"},
+            # Above the field, so that the field has the figure's whole width.
+            colorbar={
+                "orientation": "h",
+                "title": {"text": f"probability of {html_text(target)}", "side": "top"},
+                "tickformat": ".0%",
+                "thickness": 12,
+                "len": 1.0,
+                "y": 1.0,
+                "yanchor": "bottom",
+            },
             hovertemplate="x %{x:.0f} px, y %{y:.0f} px: %{z:.1%}<extra></extra>",
             hoverongaps=False,
         )
@@ -79,9 +90,20 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
         sizing="stretch",
         layer="below",
     )
-    figure.update_xaxes(range=[0, width], showgrid=False, zeroline=False, constrain="domain", title="px")
-    figure.update_yaxes(range=[height, 0], showgrid=False, zeroline=False, scaleanchor="x", constrain="domain")
-    return apply_layout(figure, height=min(760, max(280, round(760 * height / width))))
+    figure.update_xaxes(
+        range=[0, width], showgrid=False, zeroline=False, constrain="domain", ticksuffix=" px", nticks=4
+    )
+    figure.update_yaxes(
+        range=[height, 0],
+        showgrid=False,
+        zeroline=False,
+        scaleanchor="x",
+        constrain="domain",
+        constraintoward="top",
+        showticklabels=False,
+        ticks="",
+    )
+    return apply_layout(figure, height=_ABOVE_AND_BELOW + min(760, max(80, round(_WIDTH * height / width))))
 
 
 def field_description(found: FieldPrediction, target: str) -> str:
@@ -112,7 +134,10 @@ def field_description(found: FieldPrediction, target: str) -> str:
     if tiles.empty:
         return f"{start}none counts."
     values = tiles[f"probability_{target}"]
-    return f"{start}{len(tiles):,} count; {values.min():.1%} to {values.max():.1%}, mean {values.mean():.1%}."
+    colourless = "" if len(tiles) == len(found.tiles) else " Tiles without colour do not count."
+    return (
+        f"{start}{len(tiles):,} count; {values.min():.1%} to {values.max():.1%}, mean {values.mean():.1%}.{colourless}"
+    )
 
 
 def _small(image: RGBImage) -> RGBImage:

@@ -1,4 +1,4 @@
-"""Content of the case report of one patch: a prediction, its images and its run's card.
+"""Content of the case report of one patch or field: a prediction, its images and its run's card.
 
 ``case_page`` composes its text; ``case_html`` and ``case_pdf`` lay out that text.
 """
@@ -19,6 +19,7 @@ from her2core.io.images import check_rgb
 from her2core.io.text import capitalised, clean_text
 
 if TYPE_CHECKING:
+    from her2core.inference.field import FieldPrediction
     from her2core.inference.prediction import Prediction
 
 PACKAGES = ("her2core", "torch", "timm", "numpy", "pillow")
@@ -64,6 +65,8 @@ class CaseReport:
         Microns per pixel of the patch; None where not stated.
     reason : str or None
         Why there is no reliable answer.
+    rule : str
+        How the answer for a field of several tiles came about; empty for a patch.
     software : mapping of str to str
         Versions by package.
 
@@ -91,6 +94,7 @@ class CaseReport:
     input_px: int
     mpp: float | None = None
     reason: str | None = None
+    rule: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -150,9 +154,6 @@ def case_report(
         The parts do not fit together.
     """
     classified, sets = prediction.reliable, prediction.reported_set
-    limits = list(card["limits"])
-    if not card["scheme"]["is_her2"]:
-        limits.insert(0, f"The classes of this run are not a HER2 status: {card['scheme']['meaning']}")
     notes = [note for note in prediction.notes if note not in prediction.reasons]
     return CaseReport(
         name=prediction.name,
@@ -165,7 +166,7 @@ def case_report(
         prediction_set=None if sets is None else tuple(sets),
         coverage=None if sets is None else prediction.coverage,
         notes=tuple(map(_sentence, notes)),
-        limits=tuple(map(_sentence, limits)),
+        limits=_limits(card),
         synthetic=synthetic,
         method=method,
         pictures=tuple(pictures),
@@ -173,6 +174,64 @@ def case_report(
         input_px=int(card["input"]["px"]),
         mpp=mpp,
         reason=None if classified else " ".join(map(_sentence, prediction.reasons)),
+        software=software_versions() if software is None else dict(software),
+    )
+
+
+def field_report(
+    found: FieldPrediction,
+    *,
+    card: Mapping[str, Any],
+    created: datetime,
+    pictures: Sequence[Picture],
+    synthetic: bool,
+    software: Mapping[str, str] | None = None,
+) -> CaseReport:
+    """Case report of one field of several tiles.
+
+    Without a reliable answer (``FieldPrediction.reliable``) it has the reasons and no class; it never has a prediction
+    set.
+
+    Parameters
+    ----------
+    found : FieldPrediction
+        From ``predict_field``.
+    card : mapping
+        Card of the run (``run.card``).
+    created, pictures, synthetic, software
+        As for ``case_report``; the first picture is the field, the others are heatmaps of classes.
+
+    Returns
+    -------
+    CaseReport
+
+    Raises
+    ------
+    EvaluationError, ImageError
+        The parts do not fit together.
+    """
+    from her2core.inference.field import FIELD_RULE
+
+    return CaseReport(
+        name=found.name,
+        created=created,
+        model_id=found.model,
+        run_title=card["title"],
+        label=found.label,
+        classes=tuple(found.classes),
+        probabilities=tuple(found.probabilities) if found.reliable else (),
+        prediction_set=None,
+        coverage=None,
+        notes=tuple(map(_sentence, found.notes)),
+        limits=_limits(card),
+        synthetic=synthetic,
+        method="probability of each tile",
+        pictures=tuple(pictures),
+        temperature=float(card["temperature"]),
+        input_px=int(card["input"]["px"]),
+        mpp=found.mpp,
+        reason=None if found.reliable else " ".join(map(_sentence, found.reasons)),
+        rule=FIELD_RULE,
         software=software_versions() if software is None else dict(software),
     )
 
@@ -192,6 +251,13 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _limits(card: Mapping[str, Any]) -> tuple[str, ...]:
+    limits = list(card["limits"])
+    if not card["scheme"]["is_her2"]:
+        limits.insert(0, f"The classes of this run are not a HER2 status: {card['scheme']['meaning']}")
+    return tuple(map(_sentence, limits))
 
 
 def _sentence(text: str) -> str:

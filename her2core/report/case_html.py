@@ -219,7 +219,7 @@ def _print_sizes(page: CasePage) -> tuple[float, float]:
     """The largest (font, picture) sizes in points at which one A4 page should be enough.
 
     A style sheet cannot measure itself, so heights are estimated, on the safe side, from the numbers of the style
-    above; tests/test_case_report.py prints the fullest report.
+    above; tests/test_case_report_page.py prints the fullest report.
     """
     across = columns(len(page.pictures))
     for size in (9.0, 8.5, 8.0, 7.5, 7.0, 6.5, 6.0, 5.5, 5.0, 4.5, 4.0):

@@ -100,12 +100,12 @@ def case_page(report: CaseReport) -> CasePage:
         ("Run", clean_text(report.run_title, 140)),
         ("Model", clean_text(report.model_id, 90)),
         ("Network input", f"{report.input_px} x {report.input_px} px"),
-        ("Microns per pixel", "not stated" if report.mpp is None else f"{report.mpp:.4g} (patch, as stated)"),
+        ("Microns per pixel", _scale(report)),
     ]
     if classified:
         facts += [("Temperature", f"{report.temperature:.3f}"), ("Map method", clean_text(report.method, 60))]
-    # Beyond the patch and what the network saw, pictures are maps of classes, which a patch without a class lacks.
-    pictures = report.pictures[: _PICTURES if classified else 2]
+    # Beyond the image and what the network saw, pictures are maps of classes, which an image without a class lacks.
+    pictures = report.pictures[: _PICTURES if classified else 1 if report.rule else 2]
     return CasePage(
         name=clean_text(report.name, _NAME) or "unnamed",
         banner=SYNTHETIC if report.synthetic else "",
@@ -185,7 +185,18 @@ def columns(pictures: int) -> int:
     return max(4, math.ceil(pictures / math.ceil(pictures / 7))) if pictures else 4
 
 
+def _scale(report: CaseReport) -> str:
+    if report.mpp is None:
+        return "not stated"
+    return f"{report.mpp:.4g} ({'field' if report.rule else 'patch'}, as stated)"
+
+
 def _set_sentences(report: CaseReport) -> tuple[str, ...]:
+    if report.rule:
+        return (
+            "A field has no prediction set: the coverage of prediction sets holds for single patches.",
+            clean_text(report.rule, 2 * _SENTENCE),
+        )
     if report.prediction_set is None:
         return ("This run has no prediction sets: the probabilities carry no coverage guarantee.",)
     level = _unbroken(f"{100 * (report.coverage or 0.0):g} %")

@@ -18,8 +18,8 @@ from dashboard.views.patch import (
     chosen_method,
     map_controls,
     overlay_download,
+    patch_report_downloads,
     predictions_of,
-    report_downloads,
 )
 from dashboard.widgets import NOTICE, count, dataframe, download_table
 from her2core.inference.answers import prediction_table
@@ -65,11 +65,11 @@ def show_patch_page() -> None:
         show_maps(analysis, choice, tiles[-1])
         with st.container(horizontal=True):
             overlay_download(analysis, choice, synthetic=view.synthetic)
-            report_downloads(run, analysis, choice, synthetic=view.synthetic)
+            patch_report_downloads(run, analysis, choice, synthetic=view.synthetic)
     else:
         show_patch(analysis, st.columns(4))
         with st.container(horizontal=True):
-            report_downloads(run, analysis, None, synthetic=view.synthetic)
+            patch_report_downloads(run, analysis, None, synthetic=view.synthetic)
         st.caption(RULE)
         if prediction.probabilities:
             with st.expander(RAW):
@@ -81,7 +81,7 @@ def show_patch_page() -> None:
 
 
 if patch.content_hash in fields and patch.mpp is not None:
-    show_field(model, patch, patch.mpp)
+    show_field(run, model, patch, patch.mpp)
 else:
     show_patch_page()
 
