@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.cache import pictures, samples
-from dashboard.widgets import markdown_sentence
+from dashboard.widgets import count, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.io.text import markdown_text
 from her2core.io.uploads import MAX_BYTES, MAX_FILES, Upload, read_uploads
@@ -50,7 +50,7 @@ def patches_in_view(run: Run) -> View:
             st.error(markdown_sentence(upload.error), icon=":material/block:")
     if uploads:
         readable = tuple(u for u in uploads if u.image is not None)
-        label = f"Clear the {len(readable)} uploaded" if readable else "Clear"
+        label = f"Clear the {count(len(readable), 'uploaded patch')}" if readable else "Clear"
         st.button(label, on_click=_clear, icon=":material/close:")
         return View(readable, uploaded=True)
     try:

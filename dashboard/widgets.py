@@ -129,7 +129,7 @@ def dataframe(
     """
     # The table's own toolbar exports what is shown as CSV.
     safe = spreadsheet_safe(pd.DataFrame(rows))
-    st.dataframe(safe, hide_index=hide_index, width="stretch", alt=description, **options)
+    st.dataframe(safe, hide_index=hide_index, width="stretch", alt=description, placeholder="", **options)
 
 
 def format_interval(row: pd.Series) -> str:
@@ -155,12 +155,13 @@ def format_number(row: pd.Series) -> str:
     return f"{row['value']:.3f}{bounds}"
 
 
-def format_difference(row: pd.Series) -> str:
-    """Format a difference of two proportions in percentage points: "+3.1 [-0.4, +6.5]"."""
-    difference, lower, upper = (100 * row[name] for name in ("difference", "lower_95", "upper_95"))
+def format_difference(row: pd.Series, *, proportion: bool = True) -> str:
+    """Format a difference of two proportions in percentage points ("+3.1 [-0.4, +6.5]"), any other as it is."""
+    scale, form = (100, "+.1f") if proportion else (1, "+.3f")
+    difference, lower, upper = (scale * row[name] for name in ("difference", "lower_95", "upper_95"))
     if math.isnan(difference):
         return "undefined"
-    return f"{difference:+.1f}" + ("" if math.isnan(lower) else f" [{lower:+.1f}, {upper:+.1f}]")
+    return f"{difference:{form}}" + ("" if math.isnan(lower) else f" [{lower:{form}}, {upper:{form}}]")
 
 
 def format_p(p: float) -> str:
@@ -170,7 +171,7 @@ def format_p(p: float) -> str:
 
 def count(number: int, unit: str) -> str:
     """Format a number of units: "1 patch", "3 patches", "1,200 patients"."""
-    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit == 'patch' else 's'}"
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit.endswith('patch') else 's'}"
 
 
 def download(label: str, data: bytes | str, *, name: str, mime: str, key: str | None = None) -> None:

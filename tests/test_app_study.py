@@ -69,8 +69,16 @@ def test_runs_on_the_same_patches_stand_side_by_side_and_others_with_their_reaso
     assert "different true classes" in others.set_index("run").loc["relabelled", "reason"]
     assert "0 are shared" in others.set_index("run").loc["elsewhere", "reason"]
     expected = compare_runs(models / "demo", models / "second", unit="patient").table
-    assert list(differences["metric"]) == [metric_label(m) for m in expected["metric"]]
-    assert list(differences["difference (points)"]) == [format_difference(row) for _, row in expected.iterrows()]
+    assert list(differences["metric"]) == [
+        metric_label(m, of=c) for m, c in zip(expected["metric"], expected["class"], strict=True)
+    ]
+    accuracy = expected[expected["metric"] == "accuracy"].iloc[0]
+    assert differences["difference"][0] == format_difference(accuracy)
+    assert differences["demo"][0] == f"{100 * accuracy['first']:.1f}%"
+    at_likelihood = list(expected["metric"]).index("negative_log_likelihood")  # no proportion: never in percent
+    likelihood, shown = expected.iloc[at_likelihood], differences.iloc[at_likelihood]
+    assert float(shown["demo"]) == pytest.approx(likelihood["first"], abs=5e-4)
+    assert shown["difference"].startswith(f"{likelihood['difference']:+.3f} [")
     (points,) = [at.get("plotly_chart")[0]]
     assert "FLOPs" in points.proto.spec
     at.get("button_group")[1].set_value("parameters").run()

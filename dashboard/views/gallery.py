@@ -35,7 +35,7 @@ LABELS = {
     "true": "true class",
     "predicted": "predicted class",
 }
-PROBABILITIES = {"p_predicted": "p (predicted class)", "p_true": "p (true class)"}
+PROBABILITIES = {"probability_predicted": "p (predicted class)", "probability_true": "p (true class)"}
 
 
 def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:

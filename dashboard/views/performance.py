@@ -31,6 +31,8 @@ from her2core.runs.folder import Run
 
 #: Beyond so many rows the further metrics take tens of seconds, and are computed when they are asked for.
 AT_ONCE = 200_000
+#: Metrics in a row of the threshold explorer: with more the labels are cut.
+ACROSS = 3
 
 
 def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
@@ -82,10 +84,11 @@ def threshold_explorer(review: Review, unit: str) -> None:
         ("point", review.key, unit, of, threshold), lambda: operating_point(review.at(unit), of=of, threshold=threshold)
     )
     rows = point.set_index("metric")
-    for column, metric in zip(st.columns(len(RATES)), RATES, strict=True):
-        value, bounds = value_and_bounds(rows.loc[metric])
-        column.metric(metric_label(metric), value, help=metric_help(metric) or None, border=True)
-        column.caption(bounds)
+    for start in range(0, len(RATES), ACROSS):
+        for column, metric in zip(st.columns(ACROSS), RATES[start : start + ACROSS], strict=False):
+            value, bounds = value_and_bounds(rows.loc[metric])
+            column.metric(metric_label(metric), value, help=metric_help(metric) or None, border=True)
+            column.caption(bounds)
     true, false, missed = (
         int(rows.loc[metric, "value"]) for metric in ("true_positives", "false_positives", "false_negatives")
     )
@@ -116,7 +119,7 @@ def show_map_scores(run: Run) -> None:
     wide = wide.rename(index=lambda m: METHODS[m].label if m in METHODS else m, columns=lambda c: c.replace("_", " "))
     dataframe(wide, "Scores of the maps by method and measure, with intervals over patients", hide_index=False)
     patients = count(int(scores["n_clusters"].max()), "patient")
-    st.caption(f"{count(int(scores['n'].max()), 'patch')} of {patients}; computed by her2 runs maps.")
+    st.caption(f"{count(int(scores['n'].max()), 'patch')} of {patients}; computed by `her2 runs maps`.")
     download_table("Map scores (CSV)", scores, f"{run.name}-maps")
 
 

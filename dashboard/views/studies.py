@@ -33,7 +33,7 @@ def seeds_caption(rows: pd.DataFrame) -> str:
     clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
     resampled = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
     return (
-        f"Points: mean over the seeds; bars: 95 % bootstrap interval over {resampled}; ticks: lowest and highest seed."
+        f"Points: mean over the seeds; bars: 95% bootstrap interval over {resampled}; ticks: lowest and highest seed."
     )
 
 
@@ -50,7 +50,7 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
     for warning in facts.get("warnings", []):
         st.warning(markdown_sentence(warning), icon=":material/warning:")
     if unit not in units:
-        reason = markdown_sentence(facts.get("not_by_patient") or "It was not computed.")
+        reason = markdown_sentence(capitalised(facts.get("not_by_patient") or "It was not computed."))
         st.caption(f"Not available by {unit}; shown by {units[0]}. {reason}")
         unit = units[0]
     metric = st.selectbox("Metric", METRICS, format_func=metric_label, key=f"study_metric_{key}")
@@ -93,12 +93,13 @@ def budget(study: StudyTables) -> str:
     trained = study.networks[study.networks["epochs"].notna()]
     sizes = " and ".join(f"{px:g}" for px in sorted(study.networks["px"].unique()))
     hours = study.networks["train_seconds"].sum() / 3600
+    time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
     frozen = len(study.networks) - len(trained)
     parts = []
     if len(trained):
         parts.append(
             f"at most {trained['epochs'].max():g} epochs each with the same augmentation and early stopping, "
-            f"{hours:.1f} hours of training in total"
+            f"{time} of training in total"
         )
     parts += [f"{frozen} with frozen features"] if frozen else []
     return f"Budget: {'; '.join([*parts, f'{sizes} px'])}."

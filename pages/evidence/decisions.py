@@ -6,11 +6,12 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_interval
+from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval
 from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.operating_points import RULE_LABELS
 from her2core.evidence.result_tables import UNITS
 from her2core.evidence.thresholds import RATES
-from her2core.io.text import markdown_text
+from her2core.io.text import capitalised, markdown_text
 from her2core.plots.abstention import (
     referral_description,
     referral_figure,
@@ -58,7 +59,7 @@ curve = rows_at(opened_result_table(review, "decisions"), unit)
 if not curve.empty:
     st.caption(
         "Net benefit (Vickers & Elkin 2006) of the model, compared with predicting all and none positive. The "
-        "threshold sets the cost of a false positive: at 20 %, one quarter of that of a false negative."
+        "threshold sets the cost of a false positive: at 20%, one quarter of that of a false negative."
     )
     figure(decision_figure(curve), decision_description(curve), key="decision", table=curve)
 
@@ -70,7 +71,9 @@ if not points.empty:
         "Positive class", review.classes, index=len(review.classes) - 1, key="point_of", bind="query-params"
     )
     rules = list(dict.fromkeys(points["rule"]))
-    rule = right.selectbox("Rule", rules, format_func=lambda r: r.replace("_", " "), key="point_rule")
+    rule = right.selectbox(
+        "Rule", rules, format_func=lambda r: capitalised(RULE_LABELS.get(str(r), str(r))), key="point_rule"
+    )
     rows = points[(points["class"] == of) & (points["rule"] == rule)].set_index("metric")
     if not rows.empty:
         first = rows.iloc[0]
@@ -82,8 +85,8 @@ if not points.empty:
             f"Rates for {of} at the threshold set on validation data",
         )
         st.caption(
-            f"Set on {int(first['validation_n']):,} validation rows, of which {int(first['validation_cases']):,} are "
-            f"{markdown_text(of)}; measured on the test set with the threshold fixed."
+            f"Set on validation data ({count(int(first['validation_n']), unit)}, {int(first['validation_cases']):,} of "
+            f"them {markdown_text(of)}); measured on the test set with the threshold fixed."
         )
     download_table("All thresholds (CSV)", points, f"{review.name}-{unit}-operating-points")
 st.caption(NOTICE)

@@ -27,10 +27,11 @@ from dashboard.widgets import (
     markdown_sentence,
     value_and_bounds,
 )
+from her2core.evidence.aggregation_rules import RULES
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.metrics.registry import headline_metrics, metric_label, metrics_of
 from her2core.evidence.misclassified import confusion_cell
-from her2core.io.text import markdown_text
+from her2core.io.text import capitalised, markdown_text
 from her2core.plots.confusion import confusion_description, confusion_figure
 from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
 from her2core.plots.per_class import per_class_description, per_class_figure
@@ -45,15 +46,17 @@ classes = review.classes
 
 unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
 for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
-    st.caption(f"Not assessed by {row.unit}. {markdown_sentence(row.reason)}")
+    st.caption(f"Not assessed by {row.unit}. {markdown_sentence(capitalised(row.reason))}")
 metrics = review.metrics[review.metrics["unit"] == unit]
 first = metrics.iloc[0]
 st.caption(
-    f"Test set: {count(int(first['n']), unit)}. Brackets: 95 % intervals, bootstrap over "
+    f"Test set: {count(int(first['n']), unit)}. Brackets: 95% intervals, bootstrap over "
     f"{count(int(first['n_clusters']), first['resampling_unit'])} (see About, Method)."
 )
 if unit != "patch":
     reason = review.units.set_index("unit").loc[unit, "rule_reason"]
+    for rule in RULES:
+        reason = reason.replace(rule, rule.replace("_", "-"))
     st.caption(f"Aggregation from patches to {unit}s: {markdown_sentence(reason)}.")
 note = metrics.loc[metrics["metric"] == "accuracy", "note"].astype(object).fillna("").iloc[0]
 if note:

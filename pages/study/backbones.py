@@ -20,7 +20,7 @@ from dashboard.widgets import (
     short_names,
 )
 from her2core.errors import Her2Error
-from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.metrics.registry import METRICS, metric_label
 from her2core.io.text import markdown_text
 from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
 from her2core.runs.folder import Run
@@ -80,13 +80,19 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
     except Her2Error as refused:
         st.error(markdown_sentence(refused.sentence))
         return
+    # Only proportions are in percent: kappa, correlation and likelihood have units of their own.
+    proportions = [METRICS[m].is_proportion for m in table["metric"]]
     shown = pd.DataFrame(
         {
-            "metric": [metric_label(m) for m in table["metric"]],
-            "class": table["class"],
-            "difference (points)": [format_difference(row) for _, row in table.iterrows()],
+            "metric": [metric_label(m, of=c) for m, c in zip(table["metric"], table["class"], strict=True)],
+            "difference": [
+                format_difference(row, proportion=p) for p, (_, row) in zip(proportions, table.iterrows(), strict=True)
+            ],
             "result": table["statement"],
-            **{name: [f"{v:.1%}" for v in table[column]] for name, column in ((first, "first"), (second, "second"))},
+            **{
+                name: [f"{v:.1%}" if p else f"{v:.3f}" for p, v in zip(proportions, table[column], strict=True)]
+                for name, column in ((first, "first"), (second, "second"))
+            },
             "p (bootstrap)": table["p_value"].map(format_p),
             "p (exact)": table["exact_p_value"].map(format_p),
             "exact test": table["exact_test"],
@@ -94,7 +100,7 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
     )
     dataframe(shown, f"{second} minus {first}, paired")
     aggregation = "" if unit == "patch" else f" Aggregation from patches to {unit}s: mean of the probabilities."
-    st.caption(f"Second minus first, by {unit}, in percentage points; {markdown_sentence(note)}.{aggregation}")
+    st.caption(f"Second minus first, by {unit}, proportions in points; {markdown_sentence(note)}.{aggregation}")
     st.caption("Where the interval includes zero, no difference can be shown.")
     download_table("Differences (CSV)", table, f"difference-{first}-{second}-{unit}")
 

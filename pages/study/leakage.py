@@ -87,7 +87,7 @@ dataframe(
         {
             "split": SPLIT_LABELS.get(gap["group"], gap["group"]),
             "difference from split by patient (points)": format_difference(gap),
-            "result (Holm-adjusted)": gap["statement"],
+            "result (Holm-adjusted)": gap["statement"].replace("than patient", f"than {SPLIT_LABELS['patient']}"),
         }
         for _, gap in gaps.iterrows()
     ],
