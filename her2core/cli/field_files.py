@@ -55,7 +55,6 @@ class FieldFiles:
         from her2core.io.archives import unique_name
         from her2core.io.files import write_csv, write_via_temporary
         from her2core.io.images import as_decoded, encode_png
-        from her2core.io.spreadsheet import spreadsheet_safe
         from her2core.io.text import safe_file_name
         from her2core.maps.field_overlay import field_overlay, with_colour_scale
         from her2core.maps.overlay import with_caption
@@ -70,7 +69,7 @@ class FieldFiles:
             path = self._folder / f"{stem}-{safe_file_name(found.most_probable)}.png"
             write_via_temporary(path, lambda t: t.write_bytes(encode_png(picture)))
             self._written.append(str(path))
-        tiles = spreadsheet_safe(field_table(found).assign(notice=RESEARCH))
+        tiles = field_table(found).assign(notice=RESEARCH)
         self._written.append(str(write_csv(self._folder / f"{stem}-tiles.csv", tiles)))
 
     @property
