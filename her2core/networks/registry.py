@@ -19,10 +19,13 @@ from torch import nn
 from her2core.errors import Her2Error, NetworkError
 from her2core.networks.foundation import FoundationNetwork, LocalFoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50
+from her2core.networks.packaged import PACKAGED
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.timm_network import ARCHITECTURE_OPTIONS, TimmNetwork, check_values
 
 _TIMM, _HUB = "timm:", "hub:"
+#: Near matches named for an unknown network.
+_OFFERED = 6
 
 
 @dataclass(frozen=True)
@@ -377,10 +380,16 @@ def _unknown(name: str) -> NetworkError:
     """The error for a name that is not in the registry; timm's names are compared without their prefix."""
     import timm
 
-    asked = name.removeprefix(_TIMM).partition(".")[0]
+    asked = name.removeprefix(_TIMM).partition(".")[0].lower().replace("-", "_").replace(" ", "_")
     own = [] if name.startswith(_TIMM) else difflib.get_close_matches(asked, NETWORKS, n=2, cutoff=0.6)
-    others = [_TIMM + near for near in difflib.get_close_matches(asked, timm.list_models(), n=4 - len(own), cutoff=0.6)]
-    offer = ", ".join([*own, *others])
+    packaged = {known.network: f" (with weights: package:{key})" for key, known in PACKAGED.items()}
+    models = timm.list_models()
+    family = [_TIMM + m for m in models if len(asked) > 2 and (m == asked or m.startswith((f"{asked}_", f"{asked}b")))]
+    near = [_TIMM + m for m in difflib.get_close_matches(asked, models, n=4, cutoff=0.6)]
+    weighted = [network for network in packaged if len(asked) > 2 and asked in network]
+    others = [*(family if _TIMM + asked in family else []), *weighted, *sorted(family), *near]
+    named = list(dict.fromkeys([*own, *others]))[:_OFFERED]
+    offer = ", ".join(n + packaged.get(n, "") for n in named)
     fix = f"Did you mean {offer}?" if offer else f"Built in: {', '.join(NETWORKS)}; also timm:<name> and hub:<id>."
     return NetworkError("a known network", got=repr(name), where="network.name", fix=fix)
 

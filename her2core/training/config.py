@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,10 @@ from her2core.errors import ConfigError
 from her2core.io.documents import parse_yaml
 from her2core.runs.schema.card import LARGEST_PX, SMALLEST_PX
 from her2core.stain.methods import STAIN_METHODS
+from her2core.training.backbone_defaults import with_backbone_defaults
 from her2core.training.config_errors import config_error
+
+LOG = logging.getLogger(__name__)
 
 
 class _Section(BaseModel):
@@ -289,7 +293,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     overrides : sequence of str, optional
         ``a.b=c`` each; the value is read as YAML. Where a field of ``TITLED`` is overridden, the file's ``title`` no
         longer describes the run and is dropped unless it is overridden too; where ``manifest`` is, so are the file's
-        ``limits``.
+        ``limits``. A file may state under ``describes`` which manifest its title and limits are about; where its
+        manifest is another, they are dropped with a warning.
 
     Returns
     -------
@@ -317,6 +322,11 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         raise ConfigError(
             "fields and values", got=type(content).__name__, where=path, fix="configs/own.yaml is an example."
         )
+    described = content.pop("describes", None)
+    stated = content.get("manifest")
+    if described is not None and stated != described and {"title", "limits"} & set(content):
+        LOG.warning("%s: title and limits are about %s, not %s, and were dropped.", path.name, described, stated)
+        content = {name: value for name, value in content.items() if name not in ("title", "limits")}
     overridden = {_apply(content, override) for override in overrides}
     if overridden & TITLED and "title" not in overridden:
         content.pop("title", None)
@@ -331,7 +341,8 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
     Parameters
     ----------
     content : dict
-        Fields and values, as YAML gives them.
+        Fields and values, as YAML gives them; of a known backbone, scaling and first weights may be left out
+        (``backbone_defaults``).
     where : str, optional
         The source, for messages.
 
@@ -355,7 +366,7 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
     `train.lr` to be a number greater than 0
     """
     try:
-        return RunConfig.model_validate(content)
+        return RunConfig.model_validate(with_backbone_defaults(content))
     except ValidationError as refused:
         raise config_error(refused, RunConfig, where=where) from None
 

@@ -7,7 +7,9 @@ model itself, so that a message cannot disagree with the rule.
 from __future__ import annotations
 
 import difflib
+import os
 import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,6 +19,44 @@ from pydantic.fields import FieldInfo
 from her2core.errors import ConfigError
 
 _LONGEST = 80
+#: How a title begins, and what a limit contains, that hold for a synthetic cohort alone.
+_SYNTHETIC_TITLE, _SYNTHETIC_LIMIT = "synthetic", "synthetic patches only"
+
+
+def refuse_synthetic_claims(
+    title: str, limits: Sequence[str], facts: Mapping[str, Any], *, where: str | os.PathLike[str]
+) -> None:
+    """Refuse a title or limit about a synthetic cohort where the data are none, as in an edited copy of the demo's.
+
+    Parameters
+    ----------
+    title : str
+        Of the configuration.
+    limits : sequence of str
+        Likewise.
+    facts : mapping
+        Of the manifest; ``synthetic`` is true for the synthetic cohort.
+    where : path
+        The manifest.
+
+    Raises
+    ------
+    ConfigError
+        Naming the text.
+
+    Examples
+    --------
+    >>> refuse_synthetic_claims("Synthetic demo cohort", (), {"synthetic": True}, where="m.parquet")
+    """
+    claims = [title] if title.lower().startswith(_SYNTHETIC_TITLE) else []
+    claims += [limit for limit in limits if _SYNTHETIC_LIMIT in limit.lower()]
+    if claims and not facts.get("synthetic"):
+        raise ConfigError(
+            "title and limits about the data of this manifest, which are not synthetic",
+            got=repr(claims[0]),
+            where=str(where),
+            fix="Write a title and limits of your own, or leave both out.",
+        )
 
 
 def config_error(

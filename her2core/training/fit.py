@@ -39,6 +39,7 @@ from her2core.training.artifacts import write_artifacts
 from her2core.training.callbacks import ProgressCallback
 from her2core.training.card import model_card
 from her2core.training.config import RunConfig
+from her2core.training.config_errors import refuse_synthetic_claims
 from her2core.training.earlier_run import start_warnings
 from her2core.training.frozen import train_last_layer
 from her2core.training.hardware import first_process, machine
@@ -82,6 +83,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     # 1. The data and its split; and the provenance of this program, before it can change on disk.
     origin = provenance()
     manifest = read_manifest(config.manifest)
+    refuse_synthetic_claims(config.title, config.limits, manifest.facts, where=config.manifest)
     check_manifest(manifest).raise_errors(where=config.manifest)
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
     check_manifest(manifest, split).raise_errors(where=config.manifest)
