@@ -101,7 +101,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         report_downloads(
             lambda: _case_report(run, found, patch), content=(found.model, patch.name, patch.content_hash, mpp)
         )
-        download_table("Tiles (CSV)", field_table(found), "tiles")
+        download_table("Tiles (CSV)", field_table(found).assign(file=patch.file or patch.name), "tiles")
 
 
 def _show_figures(found: FieldPrediction, patch: Upload) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -118,6 +118,32 @@ def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
             for p in predictions
         ]
     )
+
+
+def with_files(table: pd.DataFrame, files: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table of patches with the names of their files, for exports: shown names are cleaned.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With a column ``patch``.
+    files : mapping of str to str
+        Shown name -> name of the file as it was stated; the shown name holds where it is empty or absent.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a column ``file`` after ``patch``.
+
+    Examples
+    --------
+    >>> shown = pd.DataFrame({"patch": ["1.png", "1.png (2)"]})
+    >>> with_files(shown, {"1.png": "+1.png", "1.png (2)": "-1.png"})["file"].tolist()
+    ['+1.png', '-1.png']
+    """
+    table = table.copy(deep=False)
+    table.insert(list(table).index("patch") + 1, "file", [files.get(name) or name for name in table["patch"]])
+    return table
 
 
 def _sentence(phrase: str) -> str:

@@ -74,7 +74,7 @@ def batch_table(rows: Sequence[Row], classes: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     rows : sequence of dict
-        Results of ``batch_steps``.
+        Results of ``batch_steps``; each also has ``file``, the name as it was stated (``answers.with_files``).
     classes : sequence of str
         The model's classes.
 
@@ -167,6 +167,7 @@ def _rows(model: Predictor, chunk: list[Upload]) -> list[Row]:
             rows.append({"patch": upload.name, "answer": NOT_READ, "notes": upload.error})
         else:
             rows.append({"thumbnail": _thumbnail(upload.image), **{str(k): v for k, v in next(predicted).items()}})
+        rows[-1]["file"] = upload.file
     return rows
 
 

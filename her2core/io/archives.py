@@ -31,7 +31,7 @@ from her2core.errors import ImageError
 from her2core.io.image_header import COPY_AGAIN, SMALLER
 from her2core.io.images import Source
 from her2core.io.listing import is_system_name
-from her2core.io.text import clean_text, has_hidden_characters
+from her2core.io.text import clean_text, has_hidden_characters, printable_path
 from her2core.io.zip_index import Record, archive_kind, contents, unpack
 
 
@@ -85,6 +85,8 @@ class Entry:
         The reason, one sentence that starts with the name; empty where there is data.
     skipped : bool
         Whether this is the count of files beside the images, which are no images and were not read.
+    stated : str
+        The name in the archive, printable (``printable_path``), by which an answer is joined back to its file.
     number, of : int
         Its position, from 1, and the number of entries that are handed out.
     """
@@ -95,6 +97,7 @@ class Entry:
     number: int = 0
     of: int = 0
     skipped: bool = False
+    stated: str = ""
 
 
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
@@ -241,12 +244,13 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
     taken: dict[str, int] = {}
     of = len(records) + bool(side_files)
     for number, record in enumerate(records, 1):
-        shown = unique_name(clean_text(_slashes(record.name)) or "unnamed", taken)
+        name = _slashes(record.name)
+        shown, stated = unique_name(clean_text(name) or "unnamed", taken), printable_path(name)
         try:
             _check(record, shown, limits)
-            yield Entry(shown, _whole(file, record, shown), "", number, of)
+            yield Entry(shown, _whole(file, record, shown), "", number, of, stated=stated)
         except ImageError as refused:
-            yield Entry(shown, None, refused.sentence, number, of)
+            yield Entry(shown, None, refused.sentence, number, of, stated=stated)
     if side_files:
         shown = unique_name("other files", taken)
         yield Entry(shown, None, f"{shown}: skipped {' and '.join(skipped)}.", of, of, True)

@@ -22,7 +22,7 @@ from her2core.io.archives import ArchiveLimits, read_archive, unique_name
 from her2core.io.images import SUFFIXES, DecodedImage, decode_image
 from her2core.io.listing import images_below, is_system_name
 from her2core.io.scale import image_scale
-from her2core.io.text import safe_file_name, safe_path, without_markup
+from her2core.io.text import printable_path, safe_file_name, safe_path, without_markup
 
 MAX_FILES = 32
 MAX_BYTES = 30 * 2**20  # as server.maxUploadSize in .streamlit/config.toml
@@ -65,6 +65,9 @@ class Upload:
         Microns per pixel as the file states them; None where it states none.
     scale_source : str
         Where the file states them; empty where it does not.
+    file : str
+        The name as the browser, archive or folder stated it, printable: ``+1.png`` and ``-1.png`` are both shown as
+        ``1.png``, and exports have this one beside it. Empty where there was no file.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Upload:
     flags: tuple[str, ...] = ()
     mpp: float | None = None
     scale_source: str = ""
+    file: str = ""
 
     @property
     def decoded(self) -> DecodedImage:
@@ -124,7 +128,7 @@ def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
             upload = Upload(name, None, f"{name}: {reason}")
         else:
             pixels += size
-        taken.append(upload)
+        taken.append(replace(upload, file=printable_path(file.name)))
     if len(files) > MAX_FILES:
         reason = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are read together. Upload the rest separately."
         taken.append(Upload("the rest", None, reason))
@@ -169,6 +173,7 @@ def read_uploaded_archive(
             upload = Upload(name, None, without_markup(f"{name}: {entry.error.removeprefix(f'{entry.name}: ')}"))
         else:
             upload = _decode(entry.data, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
+        upload = replace(upload, file=entry.stated)
         del entry  # its bytes, before the next entry's
         yield upload
         del upload
@@ -228,14 +233,17 @@ def read_folder(
             reason = f"at most {MAX_FOLDER_FILES:,} files are read. Choose a smaller folder."
             yield Upload("the rest", None, f"the rest: left out, as {reason}")
             return
-        name, real = unique_name(safe_path(path.relative_to(start).as_posix()), names), _resolved(path)
+        below = path.relative_to(start).as_posix()
+        name, real = unique_name(safe_path(below), names), _resolved(path)
         if real is None or not _below(real, allowed):
             reason = (
                 "her2core needs a file below the allowed folders, but found a link that leads elsewhere or nowhere."
             )
-            yield Upload(name, None, f"{name}: {reason} Put the image itself there.")
+            upload = Upload(name, None, f"{name}: {reason} Put the image itself there.")
         else:
-            yield _decode(real, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
+            upload = _decode(real, name, max_bytes=BATCH_BYTES, max_pixels=BATCH_PIXELS)
+        yield replace(upload, file=printable_path(below))
+        del upload
         if on_progress:
             on_progress(number + 1, min(len(paths), MAX_FOLDER_FILES))
     for sentence in (*listing.left_out, *listing.unreadable):

@@ -12,6 +12,7 @@ from dashboard.ending import end_with_session
 from dashboard.jobs import files_done, show_job
 from dashboard.selection import opened_run
 from dashboard.widgets import NOTICE, dataframe, download_table
+from her2core.inference.answers import with_files
 from her2core.inference.background import Job
 from her2core.inference.batch import NOTED, UploadReader, answers_offered, batch_steps, batch_table, filter_batch
 from her2core.inference.prediction import RULE
@@ -79,7 +80,8 @@ if not table.empty:
     dataframe(shown, "Predictions for all files of the batch", row_height=60, column_config=columns)
     st.caption(f"{len(shown):,} of {len(table):,} shown. Model `{batch['model']}`. Click a column head to sort.")
     st.caption(f"{RULE} The probabilities are raw output of the network; they are an answer only where one is given.")
-    export = shown.drop(columns="thumbnail").assign(model=batch["model"])
+    stated = {row["patch"]: row.get("file", "") for row in job.results}
+    export = with_files(shown.drop(columns="thumbnail"), stated).assign(model=batch["model"])
     with st.container(horizontal=True):
         download_table("CSV", export, "batch")
         download_table("Parquet", export, "batch", parquet=True)

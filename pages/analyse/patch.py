@@ -22,7 +22,7 @@ from dashboard.views.patch import (
     predictions_of,
 )
 from dashboard.widgets import NOTICE, count, dataframe, download_table
-from her2core.inference.answers import prediction_table
+from her2core.inference.answers import prediction_table, with_files
 from her2core.inference.prediction import RULE
 
 run, model = opened_run("Patch", load_model)
@@ -94,5 +94,5 @@ if len(predictions) > 1:
 if fields and len(view.patches) > 1:
     st.caption(f"{count(len(fields), 'large field')} among these: predicted tile by tile where it is chosen above.")
 if predictions:
-    download_table("Table (CSV)", table, "predictions")
+    download_table("Table (CSV)", with_files(table, {p.name: p.file for p in view.patches}), "predictions")
 st.caption(NOTICE)
