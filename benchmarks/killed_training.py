@@ -1,15 +1,17 @@
 """Trainings killed at random moments: weights compared with those of an unbroken one, and what is left over.
 
-OMP_NUM_THREADS=1 python benchmarks/killed_training.py
+    OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/killed_training.py [--folder FOLDER]
 
 Each trial starts a training, sends SIGKILL at a random moment of its duration (every third trial, SIGTERM), gives the
 same command again until a run is finished, and compares it with the unbroken run. Twenty trials without worker
 processes and twenty with two. Trainings are forked from one process that has imported everything, which saves the
-seconds of starting Python; Linux only.
+seconds of starting Python; Linux only. With a folder given, each trial is kept there as soon as it is done and the same
+command goes on after the last one.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -133,14 +135,14 @@ def trial(config: Path, root: Path, *, after: float, number: int) -> dict[str, A
 
 
 def measure(manifest: Path, folder: Path, *, workers: int, trials: int, seed: int = 0) -> dict[str, Any]:
-    """Run the trials for one number of workers.
+    """Run the trials for one number of workers, those that are done left out.
 
     Parameters
     ----------
     manifest : Path
         The patches.
     folder : Path
-        An empty folder for configuration and runs.
+        For configuration, runs and the trials done (``trials.jsonl``).
     workers : int
         Processes that prepare batches.
     trials : int
@@ -153,16 +155,23 @@ def measure(manifest: Path, folder: Path, *, workers: int, trials: int, seed: in
     dict
         Counts over the trials, and each trial that was not as it should be.
     """
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(settings(manifest, workers=workers)))
-    began = time.monotonic()
-    os.waitpid(start(config, folder / "unbroken"), 0)
-    seconds = time.monotonic() - began
+    folder.mkdir(exist_ok=True)
+    config, kept = folder / "config.yaml", folder / "trials.jsonl"
+    if not kept.exists():
+        config.write_text(yaml.safe_dump(settings(manifest, workers=workers)))
+        shutil.rmtree(folder / "unbroken", ignore_errors=True)
+        began = time.monotonic()
+        os.waitpid(start(config, folder / "unbroken"), 0)
+        _keep(kept, {"seconds": time.monotonic() - began})
+    seconds, *done = map(json.loads, kept.read_text().splitlines())
     whole = open_run(folder / "unbroken" / "killed").card["weights_sha256"]
-    rng, done = random.Random(seed), []
-    for n in range(trials):
+    rng = random.Random(seed)
+    moments = [rng.uniform(0.05, seconds["seconds"]) for _ in range(trials)]
+    for n in range(len(done), trials):
+        shutil.rmtree(folder / f"trial-{n}", ignore_errors=True)
         number = signal.SIGTERM if n % 3 == 2 else signal.SIGKILL
-        done.append(trial(config, folder / f"trial-{n}", after=rng.uniform(0.05, seconds), number=number))
+        done.append(trial(config, folder / f"trial-{n}", after=moments[n], number=number))
+        _keep(kept, done[-1])
         shutil.rmtree(folder / f"trial-{n}")
     for t in done:
         t["as_it_should_be"] = (
@@ -176,13 +185,19 @@ def measure(manifest: Path, folder: Path, *, workers: int, trials: int, seed: in
     return {
         "workers": workers,
         "trials": trials,
-        "seconds_unbroken": round(seconds, 1),
+        "seconds_unbroken": round(seconds["seconds"], 1),
+        "as_they_should_be": sum(t["as_it_should_be"] for t in done),
         "interrupted_before_the_end": sum(t["exit_code"] != 0 for t in done),
         "same_weights": sum(t["weights_sha256"] == whole for t in done),
         "nothing_left_over": sum(not t["left_over"] and t["runs"] == 1 for t in done),
         "workers_gone_within_a_second": sum(not t["workers_left"] for t in done),
         "not_as_they_should_be": [t for t in done if not t["as_it_should_be"]],
     }
+
+
+def _keep(kept: Path, fact: dict[str, Any]) -> None:
+    with kept.open("a") as handle:
+        handle.write(json.dumps(fact) + "\n")
 
 
 def _children(pid: int) -> list[int]:
@@ -201,15 +216,19 @@ def _alive(pid: int) -> bool:
 
 def main() -> None:
     """Measure, print and keep the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where trials are kept; a temporary one when left out")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        cohort = import_dataset("demo", folder / "cohort", patients=18, patches_per_patient=2, px=64, seed=3, workers=1)
-        manifest = cohort.write(folder / "cohort" / "manifest.parquet")
-        found = []
-        for workers in (0, 2):
-            (folder / str(workers)).mkdir()
-            found.append(measure(manifest, folder / str(workers), workers=workers, trials=TRIALS))
-    result = {"command": "OMP_NUM_THREADS=1 python benchmarks/killed_training.py", "found": found}
+        folder = asked.folder or Path(temporary)
+        cohort, manifest = folder / "cohort", folder / "cohort" / "manifest.parquet"
+        if not manifest.exists():
+            shutil.rmtree(cohort, ignore_errors=True)
+            made = import_dataset("demo", cohort, patients=18, patches_per_patient=2, px=64, seed=3, workers=1)
+            made.write(manifest)
+        found = [measure(manifest, folder / str(workers), workers=workers, trials=TRIALS) for workers in (0, 2)]
+    command = "OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/killed_training.py"
+    result = {"command": command, "found": found}
     write_json(Path(__file__).parent / "results" / "killed_training.json", result)
     print(json.dumps(result, indent=2))
 

@@ -15,98 +15,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
-from her2core.runs.schema.tables import EVALUATION_TABLES
+from benchmarks.run_damage_fields import CARD, CONFIG, COST, GONE, INFO, STUDY
+from her2core.runs.schema.study import STUDY_TABLES
+from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES
 
 Damage = Callable[[Path], None]
-GONE = object()
-NAN, INFINITY = float("nan"), float("inf")
 DEEP = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
 HUGE = b'{"schema_version": 1, "seed": ' + b"9" * 10_000 + b"}"
-LONG = "long " * 100_000
-
-#: Field of the card -> values that it must not have.
-CARD: dict[str, list[Any]] = {
-    "title": [GONE, 5, [], None, LONG],
-    "limits": [GONE, "one", 3, [1], [["a"]], {"a": 1}],
-    "classes": [GONE, "abc", ["a"], ["a", "a", "b"], [1, 2, 3], [], [f"c{i}" for i in range(10_000)], ["", " ", "\0"]],
-    "temperature": [GONE, NAN, INFINITY, 0, -1, "warm", None, True, 1e300, 1e-300, []],
-    "weights_sha256": [GONE, 5, None, "x", "0" * 64, []],
-    "intended_use": [GONE, 7, [], {}],
-    "scheme": [GONE, [], "x", {}],
-    "scheme.meaning": [3, [], None],
-    "scheme.is_her2": ["no", None, []],
-    "scheme.name": [[], {}],
-    "network": [GONE, [], "resnet"],
-    "network.name": [
-        5,
-        [],
-        "absent",
-        "timm:local-dir:/tmp",
-        "timm:hf-hub:a/b",
-        "hub:a/b",
-        "../x",
-        "timm:" + "x" * 9999,
-    ],
-    "network.options": [
-        [],
-        "x",
-        None,
-        {"img_size": "big"},
-        {"checkpoint_path": "x"},
-        {"a": {"b": 1}},
-        {"widths": 10**30},
-    ],
-    "network.last_layer": ["knn", [], {"kind": "knn"}, {"kind": "knn", "references": 10**9}],
-    "network.init": [[], 5],
-    "input": [GONE, [], "x"],
-    "input.px": [GONE, "64", -1, 0, 4096, 64.5, None, 10**20, True],
-    "input.mean": [GONE, [0.5], "abc", [NAN] * 3, ["a", "b", "c"], None],
-    "input.std": [GONE, [0, 0, 0], [INFINITY] * 3, 5, [1] * 4],
-    "input.field_um": ["wide", [], NAN, -3, 0],
-    "stain": [GONE, [], "macenko"],
-    "stain.method": [5, [], "absent"],
-    "stain.reference": [GONE, [], "x", {}, {"vectors": 1}],
-    "stain.reference.vectors": [[[1, 2]], [[NAN] * 3] * 2, "x", [[0, 0, 0], [0, 0, 0]], [[[1]]]],
-    "stain.reference.max_concentration": [[1], ["a", "b"], [-1, 0], [INFINITY, 1]],
-    "stain.reference.white": ["bright", NAN, 0, -5, []],
-    "data": [GONE, [], "tissue"],
-    "data.split_unit": [GONE, 5, [], {}],
-    "data.sources": [GONE, 5, [1, 2], "x", [["a"]]],
-    "data.patches": [GONE, [], "x", {"train": 5}, {"train": {"a": "many"}}, {"train": None}],
-    "data.facts": [[], "x", None, 3],
-    "data.facts.spec": [GONE, [], {"px": 9999, "patients": 9999}, {"px": "big"}, {"foreign": 1}, None],
-    "data.facts.licence": [[], 5],
-    "data.name": [[], 5],
-    "prediction_sets": [[], "x", {}, {"coverage": 0.9}],
-    "prediction_sets.coverage": ["most", NAN, 7, [], None],
-    "prediction_sets.classes": [["c", "b", "a"], [], "x", None],
-    "prediction_sets.thresholds": [[], {}, {"a": 1}, "x"],
-    "prediction_sets.validation_patches": [[], {}, 5],
-    "ood": [[], "x", {}, {"sha256": 5}],
-    "ood.sha256": [5, "0" * 64, None],
-    "ood.validation_patches": [[], GONE, "many"],
-    "decision": [5, [], {}],
-    "map_grid": ["x", [1], {}],
-}
-#: Field of run.json -> values that it must not have.
-INFO: dict[str, list[Any]] = {
-    "schema_version": [GONE, "1", True, None, -1, 10**30],
-    "status": [GONE, [], 5, "training"],
-    "warnings": ["careful", 5, [1], {}, None, [None]],
-    "weights_released": ["no", 0, []],
-    "hardware": [GONE, [], "x", {}, None],
-    "packages": [GONE, [], {}, "torch"],
-    "command": [GONE, 5, [], None],
-    "git": [[], "x", 5, {"commit": 5}],
-    "best_epoch": ["last", [], NAN, None],
-    "epochs_trained": [[], {}],
-    "created": [5, [], "yesterday"],
-    "chosen": ["x", None, []],
-    "start": [[], "x", 5],
-    "seed": [[], {}],
-    "manifest_hash": [5, []],
-}
 JSON_FILES = ("run.json", "model.card.json", "checks.json", "evaluation/cost.json")
 BINARY: dict[str, bytes] = {
     "empty": b"",
@@ -120,6 +37,11 @@ BINARY: dict[str, bytes] = {
     "an empty object": b"{}",
     "NaN": b"NaN",
 }
+#: Files of a run that only the steps and pages that open them can notice.
+FILES = frozenset(
+    [*JSON_FILES, "config.yaml", "events.jsonl", "model.safetensors", "ood.safetensors", *RUN_TABLES]
+    + [f"evaluation/{name}.csv" for name in EVALUATION_TABLES]
+)
 TABLES = [name for name in EVALUATION_TABLES if name != "maps"]
 
 
@@ -150,7 +72,8 @@ def set_field(name: str, field: str, value: Any) -> Damage:
     """
 
     def change(run: Path) -> None:
-        content = json.loads((run / name).read_text(encoding="utf-8"))
+        written = (run / name).read_text(encoding="utf-8")
+        content = json.loads(written) if name.endswith(".json") else yaml.safe_load(written)
         place, path = content, field.split(".")
         for key in path[:-1]:
             if not isinstance(place.get(key), dict):
@@ -159,7 +82,8 @@ def set_field(name: str, field: str, value: Any) -> Damage:
         place.pop(path[-1], None)
         if value is not GONE:
             place[path[-1]] = value
-        replace(run / name, json.dumps(content).encode())
+        said = json.dumps(content) if name.endswith(".json") else yaml.safe_dump(content)
+        replace(run / name, said.encode())
 
     return change
 
@@ -267,24 +191,53 @@ def _shown(value: Any) -> str:
     return "gone" if value is GONE else (text if len(text := json.dumps(value)) < 40 else f"{text[:37]}...")
 
 
+def _csv_damages(file: str) -> dict[str, Damage]:
+    """Kinds of damage to one table of an evaluation or a study."""
+    edits: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+        "no rows": lambda f: f.head(0),
+        "one row": lambda f: f.head(1),
+        "the last row lacks": lambda f: f.iloc[:-1],
+        "every row twice": lambda f: pd.concat([f, f]),
+        "no column unit": _without("unit"),
+        "another unit": _filled("unit", "cell"),
+        "another class": _filled("class", "absent"),
+        "text for numbers": lambda f: f.assign(**{c: "many" for c in f.select_dtypes("number")}),
+        "infinite numbers": lambda f: f.assign(**{c: np.inf for c in f.select_dtypes("number")}),
+        "no numbers": lambda f: f.assign(**{c: np.nan for c in f.select_dtypes("number")}),
+        "numbers for text": lambda f: f.assign(**{c: 1.5 for c in f.select_dtypes(exclude="number")}),
+    }
+    inside = file.split("/", 2)[2] if file.startswith("study/") else file
+    return {f"{file}: {what}": edited(inside, edit) for what, edit in edits.items()}
+
+
+def study_damages() -> dict[str, Damage]:
+    """Kinds of damage to the files of a study's folder, by a name that begins with ``study/<kind>/<file>``.
+
+    Returns
+    -------
+    dict of str to callable
+    """
+    found: dict[str, Damage] = {}
+    for kind, tables in STUDY_TABLES.items():
+        for field, values in STUDY.items():
+            for value in values:
+                found[f"study/{kind}/study.json: {field} {_shown(value)}"] = set_field("study.json", field, value)
+        for what in ("empty", "deeply nested", "a huge integer", "a list", "NaN"):
+            found[f"study/{kind}/study.json: {what}"] = with_bytes("study.json", BINARY[what])
+        found[f"study/{kind}/study.json: a link out"] = as_link("study.json", "/etc/hostname")
+        for name in tables:
+            found |= _csv_damages(f"study/{kind}/{name}.csv")
+            found[f"study/{kind}/{name}.csv: zero bytes"] = with_bytes(f"{name}.csv", b"\0" * 300)
+            found[f"study/{kind}/{name}.csv: a folder"] = as_folder(f"{name}.csv")
+            found[f"study/{kind}/{name}.csv: a link out"] = as_link(f"{name}.csv", "/etc/passwd")
+    return found
+
+
 def _table_damages() -> dict[str, Damage]:
     found: dict[str, Damage] = {}
     for name in TABLES:
         file = f"evaluation/{name}.csv"
-        edits: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-            "no rows": lambda f: f.head(0),
-            "one row": lambda f: f.head(1),
-            "the last row lacks": lambda f: f.iloc[:-1],
-            "every row twice": lambda f: pd.concat([f, f]),
-            "no column unit": _without("unit"),
-            "another unit": _filled("unit", "cell"),
-            "another class": _filled("class", "absent"),
-            "text for numbers": lambda f: f.assign(**{c: "many" for c in f.select_dtypes("number")}),
-            "infinite numbers": lambda f: f.assign(**{c: np.inf for c in f.select_dtypes("number")}),
-            "no numbers": lambda f: f.assign(**{c: np.nan for c in f.select_dtypes("number")}),
-            "numbers for text": lambda f: f.assign(**{c: 1.5 for c in f.select_dtypes(exclude="number")}),
-        }
-        found |= {f"{file}: {what}": edited(file, edit) for what, edit in edits.items()}
+        found |= _csv_damages(file)
         found[f"{file}: zero bytes"] = with_bytes(file, b"\0" * 300)
         found[f"{file}: a folder"] = as_folder(file)
         found[f"{file}: gone"] = lambda run, file=file: (run / file).unlink(missing_ok=True)
@@ -333,7 +286,7 @@ def _table_damages() -> dict[str, Damage]:
 
 
 def all_damages() -> dict[str, Damage]:
-    """Every kind of damage by a name that says what was done.
+    """Every kind of damage to a run by a name that says what was done.
 
     Returns
     -------
@@ -345,7 +298,8 @@ def all_damages() -> dict[str, Damage]:
     True
     """
     found: dict[str, Damage] = {}
-    for name, fields in (("model.card.json", CARD), ("run.json", INFO)):
+    files = {"model.card.json": CARD, "run.json": INFO, "config.yaml": CONFIG, "evaluation/cost.json": COST}
+    for name, fields in files.items():
         for field, values in fields.items():
             for value in values:
                 found[f"{name}: {field} {_shown(value)}"] = set_field(name, field, value)

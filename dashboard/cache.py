@@ -19,7 +19,8 @@ from her2core.runs.folder import STUDY, Run, open_run
 from her2core.runs.listing import list_runs
 from her2core.runs.patch_images import PatchImages, patch_images
 from her2core.runs.samples import Sample, sample_patches
-from her2core.study.tables import StudyKind, StudyTables, read_study_tables
+from her2core.runs.schema.study import StudyKind
+from her2core.study.tables import StudyTables, read_study_tables
 
 if TYPE_CHECKING:
     from her2core.inference.predictor import Predictor
@@ -132,7 +133,8 @@ def test_predictions(run: Run) -> Predictions:
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _pictures(path: str) -> PatchImages:
-    return patch_images(open_run(path), base=working_folder())
+    base = working_folder()
+    return patch_images(open_run(path), base=base, within=(base, *allowed_roots(base)))
 
 
 def pictures(run: Run) -> PatchImages:
@@ -151,7 +153,7 @@ def studies(kind: StudyKind) -> tuple[list[StudyTables], list[str]]:
     found, problems = [], []
     for path in sorted(p for root in ROOTS for p in root.glob(f"*/{STUDY}")):
         try:
-            study = _study(str(path.parent), path.stat().st_mtime, kind)
+            study = _study(str(path.parent), _modified(path), kind)
         except Her2Error as refused:
             problems.append(refused.sentence)
             continue

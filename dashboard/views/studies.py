@@ -20,11 +20,10 @@ from dashboard.widgets import (
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.text import capitalised, markdown_text
 from her2core.plots.seeds import seeds_description, seeds_figure
+from her2core.runs.schema.study import STUDY_METRICS
 from her2core.study.comparison import HEADLINE
 from her2core.study.tables import StudyTables
 
-#: Metrics of a study, as ``evidence.seeds`` computes them.
-METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc")
 NOT_MEASURED = "not measured"
 
 
@@ -53,7 +52,7 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
         reason = markdown_sentence(capitalised(facts.get("not_by_patient") or "It was not computed."))
         st.caption(f"Not available by {unit}; shown by {units[0]}. {reason}")
         unit = units[0]
-    metric = st.selectbox("Metric", METRICS, format_func=metric_label, key=f"study_metric_{key}")
+    metric = st.selectbox("Metric", STUDY_METRICS, format_func=metric_label, key=f"study_metric_{key}")
     rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
     label = metric_label(metric)
     figure(
@@ -64,7 +63,7 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
         table=rows,
     )
     st.caption(seeds_caption(rows))
-    for note in rows["note"].dropna().unique():
+    for note in filter(None, rows["note"].unique()):
         st.caption(markdown_sentence(f"{capitalised(note)}."))
     dataframe(compared_networks(study, rows, unit, metric), f"Networks of the study by {unit}")
     st.caption(
@@ -80,7 +79,7 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
     unfinished = study.networks[study.networks["state"] != "finished"]
     if len(unfinished):
         st.caption(f"The study is not finished: of {len(unfinished)} networks some runs are missing or failed.")
-        shown = unfinished[["network", "state", "runs", "asked", "reason"]].fillna({"reason": ""})
+        shown = unfinished[["network", "state", "runs", "asked", "reason"]]
         dataframe(shown.rename(columns={"asked": "planned"}), "Networks of the study without all their runs, and why")
     for name, table in (("metrics", study.figures), ("differences", study.differences), ("costs", study.costs)):
         download_table(
@@ -123,7 +122,7 @@ def compared_networks(study: StudyTables, rows: pd.DataFrame, unit: str, metric:
                 f"difference from {reference} (points)": format_difference(differences.loc[name]) if known else "",
                 "result (Holm-adjusted)": differences.loc[name, "statement"] if known else "reference",
                 "initial weights": "random" if network["init"] == "none" else network["init"],
-                "trained": "all layers" if not _text(network["frozen"]) else f"last layer ({network['frozen']})",
+                "trained": "all layers" if not network["frozen"] else f"last layer ({network['frozen']})",
                 "px": network["px"],
             }
         )
@@ -167,7 +166,3 @@ def _costs(row: dict[str, Any]) -> dict[str, str]:
         "FLOPs per patch": f"{flops / 1e9:.2f} G" if pd.notna(flops) else NOT_MEASURED,
         "latency (ResNet50 = 1)": f"{ratio:.2f} ({ms:.0f} ms)" if pd.notna(ratio) and pd.notna(ms) else NOT_MEASURED,
     }
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

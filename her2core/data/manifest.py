@@ -20,6 +20,7 @@ import pandas as pd
 from her2core.data.manifest_labels import map_labels, scheme_of_labels
 from her2core.data.manifest_rows import COLUMNS, DEFAULTS, WINDOW, check_rows, normalise_rows, recognise_columns, refuse
 from her2core.io.cells import UNKNOWN, identifiers
+from her2core.io.documents import parse_json
 from her2core.io.files import write_csv, write_json, write_parquet
 from her2core.io.tables import read_table
 from her2core.labels import SCHEMES, LabelScheme, declared_scheme, spelled_class
@@ -28,6 +29,8 @@ __all__ = ["COLUMNS", "DEFAULTS", "UNKNOWN", "WINDOW", "Manifest", "build_manife
 
 REQUIRED = ("path", "label")
 _META_KEY = "her2core"
+#: Fields of a manifest's metadata that are read, and what each holds.
+_META = {"scheme": str, "classes": list, "meaning": str, "root": str, "text_columns": list, "facts": dict}
 
 
 @dataclass(frozen=True)
@@ -339,11 +342,19 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 def _read_meta(data: bytes, where: str) -> dict[str, Any]:
     fix = "Delete it or import the data again."
     try:
-        meta = json.loads(data)
+        meta = parse_json(data)
     except ValueError as broken:
         refuse("valid JSON", str(broken), where, fix)
     if not isinstance(meta, dict):
         refuse("a JSON object", type(meta).__name__, where, fix)
+    for name, kind in _META.items():
+        if name in meta and not isinstance(meta[name], kind):
+            refuse(f"a {kind.__name__} as {name!r}", type(meta[name]).__name__, where, fix)
+    for name in ("classes", "text_columns"):
+        if not all(isinstance(value, str) for value in meta.get(name, [])):
+            refuse(f"text in {name!r}", "other values", where, fix)
+    if "\0" in meta.get("root", ""):
+        refuse("the path of a folder as 'root'", "a NUL character in it", where, fix)
     return meta
 
 

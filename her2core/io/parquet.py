@@ -61,15 +61,16 @@ def read_parquet(data: bytes, where: str, *, limits: TableLimits | None = None) 
                     where=where,
                     fix="Write one value per cell: one probability column per class.",
                 )
-        table = _read(data, schema, about.num_rows, limits, where)
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as broken:
+        frame = _frame(_read(data, schema, about.num_rows, limits, where))
+        raw = schema.metadata or {}
+        metadata = {k.decode(): v.decode() for k, v in raw.items() if not k.startswith((b"pandas", b"ARROW"))}
+    # KeyError: an unknown time zone.
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, KeyError) as broken:
         reason = clean_text((str(broken).splitlines() or ["unreadable"])[0], 100)
         raise TableError(
             "a complete Parquet file", got=reason, where=where, fix="Write it again, or export as CSV."
         ) from None
-    raw = schema.metadata or {}
-    metadata = {k.decode(): v.decode() for k, v in raw.items() if not k.startswith((b"pandas", b"ARROW"))}
-    return _frame(table), metadata
+    return frame, metadata
 
 
 def _read(data: bytes, schema: pa.Schema, rows: int, limits: TableLimits, where: str) -> pa.Table:

@@ -27,7 +27,6 @@ from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.report.document import Picture
 from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
-from her2core.runs.files import read_run_yaml
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic, patch_images
 
@@ -327,7 +326,7 @@ def _checks(run: Run) -> CheckReport | None:
 def _config(run: Run) -> Mapping[str, Any]:
     """The configuration as plain values; empty where it cannot be read, since nothing but its display needs it."""
     try:
-        return read_run_yaml(run.path, "config.yaml")
+        return run.config
     except RunError:
         return {}
 

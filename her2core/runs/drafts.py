@@ -6,7 +6,6 @@ a folder may be incomplete, broken or foreign: that is a sentence in ``problem``
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -16,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from her2core.errors import RunError, TableError
+from her2core.io.documents import parse_json, parse_yaml
 from her2core.io.tables import read_table
 from her2core.runs.lock import LOCK, read_holder
+from her2core.runs.schema.info import check_event
 from her2core.runs.writer import PROGRESS, STOP
 
 #: At most this many bytes of one file are read, of events.jsonl the last ones: more than years of epochs.
@@ -240,8 +240,10 @@ def _last_event(path: Path, problems: list[str]) -> dict[str, Any] | None:
     if not lines:
         return None
     event = _parsed(lines[-1])
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        problems.append(f"{path.name}: its last line is no event.")
+    try:
+        check_event(event if isinstance(event, dict) else {}, where=path)
+    except RunError as refused:
+        problems.append(f"{path.name}: its last line is no event, but {refused.got}.")
         return None
     return event
 
@@ -252,9 +254,9 @@ def _title(path: Path, problems: list[str], *, expected: bool) -> str:
         if expected and not _exists(path):
             problems.append(f"{path.name}: there is none, so this may not be a run of her2 train.")
         return ""
-    try:  # the most restricted loader: text, lists and mappings
-        config = yaml.load(content, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    try:
+        config = parse_yaml(content)
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         problems.append(f"{path.name}: expected fields and values.")
@@ -276,8 +278,8 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
 
 def _parsed(content: bytes) -> object:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return parse_json(content)
+    except ValueError:
         return None
 
 

@@ -20,11 +20,11 @@ from her2core.data.split_units import split_label
 from her2core.errors import RunError
 from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.io.text import clean_text
-from her2core.runs.files import AGAIN, json_object, open_run_file, read_run_json, read_run_table
+from her2core.runs.files import AGAIN, json_object, open_run_file, read_run_json, read_run_table, read_run_yaml
 from her2core.runs.schema.card import check_card
 from her2core.runs.schema.evaluation import check_evaluation
-from her2core.runs.schema.info import check_cost, check_info
-from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, check_table
+from her2core.runs.schema.info import check_config, check_cost, check_info
+from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, TEXT_COLUMNS, check_table
 
 if TYPE_CHECKING:
     from her2core.data.checks.report import CheckReport
@@ -36,25 +36,6 @@ WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only has none of it.
 SERVING = (WEIGHTS, "ood.safetensors")
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
-#: Columns of the evaluation's tables that are text, even where a class is called 0.
-TEXT_COLUMNS = (
-    "unit",
-    "metric",
-    "class",
-    "true",
-    "predicted",
-    "resampling_unit",
-    "note",
-    "reason",
-    "scores",
-    "strategy",
-    "rule",
-    "rule_reason",
-    "by",
-    "group",
-    "table",
-    "what",
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,6 +188,13 @@ class Run:
         except ValueError:
             fix = f"Run: her2 runs complete {self.path}"
             raise RunError("a list of check outcomes", got="another content", where=path, fix=fix) from None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.yaml: the configuration of the training. Raises RunError for a damaged one."""
+        found = read_run_yaml(self.path, "config.yaml")
+        check_config(found, where=self.path / "config.yaml")
+        return found
 
     @cached_property
     def cost(self) -> dict[str, Any] | None:

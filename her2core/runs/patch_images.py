@@ -8,7 +8,7 @@ unchanged.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from her2core.data.manifest import read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
 from her2core.errors import ConfigError, Her2Error, RunError
-from her2core.runs.files import AGAIN, MOST_SYNTHETIC_PATCHES, read_run_yaml
+from her2core.runs.files import AGAIN, MOST_SYNTHETIC_PATCHES
 from her2core.runs.folder import Run
 
 ReadPatch = Callable[[str], NDArray[np.uint8]]
@@ -62,7 +62,7 @@ def is_synthetic(run: Run) -> bool:
     return bool(run.card["data"].get("facts", {}).get("synthetic"))
 
 
-def patch_images(run: Run, *, base: Path) -> PatchImages:
+def patch_images(run: Run, *, base: Path, within: Sequence[Path] | None = None) -> PatchImages:
     """Find the images of a run's patches.
 
     Parameters
@@ -70,6 +70,9 @@ def patch_images(run: Run, *, base: Path) -> PatchImages:
     run : Run
     base : Path
         Folder for a manifest's relative path.
+    within : sequence of Path, optional
+        Folders outside which no manifest is opened, links followed; any may be when left out. A run names its manifest
+        itself, so a server gives the folders that its visitors may read.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def patch_images(run: Run, *, base: Path) -> PatchImages:
     (128, 128, 3)
     """
     try:
-        return PatchImages(_rendered(run) if is_synthetic(run) else _from_manifest(run, base))
+        return PatchImages(_rendered(run) if is_synthetic(run) else _from_manifest(run, base, within))
     except Her2Error as reason:
         return PatchImages(None, reason.sentence)
 
@@ -145,13 +148,18 @@ def _rendered(run: Run) -> ReadPatch:
     return read
 
 
-def _from_manifest(run: Run, base: Path) -> ReadPatch:
-    named = read_run_yaml(run.path, "config.yaml").get("manifest")
-    if not isinstance(named, str) or not named or "\0" in named:
-        raise RunError("the name of a manifest", got="none", where=run.path / "config.yaml", fix=AGAIN)
-    path = Path(named) if Path(named).is_absolute() else base / named
+def _from_manifest(run: Run, base: Path, within: Sequence[Path] | None) -> ReadPatch:
+    path = base / run.config["manifest"]
+    real = path.resolve()
+    if within is not None and not any(real.is_relative_to(root.resolve()) for root in within):
+        raise RunError(
+            "a manifest below the folders that this server may read",
+            got="one elsewhere",
+            where=run.path / "config.yaml",
+            fix="The operator names further folders in HER2_FOLDERS.",
+        )
     # A manifest names any image of this machine: one that came with a run from elsewhere must not choose them.
-    if any(os.path.lexists(folder / "run.json") for folder in path.resolve().parents):
+    if any(os.path.lexists(folder / "run.json") for folder in real.parents):
         raise RunError(
             "a manifest outside run folders", got="one inside", where=run.path / "config.yaml", fix="Move it out."
         )

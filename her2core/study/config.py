@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from her2core.errors import ConfigError
+from her2core.io.documents import parse_yaml
 from her2core.training.config_errors import config_error
 
 Study = TypeVar("Study", bound=BaseModel)
@@ -45,10 +45,10 @@ def read_study(path: str | os.PathLike[str], kind: type[Study], *, example: str)
     """
     path = Path(path)
     try:
-        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as unread:
+        return kind.model_validate(parse_yaml(path.read_bytes()))
+    except ValidationError as refused:
+        raise config_error(refused, kind, where=str(path), fix=f"{example} is an example.") from None
+    except (OSError, ValueError) as unread:
         raise ConfigError(
             "a YAML file", got=str(unread).splitlines()[0][:150], where=path, fix=f"{example} is an example."
         ) from None
-    except ValidationError as refused:
-        raise config_error(refused, kind, where=str(path), fix=f"{example} is an example.") from None

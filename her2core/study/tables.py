@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from her2core.errors import StudyError
+from her2core.errors import RunError, StudyError
+from her2core.runs.files import json_object, read_run_json, read_run_table
 from her2core.runs.folder import STUDY
-
-StudyKind = Literal["leakage", "backbones"]
-
-_FIGURES = {"unit", "group", "metric", "value", "lower_95", "upper_95", "lowest", "highest", "seeds"} | {
-    "resampling_unit",
-    "n_clusters",
-    "n",
-}
-_DIFFERENCES = {"unit", "group", "reference", "metric", "difference", "lower_95", "upper_95"} | {
-    "p_value_holm",
-    "statement",
-}
-_NETWORKS = {"network", "name", "init", "frozen", "px", "epochs", "runs", "asked", "state", "reason", "train_seconds"}
-_COSTS = {"network", "parameters", "flops", "memory_bytes", "latency_ratio", "throughput_ratio", "processor"}
-#: Columns of text; every other required column holds numbers.
-_TEXT = {"unit", "group", "reference", "metric", "resampling_unit", "statement"} | {
-    "network",
-    "name",
-    "init",
-    "frozen",
-    "state",
-    "reason",
-    "processor",
-}
-#: Kind of study -> its tables and the columns that each must have; figures and differences come first.
-TABLES: dict[StudyKind, dict[str, set[str]]] = {
-    "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
-    "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES, "networks": _NETWORKS, "costs": _COSTS},
-}
+from her2core.runs.schema.study import STUDY_TABLES, StudyKind, check_study_info, check_study_tables
+from her2core.runs.schema.tables import TEXT_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -94,36 +67,22 @@ def read_study_tables(folder: Path, kind: StudyKind) -> StudyTables | None:
     Raises
     ------
     StudyError
-        A table is missing, lacks a column, or holds text where numbers are needed.
+        Naming the file and the field or column that is missing, of another kind or out of range.
+
+    Examples
+    --------
+    >>> read_study_tables(Path("models/study/leakage"), "leakage").title
+    'Leakage gap on the synthetic cohort (leakage)'
     """
-    required = TABLES[kind]
+    fix = f"Write it again: her2 study {kind} --table."
     try:
-        facts = json.loads((folder / STUDY).read_text(encoding="utf-8"))
-        if facts.get("kind") != kind:
+        facts = json_object(read_run_json(folder, STUDY), folder / STUDY)
+        if facts.get("kind") != kind and facts.get("kind") in STUDY_TABLES:
             return None
-        frames = [pd.read_csv(folder / f"{name}.csv") for name in required]
-        for frame, columns in zip(frames, required.values(), strict=True):
-            _check_columns(frame, columns)
-        if not all(set(frames[0]["group"]) <= set(frame["network"]) for frame in frames[2:]):
-            raise KeyError("network")
-        if not (len(frames[0]) and facts["study"]["title"] and facts["study"]["seeds"] and facts["scheme"]["meaning"]):
-            raise KeyError("study")
-        networks, costs = frames[2:] or [pd.DataFrame(columns=sorted(c)) for c in (_NETWORKS, _COSTS)]
-        study = StudyTables(folder, facts, frames[0], frames[1], networks, costs)
-        _ = study.is_synthetic  # an AttributeError here is a broken study.json
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise StudyError(
-            f"study.json and the tables {', '.join(required)} of a study",
-            got="missing, incomplete or unreadable files",
-            where=folder,
-            fix=f"Write them again: her2 study {kind} --table.",
-        ) from None
-    return study
-
-
-def _check_columns(frame: pd.DataFrame, columns: set[str]) -> None:
-    """Raise KeyError for a column that is missing or, where numbers are needed, holds text."""
-    for name in sorted(columns):
-        if name not in _TEXT and not pd.api.types.is_numeric_dtype(frame[name]):
-            raise KeyError(name)
-        _ = frame[name]
+        check_study_info(facts, where=folder / STUDY)
+        read = {name: read_run_table(folder, f"{name}.csv", text=TEXT_COLUMNS) for name in STUDY_TABLES[kind]}
+        figures, differences, *others = check_study_tables(read, kind, where=folder, fix=fix)
+    except RunError as broken:
+        raise StudyError(broken.expected, got=broken.got, where=broken.where, fix=fix) from None
+    networks, costs = others or [pd.DataFrame(), pd.DataFrame()]
+    return StudyTables(folder, facts, figures, differences, networks, costs)

@@ -31,7 +31,6 @@ from her2core.networks.from_card import network_from_card
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
-from her2core.runs.files import read_run_yaml
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 
@@ -150,7 +149,7 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
             where=run.path,
             fix="Complete the run where it was trained, then export it.",
         )
-    manifest = Path(manifest or _configured_manifest(run))
+    manifest = Path(manifest or run.config["manifest"])
     data = read_manifest(manifest)
     if data.content_hash() != run.info.get("manifest_hash"):
         raise RunError(
@@ -178,15 +177,3 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
     )
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)
-
-
-def _configured_manifest(run: Run) -> str:
-    named = read_run_yaml(run.path, "config.yaml").get("manifest")
-    if not isinstance(named, str):
-        raise RunError(
-            "a configuration that names the manifest",
-            got="one that does not",
-            where=run.path / "config.yaml",
-            fix="Give its path: --manifest PATH.",
-        )
-    return named

@@ -24,7 +24,7 @@ def show_card(run: Run) -> None:
     options = ", ".join(f"{k} {v}" for k, v in network["options"].items()) or "default options"
     sets, ood = card.get("prediction_sets"), card.get("ood")
     field = f"; patches of {size['field_um']:.0f} microns" if size.get("field_um") else ""
-    commit = (run.info.get("git") or {}).get("commit", "unknown")[:12]
+    commit = ((run.info.get("git") or {}).get("commit") or "unknown")[:12]
     facts = {
         "Network": f"{network['name']} ({options}), initialised from {network.get('init', 'none')}",
         "Classes": f"{', '.join(run.classes)}: {card['scheme']['meaning']}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.cache import studies
-from dashboard.views.studies import METRICS, seeds_caption
+from dashboard.views.studies import seeds_caption
 from dashboard.widgets import (
     NOTICE,
     count,
@@ -22,6 +22,7 @@ from her2core.evidence.metrics.registry import metric_label
 from her2core.io.archives import unique_name
 from her2core.io.text import markdown_text
 from her2core.plots.seeds import seeds_description, seeds_figure
+from her2core.runs.schema.study import STUDY_METRICS
 
 heading("Leakage", None, subject="One network and training budget, several units of the split")
 found, problems = studies("leakage")
@@ -55,7 +56,7 @@ units = list(dict.fromkeys(study.figures["unit"]))
 unit = (
     left.segmented_control("Unit of analysis", units, default=units[0], key="leakage_unit", required=True) or units[0]
 )
-metric = right.selectbox("Metric", METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
+metric = right.selectbox("Metric", STUDY_METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
 label = metric_label(metric)
 rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
 figure(seeds_figure(rows, SPLIT_LABELS), seeds_description(rows, SPLIT_LABELS, metric=label), key="leakage", table=rows)

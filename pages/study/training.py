@@ -13,6 +13,7 @@ from her2core.errors import Her2Error
 from her2core.io.text import SENTENCE_LENGTH, markdown_text
 from her2core.plots.history import history_description, history_figure
 from her2core.runs.drafts import Draft, list_drafts, request_stop
+from her2core.runs.folder import Run
 
 
 @st.fragment(run_every=2)
@@ -57,13 +58,20 @@ def stop(draft: Draft) -> None:
         st.toast(markdown_sentence(refused.sentence))
 
 
+def origin(run: Run) -> str:
+    """Return the command and the machine of a run, as far as the run states them."""
+    hardware, torch = run.info.get("hardware") or {}, (run.info.get("packages") or {}).get("torch")
+    command, processor, cores = run.info.get("command"), hardware.get("processor"), hardware.get("cores")
+    parts = [f"{processor}" if processor else "", f"{cores} cores" if cores else "", f"torch {torch}" if torch else ""]
+    machine = ", ".join(filter(None, parts)) or "a machine that it does not name"
+    stated = f"Command: {markdown_text(command, SENTENCE_LENGTH)}" if command else "The run does not state its command"
+    return f"{stated}, on {markdown_text(machine, SENTENCE_LENGTH)}."
+
+
 run, history = opened_run("Training", lambda r: r.history)
 st.header("Trainings under way")
 under_way()
 st.header(f"Learning curves of {markdown_text(run.name)}")
 figure(history_figure(history), history_description(history), key="curves", table=history)
-info = run.info
-machine = f"{info['hardware']['processor']}, {info['hardware']['cores']} cores, torch {info['packages']['torch']}"
-command = markdown_text(info["command"], SENTENCE_LENGTH)
-st.markdown(f"{run.selection}. Command: {command}, on {markdown_text(machine, SENTENCE_LENGTH)}.")
+st.markdown(f"{run.selection}. {origin(run)}" if run.selection else origin(run))
 st.caption(NOTICE)

@@ -37,7 +37,14 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, frozen=True)
 
 
-def check_fields(model: type[M], value: dict[str, Any], *, where: str | os.PathLike[str], expected: str) -> M:
+def check_fields(
+    model: type[M],
+    value: dict[str, Any],
+    *,
+    where: str | os.PathLike[str],
+    expected: str,
+    fix: str = "Copy the run again from its source.",
+) -> M:
     """The values of a JSON object, if they fit a model.
 
     Parameters
@@ -50,6 +57,8 @@ def check_fields(model: type[M], value: dict[str, Any], *, where: str | os.PathL
         The file, for the message.
     expected : str
         What the file should be, for the message.
+    fix : str, optional
+        What to do about it.
 
     Returns
     -------
@@ -76,7 +85,7 @@ def check_fields(model: type[M], value: dict[str, Any], *, where: str | os.PathL
         fault = _first(refused)
     except RecursionError:
         fault = "deeply nested values"
-    raise RunError(expected, got=fault, where=where, fix="Copy the run again from its source.")
+    raise RunError(expected, got=fault, where=where, fix=fix)
 
 
 def _first(refused: ValidationError) -> str:

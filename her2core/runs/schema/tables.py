@@ -20,7 +20,6 @@ from her2core.io.text import clean_text
 _Refused = Callable[[str, str], RunError]
 #: Units of analysis.
 UNITS = ("patch", "slide", "patient")
-#: Columns that hold text; of the others named by a schema, `_WHOLE` hold counts and the rest numbers.
 _KEYS = (
     "unit",
     "metric",
@@ -35,10 +34,16 @@ _KEYS = (
     "method",
     "measure",
 )
-_WORDS = ("resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what")
+_WORDS = ("resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what", "measure")
+_OF_STUDIES = ("reference", "network", "statement", "name", "init", "frozen", "state", "processor")
+#: Columns of the tables of evaluations and studies that are text, even where a class is called 0.
+TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES)
 _COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "label", "source", "split", "her2_ihc", "ish")
-_TEXT = frozenset((*_KEYS, *_WORDS, *_COLUMNS))
-_WHOLE = frozenset({"n", "n_clusters", "count", "bin", "patients", "validation_n", "validation_cases"})
+_TEXT = frozenset((*TEXT_COLUMNS, *_COLUMNS))
+#: Of the columns that a schema names, these hold counts; the rest that are no text hold numbers.
+_WHOLE = frozenset(
+    {"n", "n_clusters", "count", "bin", "patients", "validation_n", "validation_cases", "seeds", "runs", "asked"}
+)
 _BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
 
 
