@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from her2core.io.text import NAME_LENGTH, markdown_text
 from her2core.io.uploads import Upload
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
+
+if TYPE_CHECKING:
+    from her2core.inference.predictor import Predictor
 
 #: Pictures shown at a time, and in a row.
 PAGE, ACROSS = 6, 3
@@ -66,15 +69,21 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
         page = int(st.number_input(f"Page of pictures (1 to {pages:,})", 1, pages, 1, key=f"page-{key}-{content}"))
     if is_synthetic(review.run):
         st.caption("Synthetic patches: generated images, not tissue.")
+    model = None
+    if review.run.has_weights:
+        try:
+            model = load_model(review.run)
+        except Her2Error as refused:
+            st.error(markdown_sentence(refused.sentence))
     shown = rows.iloc[(page - 1) * PAGE : page * PAGE]
     for start in range(0, len(shown), ACROSS):
         for column, row in zip(st.columns(ACROSS), shown.iloc[start : start + ACROSS].itertuples(), strict=False):
             with column:
-                _tile(review.run, row, found.read)
+                _tile(review.run, row, found.read, model)
 
 
-def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray]) -> None:
-    """One patch (a row as a named tuple): the picture, the map of its predicted class, and a link to its page."""
+def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray], model: Predictor | None) -> None:
+    """One patch (a row as a named tuple): its picture, and with a model the map of its class and a link to its page."""
     try:
         image = remember(("picture", str(run.path), row.patch_id), lambda: read(row.patch_id))
     except Her2Error as refused:
@@ -82,11 +91,11 @@ def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray]) -> None:
         return
     original = resize_rgb(centre_square(image), 256)
     images, alts = [original], [f"Patch {row.patch_id}"]
-    if run.has_weights:
+    if model is not None:
         from dashboard.views.patch import analyse  # with torch: only where there is a network to ask
         from her2core.maps.overlay import overlay
 
-        analysis = analyse(load_model(run), Upload(row.patch_id, image))
+        analysis = analyse(model, Upload(row.patch_id, image))
         if analysis.maps:
             images.append(overlay(original, analysis.maps[row.predicted], opacity=0.55))
             alts.append(f"The same patch with the Grad-CAM map for {row.predicted}")
@@ -95,7 +104,7 @@ def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray]) -> None:
         f"{row.patch_id}: true {row.true}, predicted {row.predicted} with probability {row.probability_predicted:.1%}"
     )
     st.caption(markdown_text(text, 3 * NAME_LENGTH))
-    if run.has_weights:
+    if model is not None:
         st.page_link(
             PAGES / "analyse/patch.py",
             label="Open on the patch page",

@@ -19,7 +19,7 @@ import pandas as pd
 from her2core.errors import TableError
 from her2core.io.delimited import read_delimited
 from her2core.io.file_kinds import MiB, as_utf8, table_kind
-from her2core.io.limits import TableLimits
+from her2core.io.limits import TableLimits, check_size
 from her2core.io.parquet import read_parquet
 from her2core.io.spreadsheet import guarded, restored
 from her2core.io.text import clean_text
@@ -120,7 +120,7 @@ def read_table(
     else:
         data, encoding = as_utf8(data, where)
         if own:
-            return Table(_own_csv(data, where, (*OWN_TEXT, *text)), where)
+            return Table(_own_csv(data, where, (*OWN_TEXT, *text), limits), where)
         names = frozenset(name for column in text for name in (column, guarded(column)))
         frame, notes = read_delimited(data, where, text=names, limits=limits)
         frame, notes = restored(frame), (*encoding, *notes)
@@ -142,7 +142,8 @@ def _content(path: Path, where: str) -> bytes:
         ) from None
 
 
-def _own_csv(data: bytes, where: str, text: Iterable[str]) -> pd.DataFrame:
+def _own_csv(data: bytes, where: str, text: Iterable[str], limits: TableLimits) -> pd.DataFrame:
+    check_size(data.count(b"\n"), data.partition(b"\n")[0].count(b",") + 1, 0, limits, where)
     reason = "rows longer than the header"
     try:
         types = dict.fromkeys([name for column in text for name in (column, guarded(column))], "str")

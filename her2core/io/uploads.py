@@ -19,7 +19,7 @@ import numpy as np
 
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
-from her2core.io.images import SUFFIXES, DecodedImage, decode_image
+from her2core.io.images import SUFFIXES, DecodedImage, decode_image, image_size
 from her2core.io.listing import images_below, is_system_name
 from her2core.io.scale import image_scale
 from her2core.io.text import printable_path, safe_file_name, safe_path, without_markup
@@ -118,21 +118,29 @@ def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     pixels = 0
     for file in files[:MAX_FILES]:
         name = unique_name(safe_file_name(file.name), names)
+        if pixels + _stated_pixels(file.getvalue()) > MAX_PIXELS_TOTAL:
+            reason = f"left out, as at most {MAX_PIXELS_TOTAL:,} px are read together. Upload it separately."
+            taken.append(Upload(name, None, f"{name}: {reason}"))
+            continue
         upload = _decode(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         if upload.image is not None:
             scale = image_scale(file.getvalue(), name=name)
             upload = replace(upload, mpp=scale.mpp, scale_source=scale.source)
-        size = 0 if upload.image is None else upload.image.shape[0] * upload.image.shape[1]
-        if pixels + size > MAX_PIXELS_TOTAL:
-            reason = f"left out, as at most {MAX_PIXELS_TOTAL:,} px are read together. Upload it separately."
-            upload = Upload(name, None, f"{name}: {reason}")
-        else:
-            pixels += size
+            pixels += upload.image.shape[0] * upload.image.shape[1]
         taken.append(replace(upload, file=printable_path(file.name)))
     if len(files) > MAX_FILES:
         reason = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are read together. Upload the rest separately."
         taken.append(Upload("the rest", None, reason))
     return taken
+
+
+def _stated_pixels(data: bytes) -> int:
+    """Pixels that an image's header states; 0 for what is refused when it is decoded."""
+    try:
+        width, height = image_size(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+    except ImageError:
+        return 0
+    return width * height
 
 
 def read_uploaded_archive(

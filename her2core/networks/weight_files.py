@@ -59,7 +59,7 @@ def stated_shapes(path: Path) -> Shapes:
         return _shapes(file, path)
 
 
-def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
+def read_weights(path: Path, *, sha256: str | None = None, limit: int = LARGEST_FILE) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Parameters
@@ -68,6 +68,8 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         The file.
     sha256 : str, optional
         Expected SHA-256 (hex) of the file.
+    limit : int, optional
+        Largest file in bytes; examined, as the header is, before anything else is read.
 
     Returns
     -------
@@ -88,7 +90,9 @@ def read_weights(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
     her2core.errors.WeightsError: Expected a safetensors file, but got no such file (absent.safetensors). \
 Check the folder, or export the run again.
     """
-    with _opened(path) as file:
+    with _opened(path, limit) as file:
+        _shapes(file, path)
+        file.seek(0)
         if sha256 is not None and (actual := hashlib.file_digest(file, "sha256").hexdigest()) != sha256:
             raise WeightsError(
                 f"the weights that the card names (sha256 {sha256[:12]}...)",
@@ -96,8 +100,6 @@ Check the folder, or export the run again.
                 where=path,
                 fix="The file was changed or damaged after the run was finished; copy the run again from its source.",
             )
-        file.seek(0)
-        _shapes(file, path)
         file.seek(0)
         content = file.read()
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -110,9 +112,9 @@ Check the folder, or export the run again.
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def _opened(path: Path) -> BufferedReader:
+def _opened(path: Path, limit: int = LARGEST_FILE) -> BufferedReader:
     try:
-        return open_below(path.parent, path.name, limit=LARGEST_FILE)
+        return open_below(path.parent, path.name, limit=limit)
     except RefusedFile as refused:
         got, fix = str(refused), "Name the file itself." if str(refused) == "a link" else _AGAIN
     except FileNotFoundError:

@@ -21,6 +21,7 @@ import numpy as np
 from her2core.errors import SplitError, WeightsError
 from her2core.io.files import sha256_file, write_via_temporary
 from her2core.networks.weight_files import read_weights
+from her2core.runs.files import RUN_LIMITS
 
 METHOD = "local outlier factor of first-layer and stain statistics (10 nearest training patches)"
 #: Share of validation patches that may score higher than the threshold.
@@ -223,7 +224,8 @@ def read_ood_detector(path: Path, *, sha256: str | None = None) -> OODDetector:
     >>> read_ood_detector(path, sha256=sha256).patches
     50
     """
-    tensors = {name: tensor.numpy() for name, tensor in read_weights(Path(path), sha256=sha256).items()}
+    stored = read_weights(Path(path), sha256=sha256, limit=RUN_LIMITS["ood.safetensors"])
+    tensors = {name: tensor.numpy() for name, tensor in stored.items()}
     problem = _problem(tensors)
     if problem:
         raise WeightsError(

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 
 from her2core.data.manifest import Manifest
+from her2core.errors import ManifestError
 from her2core.io.images import image_size
 from her2core.notice import NOTICE
+from her2core.runs.schema.card import MOST_CLASSES, Card
+from her2core.runs.schema.fields import check_fields
 from her2core.stain.reference import StainReference
 from her2core.training.config import RunConfig
+
+
+def refuse_classes(manifest: Manifest, where: str) -> None:
+    """Refuse more classes than a run may have, before anything is prepared.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    where : str
+        The manifest's path, for the message.
+
+    Raises
+    ------
+    ManifestError
+        For more than ``runs.schema.card.MOST_CLASSES``.
+    """
+    if len(manifest.classes) > MOST_CLASSES:
+        raise ManifestError(
+            f"at most {MOST_CLASSES} classes",
+            got=str(len(manifest.classes)),
+            where=where,
+            fix="Group rare classes under one label, or leave out their rows.",
+        )
+
+
+def refuse_card(
+    config: RunConfig, manifest: Manifest, split: pd.DataFrame, warnings: list[str], *, grid: tuple[int, int]
+) -> None:
+    """Refuse, before training, what a finished run would be refused for when it is opened.
+
+    Parameters
+    ----------
+    config, manifest, split, warnings, grid
+        As for ``model_card``.
+
+    Raises
+    ------
+    RunError
+        Naming the field of the card, such as a class name or a title that is too long.
+    """
+    card = model_card(config, manifest, split, warnings, temperature=1.0, sha256="0" * 64, grid=grid, stain=None)
+    check_fields(
+        Card,
+        json.loads(json.dumps(card)),
+        where=config.manifest,
+        expected="data and settings that a model card can state",
+        fix="Correct the configuration or the manifest.",
+    )
 
 
 def model_card(

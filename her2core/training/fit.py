@@ -37,7 +37,7 @@ from her2core.runs.writer import RunWriter
 from her2core.stain.reference import StainReference
 from her2core.training.artifacts import write_artifacts
 from her2core.training.callbacks import ProgressCallback
-from her2core.training.card import model_card
+from her2core.training.card import model_card, refuse_card, refuse_classes
 from her2core.training.config import RunConfig
 from her2core.training.config_errors import refuse_synthetic_claims
 from her2core.training.earlier_run import start_warnings
@@ -84,6 +84,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     origin = provenance()
     manifest = read_manifest(config.manifest)
     refuse_synthetic_claims(config.title, config.limits, manifest.facts, where=config.manifest)
+    refuse_classes(manifest, config.manifest)
     check_manifest(manifest).raise_errors(where=config.manifest)
     split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
     check_manifest(manifest, split).raise_errors(where=config.manifest)
@@ -96,6 +97,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     refuse_other_scaling(config.network.init, config.input.mean, config.input.std)
     start = start_from(network, config.network.init, name=config.network.name)
     grid = output_grid(network, config.input.px)
+    refuse_card(config, manifest, split, warnings, grid=grid)
     classes = len(manifest.classes)
 
     # 3. The unfinished run: its name follows from configuration and data, so that the same command finds it again.

@@ -15,12 +15,9 @@ from dashboard.widgets import NOTICE, count, dataframe, heading, markdown_senten
 from her2core.errors import Her2Error
 from her2core.evidence.prediction_columns import guess_columns
 from her2core.evidence.predictions import Predictions
-from her2core.io.limits import TableLimits
+from her2core.io.limits import UPLOADED_MIB, UPLOADED_TABLE
 from her2core.io.tables import read_table
 from her2core.io.text import markdown_text, safe_file_name
-
-#: Largest table taken, in MiB.
-MAX_MB = 200
 
 heading("Your predictions", None)
 st.markdown(
@@ -29,7 +26,7 @@ st.markdown(
     "too narrow, and overlap between training and test cannot be checked. The table stays in this session's memory and "
     "is never stored. " + KEPT_FOR_SESSION
 )
-file = st.file_uploader("Table (CSV, Parquet or Excel)", key="table", max_upload_size=MAX_MB)
+file = st.file_uploader("Table (CSV, Parquet or Excel)", key="table", max_upload_size=UPLOADED_MIB)
 if file is None:
     reviews = uploaded_reviews()
     if reviews:
@@ -52,9 +49,7 @@ if file is None:
 name, content = safe_file_name(file.name), file.getvalue
 try:
     with st.spinner("Reading the table ..."):
-        table = remember(
-            ("table", file.file_id), lambda: read_table(content(), name=name, limits=TableLimits(file=MAX_MB * 2**20))
-        )
+        table = remember(("table", file.file_id), lambda: read_table(content(), name=name, limits=UPLOADED_TABLE))
         guess = remember(("guess", file.file_id), lambda: guess_columns(table.frame))
 except Her2Error as refused:
     st.error(markdown_sentence(refused.sentence), icon=":material/block:")
