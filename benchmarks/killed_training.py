@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ import yaml
 
 from her2core import cli, import_dataset, open_run
 from her2core.io.files import write_json
+from her2core.networks.cost import network_cost
 from her2core.runs.listing import list_runs
-from her2core.training import fit  # noqa: F401 (imported before the first fork)
+from her2core.training import artifacts, fit  # noqa: F401 (imported before the first fork)
 
 TRIALS = 20
-#: Seconds within which a killed trainer's workers have to be gone.
-GONE = 1.0
+#: Seconds within which a killed trainer's workers have to be gone; PyTorch's own look at the parent takes five.
+GONE = 2.0
 
 
 def settings(manifest: Path, *, workers: int) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def settings(manifest: Path, *, workers: int) -> dict[str, Any]:
         "name": "killed",
         "manifest": str(manifest),
         "input": {"px": 32},
-        "network": {"name": "timm:resnet10t", "options": {"drop_rate": 0.3}},
+        "network": {"name": "timm:test_resnet", "options": {"drop_rate": 0.3}},
         "serving": False,
         "train": {"epochs": 3, "batch_size": 6, "warmup_epochs": 0.5},
         "hardware": {"accelerator": "cpu", "workers": workers, "cache_gb": 0},
@@ -118,6 +120,8 @@ def trial(config: Path, root: Path, *, after: float, number: int) -> dict[str, A
     while (alive := [w for w in workers if _alive(w)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     for _ in range(3):
+        if list_runs(root)[0] and not any((root / ".work").iterdir()):
+            break  # it was finished before the signal came: the same command would train another run
         if not os.waitstatus_to_exitcode(os.waitpid(start(config, root), 0)[1]):
             break
     runs, problems = list_runs(root)
@@ -190,7 +194,7 @@ def measure(manifest: Path, folder: Path, *, workers: int, trials: int, seed: in
         "interrupted_before_the_end": sum(t["exit_code"] != 0 for t in done),
         "same_weights": sum(t["weights_sha256"] == whole for t in done),
         "nothing_left_over": sum(not t["left_over"] and t["runs"] == 1 for t in done),
-        "workers_gone_within_a_second": sum(not t["workers_left"] for t in done),
+        "workers_gone_within_two_seconds": sum(not t["workers_left"] for t in done),
         "not_as_they_should_be": [t for t in done if not t["as_it_should_be"]],
     }
 
@@ -219,6 +223,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where trials are kept; a temporary one when left out")
     asked = parser.parse_args()
+    # The cost of a network is measured in finished runs, and is not what is tried here.
+    artifacts.network_cost = partial(network_cost, rounds=2)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         cohort, manifest = folder / "cohort", folder / "cohort" / "manifest.parquet"

@@ -9,15 +9,29 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from app_steps import errors, visit
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from benchmarks.run_damage import all_damages, study_damages
+from benchmarks.run_fuzz import damaged_copy, interface_faults, page_faults, study_faults
 from her2core import load_predictor, open_run
-from her2core.errors import Her2Error
+from her2core.data.manifest import read_manifest
+from her2core.errors import Her2Error, RunError, StudyError
 from her2core.io.files import sha256_file
+from her2core.io.tables import read_table
 from her2core.runs.export import export_run
 from her2core.runs.listing import list_runs
+from her2core.runs.patch_images import patch_images
+from her2core.study.tables import read_study_tables
+
+DAMAGES, ROOT = all_damages(), Path(__file__).resolve().parents[1]
 
 
 class Marker:
@@ -188,3 +202,155 @@ def test_export_copies_nothing_that_a_link_leads_to(tiny_run, tmp_path):
     names = {p.name for p in made.path.rglob("*")}
     assert not names & {"notes.txt", "more.csv", "folder", "secret.txt"}
     assert "predictions.parquet" in names
+
+
+# Damage of benchmarks/run_damage.py; benchmarks/run_fuzz.py does all of it, on every page
+
+
+@given(name=st.sampled_from(sorted(DAMAGES)))
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_is_refused_or_does_no_harm_on_the_interface(tiny_run, tmp_path, name):
+    damaged_copy(tiny_run.path, tmp_path / "models" / "demo", DAMAGES[name])
+    quick = ("repr", "predictions", "history", "dataset", "checks", "cost", "splits", "table metrics", "pictures")
+    assert interface_faults(tmp_path / "models" / "demo", quick.__contains__)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("training", "run.json: hardware gone"),
+        ("training", "run.json: packages {}"),
+        ("about", 'run.json: git {"commit": null}'),
+        ("performance", "evaluation/metrics.csv: the last row lacks"),
+    ],
+)
+def test_damage_is_a_sentence_on_pages(models, tiny_run, page, name):
+    damaged_copy(tiny_run.path, models / "demo", DAMAGES[name])
+    assert page_faults(models, [page]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("study.seeds 3", "scheme gone", "a huge integer", "a link out", "leakage.csv: one row"),
+        *("gaps.csv: text for numbers", "leakage.csv: no numbers", "gaps.csv: a folder"),
+    ],
+)
+def test_a_damaged_study_is_refused_by_file_and_field(tmp_path, name):
+    file, _, _ = name.partition(": ")
+    damage = next(d for n, d in study_damages().items() if n.startswith("study/leakage/") and n.endswith(name))
+    folder = tmp_path / "study"
+    shutil.copytree(ROOT / "models/study/leakage", folder, ignore=lambda path, names: [n for n in names if "seed" in n])
+    assert read_study_tables(folder, "leakage").figures["seeds"].eq(3).all()
+    damage(folder)
+    with pytest.raises(StudyError) as refused:
+        read_study_tables(folder, "leakage")
+    assert (file if file.endswith(".csv") else "study.json") in refused.value.where
+
+
+def test_a_damaged_study_is_a_sentence_on_its_page(models, demo):
+    damage = study_damages()["study/leakage/leakage.csv: one row"]
+    assert study_faults(models, "leakage", damage) == []
+
+
+def test_damaged_weights_are_refused_on_the_errors_page_as_on_the_patch_page(demo):
+    weights = bytearray((demo / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    rewrite(demo / "model.safetensors", bytes(weights))
+    card = json.loads((demo / "model.card.json").read_text())
+    at = visit("errors", error_unit="patch")
+    on_patch_page = errors(visit("patch"))
+    assert errors(at) == on_patch_page
+    assert "model.safetensors" in on_patch_page[0]
+    assert card["weights_sha256"][:12] in on_patch_page[0]
+    assert at.dataframe
+
+
+# What a run names and a library would open
+
+
+@pytest.mark.parametrize(
+    "named", ["/etc/passwd", "../../../../../etc/passwd", "{outside}/m.parquet", "linked/m.parquet"]
+)
+def test_a_run_chooses_no_manifest_outside_the_folders_of_the_server(tiny_run, tmp_path, monkeypatch, named):
+    base, outside = tmp_path / "base", tmp_path / "outside"
+    base.mkdir()
+    outside.mkdir()
+    (base / "linked").symlink_to(outside)
+    path = copy_of(tiny_run, base / "run")
+    rewrite(path / "config.yaml", json.dumps({"manifest": named.replace("{outside}", str(outside))}))
+    card = json.loads((path / "model.card.json").read_text())
+    card["data"]["facts"] = {"synthetic": False}
+    rewrite(path / "model.card.json", json.dumps(card))
+    monkeypatch.setattr("her2core.runs.patch_images.read_manifest", lambda path: pytest.fail(f"{path} was opened"))
+    found = patch_images(open_run(path), base=base, within=(base,))
+    assert found.read is None
+    assert "HER2_FOLDERS" in found.why_not
+    assert str(outside) not in found.why_not
+
+
+@pytest.mark.parametrize(
+    "config", [{"manifest": "a\0b"}, {"manifest": ["/etc/passwd"]}, {"manifest": "m", "split": {"fractions": 5}}, {}]
+)
+def test_a_configuration_of_other_kinds_is_refused(tiny_run, tmp_path, config):
+    path = copy_of(tiny_run, tmp_path / "run")
+    rewrite(path / "config.yaml", json.dumps(config))
+    with pytest.raises(RunError, match="config.yaml"):
+        _ = open_run(path).config
+
+
+def parquet(table: pa.Table) -> bytes:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    return buffer.getvalue().to_pybytes()
+
+
+def test_metadata_of_parquet_makes_no_code_run_and_is_refused_or_ignored(tmp_path):
+    marker = tmp_path / "marker"
+    pickled = pickle.dumps(Marker(marker))
+    plain = pa.array(["a", "b"])
+    about = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": pickled}
+    field = pa.field("label", pa.string(), metadata=about)
+    for metadata in (None, {b"pandas": b"{"}, {b"pandas": pickled}):
+        table = pa.table([plain], schema=pa.schema([field], metadata=metadata))
+        assert read_table(parquet(table), name="t.parquet").frame["label"].tolist() == ["a", "b"]
+    assert not marker.exists()
+    extended = pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "a", "b"), plain)
+    for column in (extended, pa.array([b"a", b"b"]), pa.array([[1], [2]])):
+        with pytest.raises(Her2Error, match="numbers or text"):
+            read_table(parquet(pa.table({"label": column})), name="t.parquet")
+    for table in (
+        pa.table({"label": plain}).replace_schema_metadata({b"\xff": b"\xff"}),
+        pa.table({"label": plain}).replace_schema_metadata({b"ARROW:schema": pickled}),
+        pa.table({"when": pa.array([1, 2], pa.timestamp("s", "../../etc/passwd"))}),
+    ):
+        with pytest.raises(Her2Error, match="complete Parquet"):
+            read_table(parquet(table), name="t.parquet")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        *("[]", "{", '{"classes": 5}', '{"classes": [1, 2]}', '{"root": "a\\u0000"}', '{"root": 5}'),
+        *('{"facts": [1]}', '{"scheme": []}', '{"a":' * 20_000),
+    ],
+    ids=range(9),
+)
+def test_metadata_of_a_manifest_of_other_kinds_is_refused(tmp_path, meta):
+    table = pa.Table.from_pandas(pd.DataFrame({"path": ["1.png", "2.png"], "label": ["a", "b"]}))
+    path = tmp_path / "m.parquet"
+    path.write_bytes(parquet(table.replace_schema_metadata({b"her2core": meta.encode()})))
+    with pytest.raises(Her2Error, match="m.parquet"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.pkl", "a.csv", "a.parquet"])
+def test_arrays_of_objects_are_never_unpickled(tmp_path, name):
+    marker, content = tmp_path / "marker", tmp_path / "content"
+    with content.open("wb") as file:
+        save = np.savez if name == "a.npz" else np.save
+        save(file, np.array([Marker(marker)], dtype=object), allow_pickle=True)
+    with pytest.raises(Her2Error):
+        read_table(content.read_bytes(), name=name)
+    assert not marker.exists()

@@ -120,13 +120,13 @@ def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
         name = unique_name(safe_file_name(file.name), names)
         if pixels + _stated_pixels(file.getvalue()) > MAX_PIXELS_TOTAL:
             reason = f"left out, as at most {MAX_PIXELS_TOTAL:,} px are read together. Upload it separately."
-            taken.append(Upload(name, None, f"{name}: {reason}"))
+            taken.append(Upload(name, None, f"{name}: {reason}", file=printable_path(file.name)))
             continue
         upload = _decode(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         if upload.image is not None:
+            pixels += upload.image.shape[0] * upload.image.shape[1]
             scale = image_scale(file.getvalue(), name=name)
             upload = replace(upload, mpp=scale.mpp, scale_source=scale.source)
-            pixels += upload.image.shape[0] * upload.image.shape[1]
         taken.append(replace(upload, file=printable_path(file.name)))
     if len(files) > MAX_FILES:
         reason = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are read together. Upload the rest separately."

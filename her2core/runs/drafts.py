@@ -276,7 +276,7 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     return value
 
 
-def _parsed(content: bytes) -> object:
+def _parsed(content: bytes) -> Any:
     try:
         return parse_json(content)
     except ValueError:

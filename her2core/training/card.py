@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pandas as pd
@@ -17,13 +18,13 @@ from her2core.stain.reference import StainReference
 from her2core.training.config import RunConfig
 
 
-def refuse_classes(manifest: Manifest, where: str) -> None:
+def refuse_classes(manifest: Manifest, where: str | os.PathLike[str]) -> None:
     """Refuse more classes than a run may have, before anything is prepared.
 
     Parameters
     ----------
     manifest : Manifest
-    where : str
+    where : path
         The manifest's path, for the message.
 
     Raises

@@ -59,17 +59,22 @@ def raise_pending() -> None:
         raise Interrupted(128 + _received[0])
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """Have the system end this process when its parent ends, however that happens (Linux).
 
     For worker processes and the helper processes of a run over several devices. Ctrl-C reaches the parent, which ends
     them.
+
+    Parameters
+    ----------
+    parent : int, optional
+        Its process id, given where the parent may have ended before this call; asked from the system when left out.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        parent = os.getppid()
+        parent = os.getppid() if parent is None else parent
         ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it ended just before
+        if os.getppid() != parent:  # it ended before
             os._exit(1)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -215,7 +217,7 @@ def _loader(dataset: Dataset, batch_size: int, config: RunConfig, *, sampler: Ep
         sampler=sampler,
         num_workers=config.hardware.workers,
         collate_fn=_collate,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, parent=os.getpid()),
         # An iterator draws a number. From the global generator, that would change the dropout of a resumed epoch.
         generator=torch.Generator().manual_seed(config.seed),
     )
@@ -242,5 +244,5 @@ def _collate(items: list[Any]) -> Any:
     return next((item for item in items if isinstance(item, Exception)), None) or default_collate(items)
 
 
-def _start_worker(number: int) -> None:
-    end_with_parent()
+def _start_worker(number: int, *, parent: int) -> None:
+    end_with_parent(parent)
