@@ -64,13 +64,15 @@ def settings(manifest: Path, *, workers: int) -> dict[str, Any]:
     }
 
 
-def start(config: Path, root: Path) -> int:
+def start(config: Path, root: Path, *, said: str | Path = os.devnull) -> int:
     """Start ``her2 train`` in a fork of this process.
 
     Parameters
     ----------
     config, root : Path
         Configuration and folder of runs.
+    said : str or Path, optional
+        Where its output goes.
 
     Returns
     -------
@@ -81,9 +83,9 @@ def start(config: Path, root: Path) -> int:
         return pid
     code = 2
     try:
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
+        output = os.open(said, os.O_WRONLY | os.O_CREAT)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         sys.argv = ["her2", "train", str(config), "--runs", str(root), "--quiet"]
         cli.main()
     except SystemExit as left:
@@ -112,12 +114,12 @@ def trial(config: Path, root: Path, *, after: float, number: int) -> dict[str, A
     """
     pid = start(config, root)
     time.sleep(after)
-    workers = _children(pid)
+    workers = children(pid)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     deadline = time.monotonic() + GONE
-    while (alive := [w for w in workers if _alive(w)]) and time.monotonic() < deadline:
+    while (left := [w for w in workers if alive(w)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     for _ in range(3):
         if list_runs(root)[0] and not any((root / ".work").iterdir()):
@@ -125,16 +127,16 @@ def trial(config: Path, root: Path, *, after: float, number: int) -> dict[str, A
         if not os.waitstatus_to_exitcode(os.waitpid(start(config, root), 0)[1]):
             break
     runs, problems = list_runs(root)
-    left = [str(p.relative_to(root)) for p in (root / ".work").iterdir()]
-    left += [str(p.relative_to(root)) for p in root.rglob("*.part")] + problems
+    files = [str(p.relative_to(root)) for p in (root / ".work").iterdir()]
+    files += [str(p.relative_to(root)) for p in root.rglob("*.part")] + problems
     return {
         "after": round(after, 2),
         "signal": signal.Signals(number).name,
         "exit_code": code,
         "weights_sha256": runs[0].card["weights_sha256"] if runs else None,
         "runs": len(runs),
-        "workers_left": len(alive),
-        "left_over": left,
+        "workers_left": len(left),
+        "left_over": files,
     }
 
 
@@ -204,14 +206,35 @@ def _keep(kept: Path, fact: dict[str, Any]) -> None:
         handle.write(json.dumps(fact) + "\n")
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Processes that a process has started.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    list of int
+        Empty for a process that has ended.
+    """
     try:
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not collected does not.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    bool
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:

@@ -152,9 +152,9 @@ def leakage(folder) -> None:
     facts = {
         "kind": "leakage",
         "study": study.model_dump(mode="json"),
-        "scheme": {"meaning": "m"},
+        "scheme": {"meaning": "m", "is_her2": True},
         "network": {"name": "her2_resnet50"},
-        "data": {"facts": {"synthetic": True}},
+        "data": {"facts": {"synthetic": True, "spec": {}}},
         "made": provenance(),
     }
     (folder / "study.json").write_text(json.dumps(facts))

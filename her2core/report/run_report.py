@@ -294,13 +294,9 @@ def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
 def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame] | None:
     """The run's own tables; None where one is missing or older than the metrics for ordered classes."""
     try:
-        found = {name: run.table(name) for name in (*TABLES, *RESULT_TABLES, "missing")}
+        found = {**run.evaluation, **{name: run.table(name) for name in (*RESULT_TABLES, "missing")}}
     except RunError:
         return None
-    for table in found.values():
-        for column in ("class", "note", "rule", "reason", "what", "rule_reason"):
-            if column in table:
-                table[column] = table[column].astype(object).fillna("")
     if not (found["metrics"]["metric"] == "npv").any():
         return None
     metrics, confusion, units = (found[name] for name in TABLES)

@@ -77,9 +77,9 @@ def read_study_tables(folder: Path, kind: StudyKind) -> StudyTables | None:
     fix = f"Write it again: her2 study {kind} --table."
     try:
         facts = json_object(read_run_json(folder, STUDY), folder / STUDY)
-        if facts.get("kind") != kind and facts.get("kind") in STUDY_TABLES:
-            return None
         check_study_info(facts, where=folder / STUDY)
+        if facts["kind"] != kind:
+            return None
         read = {name: read_run_table(folder, f"{name}.csv", text=TEXT_COLUMNS) for name in STUDY_TABLES[kind]}
         figures, differences, *others = check_study_tables(read, kind, where=folder, fix=fix)
     except RunError as broken:

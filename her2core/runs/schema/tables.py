@@ -63,6 +63,8 @@ class TableSchema:
         Columns whose numbers may not be missing.
     by_class : tuple of str
         Where not empty: within each group by these columns, what is given for one class is given for all.
+    complete : tuple, optional
+        Columns, a further column and its values: within each group by the columns, each of the values is given.
 
     Examples
     --------
@@ -75,9 +77,16 @@ class TableSchema:
     rows: bool = False
     finite: tuple[str, ...] = ()
     by_class: tuple[str, ...] = field(default=())
+    complete: tuple[tuple[str, ...], str, tuple[str, ...]] | None = None
 
 
 _COUNTED = ("n", "n_clusters")
+_CALIBRATION = (
+    *("ece_equal_mass", "ece_equal_width", "classwise_ece", "brier"),
+    *("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"),
+    *("calibration_slope", "calibration_intercept", "calibration_in_the_large"),
+)
+_REFERRAL = ("coverage", "correct_rate", "referral_rate", "set_coverage", "selective_accuracy")
 #: Tables of ``evaluation/`` by name.
 EVALUATION_TABLES: dict[str, TableSchema] = {
     "metrics": TableSchema(
@@ -92,6 +101,7 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("scores", "unit", "metric", "class"),
         finite=_COUNTED,
         by_class=("scores", "unit", "metric"),
+        complete=(("unit", "scores"), "metric", _CALIBRATION),
     ),
     "reliability": TableSchema(
         ("unit", "metric", "class", "bin", "lowest", "highest", "mean_probability", *_BASE),
@@ -102,32 +112,38 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("unit", "metric", "class", "coverage", "threshold", *_BASE),
         ("unit", "metric", "class", "coverage"),
         finite=(*_COUNTED, "value"),
+        complete=(("unit",), "metric", ("risk", "aurc")),
     ),
     "referral": TableSchema(
         ("unit", "metric", "class", *_BASE, "nominal_coverage"),
         ("unit", "metric", "class"),
         finite=(*_COUNTED, "nominal_coverage"),
         by_class=("unit", "metric"),
+        complete=(("unit", "class"), "metric", _REFERRAL),
     ),
     "decisions": TableSchema(
         ("unit", "metric", "class", "strategy", "threshold", *_BASE),
         ("unit", "metric", "class", "strategy", "threshold"),
         finite=(*_COUNTED, "threshold", "value"),
+        complete=(("unit", "class"), "strategy", ("model", "treat all", "treat none")),
     ),
     "operating_points": TableSchema(
         ("unit", "class", "rule", "threshold", "metric", *_BASE, "validation_n", "validation_cases"),
         ("unit", "class", "rule", "metric"),
         finite=(*_COUNTED, "threshold", "validation_n", "validation_cases"),
+        complete=(("unit", "class", "rule"), "metric", ("recall", "specificity", "precision", "npv")),
     ),
     "subgroups": TableSchema(
         ("by", "group", "unit", "metric", "class", *_BASE, "patients"),
         ("by", "group", "unit", "metric", "class"),
         finite=(*_COUNTED, "patients"),
+        complete=(("by", "group", "unit"), "metric", ("accuracy", "balanced_accuracy", "recall")),
     ),
     "prediction_sets": TableSchema(
         ("unit", "class", "nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate", "n"),
         ("unit", "class"),
         finite=("nominal_coverage", "n"),
+        by_class=("unit",),
     ),
     "maps": TableSchema(
         ("method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters"), ("method", "measure"), True, _COUNTED
@@ -252,3 +268,11 @@ def _check_values(frame: pd.DataFrame, schema: TableSchema, classes: tuple[str, 
         given = frame[frame["class"] != ""].groupby(list(schema.by_class), observed=True)["class"].nunique()
         if (given != len(classes)).any():
             raise refused(f"a row for each of the {len(classes)} classes", f"{int(given.min())} of them")
+    if schema.complete:
+        groups, column, values = schema.complete
+        given = frame[frame[column].isin(values)].drop_duplicates([*groups, column]).groupby(list(groups)).size()
+        for group in frame[list(groups)].drop_duplicates().itertuples(index=False):
+            found = int(given.get(tuple(group) if len(groups) > 1 else group[0], 0))
+            if found < len(values):
+                named = clean_text(", ".join(map(str, group)), 60)
+                raise refused(f"{', '.join(values)} in column {column!r} for {named}", f"{found} of them")
