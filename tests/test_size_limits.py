@@ -20,6 +20,7 @@ from her2core import load_config, load_predictor, open_run
 from her2core.data.manifest import build_manifest
 from her2core.errors import ConfigError, ManifestError, RunError, TableError, WeightsError
 from her2core.io import delimited, parquet, uploads
+from her2core.io.documents import parse_yaml
 from her2core.io.limits import UPLOADED_TABLE
 from her2core.io.tables import read_table
 from her2core.networks.weight_files import read_weights
@@ -169,3 +170,11 @@ def test_a_title_that_no_card_can_hold_is_refused_before_training(tiny_config, t
     with pytest.raises(RunError, match="'title'"):
         train(long, root=tmp_path / "runs", progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["!!bool x", "!!timestamp x", "!!int ''", "!!float x", "!!binary x", "? [a]\n: b", "<<: 5"]
+)
+def test_yaml_whose_tags_do_not_fit_is_refused(content):
+    with pytest.raises(ValueError, match="."):
+        parse_yaml(f"a: 1\n{content}" if content.startswith(("?", "<")) else f"a: {content}")

@@ -81,7 +81,8 @@ def parse_yaml(content: bytes | str) -> Any:
         return yaml.load(text, Loader=_NoAliases)  # a SafeLoader
     except RecursionError:
         reason = "deeply nested values"
-    except (yaml.YAMLError, ValueError, OverflowError) as broken:
+    # Tags whose value does not fit are other errors to PyYAML: KeyError for `!!bool x`, AttributeError for dates.
+    except (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError) as broken:
         reason = clean_text((str(broken).splitlines() or ["another content"])[0], 120)
     raise ValueError(reason)
 
