@@ -1,198 +1,190 @@
-"""Coverage of the 95 % intervals over simulated cohorts, by metric and number of patients.
+"""Coverage of the 95 % intervals of the table of metrics over simulated cohorts near and far from 1.
 
-OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [COHORTS]
+OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py [COHORTS] [PROCESSES]
 
-A cohort: patients of three classes (50, 30 and 20 %), each with one or two slides and so many patches (in all about 7,
-at least 1, most of them with few, some with many). A patch's scores are those of its class, an effect of its patient,
-one of its slide and noise. The truth of a metric is its value on POPULATION patients of the same kind: that of the
-patches of all patients, each patient with as many as it has, and for the unit "patient" that of the patients' mean
-probabilities.
+A cohort: patients of three classes, equally frequent or 80, 15 and 5 %, each with 25 patches, or with 1 to 500
+(lognormal, median 20). A patch's scores are those of its class, an effect of its patient and noise; what is added for
+the true class is chosen so that the accuracy by patch is 0.67, 0.85 or 0.97, or that of the patients' mean
+probabilities 0.75, 0.92 or 0.99. The truth of a metric is its value on POPULATION patients of the same kind, each with
+as many patches as it has.
 
-Beside the intervals of the tables ("ours") stand the plain percentiles of the same draws ("percentile"), and, by patch,
-the tables' intervals with patients unknown ("naive"), which draw patches as if they were independent; slopes and
-intercepts are left out of these.
+Rows of results/interval_coverage.csv: one per design, metric and class. ``coverage`` is the proportion of the
+intervals given that hold the truth, ``without_interval`` the proportion of cohorts for which none is given,
+``naive_coverage`` that of the intervals with patients unknown, which take patches as independent. Calibration metrics
+are in calibration_coverage.py.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import sys
-import time
 from collections import defaultdict
-from contextlib import contextmanager
+from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
-from unittest import mock
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from her2core.evidence import intervals, metric_table, reliability
 from her2core.evidence.aggregate import aggregate
+from her2core.evidence.intervals import LEVEL
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
-from her2core.io.files import write_json
+from her2core.io.files import write_csv, write_json
 
-CLASSES, SHARES = ("negative", "equivocal", "positive"), (0.5, 0.3, 0.2)
-SIZES, COHORTS, POPULATION = (30, 60, 100, 200), 500, 200_000
-RESAMPLES, NAIVE_RESAMPLES, SLOPE_RESAMPLES, LEVEL = 800, 300, 200, intervals.LEVEL
-#: Of calibration_table; the other parts of the Brier score are for explaining it.
-CALIBRATION = ("ece_equal_mass", "ece_equal_width", "classwise_ece", "brier", *reliability.RECALIBRATION)
-#: The issue's bounds of acceptable coverage.
+CLASSES = ("negative", "equivocal", "positive")
+SHARES = {"balanced": (1 / 3, 1 / 3, 1 / 3), "80/15/5": (0.8, 0.15, 0.05)}
+ACCURACIES = {"patch": (0.67, 0.85, 0.97), "patient": (0.75, 0.92, 0.99)}
+PATIENTS, COHORTS, NAIVE_COHORTS, POPULATION = (20, 40, 60, 120), 300, 100, 40_000
+#: Standard deviation of a score between patients and, within a patient, between patches.
+BETWEEN, WITHIN = 0.9, 1.0
+#: Bounds of acceptable coverage.
 ACCEPTED = (0.925, 0.975)
+RESULTS = Path(__file__).parent / "results"
 
 
-def cohort(patients: int, seed: int | list[int]) -> Predictions:
-    """Test patches of so many patients."""
+class Design(NamedTuple):
+    """A kind of cohort, apart from the number of patients."""
+
+    classes: str
+    sizes: str
+    unit: str
+    accuracy: float
+
+
+DESIGNS = [
+    Design(classes, sizes, unit, accuracy)
+    for classes, sizes in itertools.product(SHARES, ("equal", "lognormal"))
+    for unit, accuracies in ACCURACIES.items()
+    for accuracy in accuracies
+]
+
+
+def cohort(design: Design, patients: int, signal: float, seed: int | list[int]) -> Predictions:
+    """Test rows of so many patients, at the unit of the design."""
     rng = np.random.default_rng(seed)
-    label = rng.choice(3, patients, p=SHARES)
-    of_slide = np.repeat(np.arange(patients), 1 + (rng.random(patients) < 0.4))
-    slide = np.repeat(np.arange(len(of_slide)), 1 + rng.poisson(rng.gamma(2.0, 2.0, len(of_slide))))
-    patient = of_slide[slide]
+    label = rng.choice(3, patients, p=SHARES[design.classes])
+    lognormal = np.clip(rng.lognormal(np.log(20), 1.2, patients).round(), 1, 500).astype(int)
+    patient = np.repeat(np.arange(patients), 25 if design.sizes == "equal" else lognormal)
     scores = (
-        0.9 * rng.normal(size=(patients, 3))[patient]
-        + 0.4 * rng.normal(size=(len(of_slide), 3))[slide]
-        + rng.normal(size=(len(slide), 3))
-        + 1.6 * np.eye(3)[label[patient]]
+        BETWEEN * rng.normal(size=(patients, 3))[patient]
+        + WITHIN * rng.normal(size=(len(patient), 3))
+        + signal * np.eye(3)[label[patient]]
     )
     odds = np.exp(scores)
-    ids = {"patient_id": pd.Series(patient).astype("str"), "slide_id": pd.Series(slide).astype("str")}
-    probs = odds / odds.sum(axis=1, keepdims=True)
-    return Predictions(id_table(ids, len(slide)), probs, label[patient], CLASSES)
-
-
-def tables(p: Predictions, resamples: int, *, slopes: bool = True) -> pd.DataFrame:
-    """Every metric: value, low and high, by metric and class."""
-    kept = reliability._recalibration_rows if slopes else lambda *_: []
-    with (
-        mock.patch.object(reliability, "SLOPE_RESAMPLES", SLOPE_RESAMPLES),
-        mock.patch.object(reliability, "_recalibration_rows", kept),
-    ):
-        calibration = reliability.calibration_table(p, resamples=resamples)
-    calibration = calibration[calibration["metric"].isin(CALIBRATION)]
-    found = pd.concat([metric_table.metric_table(p, resamples=resamples), calibration])
-    return found.set_index(["metric", "class"])[["value", "lower_95", "upper_95"]]
-
-
-@contextmanager
-def plain_percentiles():
-    """Bounds of the plain percentile interval, by metric and class, of all tables made meanwhile."""
-    found, row = {}, intervals.interval_row
-
-    def also(metric, name, value, draws, jackknife=None, **options):
-        usable = np.isfinite(draws)
-        if np.isfinite(value) and usable.mean() >= 0.95:
-            found[metric, name] = np.quantile(draws[usable], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return row(metric, name, value, draws, jackknife, **options)
-
-    with mock.patch.object(metric_table, "interval_row", also), mock.patch.object(reliability, "interval_row", also):
-        yield found
-
-
-def by_unit(p: Predictions) -> dict[str, Predictions]:
-    return {"patch": p, "patient": aggregate(p, "patient")}
+    ids = {"patient_id": pd.Series(patient).astype("str")}
+    p = Predictions(id_table(ids, len(patient)), odds / odds.sum(axis=1, keepdims=True), label[patient], CLASSES)
+    return p if design.unit == "patch" else aggregate(p, "patient")
 
 
 def unknown_patients(p: Predictions) -> Predictions:
+    """The same rows without their patients."""
     return Predictions(id_table({}, len(p)), p.probs, p.labels, p.classes)
 
 
-def coverage(patients: int, cohorts: int, truth: dict[str, pd.Series]) -> list[dict]:
-    """One row per unit, metric and class: in how many of ``cohorts`` the interval covers the truth, by method."""
-    bounds: dict[tuple, list] = defaultdict(list)
-    for number in range(cohorts):
-        for unit, p in by_unit(cohort(patients, [patients, number])).items():
-            with plain_percentiles() as plain:
-                ours = tables(p, RESAMPLES)
-            naive = tables(unknown_patients(p), NAIVE_RESAMPLES, slopes=False) if unit == "patch" else None
-            for key, row in ours.iterrows():
-                bounds[unit, *key, "ours"].append((row["lower_95"], row["upper_95"]))
-                bounds[unit, *key, "percentile"].append(plain.get(key, (np.nan, np.nan)))
-                if naive is not None and key in naive.index:
-                    bounds[unit, *key, "naive"].append(tuple(naive.loc[key, ["lower_95", "upper_95"]]))
-    rows: dict[tuple, dict] = {}
-    for (unit, metric, name, method), held in bounds.items():
-        low, high = np.array(held, float).T
-        true, known = truth[unit][metric, name], np.isfinite(low)
-        inside = (low <= true + 1e-9) & (true - 1e-9 <= high)
-        row = rows.setdefault(
-            (unit, metric, name),
-            {"patients": patients, "unit": unit, "metric": metric, "class": name, "truth": round(float(true), 4)},
-        )
-        share = float(inside[known].mean())
-        error = float(np.sqrt(share * (1 - share) / known.sum()))
-        row[method] = {
-            "coverage": round(share, 4),
-            "error": round(error, 4),
-            "too_high": round(float((low > true + 1e-9)[known].mean()), 4),
-            "width": round(float((high - low)[known].mean()), 4),
-            "without_interval": int((~known).sum()),
+def signal_for(design: Design) -> float:
+    """What is added to the score of the true class to reach the accuracy, by bisection on one large cohort."""
+    low, high = 0.0, 12.0
+    for _ in range(16):
+        middle = (low + high) / 2
+        p = cohort(design, POPULATION // 4, middle, 1)
+        low, high = (middle, high) if (p.predicted == p.labels).mean() < design.accuracy else (low, middle)
+    return (low + high) / 2
+
+
+def coverage(cohorts: int, design: Design, sizes: tuple[int, ...] = PATIENTS) -> list[dict]:
+    """One row per number of patients, metric and class."""
+    signal = signal_for(design)
+    truth = metric_table(cohort(design, POPULATION, signal, 2)).set_index(["metric", "class"])["value"]
+    rows = []
+    for patients in sizes:
+        held: dict[tuple, list] = defaultdict(list)
+        for number in range(cohorts):
+            p = cohort(design, patients, signal, [patients, number])
+            naive = design.unit == "patch" and number < NAIVE_COHORTS
+            forms = {"ours": p, **({"naive": unknown_patients(p)} if naive else {})}
+            for form, of in forms.items():
+                table = metric_table(of)
+                for key in table[["metric", "class", "lower_95", "upper_95"]].itertuples(index=False, name=None):
+                    held[(form, *key[:2])].append(key[2:])
+        for metric, of in truth.index:
+            found = {"patients": patients, **design._asdict(), "metric": metric, "class": of}
+            found["truth"] = round(float(truth[metric, of]), 4)
+            rows.append(found | _measured(held["ours", metric, of], truth[metric, of]))
+            if naive := held["naive", metric, of]:
+                rows[-1]["naive_coverage"] = _measured(naive, truth[metric, of])["coverage"]
+    return rows
+
+
+def _measured(bounds: list[tuple[float, float]], truth: float) -> dict:
+    low, high = np.array(bounds, float).T
+    given = np.isfinite(low)
+    if not given.any():
+        return {"without_interval": 1.0}
+    above, below = (low > truth + 1e-9)[given], (high < truth - 1e-9)[given]
+    share = float(1 - above.mean() - below.mean())
+    return {
+        "coverage": round(share, 4),
+        "error": round(float(np.sqrt(share * (1 - share) / given.sum())), 4),
+        "too_high": round(float(above.mean()), 4),
+        "too_low": round(float(below.mean()), 4),
+        "width": round(float((high - low)[given].mean()), 4),
+        "without_interval": round(float(1 - given.mean()), 4),
+    }
+
+
+def summary(rows: pd.DataFrame) -> dict:
+    """By unit, and by unit and metric: coverage over the designs, and in how many it is acceptable."""
+
+    def of(part: pd.DataFrame) -> dict:
+        known = part.dropna(subset=["coverage"])
+        noise = 2 * known["error"]
+        return {
+            "designs": len(part),
+            "mean_coverage": round(float(known["coverage"].mean()), 3),
+            "lowest": float(known["coverage"].min()),
+            "within": int(known["coverage"].between(*ACCEPTED).sum()),
+            "below": int((known["coverage"] < ACCEPTED[0]).sum()),
+            "below_beyond_noise": int((known["coverage"] + noise < ACCEPTED[0]).sum()),
+            "above": int((known["coverage"] > ACCEPTED[1]).sum()),
+            "mean_without_interval": round(float(part["without_interval"].mean()), 3),
+            **({"naive_mean": round(float(known["naive_coverage"].mean()), 3)} if "naive_coverage" in known else {}),
         }
-    return list(rows.values())
+
+    # Few cohorts with an interval say little about its coverage.
+    rows = rows.assign(coverage=rows["coverage"].where(rows["without_interval"] <= 0.8))
+    return {
+        unit: {"all": of(part), **{str(metric): of(group) for metric, group in part.groupby("metric", sort=False)}}
+        for unit, part in rows.groupby("unit")
+    }
 
 
-def summary(rows: list[dict]) -> dict:
-    """By patients, unit and method: the median coverage, its range, and how many metrics lie within ACCEPTED."""
-    found: dict = {}
-    for patients in SIZES:
-        for unit in ("patch", "patient"):
-            for method in ("ours", "percentile", "naive"):
-                shares = [
-                    r[method]["coverage"]
-                    for r in rows
-                    if (r["patients"], r["unit"]) == (patients, unit) and method in r
-                ]
-                if shares:
-                    found.setdefault(str(patients), {}).setdefault(unit, {})[method] = {
-                        "metrics": len(shares),
-                        "median": round(float(np.median(shares)), 3),
-                        "lowest": min(shares),
-                        "highest": max(shares),
-                        "below": sum(s < ACCEPTED[0] for s in shares),
-                        "within": sum(ACCEPTED[0] <= s <= ACCEPTED[1] for s in shares),
-                        "above": sum(s > ACCEPTED[1] for s in shares),
-                    }
-    return found
-
-
-def main(cohorts: int) -> None:
-    population = by_unit(cohort(POPULATION, 0))
-    truth = {unit: tables(p, 2)["value"] for unit, p in population.items()}
-    del population
-    rows, seconds = [], {}
-    for patients in SIZES:
-        start = time.process_time()
-        rows += coverage(patients, cohorts, truth)
-        seconds[str(patients)] = round(time.process_time() - start)
-        result = {
-            "command": f"OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py {cohorts}",
-            "cohorts_of_each_size": cohorts,
-            "nominal": LEVEL,
-            "accepted": list(ACCEPTED),
-            "resamples": {
-                "ours": RESAMPLES,
-                "percentile": RESAMPLES,
-                "naive": NAIVE_RESAMPLES,
-                "slopes and intercepts": SLOPE_RESAMPLES,
-            },
-            "truth_from_patients": POPULATION,
-            "class_shares": dict(zip(CLASSES, SHARES, strict=True)),
-            "cpu_seconds": seconds,
-            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-            "estimand": "the metric on all patches (or patients' mean probabilities) of a population of patients; a "
-            "patient weighs as many patches as it has",
-            "methods": {
-                "ours": "the tables' interval: expanded percentile, exact or reflected",
-                "percentile": "plain percentiles of the same draws of patients",
-                "naive": "the tables' interval with patients unknown: draws single patches",
-            },
-            "error": "Monte-Carlo standard error",
-            "too_high": "share of intervals that lie above the truth",
-            "summary": summary(rows),
-            "rows": rows,
-        }
-        write_json(Path(__file__).parent / "results" / "interval_coverage.json", result)
-        print(patients, seconds[str(patients)], json.dumps(result["summary"][str(patients)]), flush=True)
+def main(cohorts: int, processes: int) -> None:
+    with Pool(processes) as pool:
+        found = []
+        for design, rows in zip(DESIGNS, pool.imap(partial(coverage, cohorts), DESIGNS), strict=True):
+            print(*design, flush=True)
+            found += rows
+    table = pd.DataFrame(found)
+    write_csv(RESULTS / "interval_coverage.csv", table)
+    result = {
+        "command": f"OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py {cohorts}",
+        "cohorts_of_each_design": cohorts,
+        "nominal": LEVEL,
+        "accepted": list(ACCEPTED),
+        "patients": list(PATIENTS),
+        "accuracies": ACCURACIES,
+        "naive_cohorts": NAIVE_COHORTS,
+        "truth_from_patients": POPULATION,
+        "error": "Monte-Carlo standard error; below_beyond_noise counts designs more than two of it below",
+        "counted": "designs in which at most 80 % of the cohorts are without an interval",
+        "summary": summary(table),
+    }
+    write_json(RESULTS / "interval_coverage.json", result)
+    print(json.dumps({unit: found["all"] for unit, found in result["summary"].items()}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else COHORTS)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else COHORTS, int(sys.argv[2]) if len(sys.argv) > 2 else 1)

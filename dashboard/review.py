@@ -142,7 +142,7 @@ def rows_at(table: ResultTable, unit: str) -> pd.DataFrame:
                 st.markdown(f"- {markdown_sentence(reason)}")
     if table.name != "subgroups" and (rows["resampling_unit"] != "patient").any():
         st.warning(
-            "Patients are unknown or too few, so the bootstrap resamples single rows. Rows of one patient are not "
+            "Patients are unknown or too few, so single rows are taken as independent. Rows of one patient are not "
             "independent, and the intervals are too narrow.",
             icon=":material/warning:",
         )

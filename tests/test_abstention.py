@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from bounds import by_rows, exact
+from bounds import by_rows, effective, jackknife_t, sizes_of_clusters, wilson, without_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +77,7 @@ def test_risk_and_area_by_hand():
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_intervals_are_those_of_resampled_patients(ties):
+def test_intervals_are_those_without_each_patient(ties):
     p = predictions(ties=ties)
     curve, area = split(risk_coverage(p, steps=4, resamples=50, seed=3))
 
@@ -87,8 +87,11 @@ def test_intervals_are_those_of_resampled_patients(ties):
         errors = np.concatenate([[0], risk * np.arange(1, len(rows) + 1)])
         return {**dict(enumerate(np.interp(answered, range(len(rows) + 1), errors) / answered)), "area": risk.mean()}
 
-    bounds = by_rows(p, figures, resamples=50, seed=3)
-    np.testing.assert_allclose(curve[["lower_95", "upper_95"]], [bounds[i] for i in range(4)])
+    bounds, left = by_rows(p, figures, resamples=50, seed=3), without_each(p, figures)
+    surest = np.argsort(-p.probs.max(axis=1), kind="stable")
+    for i, row in enumerate(curve.itertuples()):
+        sizes = sizes_of_clusters(p, surest[: 60 * (i + 1)])
+        assert (row.lower_95, row.upper_95) == pytest.approx(jackknife_t(row.value, left[i], sizes)), i
     assert (area["lower_95"], area["upper_95"]) == pytest.approx(bounds["area"])
     assert set(curve["resampling_unit"]) == {"patient"}
     assert set(curve["note"]) == {""}
@@ -114,7 +117,8 @@ def test_the_last_step_is_the_error_rate_and_few_rows_give_few_steps():
 
 def test_fewer_resamples_of_a_large_table_are_said(monkeypatch):
     monkeypatch.setattr(resampling, "MAX_ROW_PASSES", 1)
-    assert set(risk_coverage(predictions(), resamples=300)["note"]) == {"interval from 200 resamples"}
+    area = split(risk_coverage(predictions(), resamples=300))[1]
+    assert area["note"] == "interval from 200 resamples"
 
 
 def test_what_cannot_be_walked_is_refused():
@@ -170,7 +174,7 @@ def test_shares_agree_with_the_coverage_table_and_with_each_other(seed):
     np.testing.assert_allclose(ours["selective_accuracy"] * ours["coverage"], ours["correct_rate"])
 
 
-def test_its_intervals_are_those_of_resampled_patients():
+def test_its_intervals_are_those_without_each_patient():
     val, p = predictions(seed=1), predictions()
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
     table = referral_table(p, sets, resamples=60, seed=3).set_index(["class", "metric"])
@@ -186,7 +190,9 @@ def test_its_intervals_are_those_of_resampled_patients():
             ("", "set_coverage"): holds[rows].mean(),
         }
 
-    for key, bounds in by_rows(p, figures, resamples=60, seed=3).items():
+    for key, left in without_each(p, figures).items():
+        of = p.labels == CLASSES.index(key[0]) if key[0] else single if key[1] == "selective_accuracy" else None
+        bounds = jackknife_t(table.loc[key, "value"], left, sizes_of_clusters(p, of))
         assert tuple(table.loc[key, ["lower_95", "upper_95"]]) == pytest.approx(bounds), key
     assert set(table["resampling_unit"]) == {"patient"}
     assert set(table["nominal_coverage"]) == {0.8}
@@ -213,15 +219,17 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
             hit[CLASSES[true]].append(p.probs[r, true] >= limits[true])
         return {name: np.mean(held) if held else np.nan for name, held in hit.items()}
 
-    bounds = by_rows(p, figures, resamples=50, seed=3)
+    left = without_each(p, figures)
     for i, name in enumerate(CLASSES):
         row = table.loc[name, "set_coverage"]
         share = figures(np.arange(len(p)))[name]
         assert row["value"] == pytest.approx(share)
-        of_class = p.frame["patient_id"][p.labels == i].nunique()
-        assert (row["lower_95"], row["upper_95"]) == pytest.approx(
-            exact(int(share), of_class) if share in (0, 1) else bounds[name]
-        )
+        sizes = sizes_of_clusters(p, p.labels == i)
+        if unit == "patient":
+            expected = wilson(share, len(sizes))
+        else:
+            expected = wilson(share, effective(sizes)) if share in (0, 1) else jackknife_t(share, left[name], sizes)
+        assert (row["lower_95"], row["upper_95"]) == pytest.approx(expected)
         assert (row["resampling_unit"], row["n_clusters"]) == ("patient", 24)
         assert row["n"] == (p.labels == i).sum()
 

@@ -89,18 +89,18 @@ def cohort(split: str, *, focal: bool, patients: int = 20, patches: int = 30, se
 @pytest.mark.parametrize(("focal", "expected"), [(True, ("top_k",)), (False, ("mean", "majority"))])
 def test_the_rule_that_fits_is_chosen_on_validation_and_test_is_never_asked(focal, expected):
     val, test = cohort("val", focal=focal), cohort("test", focal=not focal, seed=1)
-    found = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), resamples=50)
+    found = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)))
     units = found.units.set_index("unit")
     assert units.loc["patient", "rule"] in expected
     assert "chosen on 20 validation patients by balanced accuracy (mean " in units.loc["patient", "rule_reason"]
-    asked = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), rule="noisy_or", resamples=50)
+    asked = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), rule="noisy_or")
     assert asked.units.set_index("unit").loc["patient", "rule"] == "noisy_or"
 
 
 def test_figures_of_a_unit_follow_its_rule():
     p = read_predictions(cohort("test", focal=True))
     for rule in RULES:
-        table = evaluate(p, rule=rule, resamples=50)
+        table = evaluate(p, rule=rule)
         at = aggregate(p, "patient", rule=rule)
         assert table.value("accuracy", unit="patient") == pytest.approx((at.predicted == at.labels).mean())
 

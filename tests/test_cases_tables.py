@@ -151,7 +151,7 @@ def test_predictions_are_read_in_python(case, source):
     if source == "frame" and path.suffix in (".txt", ".tsv"):
         pytest.skip("a data frame has no decimal commas")
     given = {"path": lambda: path, "bytes": path.read_bytes, "frame": lambda: frame(path)}[source]()
-    found = her2core.evaluate(given, metrics=["accuracy", "quadratic_kappa"], resamples=100)
+    found = her2core.evaluate(given, metrics=["accuracy", "quadratic_kappa"])
     assert found.value("accuracy") == pytest.approx(expected.accuracy)
     assert found.value("quadratic_kappa") == pytest.approx(expected.kappa)
     for words in expected.warnings:
@@ -181,7 +181,7 @@ def test_csv_and_parquet_of_one_table_give_the_same_predictions():
 
 def test_predictions_are_evaluated_by_command_line(case, her2):
     name, expected = case
-    code, out = her2("evaluate", TABLES / name, "--resamples", 100, "--json")
+    code, out = her2("evaluate", TABLES / name, "--json")
     assert code == 0, out
     found = json.loads(out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
     values = {row["metric"]: row["value"] for row in found["metrics"] if row["unit"] == "patch" and not row["class"]}
@@ -194,7 +194,7 @@ def test_predictions_are_evaluated_by_command_line(case, her2):
         assert words in " ".join(found["notes"])
     if not expected.scores:
         assert any("macro_auroc" in entry["metrics"] for entry in found["not_available"])
-    code, text = her2("evaluate", TABLES / name, "--resamples", 100)
+    code, text = her2("evaluate", TABLES / name)
     assert code == 0
     lines = text.splitlines()
     first_figure = next(i for i, line in enumerate(lines) if line.startswith("  accuracy"))
@@ -215,18 +215,7 @@ def test_the_order_of_classes_and_the_meaning_of_labels_can_be_stated_by_command
     words += [
         word for name, column in columns.items() for word in ("--score", f"{name.removeprefix('prob_')}={column}")
     ]
-    code, out = her2(
-        "evaluate",
-        "coded.csv",
-        "--column",
-        "label=outcome",
-        *words,
-        "--kind",
-        "probabilities",
-        "--resamples",
-        100,
-        "--json",
-    )
+    code, out = her2("evaluate", "coded.csv", "--column", "label=outcome", *words, "--kind", "probabilities", "--json")
     assert code == 0, out
     found = json.loads(out)
     kappa = next(r for r in found["metrics"] if r["metric"] == "quadratic_kappa" and r["unit"] == "patch")

@@ -130,7 +130,6 @@ def test_stopping_exits_130(her2, monkeypatch):
         (("bogus",), "No such command 'bogus'"),
         (("runs", "show"), "Missing argument 'RUN'"),
         (("evaluate", "x", "--part", "train"), "'train' is not one of"),
-        (("evaluate", "x", "--resamples", "0"), "range x>=100"),
         (("data", "demo", "--out", "x", "--patients", "many"), "not a valid integer"),
         (("data", "demo", "--out", "x", "--patients", "2"), "patients"),
         (("data", "import", "foldr", ".", "--out", "m.parquet"), "Did you mean folder?"),

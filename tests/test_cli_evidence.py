@@ -31,7 +31,7 @@ def test_evaluate_a_run_folder_gives_its_own_numbers(her2, tiny_run):
     counts = sum(row["count"] for row in found["confusion"] if row["unit"] == "patch")
     assert counts == (tiny_run.predictions["split"] == "test").sum()
     assert all(isinstance(row["count"], int) for row in found["confusion"])
-    code, out, _ = her2("evaluate", tiny_run.path, "--part", "val", "--resamples", 100)
+    code, out, _ = her2("evaluate", tiny_run.path, "--part", "val")
     assert code == 0
     assert "recall of equivocal" in out
     assert out.endswith("Research use only.\n")
@@ -56,7 +56,7 @@ def foreign(path: Path, **changes) -> Path:
 
 def test_evaluate_any_tools_table(her2, tmp_path):
     table = foreign(tmp_path / "theirs.csv")
-    code, out, err = her2("evaluate", table, "--resamples", 100, "--json")
+    code, out, err = her2("evaluate", table, "--json")
     assert code == 0, err
     found = strict_json(out)
     frame = pd.read_csv(table, dtype={"label": str})

@@ -38,7 +38,7 @@ def test_a_run_without_weights_holds_all_the_rest_and_says_so(tiny_run, light):
 
 
 def test_a_run_without_weights_is_reviewed_but_answers_nothing(her2, light):
-    assert her2("evaluate", light, "--resamples", 100, "--json")[0] == 0
+    assert her2("evaluate", light, "--json")[0] == 0
     assert her2("runs", "show", light, "--json")[0] == 0
     with pytest.raises(RunError, match=r"Expected a run with its weights, but got one released for review only"):
         load_predictor(light)

@@ -67,7 +67,7 @@ def test_real_tiles_from_folders_to_a_map(her2, real_data, tmp_path):
     assert any("Random patch split" in w for w in trained["warnings"])
     run = tmp_path / trained["run"]
 
-    found = her2("evaluate", run, "--resamples", 200)
+    found = her2("evaluate", run)
     assert {r["unit"] for r in found["metrics"]} == {"patch"}
     assert {u["unit"] for u in found["units"] if not u["assessed"]} == {"slide", "patient"}
     assert all("too narrow" in r["note"] for r in found["metrics"] if r["value"] is not None)
@@ -106,7 +106,7 @@ def test_her2st_sections_to_evidence(her2, real_data, tmp_path):
     assert card["scheme"]["is_her2"] is False
     assert card["classes"] == ["low", "middle", "high"]
     assert card["input"]["field_um"] == pytest.approx(154, abs=2)
-    found = her2("evaluate", run, "--resamples", 200)
+    found = her2("evaluate", run)
     assert {u["unit"]: u["assessed"] for u in found["units"]} == {"patch": True, "slide": False, "patient": False}
     assert any("make no claim about new patients" in w for w in found["warnings"])
     assert {r["resampling_unit"] for r in found["metrics"]} == {"patch"}

@@ -234,7 +234,7 @@ def test_every_metric_of_every_table_is_in_the_registry():
     """No table has a metric that has no label: all of them are made and looked up."""
     p = simulated(split=["val", "test"] * 120)
     found = {name: t.frame for name, t in all_result_tables(inputs_from_predictions(p), resamples=20).items()}
-    assert set(metric_table(p, resamples=20)["metric"]) == {m.name for m in metrics_of("metrics")}
+    assert set(metric_table(p)["metric"]) == {m.name for m in metrics_of("metrics")}
     for name, frame in found.items():
         for metric in set(frame["metric"]) if len(frame) else set():
             assert metric in METRICS, (name, metric)
@@ -310,11 +310,11 @@ def test_one_entry_adds_a_metric_to_the_table_the_comparison_and_the_files(monke
     p = simulated()
     expected = sk.hamming_loss(p.labels, p.predicted)
     registry = {**METRICS, TOY.name: TOY}
-    row = metric_table(p, metrics=select_metrics(registry=registry), resamples=50)
+    row = metric_table(p, metrics=select_metrics(registry=registry))
     row = row.set_index("metric").loc["hamming_loss"]
     assert row["value"] == pytest.approx(expected)
     assert row["lower_95"] < row["value"] < row["upper_95"]
-    assert evaluate(p, metrics=[TOY], resamples=50).value("hamming_loss", unit="patch") == pytest.approx(expected)
+    assert evaluate(p, metrics=[TOY]).value("hamming_loss", unit="patch") == pytest.approx(expected)
     monkeypatch.setitem(METRICS, TOY.name, TOY)
     assert metric_label("hamming_loss") == "Hamming loss"
     assert "Hamming loss" in markdown_table()
@@ -347,7 +347,7 @@ def test_a_metric_of_probabilities_is_added_the_same_way(kind):
         needs_scores=True,
         **entry,
     )
-    row = metric_table(p, metrics=[toy], resamples=200).iloc[0]
+    row = metric_table(p, metrics=[toy]).iloc[0]
     assert row["value"] == pytest.approx(expected)
     assert row["lower_95"] < row["value"] < row["upper_95"]
     assert row["n_clusters"] == clusters(p).count

@@ -72,7 +72,7 @@ def test_curves_are_the_points_in_class_order_with_colour_and_dash(predictions, 
 
 
 def test_the_words_of_curves_give_each_class_its_figure(predictions):
-    metrics = metric_table(predictions, resamples=50)
+    metrics = metric_table(predictions)
     words = roc_description(metrics, CLASSES)
     for row in metrics[metrics["metric"] == "auroc"].itertuples():
         assert f"{row[3]} AUROC {row.value:.2f} [{row.lower_95:.2f}, {row.upper_95:.2f}]" in words
@@ -85,7 +85,7 @@ def test_the_words_of_curves_give_each_class_its_figure(predictions):
 def test_a_class_without_a_curve_has_no_line_and_is_said(predictions):
     part = predictions.where(predictions.labels != 1)
     assert [t.name.split(",")[0] for t in roc_figure(roc_points(part), CLASSES).data] == ["negative", "positive"]
-    assert "equivocal AUROC not computable" in roc_description(metric_table(part, resamples=20), CLASSES)
+    assert "equivocal AUROC not computable" in roc_description(metric_table(part), CLASSES)
     assert "equivocal average precision not computable" in pr_description(pr_points(part), CLASSES)
     none = predictions.where(predictions.labels == 1)
     assert not roc_figure(roc_points(none), CLASSES).data

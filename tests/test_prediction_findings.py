@@ -49,7 +49,7 @@ def test_predicted_classes_alone_give_every_figure_that_needs_no_score():
     assert not p.has_scores
     assert p.classes == ("0/1+", "2+", "3+")
     assert any("no scores" in note for note in p.notes)
-    found = evaluate(p, resamples=100)
+    found = evaluate(p)
     assert found.value("accuracy") == pytest.approx((frame["GT"] == frame["Pred"]).mean())
     kappa = sk.cohen_kappa_score(frame["GT"], frame["Pred"], weights="quadratic")
     row = found.metrics.query("metric == 'quadratic_kappa' and unit == 'patch'").iloc[0]
@@ -159,7 +159,7 @@ def test_figures_do_not_depend_on_the_order_of_columns(order):
     p = Predictions.from_frame(pd.DataFrame({"label": np.array(names)[true], **columns}))
     assert p.classes == names
     kappa = sk.cohen_kappa_score(true, probs.argmax(axis=1), weights="quadratic")
-    assert evaluate(p, resamples=20).value("quadratic_kappa") == pytest.approx(kappa)
+    assert evaluate(p).value("quadratic_kappa") == pytest.approx(kappa)
 
 
 # findings about the table
@@ -174,7 +174,7 @@ def split_table(**changes) -> pd.DataFrame:
 def test_a_split_is_found_by_its_values_and_training_rows_are_never_tested():
     p = Predictions.from_frame(split_table())
     assert p.frame["split"].value_counts().to_dict() == {"train": 24, "val": 12, "test": 12}
-    assert evaluate(p, resamples=20).units["n"].iloc[0] == 12
+    assert evaluate(p).units["n"].iloc[0] == 12
     assert any("'fold'" in note and "24 training" in note for note in p.notes)
 
 
@@ -182,7 +182,7 @@ def test_patients_in_several_parts_are_the_first_warning():
     p = Predictions.from_frame(split_table())
     assert "more than one split part (12 of 12 patients)" in p.warnings[0]
     assert "inflated" in p.warnings[0]
-    assert evaluate(p, resamples=20).warnings == p.warnings
+    assert evaluate(p).warnings == p.warnings
     apart = split_table(fold=np.repeat(["train", "val", "test"], 16))
     assert not any("split part" in w for w in Predictions.from_frame(apart).warnings)
 
@@ -272,9 +272,7 @@ def test_the_same_table_is_read_alike_from_path_bytes_and_frame(tmp_path):
         assert list(p.frame["patient_id"]) == ["007", "unknown", "P3", "P4"]
         np.testing.assert_allclose(p.probs, found[0].probs)
         np.testing.assert_array_equal(p.labels, [0, 1, 1, 0])
-    assert evaluate(frame, resamples=20).value("accuracy") == evaluate(tmp_path / "t.xlsx", resamples=20).value(
-        "accuracy"
-    )
+    assert evaluate(frame).value("accuracy") == evaluate(tmp_path / "t.xlsx").value("accuracy")
 
 
 def test_a_label_is_never_taken_for_the_position_of_a_class():

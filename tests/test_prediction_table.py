@@ -147,7 +147,7 @@ def test_a_whole_table_is_read_and_evaluated():
     assert p.notes == (
         "The table has no training rows: whether a tested patient was also trained on cannot be checked.",
     )
-    found = evaluate(p, resamples=50)
+    found = evaluate(p)
     assert list(found.units["n"]) == [300, 30, 30]
     assert found.value("accuracy") == np.mean((probs[:, 1] > probs[:, 0]) == (truth == "pos"))
 
@@ -165,7 +165,7 @@ def test_a_class_without_a_case_is_allowed_and_said_also_by_the_evaluation():
     p = Predictions.from_frame(frame, guess_columns(frame))
     (note,) = p.notes
     assert "true class c" in note
-    assert evaluate(p, resamples=20).notes == p.notes
+    assert evaluate(p).notes == p.notes
 
 
 def test_identifiers_that_differ_by_blanks_only_are_one():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from bounds import by_rows, exact
+from bounds import by_rows, effective, jackknife_t, sizes_of_clusters, wilson, without_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -94,20 +94,21 @@ def test_equal_values_share_a_bin_and_bins_follow_the_values(values, bins):
     assert np.ptp(np.bincount(distinct)) <= 1
 
 
-def test_the_top_class_s_rows_and_their_intervals_are_those_of_resampled_patients():
+def test_the_top_class_s_rows_and_their_intervals_are_those_without_each_patient():
     p = predictions(effect=1.0)
     table = reliability_table(p, bins=4, resamples=60, seed=3)
     top, right = p.probs.max(axis=1), p.predicted == p.labels
     where = pd.qcut(top, 4, labels=False)
     rows = table[table["class"] == ""]
     np.testing.assert_allclose(rows["value"], pd.Series(right).groupby(where).mean())
-    bounds = by_rows(p, lambda at: dict(pd.Series(right[at]).groupby(where[at]).mean()), resamples=60, seed=3)
-    held = pd.Series(p.frame["patient_id"]).groupby(where).nunique()
+    left = without_each(p, lambda at: dict(pd.Series(right[at]).groupby(where[at]).mean()))
     for b, row in enumerate(rows.itertuples()):
-        expected = exact(int(row.value), held[b]) if row.value in (0, 1) else bounds[b]
+        sizes = sizes_of_clusters(p, where == b)
+        settled = row.value in (0, 1)
+        expected = wilson(row.value, effective(sizes)) if settled else jackknife_t(row.value, left[b], sizes)
         assert (row.lower_95, row.upper_95) == pytest.approx(expected)
     assert set(table["resampling_unit"]) == {"patient"}
-    assert all(note == "" or note.startswith(("few effective clusters", "all or none")) for note in table["note"])
+    assert all(note == "" or note.startswith(("few effective clusters", "no interval: only")) for note in table["note"])
 
 
 def test_ties_a_bin_of_one_mind_and_unknown_patients_are_said():
@@ -116,7 +117,6 @@ def test_ties_a_bin_of_one_mind_and_unknown_patients_are_said():
     assert len(table) == 4
     assert table["note"].str.contains("patients unknown.*1 of 10 bins: equal probabilities are in one bin").all()
     sure = reliability_table(changed(p, np.eye(3)[p.labels]), resamples=20)
-    assert sure["note"].str.contains("all or none").all()
     assert set(sure["value"]) == {0.0, 1.0}
 
 

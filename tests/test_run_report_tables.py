@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_table_is_reported_with_its_own_figures():
     predictions = read()
     report = predictions_report(predictions, name="theirs.csv", resamples=200)
-    expected = evaluate(predictions, resamples=200)
+    expected = evaluate(predictions)
     pd.testing.assert_frame_equal(report.evaluation.metrics, expected.metrics)
     document = report_document(report)
     assert any("not known beyond this table" in w for w in document.warnings)

@@ -30,13 +30,13 @@ def predictions(n=360, patients=36, *, site=None, known=True, **columns) -> Pred
 
 def test_a_group_s_figures_are_those_of_its_rows_and_patients():
     p = predictions()
-    table = subgroup_table(p, resamples=40, seed=3)
+    table = subgroup_table(p)
     assert table["group"].unique().tolist() == ["a", "b"]
     assert set(table["by"]) == {"site"}
     for name, patients in (("a", 24), ("b", 12)):
         here = table[table["group"] == name]
         alone = p.where((p.frame["site"] == name).to_numpy())
-        expected = metric_table(alone, metrics=METRICS, resamples=40, seed=3)
+        expected = metric_table(alone, metrics=METRICS)
         pd.testing.assert_frame_equal(here[COUNTED].reset_index(drop=True), expected[COUNTED].reset_index(drop=True))
         assert set(here["patients"]) == set(here["n_clusters"]) == {patients}
         assert set(here["n"]) == {10 * patients}
@@ -52,7 +52,7 @@ def test_a_group_s_figures_are_those_of_its_rows_and_patients():
 
 def test_any_column_of_the_table_makes_groups_also_numbers_and_gaps():
     scanner = np.array([1.0, 2.0, np.nan])[np.arange(360) // 120]
-    table = subgroup_table(predictions(scanner=scanner), by="scanner", resamples=20)
+    table = subgroup_table(predictions(scanner=scanner), by="scanner")
     assert table["group"].unique().tolist() == ["1.0", "2.0", "unknown"]
     unknown = table["group"] == "unknown"
     assert table.loc[unknown, "note"].str.startswith("scanner is unknown").all()
@@ -61,17 +61,17 @@ def test_any_column_of_the_table_makes_groups_also_numbers_and_gaps():
 
 @pytest.mark.parametrize(("patients", "few"), [(FEW_PATIENTS - 1, True), (FEW_PATIENTS, False)])
 def test_few_patients_are_said(patients, few):
-    table = subgroup_table(predictions(patients=patients, site="a"), resamples=20)
+    table = subgroup_table(predictions(patients=patients, site="a"))
     assert table["note"].str.contains(f"only {patients} patients: too few for a reliable estimate").all() == few
     assert set(table["patients"]) == {patients}
-    one = subgroup_table(predictions(patients=1, site="a"), resamples=20)
+    one = subgroup_table(predictions(patients=1, site="a"))
     assert one["note"].str.startswith("only 1 patient: too few").all()
 
 
 def test_a_group_that_lacks_a_class_says_so_and_has_no_macro_auroc():
     p = predictions()
     site = np.where(p.labels == 1, "a", p.frame["site"])
-    table = subgroup_table(predictions(site=site), resamples=20)
+    table = subgroup_table(predictions(site=site))
     there, lacking = (table[table["group"] == name] for name in "ab")
     assert lacking["note"].str.contains("no patch is truly equivocal: balanced accuracy is over the other").all()
     assert not there["note"].str.contains("no patch").any()
@@ -84,7 +84,7 @@ def test_a_group_that_lacks_a_class_says_so_and_has_no_macro_auroc():
 
 
 def test_unknown_patients_are_said_and_not_counted():
-    table = subgroup_table(predictions(known=False), resamples=20)
+    table = subgroup_table(predictions(known=False))
     assert table["patients"].isna().all()
     assert table["note"].str.contains("patients unknown; resamples patches").all()
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from bounds import by_rows, exact
+from bounds import effective, jackknife_t, sizes_of_clusters, wilson, without_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -71,17 +71,21 @@ def test_a_probability_equal_to_the_threshold_is_called():
     assert at - above == pytest.approx(1 / 240)
 
 
-def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
+def test_intervals_are_those_of_figures_recomputed_without_each_patient():
     p = predictions()
     found = operating_point(p, of="positive", threshold=0.4, resamples=80, seed=5).set_index("metric")
 
     def figures(rows):
         return theirs(p.labels[rows] == 2, p.probs[rows, 2] >= 0.4)
 
-    for metric, bounds in by_rows(p, figures, resamples=80, seed=5).items():
+    called, positive = p.probs[:, 2] >= 0.4, p.labels == 2
+    rows = {"recall": positive, "specificity": ~positive, "precision": called, "npv": ~called}
+    for metric, left in without_each(p, figures).items():
         if metric in RATES:
+            sizes = sizes_of_clusters(p, rows.get(metric))
+            bounds = jackknife_t(found.loc[metric, "value"], left, sizes)
             assert tuple(found.loc[metric, ["lower_95", "upper_95"]]) == pytest.approx(bounds), metric
-            assert found.loc[metric, "interval_method"] == "expanded percentile"
+            assert found.loc[metric, "interval_method"] == "logit jackknife t"
         else:
             assert found.loc[metric, "interval_method"] == "percentile"
             assert found.loc[metric, "lower_95"] <= found.loc[metric, "value"] <= found.loc[metric, "upper_95"]
@@ -92,18 +96,21 @@ def test_intervals_are_those_of_figures_recomputed_on_resampled_patients():
 def test_unknown_patients_are_said_in_the_words_of_the_metric_table():
     p = predictions(known=False)
     found = operating_point(p, of="negative", threshold=0.4, resamples=50)
-    note = metric_table(p, metrics=["accuracy"], resamples=20)["note"].iloc[0]
+    note = metric_table(p, metrics=["accuracy"])["note"].iloc[0]
     assert "patients unknown" in note
     assert (found["note"] == note).all()
     assert set(found["resampling_unit"]) == {"patch"}
 
 
 def test_a_rate_without_denominator_is_nan_with_the_reason():
-    found = operating_point(predictions(), of="positive", threshold=1.1, resamples=50).set_index("metric")
+    p = predictions()
+    found = operating_point(p, of="positive", threshold=1.1, resamples=50).set_index("metric")
     assert np.isnan(found.loc["precision", "value"])
     assert found.loc["precision", "note"] == "cannot be computed: no patch reaches the threshold"
     assert found.loc["recall", "value"] == 0
-    assert tuple(found.loc["specificity", ["lower_95", "upper_95"]]) == pytest.approx(exact(1, 24))
+    assert tuple(found.loc["specificity", ["lower_95", "upper_95"]]) == pytest.approx(
+        wilson(1, effective(sizes_of_clusters(p, p.labels != 2)))
+    )
 
 
 @given(seed=st.integers(0, 10**6), sensitivity=st.one_of(st.just(1.0), st.floats(0.01, 1)))

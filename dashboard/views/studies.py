@@ -31,9 +31,7 @@ def seeds_caption(rows: pd.DataFrame) -> str:
     """Return what the points, bars and ticks of a figure over seeds are."""
     clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
     resampled = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
-    return (
-        f"Points: mean over the seeds; bars: 95% bootstrap interval over {resampled}; ticks: lowest and highest seed."
-    )
+    return f"Points: mean over the seeds; bars: 95% interval over {resampled}; ticks: lowest and highest seed."
 
 
 def show_backbone_study(study: StudyTables, unit: str) -> None:

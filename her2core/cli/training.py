@@ -77,7 +77,6 @@ def train(
 @cli.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option(
     "--rule", type=LazyChoice(_rules), help="From patches to slides and patients; chosen on validation when not given."
 )
@@ -86,14 +85,7 @@ def train(
 @table_options
 @as_json
 def evaluate(
-    source: Path,
-    part: str,
-    resamples: int,
-    rule: str | None,
-    save: bool,
-    every: bool,
-    table: TableOptions,
-    as_json: bool,
+    source: Path, part: str, rule: str | None, save: bool, every: bool, table: TableOptions, as_json: bool
 ) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.cli.evidence_text import evidence_text, not_available
@@ -114,7 +106,7 @@ def evaluate(
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
         table_or_run = source if predictions is None else predictions
-        found = assess(table_or_run, part=part, rule=rule, resamples=resamples)
+        found = assess(table_or_run, part=part, rule=rule)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")

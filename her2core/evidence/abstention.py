@@ -9,17 +9,12 @@ from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.intervals import interval_row, interval_table, join_notes, with_note
+from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.registry import METRICS, metrics_of
 from her2core.evidence.metrics.selective import RiskCoverage
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import (
-    affordable_resamples,
-    bootstrap_counts,
-    clusters,
-    clusters_with,
-    group_weights,
-    jackknife_counts,
-)
+from her2core.evidence.resampling import affordable_resamples, clusters, group_weights, jackknife_counts
+from her2core.evidence.sample_size import sample_size
 
 #: Metrics of ``referral_table``: proportions of the rows of a class, but the last of those that are predicted.
 OUTCOMES = tuple(m.name for m in metrics_of("referral"))
@@ -86,16 +81,15 @@ def risk_coverage(predictions: Predictions, *, steps: int = 100, resamples: int 
     most = int((bootstrap @ np.bincount(codes, minlength=bootstrap.shape[1])).max())
     curve = RiskCoverage(confidence, wrong, codes[order], coverage, max(most, len(confidence)))
     value, area = curve(np.ones(bootstrap.shape[1]))
-    (risks, areas), (left_risks, left_areas) = (
+    (_, areas), (left_risks, left_areas) = (
         (np.array([c[0] for c in curves]), np.array([c[1] for c in curves]))
         for curves in ([curve(weights) for weights in stack] for stack in (bootstrap, jackknife))
     )
-    first_row = np.unique(codes[order], return_index=True)[1]  # of each group, in the order of confidence
-    held = np.searchsorted(np.sort(first_row), predicted)
     rows: list[dict[str, object]] = []
     for i, n in enumerate(predicted):
-        row = interval_row("risk", "", value[i], risks[:, i], left_risks[:, i], denominator_clusters=int(held[i]))
-        rows.append({**with_note(row, always=fewer), "coverage": coverage[i], "threshold": confidence[n - 1], "n": n})
+        size = sample_size(group, np.isin(np.arange(len(order)), order[:n]))
+        row = jackknife_row("risk", "", value[i], left_risks[:, i], size=size)
+        rows.append({**row, "coverage": coverage[i], "threshold": confidence[n - 1], "n": n})
     last = with_note(interval_row("aurc", "", area, areas, left_areas), always=fewer)
     rows.append({**last, "coverage": np.nan, "threshold": np.nan, "n": len(confidence)})
     return interval_table(rows, predictions, group)
@@ -157,11 +151,7 @@ def referral_table(
     group = clusters(predictions)
     counts = [
         c.reshape(-1, k, 2, 2)
-        for c in (
-            np.bincount(cells, minlength=4 * k),
-            bootstrap_counts(group, cells=cells, kinds=4 * k, resamples=resamples, seed=seed),
-            jackknife_counts(group, cells=cells, kinds=4 * k),
-        )
+        for c in (np.bincount(cells, minlength=4 * k), jackknife_counts(group, cells=cells, kinds=4 * k))
     ]
     unit = predictions.unit
     guarantee = "" if unit == "patch" else f"thresholds are those of patches: no guarantee for a {unit}"
@@ -172,9 +162,9 @@ def referral_table(
         always = f"{name} is in every set: too few validation patches" if name in sets.always else ""
         n = int(rows_of.sum())
         for metric in OUTCOMES:
-            value, draws, jackknife = (METRICS[metric].function(c) for c in of)
-            held = clusters_with(group, rows_of & single if metric == "selective_accuracy" else rows_of)
-            row = interval_row(metric, name, float(value[0]), draws, jackknife, denominator_clusters=held)
+            value, jackknife = (METRICS[metric].function(c) for c in of)
+            size = sample_size(group, rows_of & single if metric == "selective_accuracy" else rows_of, of=name)
+            row = jackknife_row(metric, name, float(value[0]), jackknife, size=size)
             undefined = f"no {unit} is predicted" if n else f"no {unit} is truly {name}"
             noted = with_note(row, undefined=undefined, always=join_notes(guarantee, always))
             rows.append({**noted, "nominal_coverage": sets.coverage, "n": n})

@@ -17,7 +17,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
-from her2core.evidence.intervals import effective_clusters, interval_row
+from her2core.evidence.intervals import interval_row
 from her2core.evidence.metrics.confusion import confusion_matrix
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
@@ -25,6 +25,7 @@ from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, bootstrap_counts, clusters, jackknife_counts
 from her2core.evidence.results import TableResult
+from her2core.evidence.sample_size import effective_clusters
 from her2core.evidence.statements import NOT_COMPARED, difference_statement, few_patients, interval_statement
 from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run

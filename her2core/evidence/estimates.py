@@ -6,10 +6,11 @@ resample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from her2core.evidence.metrics.arrays import ratio
 from her2core.evidence.metrics.confusion import confusion_matrix
@@ -19,10 +20,10 @@ from her2core.evidence.resampling import (
     Clusters,
     affordable_resamples,
     bootstrap_counts,
-    clusters_with,
     group_weights,
     jackknife_counts,
 )
+from her2core.evidence.sample_size import SampleSize, mean_over_classes, of_pairs, sample_size
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class ResampledMetrics:
         own = "" if metric.note is None else metric.note(self.predictions)
         return "; ".join(filter(None, (own, self._affordable(metric)[1])))
 
-    def denominator_clusters(self, metric: Metric, position: int | None) -> int:
-        """Clusters with rows in the denominator of a proportion; of the rarest class for a mean over classes.
+    def sample_size(self, metric: Metric, position: int | None) -> SampleSize:
+        """What a metric rests on: its denominator, by rows and clusters.
 
         Parameters
         ----------
@@ -145,15 +146,19 @@ class ResampledMetrics:
 
         Returns
         -------
-        int
-            0 for a metric that is no proportion.
+        SampleSize
         """
-        if metric.denominator is None:
-            return 0
-        if metric.denominator == "all":
-            return self._denominators["all"][0]
-        held = self._denominators[metric.denominator]
-        return held[position] if position is not None else min((h for h in held if h), default=0)
+        whole, kind = self._sizes["all"][0], metric.denominator or "all"
+        if kind == "all":
+            return replace(whole, binomial=metric.binomial)
+        if kind == "both":
+            pairs = [
+                of_pairs(whole, *sizes) for sizes in zip(self._sizes["true"], self._sizes["not_true"], strict=True)
+            ]
+            return mean_over_classes(whole, pairs) if position is None else pairs[position]
+        if position is None:
+            return mean_over_classes(whole, self._sizes[kind])
+        return replace(self._sizes[kind][position], binomial=metric.binomial)
 
     def undefined(self, metric: Metric, position: int | None) -> str:
         """Why a metric has no value, in words.
@@ -203,18 +208,18 @@ class ResampledMetrics:
         return group_weights(self.group, resamples=self.resamples, seed=self.seed)
 
     @cached_property
-    def _denominators(self) -> dict[str, list[int]]:
-        p, group, classes = self.predictions, self.group, range(len(self.predictions.classes))
-        true, predicted = ([clusters_with(group, of == i) for i in classes] for of in (p.labels, p.predicted))
-        others = [clusters_with(group, p.labels != i) for i in classes]
+    def _sizes(self) -> dict[str, list[SampleSize]]:
+        p, names = self.predictions, self.predictions.classes
+
+        def sizes(of: NDArray[np.int64], *, inside: bool, said: str) -> list[SampleSize]:
+            return [sample_size(self.group, (of == i) == inside, of=said.format(name)) for i, name in enumerate(names)]
+
         return {
-            "all": [clusters_with(group, np.ones(len(p), bool))],
-            "true": true,
-            "not_true": others,
-            "predicted": predicted,
-            "not_predicted": [clusters_with(group, p.predicted != i) for i in classes],
-            # A case and a non-case make a pair: as many pairs without a common cluster as clusters of the rarer side.
-            "both": [min(pair) for pair in zip(true, others, strict=True)],
+            "all": [sample_size(self.group, np.ones(len(p), bool))],
+            "true": sizes(p.labels, inside=True, said="{}"),
+            "not_true": sizes(p.labels, inside=False, said="not {}"),
+            "predicted": sizes(p.predicted, inside=True, said="predicted as {}"),
+            "not_predicted": sizes(p.predicted, inside=False, said="not predicted as {}"),
         }
 
     def _affordable(self, metric: Metric) -> tuple[int, str]:

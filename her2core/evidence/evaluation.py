@@ -13,7 +13,7 @@ import pandas as pd
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.aggregation_rules import RULES
-from her2core.evidence.arguments import UNITS, check_choice, check_resampling
+from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.metric_table import metric_table
@@ -109,13 +109,7 @@ class Evaluation(TableResult):
 
 
 def evaluate(
-    source: Source,
-    *,
-    part: str = "test",
-    rule: str | None = None,
-    metrics: Iterable[str | Metric] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
+    source: Source, *, part: str = "test", rule: str | None = None, metrics: Iterable[str | Metric] | None = None
 ) -> Evaluation:
     """Evaluate one part of a run, of any tool's table of predictions, or of Predictions already read.
 
@@ -132,10 +126,6 @@ def evaluate(
         validation part, which ``units`` names with the reason.
     metrics : iterable of str or Metric, optional
         Names of the registry, or metrics of one's own; None for all. A selection is faster for a million rows.
-    resamples : int
-        Resamples of the cluster bootstrap, at least 1.
-    seed : int
-        At least 0; the same seed draws the same patients.
 
     Returns
     -------
@@ -147,7 +137,7 @@ def evaluate(
     Raises
     ------
     ConfigError
-        For an unknown part, rule or metric, or resamples or a seed out of range.
+        For an unknown part, rule or metric.
     EvaluationError, TableError
         For predictions that cannot be used.
     RunError
@@ -156,16 +146,15 @@ def evaluate(
     Examples
     --------
     >>> import her2core
-    >>> found = her2core.evaluate("models/demo", metrics=["accuracy", "quadratic_kappa"], resamples=200)
+    >>> found = her2core.evaluate("models/demo", metrics=["accuracy", "quadratic_kappa"])
     >>> round(found.value("accuracy"), 2), round(found.value("quadratic_kappa", unit="patient"), 2)
     (0.66, 0.81)
     """
-    check_resampling(resamples, seed)
     if rule is not None:
         check_choice("rule", rule, RULES)
     predictions, no_order = read_source(source)
     chosen = select_metrics(metrics)
-    return _evaluate(predictions, no_order, chosen, part=part, rule=rule, resamples=resamples, seed=seed)
+    return _evaluate(predictions, no_order, chosen, part=part, rule=rule)
 
 
 def evaluate_folder(
@@ -212,14 +201,7 @@ def evaluate_folder(
 
 
 def _evaluate(
-    predictions: Predictions,
-    no_order: str,
-    metrics: tuple[Metric, ...],
-    *,
-    part: str = "test",
-    rule: str | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
+    predictions: Predictions, no_order: str, metrics: tuple[Metric, ...], *, part: str = "test", rule: str | None = None
 ) -> Evaluation:
     chosen = predictions.part(part) if isinstance(part, str) else predictions.part("")
     if not len(chosen):
@@ -244,7 +226,7 @@ def _evaluate(
         ece = expected_calibration_error(at_unit.probs, labels=at_unit.labels) if at_unit.has_scores else None
         row |= {"assessed": True, "n": len(at_unit), "ece": ece, "reason": reason}
         units.append(row | {"rule": by, "rule_reason": why})
-        tables.append(metric_table(at_unit, metrics=metrics, resamples=resamples, seed=seed, no_order=no_order))
+        tables.append(metric_table(at_unit, metrics=metrics, no_order=no_order))
         confusion.append(_confusion_table(at_unit))
     return Evaluation(
         pd.concat(tables, ignore_index=True),

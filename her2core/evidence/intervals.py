@@ -1,15 +1,12 @@
-"""Confidence intervals at 95 % from a cluster bootstrap.
+"""Confidence intervals at 95 % from a cluster bootstrap: differences, calibration errors, counts.
 
-Patients are resampled where they are known (``resampling.clusters``). The column ``interval_method`` states how the
-bounds were made, decided in one place, ``interval_row``:
+Metrics themselves have the intervals of ``jackknife``. Patients are resampled where they are known
+(``resampling.clusters``). The column ``interval_method`` states how the bounds were made:
 
 - ``expanded percentile``: percentiles of the bootstrap distribution, further out than 2.5 and 97.5 by as much as
   Student's t with the effective number of clusters is wider than the normal (Hesterberg 2015, doi
   10.1080/00031305.2015.1089789). The plain percentile interval is too narrow by a factor near sqrt((n - 1) / n) and by
-  that of t: for a class of 12 patients it covered the truth in 91 % of cohorts instead of 95 %.
-  benchmarks/results/interval_coverage.json measures this one.
-- ``exact``: where a proportion is 0 or 1, every resample gives the same. The bound is then that of Clopper & Pearson
-  (1934, doi 10.1093/biomet/26.4.404) for as many clusters as have rows in the denominator.
+  that of t.
 - ``reflected``: the basic bootstrap, for metrics that resampling biases upwards (``reflected``).
 - ``percentile``: plain percentiles, where no jackknife was made.
 """
@@ -26,14 +23,15 @@ from scipy.special import ndtr, stdtrit
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters
+from her2core.evidence.sample_size import effective_clusters
 
 #: Confidence level of every interval.
 LEVEL = 0.95
-EXPANDED, EXACT, PERCENTILE, REFLECTED = "expanded percentile", "exact", "percentile", "reflected"
+EXPANDED, PERCENTILE, REFLECTED = "expanded percentile", "percentile", "reflected"
 NO_SPREAD = "identical in every resample: the interval has no width"
 #: Share of the resamples that must give a value.
 MIN_USABLE = 0.95
-#: Below so many effective clusters the interval still covers the truth too rarely (interval_coverage.json).
+#: Below so many effective clusters the interval still covers the truth too rarely (calibration_coverage.json).
 FEW_EFFECTIVE = 6
 
 
@@ -52,10 +50,33 @@ IntervalRow = TypedDict(
 )
 
 
-def interval_row(
-    metric: str, of: str, value: float, draws: Floats, jackknife: Floats | None = None, *, denominator_clusters: int = 0
-) -> IntervalRow:
-    """Make the interval of one metric.
+def empty_row(metric: str, of: str, value: float) -> IntervalRow:
+    """Row of a metric without an interval.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
+    of : str
+        Class, empty for all classes.
+    value : float
+
+    Returns
+    -------
+    IntervalRow
+        Bounds NaN, no method, no note.
+
+    Examples
+    --------
+    >>> empty_row("accuracy", "", 1)["value"]
+    1.0
+    """
+    bounds = {"lower_95": np.nan, "upper_95": np.nan, "interval_method": "", "note": ""}
+    return cast(IntervalRow, {"metric": metric, "class": of, "value": float(value), **bounds})
+
+
+def interval_row(metric: str, of: str, value: float, draws: Floats, jackknife: Floats | None = None) -> IntervalRow:
+    """Make the interval of one metric, or of a difference.
 
     Parameters
     ----------
@@ -69,8 +90,6 @@ def interval_row(
         The metric in every resample; NaN where it is undefined.
     jackknife : ndarray of float64, shape (J,), optional
         The metric with one cluster after another left out; without it the interval is the plain percentile one.
-    denominator_clusters : int
-        For a proportion, the number of clusters that have rows in its denominator; 0 for other metrics.
 
     Returns
     -------
@@ -80,72 +99,27 @@ def interval_row(
 
     References
     ----------
-    Hesterberg 2015, doi 10.1080/00031305.2015.1089789; Clopper & Pearson 1934, doi 10.1093/biomet/26.4.404.
+    Hesterberg 2015, doi 10.1080/00031305.2015.1089789.
 
     Examples
     --------
-    >>> row = interval_row("accuracy", "", 1.0, np.ones(2000), np.ones(20), denominator_clusters=20)
-    >>> row["interval_method"], round(row["lower_95"], 3), row["upper_95"]
-    ('exact', 0.832, 1.0)
+    >>> row = interval_row("accuracy", "", 0.1, np.linspace(0, 0.2, 2001))
+    >>> row["interval_method"], round(row["lower_95"], 3), round(row["upper_95"], 3)
+    ('percentile', 0.005, 0.195)
     """
-    usable = np.isfinite(draws)
-
-    def row(lower: float = np.nan, upper: float = np.nan, method: str = "", note: str = "") -> IntervalRow:
-        bounds = {"lower_95": float(lower), "upper_95": float(upper), "interval_method": method, "note": note}
-        return cast(IntervalRow, {"metric": metric, "class": of, "value": float(value), **bounds})
-
+    usable, row = np.isfinite(draws), empty_row(metric, of, value)
     if not np.isfinite(value):
-        return row(note="cannot be computed: undefined for these rows")
+        return {**row, "note": "cannot be computed: undefined for these rows"}
     if usable.mean() < MIN_USABLE:
-        return row(note="no interval: too few cases of a class")
-    known, tail = draws[usable], (1 - LEVEL) / 2
-    if denominator_clusters and value in (0, 1):
-        bound = float(tail ** (1 / denominator_clusters))
-        return row(bound, 1.0, EXACT) if value else row(0.0, 1 - bound, EXACT)
-    if jackknife is None:
-        low, high = np.quantile(known, [tail, 1 - tail])
-        return row(low, high, PERCENTILE)
-    effective = effective_clusters(float(value), jackknife)
-    tail = expanded_tail(effective)
-    few = f"few effective clusters (about {effective:.0f}): the interval may be too narrow"
-    note = NO_SPREAD if np.ptp(known) < 1e-12 else few if effective < FEW_EFFECTIVE else ""
+        return {**row, "note": "no interval: too few cases of a class"}
+    known, tail, method, note = draws[usable], (1 - LEVEL) / 2, PERCENTILE, ""
+    if jackknife is not None:
+        effective = effective_clusters(float(value), jackknife)
+        tail, method = expanded_tail(effective), EXPANDED
+        few = f"few effective clusters (about {effective:.0f}): the interval may be too narrow"
+        note = NO_SPREAD if np.ptp(known) < 1e-12 else few if effective < FEW_EFFECTIVE else ""
     low, high = np.quantile(known, [tail, 1 - tail])
-    return row(low, high, EXPANDED, note)
-
-
-def effective_clusters(value: float, jackknife: Floats) -> float:
-    """Effective number of clusters behind an estimate, by Satterthwaite's approximation.
-
-    The variance of the estimate is a sum of squared influences u of the clusters. It is as uncertain as that of
-    3 (sum u^2)^2 / sum u^4 equal clusters, and of no more than those whose removal changes the estimate.
-
-    Parameters
-    ----------
-    value : float
-        Estimate from all clusters.
-    jackknife : ndarray of float64, shape (J,)
-        Estimate with one cluster after another left out.
-
-    Returns
-    -------
-    float
-        At least 2.
-
-    References
-    ----------
-    Satterthwaite 1946, doi 10.2307/3002019.
-
-    Examples
-    --------
-    >>> effective_clusters(0.0, np.array([0.1, -0.1, 0.1, -0.1, 0.0]))
-    4.0
-    """
-    influence = jackknife[np.isfinite(jackknife)] - value
-    largest = np.abs(influence).max(initial=0.0)
-    if not largest:
-        return 2.0
-    u = influence / largest
-    return max(2.0, min(3 * float((u**2).sum() ** 2 / (u**4).sum()), float(np.count_nonzero(np.abs(u) > 1e-9))))
+    return {**row, "lower_95": float(low), "upper_95": float(high), "interval_method": method, "note": note}
 
 
 def expanded_tail(effective: float) -> float:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evidence.arguments import check_predictions, check_resampling
+from her2core.evidence.arguments import check_predictions
 from her2core.evidence.estimates import ResampledMetrics
-from her2core.evidence.intervals import IntervalRow, interval_row, interval_table, with_note
+from her2core.evidence.intervals import IntervalRow, empty_row, interval_table, with_note
+from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
 from her2core.evidence.predictions import Predictions
@@ -18,12 +19,7 @@ from her2core.evidence.resampling import clusters
 
 
 def metric_table(
-    predictions: Predictions,
-    *,
-    metrics: Iterable[str | Metric] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-    no_order: str = "",
+    predictions: Predictions, *, metrics: Iterable[str | Metric] | None = None, no_order: str = ""
 ) -> pd.DataFrame:
     """Compute metrics with their 95 % intervals.
 
@@ -34,10 +30,6 @@ def metric_table(
     metrics : iterable of str or Metric, optional
         Names of the registry (``metrics.registry.METRICS``), or metrics of one's own; None for all. Metrics that need
         probabilities are left out for hard labels.
-    resamples : int
-        Resamples of the cluster bootstrap.
-    seed : int
-        The same seed draws the same clusters.
     no_order : str
         Why the classes have no order, if they have none: metrics that need one are then NaN with this note.
 
@@ -45,23 +37,22 @@ def metric_table(
     -------
     DataFrame
         One row per metric, and per class for those of one class: unit, metric, class ("" for all classes), value,
-        lower_95, upper_95, interval_method (see ``intervals``), note, resampling_unit, n_clusters, n. A metric that is
-        undefined is NaN and an interval that fewer than 95 % of the resamples support is NaN, each with the reason in
-        ``note``.
+        lower_95, upper_95, interval_method (see ``jackknife``), note, resampling_unit, n_clusters, n. A metric that is
+        undefined is NaN, and so are the bounds where there is no honest interval, each with the reason in ``note``.
 
     Raises
     ------
     EvaluationError
         When there is no row, or hard labels leave no metric.
     ConfigError
-        For an unknown metric, or a number of resamples or a seed out of range.
+        For an unknown metric.
 
     Examples
     --------
     >>> from her2core.evidence.predictions import read_predictions
     >>> frame = pd.DataFrame({"label": list("aabb") * 5, "probability_a": [0.9, 0.4, 0.3, 0.2] * 5})
     >>> frame = frame.assign(probability_b=1 - frame["probability_a"], patient_id=[f"p{i // 2}" for i in range(20)])
-    >>> table = metric_table(read_predictions(frame), metrics=["accuracy", "auroc"], resamples=200)
+    >>> table = metric_table(read_predictions(frame), metrics=["accuracy", "auroc"])
     >>> table[["metric", "class", "value", "n_clusters", "n"]]
          metric class  value  n_clusters   n
     0  accuracy         0.75          10  20
@@ -69,14 +60,13 @@ def metric_table(
     2     auroc     b   1.00          10  20
     """
     check_predictions(predictions, "metrics")
-    check_resampling(resamples, seed)
     chosen = [m for m in select_metrics(metrics) if predictions.has_scores or not m.needs_scores]
     if not chosen:
         raise EvaluationError(
             "probabilities for these metrics", got="hard labels", where="metrics", fix="Choose other metrics."
         )
     group = clusters(predictions)
-    resampled = ResampledMetrics(predictions, group, resamples=resamples, seed=seed)
+    resampled = ResampledMetrics(predictions, group, resamples=0, seed=0)  # the jackknife alone
     rows: list[IntervalRow] = []
     for metric in chosen:
         rows += _without_order(metric, predictions.classes, no_order) or _rows(metric, resampled)
@@ -87,14 +77,8 @@ def _rows(metric: Metric, resampled: ResampledMetrics) -> list[IntervalRow]:
     estimate, note, rows = resampled.estimate(metric), resampled.note(metric), []
     for position, name in enumerate(resampled.predictions.classes) if metric.per_class else [(None, "")]:
         own = estimate if position is None else estimate.of(position)
-        row = interval_row(
-            metric.name,
-            name,
-            float(own.value),
-            own.draws,
-            own.jackknife,
-            denominator_clusters=resampled.denominator_clusters(metric, position),
-        )
+        size = resampled.sample_size(metric, position)
+        row = jackknife_row(metric.name, name, float(own.value), own.jackknife, size=size, bounds=metric.range)
         undefined = "" if np.isfinite(own.value) else resampled.undefined(metric, position)
         rows.append(with_note(row, undefined=undefined, always=note))
     return rows
@@ -103,8 +87,6 @@ def _rows(metric: Metric, resampled: ResampledMetrics) -> list[IntervalRow]:
 def _without_order(metric: Metric, classes: tuple[str, ...], no_order: str) -> list[IntervalRow]:
     if not (metric.needs_order and no_order):
         return []
-    empty = np.full(1, np.nan)
     return [
-        {**interval_row(metric.name, name, np.nan, empty), "note": no_order}
-        for name in (classes if metric.per_class else ("",))
+        {**empty_row(metric.name, name, np.nan), "note": no_order} for name in (classes if metric.per_class else ("",))
     ]

@@ -17,12 +17,14 @@ from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.curves import undefined_classes
 from her2core.evidence.intervals import IntervalRow, interval_row, interval_table, join_notes, reflected, with_note
+from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.metrics.probabilistic import check_bins, equal_mass_bins, equal_width_bins, observed_frequency
 from her2core.evidence.metrics.recalibration import EDGE, log_odds, recalibrate
 from her2core.evidence.metrics.registry import METRICS
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import GroupWeights, clusters, clusters_with, group_weights
+from her2core.evidence.resampling import GroupWeights, clusters, group_weights
+from her2core.evidence.sample_size import sample_size
 
 #: Brier score and its parts.
 BRIER = ("brier", "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
@@ -105,16 +107,10 @@ def reliability_table(
     for event in _events(predictions):
         where, note = _binned(event.probability, bins)
         sums = _sums(event, where, weights)
-        value, draws, jackknife = (observed_frequency(s) for s in sums)
-        for b, (n, total, events, *_) in enumerate(sums.value):
-            held = clusters_with(group, where == b)
-            row = interval_row(
-                "observed_frequency", event.of, value[b], draws[:, b], jackknife[:, b], denominator_clusters=held
-            )
-            if not np.isfinite(row["lower_95"]):
-                row["note"] = "no interval: too few resamples reach this bin"
-            elif events in (0, n):
-                row["note"] = f"all or none: the exact bound of {held} {group.unit}s that are alike"
+        value, _, jackknife = (observed_frequency(s) for s in sums)
+        for b, (n, total, *_) in enumerate(sums.value):
+            size = sample_size(group, where == b)
+            row = jackknife_row("observed_frequency", event.of, value[b], jackknife[:, b], size=size)
             here = event.probability[where == b]
             measures = {"bin": b, "lowest": here.min(), "highest": here.max(), "mean_probability": total / n, "n": n}
             rows.append({**with_note(row, always=note), **measures})

@@ -99,26 +99,6 @@ def clusters(predictions: Predictions) -> Clusters:
     )
 
 
-def clusters_with(group: Clusters, rows: NDArray[np.bool_]) -> int:
-    """Number of clusters that have at least one of these rows.
-
-    Parameters
-    ----------
-    group : Clusters
-    rows : ndarray of bool, shape (N,)
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
-    >>> clusters_with(Clusters(np.array([0, 0, 1, 2]), 3, "patient", ""), np.array([True, True, True, False]))
-    2
-    """
-    return int(np.count_nonzero(np.bincount(group.codes[rows])))
-
-
 def bootstrap_counts(
     group: Clusters, *, cells: Ints, kinds: int, resamples: int, seed: int, limit: int = _MAX_DRAWN
 ) -> Floats:
@@ -244,7 +224,8 @@ def group_weights(group: Clusters, *, resamples: int, seed: int) -> GroupWeights
     Returns
     -------
     GroupWeights
-        Groups are the clusters; beyond ``MAX_GROUPS`` random bundles of whole clusters, so that the table stays small.
+        Groups are the clusters; beyond ``MAX_GROUPS``, or ``MAX_LEFT_OUT`` without resamples, random bundles of whole
+        clusters, so that the table stays small.
 
     Examples
     --------
@@ -253,7 +234,9 @@ def group_weights(group: Clusters, *, resamples: int, seed: int) -> GroupWeights
     (array([0, 0, 1]), (10, 2), (2, 2))
     """
     codes, count = group.codes, group.count
-    if count > MAX_GROUPS:
+    if not resamples and count > MAX_LEFT_OUT:  # the jackknife alone: what is left out together is one group
+        codes, count = _bundles(count)[codes], MAX_LEFT_OUT
+    elif count > MAX_GROUPS:
         codes, count = _generator(count, seed).permutation(count)[codes] % MAX_GROUPS, MAX_GROUPS
     return GroupWeights(codes, bootstrap_weights(count, resamples, seed), jackknife_weights(count))
 

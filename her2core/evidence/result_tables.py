@@ -200,7 +200,7 @@ def _subgroups(d: EvaluationInputs, unit: str) -> _Parts:
             yield wanted, lambda **_: d.reasons.get("columns", "the data table has no such column")
 
 
-def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, *, resamples: int, seed: int) -> pd.DataFrame | str:
+def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, **_: object) -> pd.DataFrame | str:
     at, by = d.at(unit), str(cells.name)
     if unit != "patch":
         ids = d.test.frame[UNIT_COLUMN[unit]]
@@ -214,7 +214,7 @@ def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, *, resamples: in
     if len(groups) == 1 and cells.notna().all() and str(groups[0]) != "unknown":
         return f"one group only: {str(groups[0])[:80]}"
     frame = at.frame[[*IDS, "split"]].drop(columns=[by], errors="ignore").assign(**{by: cells.to_numpy()})
-    return subgroup_table(replace(at, frame=frame), by=by, resamples=resamples, seed=seed)
+    return subgroup_table(replace(at, frame=frame), by=by)
 
 
 _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {

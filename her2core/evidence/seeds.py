@@ -9,7 +9,7 @@ highest run. Where patients are unknown or too few, rows are drawn, and every ro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,15 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
 from her2core.evidence.compare import available_metrics
 from her2core.evidence.estimates import Estimate, ResampledMetrics
-from her2core.evidence.intervals import effective_clusters, interval_row, join_notes
+from her2core.evidence.intervals import interval_row, join_notes
+from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import METRICS
 from her2core.evidence.paired_tests import bootstrap_p, holm
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters
 from her2core.evidence.results import TableResult
+from her2core.evidence.sample_size import SampleSize, effective_clusters
 from her2core.evidence.statements import ALPHA, NO_DIFFERENCE, NO_INTERVAL, few_patients
 
 #: Aggregation of patches to slides and patients: one rule for all runs, as none may choose its own.
@@ -69,10 +71,11 @@ class SeedSummary(TableResult):
 
 @dataclass(frozen=True)
 class _OverRuns:
-    """A metric over the runs of a group: ``values`` float (S,) of each run, and the estimate of their mean."""
+    """A metric over the runs of a group: ``values`` float (S,) of each run, the estimate of their mean, its size."""
 
     values: np.ndarray
     mean: Estimate
+    size: SampleSize
 
 
 def summarize_seeds(
@@ -150,7 +153,8 @@ def summarize_seeds(
         held = {cluster for p in at_unit[name] for cluster in p.frame[column]}
         for metric in chosen:
             figure = found[metric.name]
-            row = interval_row(metric.name, "", float(figure.mean.value), figure.mean.draws, figure.mean.jackknife)
+            value = float(figure.mean.value)
+            row = jackknife_row(metric.name, "", value, figure.mean.jackknife, size=figure.size, bounds=metric.range)
             rows.append(
                 {
                     "unit": unit,
@@ -203,7 +207,9 @@ def _over_runs(runs: Sequence[ResampledMetrics], metrics: Iterable[Metric]) -> d
         estimates = [run.estimate(metric) for run in runs]
         parts = zip(*((e.value, e.draws, e.jackknife) for e in estimates), strict=True)
         mean = Estimate(*(np.mean(part, axis=0) for part in parts))
-        found[metric.name] = _OverRuns(np.array([e.value for e in estimates], np.float64), mean)
+        smallest = min((run.sample_size(metric, None) for run in runs), key=lambda size: size.rows)
+        size = smallest if len(runs) == 1 else replace(smallest, binomial=False)
+        found[metric.name] = _OverRuns(np.array([e.value for e in estimates], np.float64), mean, size)
     return found
 
 

@@ -23,12 +23,7 @@ MAX_GROUPS = 50
 
 
 def subgroup_table(
-    predictions: Predictions,
-    *,
-    by: str = "site",
-    metrics: Iterable[str | Metric] = METRICS,
-    resamples: int = 2000,
-    seed: int = 0,
+    predictions: Predictions, *, by: str = "site", metrics: Iterable[str | Metric] = METRICS
 ) -> pd.DataFrame:
     """Compute metrics in each group of a column, with intervals that resample the patients of the group.
 
@@ -39,8 +34,6 @@ def subgroup_table(
         Column of ``predictions.frame``.
     metrics : iterable of str or Metric
         As for ``metric_table``.
-    resamples, seed : int
-        Of the cluster bootstrap.
 
     Returns
     -------
@@ -57,14 +50,14 @@ def subgroup_table(
         When there is no row or no such column, where all its cells are unknown, or where it has more than
         ``MAX_GROUPS`` groups.
     ConfigError
-        For an unknown metric, or resamples or a seed out of range.
+        For an unknown metric.
 
     Examples
     --------
     >>> from her2core.evidence.predictions import read_predictions
     >>> frame = pd.DataFrame({"label": list("aabb"), "probability_a": [0.9, 0.4, 0.3, 0.2], "site": list("xyxy")})
     >>> p = read_predictions(frame.assign(probability_b=1 - frame["probability_a"]))
-    >>> subgroup_table(p, by="site", metrics=["accuracy"], resamples=100)[["group", "value", "n"]]
+    >>> subgroup_table(p, by="site", metrics=["accuracy"])[["group", "value", "n"]]
       group  value  n
     0     x    1.0  2
     1     y    0.5  2
@@ -98,7 +91,7 @@ def subgroup_table(
     chosen, tables = tuple(metrics), []
     for name in names:
         part = predictions.where(groups == name)
-        table = metric_table(part, metrics=chosen, resamples=resamples, seed=seed)
+        table = metric_table(part, metrics=chosen)
         patients = len(part.patients[1]) if part.patients_known else pd.NA
         warning = _warning(part, by, name)
         table["note"] = [join_notes(warning, note) for note in table["note"]]

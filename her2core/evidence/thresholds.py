@@ -13,9 +13,11 @@ import pandas as pd
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.arguments import check_class, check_predictions, check_resampling
 from her2core.evidence.intervals import NO_SPREAD, IntervalRow, interval_row, interval_table, with_note
+from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.registry import METRICS
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import bootstrap_counts, clusters, clusters_with, jackknife_counts
+from her2core.evidence.resampling import bootstrap_counts, clusters, jackknife_counts
+from her2core.evidence.sample_size import sample_size
 
 COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 RATES = ("recall", "specificity", "precision", "npv", "predicted_positive_rate")
@@ -88,8 +90,8 @@ def operating_point(
         rows.append(with_note(row, always=NO_SPREAD if row["lower_95"] == row["upper_95"] else ""))
     for name in RATES:
         counted, undefined = denominators[name]
-        held = clusters_with(group, counted)
-        row = interval_row(name, of, float(value[name][0]), draws[name], left[name], denominator_clusters=held)
+        size = sample_size(group, counted)
+        row = jackknife_row(name, of, float(value[name][0]), left[name], size=size)
         rows.append(with_note(row, undefined=undefined))
     frame = interval_table(({**row, "threshold": float(threshold)} for row in rows), predictions, group)
     first = ["unit", "class", "threshold", "metric"]

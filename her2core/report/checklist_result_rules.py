@@ -106,8 +106,8 @@ def uncertainty(r: RunReport) -> Assessment:
     'met'
     """
     if r.resamples_patients:
-        return met("95 % bootstrap over patients for every figure", "methods", "performance")
-    return partly("95 % bootstrap, but over single patches where patients are unknown or too few", "methods")
+        return met("95 % intervals over patients for every figure", "methods", "performance")
+    return partly("95 % intervals, but over single patches where patients are unknown or too few", "methods")
 
 
 def output(r: RunReport) -> Assessment:

@@ -260,7 +260,7 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
     (0, 48)
     """
     result_tables = all_result_tables(inputs_from_predictions(predictions), resamples=resamples)
-    evaluation = evaluate(predictions, resamples=resamples)
+    evaluation = evaluate(predictions)
     return RunReport(
         name=name,
         classes=predictions.classes,

@@ -63,7 +63,7 @@ def summary(r: RunReport) -> Section:
     )
     resampled = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
     lines = [
-        f"Intervals by {u}: {units(unit, int(n))} resampled with replacement."
+        f"Intervals by {u}: from {units(unit, int(n))}."
         for u, unit, n in resampled.loc[list(r.units), ["resampling_unit", "n_clusters"]].itertuples()
     ]
     absent = [f"Not by {row.unit}: {row.reason}" for row in table_of_units.itertuples() if not row.assessed]

@@ -18,13 +18,15 @@ _METHODS = (
     "Unit of analysis. Every figure states whether it counts patches, slides or patients. A slide or patient gets "
     "one prediction from its patches by an aggregation rule selected on the validation partition; the rules are named "
     "below.",
-    "Intervals. 95 % bootstrap that resamples whole patients (Field and Welsh 2007, doi "
-    "10.1111/j.1467-9868.2007.00593.x), because patches of one patient are correlated; percentiles are expanded where "
-    "the effective number of patients is small (Hesterberg 2015, doi 10.1080/00031305.2015.1089789), and a proportion "
-    "of 0 or 1 has the bound of Clopper and Pearson 1934 for the number of patients with such rows. Where patients are "
-    "unknown or fewer than five, single rows are resampled and the table states that its interval is too narrow. "
-    "Calibration errors are biased upwards by resampling; their intervals are reflected about the value. The "
-    "evaluation tables name the interval method of every row.",
+    "Intervals, 95 %. Patches of one patient are correlated, so patients are left out as a whole (jackknife) and the "
+    "interval is Student's t on the log odds, with an effective number of rows (Korn and Graubard 1998) and degrees of "
+    "freedom for patients of unequal size and influence (Satterthwaite 1946, doi 10.2307/3002019). Where a row is a "
+    "patient, the interval is the score interval of Wilson 1927 (doi 10.1080/01621459.1927.10502953). With fewer than "
+    "three patients of a class none is given. Differences and calibration errors are bootstrapped over whole patients "
+    "(Field and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x) with expanded percentiles (Hesterberg 2015, doi "
+    "10.1080/00031305.2015.1089789); calibration errors are biased upwards by it and reflected about the value. Where "
+    "patients are unknown or fewer than five, single rows take their place and the table states that its interval is "
+    "too narrow. The evaluation tables name the interval method of every row.",
     "Discrimination. AUROC is one class against the rest (Hanley and McNeil 1982, doi "
     "10.1148/radiology.143.1.7063747); it does not depend on a threshold. Average precision is not interpolated; "
     "unlike AUROC, it reflects the prevalence of a class. Kappa has quadratic weights (Cohen 1968, doi "

@@ -63,7 +63,10 @@ class Metric:
     row_wise : bool
         Whether every resample costs a pass over all rows, so that large tables get fewer resamples.
     denominator : str, optional
-        For a proportion, the rows in its denominator; at 0 or 1 its interval is then the exact binomial one.
+        Rows in the denominator of the metric, of one class or, for a metric over all classes, of each; ``both`` for
+        pairs of a row of the class and one of the rest. Their clusters decide whether there is an interval.
+    binomial : bool
+        Whether the metric is a proportion of the rows in its denominator, so that independent rows are binomial.
     undefined : str
         Why the metric may be undefined, where that does not follow from ``denominator``.
     note : callable, optional
@@ -99,6 +102,7 @@ class Metric:
     headline: bool = False
     row_wise: bool = False
     denominator: Denominator | None = None
+    binomial: bool = False
     undefined: str = ""
     note: Callable[[Predictions], str] | None = None
     target: float | None = None

@@ -35,6 +35,11 @@ def _class_order(predictions: Predictions) -> str:
     return f"classes in the order {', '.join(classes)}" if len(classes) > 2 else ""
 
 
+def _absent_classes(predictions: Predictions) -> str:
+    absent = [name for i, name in enumerate(predictions.classes) if not (predictions.labels == i).any()]
+    return f"over the other classes: no {predictions.unit} is truly {' or '.join(absent)}" if absent else ""
+
+
 def _zero_probabilities(predictions: Predictions) -> str:
     zero = int((predictions.probs[np.arange(len(predictions)), predictions.labels] < SMALLEST).sum())
     return f"{zero} with probability 0 of the true class, taken as {SMALLEST:.1g}" if zero else ""
@@ -50,6 +55,7 @@ OVERALL = (
         function=accuracy,
         input="confusion",
         denominator="all",
+        binomial=True,
         headline=True,
         reference=_SOKOLOVA,
     ),
@@ -62,6 +68,7 @@ OVERALL = (
         function=balanced_accuracy,
         input="confusion",
         denominator="true",
+        note=_absent_classes,
         headline=True,
         reference="Brodersen et al. 2010, doi 10.1109/ICPR.2010.764",
     ),
@@ -74,6 +81,7 @@ OVERALL = (
         function=macro_f1,
         input="confusion",
         denominator="true",
+        note=_absent_classes,
         headline=True,
         reference=_SOKOLOVA,
     ),
@@ -98,6 +106,7 @@ OVERALL = (
         direction="higher",
         function=average_precision,
         input="one_vs_rest",
+        denominator="both",
         needs_scores=True,
         row_wise=True,
         reference=_DAVIS,
@@ -110,6 +119,7 @@ OVERALL = (
         direction="higher",
         function=quadratic_kappa,
         input="confusion",
+        denominator="true",
         needs_order=True,
         undefined="one class is all that is true and predicted",
         note=_class_order,
@@ -123,6 +133,7 @@ OVERALL = (
         direction="higher",
         function=matthews_correlation,
         input="confusion",
+        denominator="true",
         undefined="only one class is true, or only one predicted",
         reference="Gorodkin 2004, doi 10.1016/j.compbiolchem.2004.09.006",
     ),
@@ -150,6 +161,7 @@ PER_CLASS = (
         input="confusion",
         per_class=True,
         denominator="true",
+        binomial=True,
         reference=_ALTMAN_1,
     ),
     Metric(
@@ -162,6 +174,7 @@ PER_CLASS = (
         input="confusion",
         per_class=True,
         denominator="not_true",
+        binomial=True,
         reference=_ALTMAN_1,
     ),
     Metric(
@@ -174,6 +187,7 @@ PER_CLASS = (
         input="confusion",
         per_class=True,
         denominator="predicted",
+        binomial=True,
         reference=_ALTMAN_2,
     ),
     Metric(
@@ -186,6 +200,7 @@ PER_CLASS = (
         input="confusion",
         per_class=True,
         denominator="not_predicted",
+        binomial=True,
         reference=_ALTMAN_2,
     ),
     Metric(
@@ -198,6 +213,7 @@ PER_CLASS = (
         input="confusion",
         per_class=True,
         denominator="all",
+        binomial=True,
         reference=_SOKOLOVA,
     ),
     Metric(
@@ -233,6 +249,7 @@ PER_CLASS = (
         direction="higher",
         function=average_precision,
         input="one_vs_rest",
+        denominator="both",
         per_class=True,
         needs_scores=True,
         row_wise=True,
