@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from her2core.errors import EvaluationError
+from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence import reliability
 from her2core.evidence.metrics.probabilistic import equal_mass_bins, expected_calibration_error
 from her2core.evidence.metrics.recalibration import (
@@ -390,3 +390,18 @@ def test_the_figure_and_its_words_show_the_tables():
     assert f"predicted class {value(table, 'ece_equal_mass')['value']:.1%}" in words
     sure = calibration_table(changed(p, np.eye(3)[p.labels]), resamples=20)
     assert "positive not computable" in reliability_description(sure, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"resamples": 0}, "argument `resamples` to be an integer of at least 1, but got 0"),
+        ({"resamples": 10.5}, "argument `resamples`"),
+        ({"resamples": True}, "argument `resamples`"),
+        ({"seed": -1}, "argument `seed` to be an integer of at least 0"),
+        ({"seed": None}, "argument `seed`"),
+    ],
+)
+def test_resamples_and_seeds_out_of_range_are_refused_with_what_is_accepted(options, expected):
+    with pytest.raises(ConfigError, match=expected):
+        calibration_table(predictions(), **options)
