@@ -140,7 +140,7 @@ def summary(rows: pd.DataFrame) -> dict:
 
     def of(part: pd.DataFrame) -> dict:
         known = part.dropna(subset=["coverage"])
-        noise = 2 * known["error"]
+        noise, naive = 2 * known["error"], known["naive_coverage"].dropna()
         return {
             "designs": len(part),
             "mean_coverage": round(float(known["coverage"].mean()), 3),
@@ -150,7 +150,7 @@ def summary(rows: pd.DataFrame) -> dict:
             "below_beyond_noise": int((known["coverage"] + noise < ACCEPTED[0]).sum()),
             "above": int((known["coverage"] > ACCEPTED[1]).sum()),
             "mean_without_interval": round(float(part["without_interval"].mean()), 3),
-            **({"naive_mean": round(float(known["naive_coverage"].mean()), 3)} if "naive_coverage" in known else {}),
+            **({"naive_mean": round(float(naive.mean()), 3)} if len(naive) else {}),
         }
 
     # Few cohorts with an interval say little about its coverage.
@@ -169,7 +169,12 @@ def main(cohorts: int, processes: int) -> None:
             found += rows
     table = pd.DataFrame(found)
     write_csv(RESULTS / "interval_coverage.csv", table)
-    result = {
+    write_json(RESULTS / "interval_coverage.json", described(table, cohorts))
+
+
+def described(table: pd.DataFrame, cohorts: int) -> dict:
+    """The table's summary, and how it was made."""
+    return {
         "command": f"OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py {cohorts}",
         "cohorts_of_each_design": cohorts,
         "nominal": LEVEL,
@@ -182,8 +187,6 @@ def main(cohorts: int, processes: int) -> None:
         "counted": "designs in which at most 80 % of the cohorts are without an interval",
         "summary": summary(table),
     }
-    write_json(RESULTS / "interval_coverage.json", result)
-    print(json.dumps({unit: found["all"] for unit, found in result["summary"].items()}))
 
 
 if __name__ == "__main__":

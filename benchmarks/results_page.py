@@ -246,11 +246,11 @@ def evidence() -> str:
         accuracies = ", ".join(f"{a:g}" for a in coverage["accuracies"][unit])
         rows.append(
             (
-                f"coverage of the 95 % intervals by {unit}, all metrics and classes: mean; lowest; metrics and designs "
-                f"within 92.5 to 97.5 %, below, above (20 to 120 patients, accuracy {accuracies}, classes balanced and "
+                f"coverage of the 95 % intervals by {unit}, all metrics and classes: mean; lowest; of all "
+                f"metrics and designs within 92.5 to 97.5 %, below by more than two standard errors (20 to 120 patients, accuracy {accuracies}, classes balanced and "
                 f"80/15/5, sizes equal and lognormal, {coverage['cohorts_of_each_design']} cohorts each)",
-                f"{every['mean_coverage']:.1%}; {every['lowest']:.1%}; {every['within']}, {every['below']}, "
-                f"{every['above']} of {every['designs']}",
+                f"{every['mean_coverage']:.1%}; {every['lowest']:.1%}; {every['within']}, "
+                f"{every['below_beyond_noise']} of {every['designs']}",
                 "92.5 to 97.5 %",
                 "interval_coverage",
             )

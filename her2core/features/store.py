@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from her2core.io.files import write_via_temporary
+from her2core.io.files import write_tensors
 
 
 def patch_keys(images: np.ndarray) -> np.ndarray:
@@ -89,4 +89,4 @@ class FeatureStore:
             "keys": keys.copy(),
             "vectors": np.stack(list(vectors.values())).astype(np.float32),
         }
-        write_via_temporary(self.path, lambda t: save_file(content, t))
+        write_tensors(self.path, lambda t: save_file(content, t))

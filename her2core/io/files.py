@@ -17,7 +17,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 
 from her2core.io.spreadsheet import to_csv
 
@@ -35,8 +34,7 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     Returns
     -------
     Path
-        ``path``. Whatever ``write`` raises is passed on, and an old file stays. An error of safetensors becomes the
-        system's own.
+        ``path``. Whatever ``write`` raises is passed on, and an old file stays.
 
     Examples
     --------
@@ -51,18 +49,39 @@ def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
     try:
         write(temporary)
         os.replace(temporary, path)
-    except SafetensorError as failed:
-        raise _system_error(failed, path) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def _system_error(failed: SafetensorError, path: Path) -> OSError:
-    """The system's own error, which safetensors gives as text."""
-    code = re.search(r"(?:os error|code:) (\d+)", str(failed))
-    number = int(code.group(1)) if code else errno.EIO
-    return OSError(number, os.strerror(number), str(path))
+def write_tensors(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Write a safetensors file under a temporary name and rename it.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; its folder is created.
+    write : callable
+        Calls ``save_file`` of safetensors with the path that it is given.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    OSError
+        The system's own error, of which safetensors gives only the text.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return write_via_temporary(path, write)
+    except SafetensorError as failed:
+        code = re.search(r"(?:os error|code:) (\d+)", str(failed))
+        number = int(code.group(1)) if code else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def check_replaceable(path: Path) -> None:

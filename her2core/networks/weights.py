@@ -13,7 +13,7 @@ from torch import Tensor
 from her2core.errors import WeightsError
 from her2core.io.below import open_below
 from her2core.io.documents import parse_json
-from her2core.io.files import sha256_file, write_via_temporary
+from her2core.io.files import sha256_file, write_tensors
 from her2core.networks.foundation import FoundationNetwork
 from her2core.networks.her2_resnet import Her2ResNet50, rename_torchvision
 from her2core.networks.packaged import packaged_weights
@@ -54,7 +54,7 @@ def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str
         value = value.detach().cpu().contiguous()
         small = name in (f"{last}.weight", f"{last}.bias")
         state[name] = value.half() if half and value.is_floating_point() and not small else value
-    write_via_temporary(path, lambda t: save_file(state, t))
+    write_tensors(path, lambda t: save_file(state, t))
     return sha256_file(path)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from her2core.errors import SplitError, WeightsError
-from her2core.io.files import sha256_file, write_via_temporary
+from her2core.io.files import sha256_file, write_tensors
 from her2core.networks.weight_files import read_weights
 from her2core.runs.files import RUN_LIMITS
 
@@ -136,7 +136,7 @@ class OODDetector:
         tensors = {name: np.ascontiguousarray(getattr(self, name), dtype=np.float32) for name in _ARRAYS}
         tensors |= {"threshold": np.array([self.threshold], np.float32)}
         tensors |= {name: np.array([getattr(self, name)], np.int64) for name in _NUMBERS[1:]}
-        write_via_temporary(path, lambda temporary: save_file(tensors, temporary))
+        write_tensors(path, lambda temporary: save_file(tensors, temporary))
         return sha256_file(path)
 
 
