@@ -247,7 +247,8 @@ def evidence() -> str:
         rows.append(
             (
                 f"coverage of the 95 % intervals by {unit}, all metrics and classes: mean; lowest; of all "
-                f"metrics and designs within 92.5 to 97.5 %, below by more than two standard errors (20 to 120 patients, accuracy {accuracies}, classes balanced and "
+                f"metrics and designs within 92.5 to 97.5 %, below by more than two standard errors (20 "
+                f"to 120 patients, accuracy {accuracies}, classes balanced and "
                 f"80/15/5, sizes equal and lognormal, {coverage['cohorts_of_each_design']} cohorts each)",
                 f"{every['mean_coverage']:.1%}; {every['lowest']:.1%}; {every['within']}, "
                 f"{every['below_beyond_noise']} of {every['designs']}",
