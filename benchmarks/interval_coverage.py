@@ -17,7 +17,6 @@ are in calibration_coverage.py.
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections import defaultdict
 from functools import partial
