@@ -50,7 +50,7 @@ for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
 metrics = review.metrics[review.metrics["unit"] == unit]
 first = metrics.iloc[0]
 st.caption(
-    f"Test set: {count(int(first['n']), unit)}. Brackets: 95% intervals, bootstrap over "
+    f"Test set: {count(int(first['n']), unit)}. Brackets: 95% intervals over "
     f"{count(int(first['n_clusters']), first['resampling_unit'])} (see About, Method)."
 )
 if unit != "patch":
