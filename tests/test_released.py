@@ -54,9 +54,9 @@ def _assert_saved(run, name: str, fresh: pd.DataFrame, *, left_out: frozenset[st
 
 def _assert_whole_evidence(run, *, resamples: int = 2000) -> None:
     left_out = frozenset() if resamples == 2000 else RESAMPLED
-    found = evaluate_run(run, resamples=resamples)
+    found = evaluate_run(run)
     for name in TABLES:
-        _assert_saved(run, name, getattr(found, name), left_out=left_out)
+        _assert_saved(run, name, getattr(found, name))
     result_tables = all_result_tables(inputs_from_folder(run.path, run.card), resamples=resamples)
     for name, result_table in result_tables.items():
         _assert_saved(run, name, result_table.frame, left_out=left_out)
@@ -70,7 +70,7 @@ def test_every_figure_follows_from_the_predictions(run):
 
 @pytest.mark.parametrize("path", STUDIED, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_every_figure_of_a_study_s_run_follows_too(path):
-    """Intervals are recomputed for the first run of each study; of the others everything else is."""
+    """Bootstrap intervals are recomputed for the first run of each study; of the others everything else is."""
     _assert_whole_evidence(open_run(path), resamples=2000 if path in FIRST else 20)
 
 
