@@ -101,7 +101,7 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     at = bring(brought(patients=False, validation=False))
     at.switch_page(PAGES["calibration"]).run()
     assert errors(at) == []
-    assert "the bootstrap resamples single rows" in said(at.main.warning)
+    assert "single rows are taken as independent" in said(at.main.warning)
     at.switch_page(PAGES["decisions"]).run()
     assert "a validation part to choose a threshold on" in said(at.main.info)
     at.switch_page(PAGES["subgroups"]).run()

@@ -167,7 +167,7 @@ def test_twenty_thousand_of_one_name_are_numbered_in_passing():
 def test_what_systems_leave_behind_is_passed_over_in_silence():
     odd = ["__MACOSX/._a.png", "x/.DS_Store", "Thumbs.db", "x/desktop.ini", ".hidden/a.png", "folder/", "x/y/"]
     found = entries(zip_of(*[Member(name, b"") for name in odd], Member("a.png", GOOD[0])))
-    assert found == [Entry("a.png", GOOD[0], "", 1, 1)]
+    assert found == [Entry("a.png", GOOD[0], "", 1, 1, stated="a.png")]
 
 
 def test_side_files_are_one_line_and_never_unpacked():

@@ -163,7 +163,9 @@ def test_a_configuration_that_names_no_manifest_is_said(tiny_run, tmp_path, conf
     path = copy_of(tiny_run, tmp_path / "run")
     (path / "config.yaml").unlink()
     (path / "config.yaml").write_text(config)
-    with pytest.raises(RunError, match="names the manifest, but got .* --manifest PATH|fields and values in YAML"):
+    with pytest.raises(
+        RunError, match="field 'manifest'|names the manifest, but got .* --manifest PATH|fields and values in YAML"
+    ):
         complete_run(path)
 
 

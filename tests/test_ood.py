@@ -145,10 +145,14 @@ def test_a_file_that_is_something_else_is_refused(fitted, tmp_path):
     with pytest.raises(WeightsError, match="pickled"):
         read_ood_detector(path)
     sha256 = fitted.save(path)
-    whole = load_file(path)
-    path.write_bytes(path.read_bytes()[:-8])
+    whole, fresh = load_file(path), path.read_bytes()
+    path.write_bytes(fresh[:-8])
+    with pytest.raises(WeightsError, match="bytes of tensors where its header states"):
+        read_ood_detector(path, sha256=sha256)
+    path.write_bytes(fresh[:-1] + bytes([fresh[-1] ^ 1]))
     with pytest.raises(WeightsError, match="other bytes"):
         read_ood_detector(path, sha256=sha256)
+    path.write_bytes(fresh[:-8])
     with pytest.raises(WeightsError, match="whole safetensors file"):
         read_ood_detector(path)
     changes = {

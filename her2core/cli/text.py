@@ -215,7 +215,7 @@ def headline_text(run: Run) -> str:
     --------
     >>> from her2core import open_run
     >>> headline_text(open_run("models/demo")).splitlines()[1]
-    '  patch   Accuracy           0.660  [0.538, 0.777]'
+    '  patch   Accuracy           0.660  [0.530, 0.770]'
     """
     from her2core.evidence.metrics import metric_label
 

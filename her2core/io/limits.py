@@ -34,7 +34,7 @@ class TableLimits:
 
 #: Largest table that a visitor may upload: a table takes several times its memory while it is read.
 UPLOADED_MIB = 200
-UPLOADED_TABLE = TableLimits(rows=2_000_000, columns=500, memory=2**30, file=UPLOADED_MIB * 2**20)
+UPLOADED_TABLE = TableLimits(rows=2_000_000, memory=2**30, file=UPLOADED_MIB * 2**20)
 
 
 def check_size(rows: int, columns: int, size: int, limits: TableLimits, where: str) -> None:

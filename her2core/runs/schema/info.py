@@ -159,7 +159,7 @@ def check_cost(value: dict[str, Any], *, where: str | os.PathLike[str]) -> None:
 
     Examples
     --------
-    >>> check_cost({"parameters": 25108163}, where="cost.json")
+    >>> check_cost({"parameters": 25108163, "flops": 3208903680}, where="cost.json")
     """
     check_fields(Cost, value, where=where, expected="a cost.json with fields of the right kind")
 
