@@ -42,7 +42,19 @@ _COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "label", "s
 _TEXT = frozenset((*TEXT_COLUMNS, *_COLUMNS))
 #: Of the columns that a schema names, these hold counts; the rest that are no text hold numbers.
 _WHOLE = frozenset(
-    {"n", "n_clusters", "count", "bin", "patients", "validation_n", "validation_cases", "seeds", "runs", "asked"}
+    {
+        "n",
+        "n_clusters",
+        "count",
+        "bin",
+        "patients",
+        "validation_n",
+        "validation_cases",
+        "seeds",
+        "runs",
+        "asked",
+        "epoch",
+    }
 )
 _BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
 
@@ -59,6 +71,8 @@ class TableSchema:
         Columns that name a row; none stands twice.
     rows : bool
         Whether it needs at least one row.
+    optional : tuple of str
+        Columns that may be absent, and are checked as the others where they are there.
     finite : tuple of str
         Columns whose numbers may not be missing.
     by_class : tuple of str
@@ -75,6 +89,7 @@ class TableSchema:
     columns: tuple[str, ...]
     key: tuple[str, ...] = ()
     rows: bool = False
+    optional: tuple[str, ...] = field(default=(), kw_only=True)
     finite: tuple[str, ...] = ()
     by_class: tuple[str, ...] = field(default=())
     complete: tuple[tuple[str, ...], str, tuple[str, ...]] | None = None
@@ -95,7 +110,7 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
     "confusion": TableSchema(
         ("unit", "true", "predicted", "count", "proportion_of_true"), ("unit", "true", "predicted"), True, ("count",)
     ),
-    "units": TableSchema(("unit", "assessed", "reason", "rule", "rule_reason"), ("unit",), True),
+    "units": TableSchema(("unit", "assessed", "n", "reason", "rule", "rule_reason"), ("unit",), True, ("n",)),
     "calibration": TableSchema(
         ("scores", "unit", "metric", "class", *_BASE),
         ("scores", "unit", "metric", "class"),
@@ -156,7 +171,12 @@ RUN_TABLES: dict[str, TableSchema] = {
     "dataset.parquet": TableSchema(
         ("patch_id", "patient_id", "slide_id", "site", "label", "split", "scanner", "source"), ("patch_id",), True
     ),
-    "history.csv": TableSchema(("train_loss", "val_loss", "val_balanced_accuracy"), (), True),
+    "history.csv": TableSchema(
+        ("train_loss", "val_loss", "val_balanced_accuracy"),
+        rows=True,
+        optional=("epoch", "tried"),
+        finite=("epoch", "tried"),
+    ),
     "predictions.parquet": TableSchema(("patch_id", "label"), ("patch_id",), True),
 }
 
@@ -190,7 +210,7 @@ def check_table(
 
     Examples
     --------
-    >>> table = pd.DataFrame({"unit": ["patch"], "assessed": [True], "reason": [None], "rule": "", "rule_reason": ""})
+    >>> table = pd.DataFrame({"unit": ["patch"], "assessed": [True], "n": [9], "reason": [None], "rule": "", "rule_reason": ""})
     >>> check_table(table, EVALUATION_TABLES["units"], where="units.csv", classes=["a", "b"], fix="")["reason"].tolist()
     ['']
     """
@@ -206,7 +226,7 @@ def check_table(
     if schema.rows and frame.empty:
         raise refused("a table with rows", "none")
     frame = frame.copy()
-    for name in schema.columns:
+    for name in (*schema.columns, *(name for name in schema.optional if name in frame)):
         if name == "assessed":
             if frame[name].isna().any() or not frame[name].isin([True, False]).all():
                 raise refused("true or false in column 'assessed'", "other values")
