@@ -210,7 +210,8 @@ def check_table(
 
     Examples
     --------
-    >>> table = pd.DataFrame({"unit": ["patch"], "assessed": [True], "n": [9], "reason": [None], "rule": "", "rule_reason": ""})
+    >>> row = {"unit": "patch", "assessed": True, "n": 9, "reason": None, "rule": "", "rule_reason": ""}
+    >>> table = pd.DataFrame([row])
     >>> check_table(table, EVALUATION_TABLES["units"], where="units.csv", classes=["a", "b"], fix="")["reason"].tolist()
     ['']
     """
