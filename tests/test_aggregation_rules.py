@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from her2core.errors import ConfigError
 from her2core.evidence.aggregate import aggregate, choose_rule
 from her2core.evidence.aggregation_rules import RULES, TOP_PROPORTION, combine
+from her2core.evidence.compare import compare_runs
 from her2core.evidence.evaluation import evaluate
+from her2core.evidence.inputs import inputs_from_predictions
 from her2core.evidence.predictions import read_predictions
 
 
@@ -89,12 +91,31 @@ def cohort(split: str, *, focal: bool, patients: int = 20, patches: int = 30, se
 @pytest.mark.parametrize(("focal", "expected"), [(True, ("top_k",)), (False, ("mean", "majority"))])
 def test_the_rule_that_fits_is_chosen_on_validation_and_test_is_never_asked(focal, expected):
     val, test = cohort("val", focal=focal), cohort("test", focal=not focal, seed=1)
-    found = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)))
+    found = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), rule="validation")
     units = found.units.set_index("unit")
     assert units.loc["patient", "rule"] in expected
     assert "chosen on 20 validation patients by balanced accuracy (mean " in units.loc["patient", "rule_reason"]
     asked = evaluate(read_predictions(pd.concat([val, test], ignore_index=True)), rule="noisy_or")
     assert asked.units.set_index("unit").loc["patient", "rule"] == "noisy_or"
+
+
+def test_the_mean_is_the_rule_unless_another_is_asked_for_even_where_validation_prefers_another():
+    frame = pd.concat([cohort("val", focal=True), cohort("test", focal=True, seed=1)], ignore_index=True)
+    p = read_predictions(frame)
+    assert choose_rule(p.part("val"), "patient")[0] == "top_k"
+    test = p.part("test")
+    mean = pd.DataFrame(test.probs).groupby(test.patients[0]).mean().to_numpy()
+    labels = pd.Series(test.labels).groupby(test.patients[0]).first().to_numpy()
+    expected = (mean.argmax(axis=1) == labels).mean()
+    found = evaluate(p)
+    assert found.units.set_index("unit").loc["patient", "rule"] == "mean"
+    assert found.value("accuracy", unit="patient") == pytest.approx(expected)
+    at = inputs_from_predictions(p).at("patient")
+    assert (at.predicted == at.labels).mean() == pytest.approx(expected)
+    note = compare_runs(p, p, unit="patient", metrics=["accuracy"], resamples=20)
+    assert note.table["first"].iloc[0] == pytest.approx(expected)
+    assert "aggregated by the mean" in note.note
+    assert evaluate(p, rule="validation").value("accuracy", unit="patient") > expected
 
 
 def test_figures_of_a_unit_follow_its_rule():
@@ -125,7 +146,7 @@ def test_an_unknown_rule_is_refused():
     accepted = "argument `rule` to be one of 'mean', 'majority', 'top_k', 'noisy_or', but got"
     with pytest.raises(ConfigError, match=accepted):
         aggregate(p, "patient", rule="best")
-    with pytest.raises(ConfigError, match=accepted):
+    with pytest.raises(ConfigError, match="argument `rule` to be one of .*'noisy_or', 'validation', but got 'maen'"):
         evaluate(p, rule="maen")
     with pytest.raises(ConfigError, match="argument `unit` to be one of 'slide', 'patient', but got 'site'"):
         aggregate(p, "site")

@@ -13,7 +13,7 @@ from cohorts import CLASSES, HARD, hard, read, table
 from her2core import open_run
 from her2core.errors import ConfigError, EvaluationError, TableError
 from her2core.evidence.abstention import risk_coverage
-from her2core.evidence.aggregate import aggregate, choose_rule
+from her2core.evidence.aggregate import aggregate
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.evaluation import evaluate, evaluate_folder
 from her2core.evidence.inputs import EvaluationInputs, inputs_from_folder, inputs_from_predictions
@@ -47,8 +47,7 @@ def test_each_table_is_that_of_its_module(unit):
     d = inputs_from_predictions(predictions)
     test, val = predictions.part("test"), predictions.part("val")
     if unit == "patient":
-        rule = choose_rule(val, "patient")[0]
-        test, val = aggregate(test, "patient", rule=rule), aggregate(val, "patient", rule=rule)
+        test, val = aggregate(test, "patient"), aggregate(val, "patient")
     found = {name: at(result_table(d, name, **FEW).frame, unit) for name in TABLES}
     same(found["calibration"].drop(columns="scores"), calibration_table(test, **FEW))
     assert set(found["calibration"]["scores"]) == {"as given"}

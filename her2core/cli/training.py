@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def _rules() -> Sequence[str]:
-    from her2core.evidence.aggregation_rules import RULES
+    from her2core.evidence.aggregation_rules import BY_VALIDATION, RULES
 
-    return list(RULES)
+    return [*RULES, BY_VALIDATION]
 
 
 @cli.command()
@@ -78,27 +78,30 @@ def train(
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option(
-    "--rule", type=LazyChoice(_rules), help="From patches to slides and patients; chosen on validation when not given."
+    "--rule",
+    type=LazyChoice(_rules),
+    default="mean",
+    show_default=True,
+    help="From patches to slides and patients; validation: the best rule on the validation part.",
 )
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
 @click.option("--all", "every", is_flag=True, help="Print every metric of every class.")
 @table_options
 @as_json
-def evaluate(
-    source: Path, part: str, rule: str | None, save: bool, every: bool, table: TableOptions, as_json: bool
-) -> None:
+def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table: TableOptions, as_json: bool) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.cli.evidence_text import evidence_text, not_available
+    from her2core.evidence.aggregation_rules import DEFAULT_RULE
     from her2core.evidence.evaluation import evaluate as assess
     from her2core.evidence.evaluation import evaluate_folder
     from her2core.runs.folder import open_run
 
-    if save and rule:
+    if save and rule != DEFAULT_RULE:
         raise ConfigError(
             "either --rule or --save",
             got="both",
             where="her2 evaluate",
-            fix="A run's saved figures are by the rule chosen on its validation part.",
+            fix="A run's saved figures are by the default rule.",
         )
     predictions = read_table_of(source, table)
     if save:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
-from her2core.evidence.aggregation_rules import RULES, combine
+from her2core.evidence.aggregation_rules import BY_VALIDATION, DEFAULT_RULE, RULES, combine
 from her2core.evidence.arguments import check_choice
 from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix
 from her2core.evidence.predictions import Predictions
@@ -19,8 +19,53 @@ MIN_UNITS = 5
 UNIT_COLUMN = {"slide": "slide_id", "patient": "patient_id"}
 
 
+def rule_of_unit(unit: str, *, asked: str, validation: Predictions) -> tuple[str, str]:
+    """Rule by which patches are aggregated to a unit, and why.
+
+    Parameters
+    ----------
+    unit : {'slide', 'patient'}
+    asked : {'mean', 'majority', 'top_k', 'noisy_or', 'validation'}
+        A rule of ``aggregation_rules.RULES``, or ``BY_VALIDATION`` for the best on the validation part.
+    validation : Predictions
+        Patches of the validation part, perhaps none.
+
+    Returns
+    -------
+    rule : str
+        Of ``RULES``.
+    reason : str
+        Why, in words.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown unit or rule.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": ["a", "b"], "probability_a": [0.9, 0.2], "probability_b": [0.1, 0.8]})
+    >>> rule_of_unit("patient", asked="mean", validation=read_predictions(frame).part("val"))
+    ('mean', 'mean of the probabilities of the patches (the default)')
+    """
+    check_choice("unit", unit, UNIT_COLUMN)
+    check_choice("rule", asked, (*RULES, BY_VALIDATION))
+    if not validation.has_scores:
+        return "majority", "majority: predicted classes without scores can only vote"
+    if asked == BY_VALIDATION:
+        return choose_rule(validation, unit)
+    if asked == DEFAULT_RULE:
+        return asked, "mean of the probabilities of the patches (the default)"
+    return asked, f"{asked}: requested"
+
+
 def choose_rule(validation: Predictions, unit: str) -> tuple[str, str]:
     """Choose the aggregation rule with the highest balanced accuracy on the validation part.
+
+    Offered, and never the default: with the few patients of a validation part the choice follows chance, its gain is on
+    validation and its cost on test (benchmarks/results/aggregation_rule.json).
 
     Parameters
     ----------
@@ -74,7 +119,7 @@ def _balanced_accuracy(p: Predictions) -> float:
     return round(float(balanced_accuracy(matrix)), 12)
 
 
-def aggregate(predictions: Predictions, unit: str, *, rule: str = "mean") -> Predictions:
+def aggregate(predictions: Predictions, unit: str, *, rule: str = DEFAULT_RULE) -> Predictions:
     """Aggregate patch predictions to one row per slide or patient.
 
     Parameters

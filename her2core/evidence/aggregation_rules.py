@@ -2,7 +2,8 @@
 
 ``mean`` of the probabilities; ``majority`` vote; ``top_k``, for each class the mean over the tenth of the patches with
 the highest probability of it (a small focus counts); ``noisy_or``, a class is present as soon as one patch shows it
-(Pearl 1988, ISBN 1-55860-479-0). The rule is chosen on validation data, never on test data.
+(Pearl 1988, ISBN 1-55860-479-0). ``mean`` is used unless another is asked for; ``aggregate.choose_rule`` chooses one on
+validation data, which costs accuracy on test data (benchmarks/results/aggregation_rule.json).
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from her2core.evidence.metrics.metric import Floats
 
 Ints = NDArray[np.int64]
 
+#: Rule unless another is asked for.
+DEFAULT_RULE = "mean"
+#: In place of a rule: the one that is best on the validation part.
+BY_VALIDATION = "validation"
 #: Proportion of a unit's patches that ``top_k`` averages, at least one patch.
 TOP_PROPORTION = 0.1
 #: Weight of the mean, by which classes that a rule leaves equal are ranked.

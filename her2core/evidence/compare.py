@@ -14,10 +14,11 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
+from her2core.evidence.aggregation_rules import DEFAULT_RULE
 from her2core.evidence.arguments import UNITS, check_choice, check_resampling
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
-from her2core.evidence.intervals import interval_row
+from her2core.evidence.intervals import interval_row, join_notes
 from her2core.evidence.metrics.confusion import confusion_matrix
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
@@ -135,7 +136,8 @@ def compare_runs(
     rows = _rows(chosen, a, b, group, called, resamples=resamples, seed=seed)
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
         _add_exact(rows, a, b)
-    return Comparison(*called, pd.DataFrame(rows), group.note or "resamples patients", a.unit)
+    by = "" if unit == "patch" or not (a.has_scores and b.has_scores) else f"patches aggregated by the {DEFAULT_RULE}"
+    return Comparison(*called, pd.DataFrame(rows), join_notes(group.note or "resamples patients", by), a.unit)
 
 
 def compare_many(

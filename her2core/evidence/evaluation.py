@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from her2core.errors import ConfigError, EvaluationError
-from her2core.evidence.aggregate import aggregate, choose_rule
-from her2core.evidence.aggregation_rules import RULES
+from her2core.evidence.aggregate import aggregate, rule_of_unit
+from her2core.evidence.aggregation_rules import BY_VALIDATION, DEFAULT_RULE, RULES
 from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.inputs import inputs_from_folder
@@ -109,7 +109,7 @@ class Evaluation(TableResult):
 
 
 def evaluate(
-    source: Source, *, part: str = "test", rule: str | None = None, metrics: Iterable[str | Metric] | None = None
+    source: Source, *, part: str = "test", rule: str = DEFAULT_RULE, metrics: Iterable[str | Metric] | None = None
 ) -> Evaluation:
     """Evaluate one part of a run, of any tool's table of predictions, or of Predictions already read.
 
@@ -121,9 +121,9 @@ def evaluate(
         A run, its folder, a table as a file, its content or a frame (``predictions.read_predictions``), or Predictions.
     part : str
         Part of the split, such as test or val.
-    rule : {'mean', 'majority', 'top_k', 'noisy_or'}, optional
-        Aggregates patches to slides and patients (``aggregation_rules.RULES``); None for the one chosen on the
-        validation part, which ``units`` names with the reason.
+    rule : {'mean', 'majority', 'top_k', 'noisy_or', 'validation'}
+        Aggregates patches to slides and patients (``aggregation_rules.RULES``); 'validation' takes the best on the
+        validation part. ``units`` names the rule with the reason.
     metrics : iterable of str or Metric, optional
         Names of the registry, or metrics of one's own; None for all. A selection is faster for a million rows.
 
@@ -150,8 +150,7 @@ def evaluate(
     >>> round(found.value("accuracy"), 2), round(found.value("quadratic_kappa", unit="patient"), 2)
     (0.66, 0.81)
     """
-    if rule is not None:
-        check_choice("rule", rule, RULES)
+    check_choice("rule", rule, (*RULES, BY_VALIDATION))
     predictions, no_order = read_source(source)
     chosen = select_metrics(metrics)
     return _evaluate(predictions, no_order, chosen, part=part, rule=rule)
@@ -201,7 +200,12 @@ def evaluate_folder(
 
 
 def _evaluate(
-    predictions: Predictions, no_order: str, metrics: tuple[Metric, ...], *, part: str = "test", rule: str | None = None
+    predictions: Predictions,
+    no_order: str,
+    metrics: tuple[Metric, ...],
+    *,
+    part: str = "test",
+    rule: str = DEFAULT_RULE,
 ) -> Evaluation:
     chosen = predictions.part(part) if isinstance(part, str) else predictions.part("")
     if not len(chosen):
@@ -216,9 +220,9 @@ def _evaluate(
     for unit in UNITS:
         row: dict[str, object] = {"unit": unit, "assessed": False, "n": 0, "ece": None}
         try:
-            by, why = ("", "") if unit == "patch" else (rule or "", f"{rule}: requested")
-            if unit != "patch" and rule is None:
-                by, why = choose_rule(predictions.part("val"), unit)
+            by, why = ("", "")
+            if unit != "patch":
+                by, why = rule_of_unit(unit, asked=rule, validation=predictions.part("val"))
             at_unit = chosen if unit == "patch" else aggregate(chosen, unit, rule=by)
         except EvaluationError as error:
             units.append(row | {"reason": error.sentence, "rule": "", "rule_reason": ""})

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.evidence.aggregate import UNIT_COLUMN, aggregate, choose_rule
+from her2core.evidence.aggregate import UNIT_COLUMN, aggregate, rule_of_unit
+from her2core.evidence.aggregation_rules import DEFAULT_RULE
 from her2core.evidence.arguments import check_choice, check_predictions
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.predictions import Predictions, calibrated_predictions
@@ -204,5 +205,5 @@ def _inputs(
 ) -> EvaluationInputs:
     test, validation = predictions.part("test"), predictions.part("val")
     check_predictions(test, "predictions of the test part")
-    rules = {unit: choose_rule(validation, unit)[0] for unit in UNIT_COLUMN}
+    rules = {unit: rule_of_unit(unit, asked=DEFAULT_RULE, validation=validation)[0] for unit in UNIT_COLUMN}
     return EvaluationInputs(test, validation, uncalibrated, sets, columns, reasons, rules)

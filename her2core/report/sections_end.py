@@ -16,8 +16,8 @@ from her2core.report.sections import section, units, where
 
 _METHODS = (
     "Unit of analysis. Every figure states whether it counts patches, slides or patients. A slide or patient gets "
-    "one prediction from its patches by an aggregation rule selected on the validation partition; the rules are named "
-    "below.",
+    "one prediction from its patches by the mean of their probabilities, or by another rule that was asked for; the "
+    "rules are named below.",
     "Intervals, 95 %. Patches of one patient are correlated, so patients are left out as a whole (jackknife) and the "
     "interval is Student's t on the log odds, with an effective number of rows (Korn and Graubard 1998) and degrees of "
     "freedom for patients of unequal size and influence (Satterthwaite 1946, doi 10.2307/3002019). Where a row is a "
