@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.planted_ids import ID_CODES, SPLIT_FAULTS, with_wrong_ids, with_wrong_split
 from her2core.data.checks import CHECKS, CheckReport, check_manifest
 from her2core.data.manifest import Manifest
 from her2core.data.splits import split_manifest
@@ -51,6 +52,23 @@ PLANTED = {
     "stain differs by class": "colour-confounded",
     "ids from a spreadsheet": "rounded-ids",
     "class absent from validation": "split-part-without-class",
+    "patient in other case": "patient-spellings",
+    "patient with leading zeros": "patient-spellings",
+    "patient with other separators": "patient-spellings",
+    "patient in another Unicode form": "patient-spellings",
+    "patient with decimals": "patient-spellings",
+    "sample and slide barcodes": "patient-spellings",
+    "id equal to the file name": "file-name-ids",
+    "slide of two patients": "slide-of-two-patients",
+    "id of two people": "shared-patient-id",
+    "id of two sites": "shared-patient-id",
+    "test part absent": "incomplete-split",
+    "blank part": "incomplete-split",
+    "patch in two parts": "incomplete-split",
+    "class absent from training": "split-part-without-class",
+    "three test patients": "few-test-patients",
+    "patient with 60 % of the patches": "dominant-patient",
+    "image with two labels": "image-with-two-labels",
 }
 #: Findings that a fault necessarily brings along: a slide in two parts is a patient in two parts.
 ALONG = {
@@ -60,7 +78,19 @@ ALONG = {
     "IHC against ISH": {"patient-with-two-labels"},
     "label against IHC": {"patient-with-two-labels"},
     "few patients": {"patient-confounded", "split-part-without-class"},
-    "class from one patient": {"few-patients"},
+    "class from one patient": {"few-patients", "dominant-patient"},
+    "copied file": {"image-with-two-labels"},
+    "copied pixels": {"image-with-two-labels"},
+    "site predicts class": {"shared-patient-id"},
+    "slide of two patients": {"slide-leak"},
+    "id equal to the file name": {"missing-files", "patient-leak", "slide-leak", "slide-of-two-patients"},
+    "test part absent": {"few-test-patients"},
+    "blank part": {"split-part-without-class"},
+    "patch in two parts": {"patient-leak", "slide-leak", "neighbouring-tiles"},
+    "three test patients": {"split-part-without-class"},
+    "patient with 60 % of the patches": {"patient-confounded", "neighbouring-tiles", "few-patients"},
+    "image with two labels": {"patient-with-two-labels"},
+    "patient with decimals": {"patient-leak"},
 }
 OF_CONTENTS = tuple(fault for fault, code in PLANTED.items() if "contents" in CHECKS[code].requires)
 _STAINS = np.array([(0.65, 0.70, 0.29), (0.17, 0.88, 0.44)])
@@ -100,7 +130,7 @@ def plant(fault: str | None, seed: int, folder: Path, *, contents: bool | None =
     """
     rng = np.random.default_rng([seed, 0 if fault is None else 1 + list(PLANTED).index(fault)])
     contents = fault in OF_CONTENTS if contents is None else contents
-    frame = _rows(rng, small=contents, tiled=fault == "neighbours in two parts")
+    frame = _rows(rng, small=contents, tiled=fault in ("neighbours in two parts", "image with two labels"))
     half_width = 0.1 if fault == "too few for the interval" else None
     if contents:
         _draw(rng, frame, folder, stain_by_class=fault == "stain differs by class")
@@ -246,6 +276,10 @@ def _with_fault(
         split = split.assign(split=split["split"].mask(mine.to_numpy() & (split["split"] == "val"), "train"))
     elif fault in ("patient in two parts", "slide in two parts", "neighbours in two parts"):
         frame, split = _with_leak(fault, rng, frame, split)
+    elif PLANTED[fault] in ID_CODES:
+        frame = with_wrong_ids(fault, rng, frame)
+    elif fault in SPLIT_FAULTS:
+        frame, split = with_wrong_split(fault, rng, frame, split)
     return frame, split
 
 

@@ -183,7 +183,9 @@ def test_leakage_is_checked_in_the_split_given_not_in_the_manifest_s_own_column(
 def test_identical_images_are_found_by_content_only_when_asked(clean):
     (clean.root / "positive-3-1.png").write_bytes((clean.root / "negative-0-0.png").read_bytes())
     assert not check_manifest(clean)
-    found = only(check_manifest(clean, contents=True), "identical-images")
+    report = check_manifest(clean, contents=True)
+    assert codes(report) == ["image-with-two-labels", "identical-images"]
+    found = report.outcome("identical-images").finding
     assert set(found.rows) == {"positive-3-1.png", "negative-0-0.png"}
     assert "1 image under several patch ids" in found.got
 

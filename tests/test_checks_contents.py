@@ -76,8 +76,13 @@ def pixels(manifest: Manifest, name: str) -> np.ndarray:
     return np.asarray(Image.open(manifest.root / name))
 
 
+#: What a cohort as small as this one, without a validation part, has beside the fault that is tested.
+OF_SMALL_COHORTS = {"few-test-patients", "incomplete-split"}
+
+
 def checked(manifest: Manifest, split=None) -> dict:
-    return {f.code: f for f in check_manifest(manifest, split, contents=True)}
+    found = {f.code: f for f in check_manifest(manifest, split, contents=True)}
+    return {code: f for code, f in found.items() if code not in OF_SMALL_COHORTS}
 
 
 FIRST, OTHER = "negative-0-0.png", "positive-3-0.png"
@@ -92,10 +97,10 @@ def test_the_same_pixels_in_other_bytes_are_a_copy(tmp_path, rng):
     replace(manifest, OTHER, pixels(manifest, FIRST), compress_level=9)
     assert (tmp_path / OTHER).read_bytes() != (tmp_path / FIRST).read_bytes()
     found = checked(manifest)
-    assert list(found) == ["identical-images"]
+    assert list(found) == ["image-with-two-labels", "identical-images"]
     assert found["identical-images"].pairs == ((FIRST, OTHER),)
-    assert checked(manifest, split_of(manifest, FIRST, OTHER)) == {}
-    assert list(checked(manifest, split_of(manifest, OTHER))) == ["identical-images"]
+    assert list(checked(manifest, split_of(manifest, FIRST, OTHER))) == ["image-with-two-labels"]
+    assert list(checked(manifest, split_of(manifest, OTHER))) == ["image-with-two-labels", "identical-images"]
 
 
 def test_blank_patches_are_no_copies(tmp_path, rng):
@@ -115,7 +120,8 @@ def test_windows_of_two_files_with_the_same_pixels_are_copies_and_those_of_one_a
         for x in xs[:2]
     ]
     base = cohort(tmp_path, rng).frame
-    frame = pd.concat([base, base.head(len(rows)).assign(**pd.DataFrame(rows))], ignore_index=True)
+    two = base.head(2).iloc[[0, 0, 1, 1]].reset_index(drop=True).assign(**pd.DataFrame(rows))
+    frame = pd.concat([base, two], ignore_index=True)
     manifest = Manifest(frame, SCHEMES["paper3"], tmp_path)
     found = checked(manifest)
     assert list(found) == ["identical-images"]

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from her2core.data.checks import CHECKS, CheckReport, check_manifest
+from her2core.data.checks.check import Check
 from her2core.data.checks.documentation import markdown_page
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import SEVERITIES, STATUSES, Finding, Outcome
-from her2core.data.checks.registry import Check
 from her2core.data.manifest import Manifest, build_manifest, read_manifest
 from her2core.data.splits import split_manifest
 from her2core.errors import ConfigError, ManifestError

@@ -26,7 +26,9 @@ class PatchReader:
     Parameters
     ----------
     manifest : Manifest
-        Rows with ``patch_id`` and ``path``; with ``x, y, width, height`` a row is a window of its image.
+        Rows with ``patch_id`` and ``path``; with ``x, y, width, height`` a row is a window of its image. A file that
+        only one row names and that is exactly such a tile, at its own or at a lower magnification, is read whole: x and
+        y are then its position on the slide.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class PatchReader:
         self.manifest = manifest
         self._rows = manifest.frame.set_index("patch_id", drop=False)
         self._has_windows = all(c in manifest.frame for c in WINDOW)
+        self._shared_files = set(manifest.frame.loc[manifest.frame["path"].duplicated(), "path"])
         self._kept: OrderedDict[str, RGBImage] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -80,6 +83,8 @@ class PatchReader:
         whole = self._decoded(row["path"])
         x, y, width, height = (int(row[c]) for c in WINDOW)
         if x < 0 or y < 0 or x + width > whole.shape[1] or y + height > whole.shape[0]:
+            if row["path"] not in self._shared_files and _is_tile(whole, width, height):
+                return whole
             raise ManifestError(
                 f"a window inside the image ({whole.shape[1]} x {whole.shape[0]} px)",
                 got=f"{width} x {height} px at {x}, {y}",
@@ -96,6 +101,14 @@ class PatchReader:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(path)
             return self._kept[path]
+
+
+def _is_tile(image: RGBImage, width: int, height: int) -> bool:
+    """Whether an image is a tile of this size, or the same at 2/3 of its magnification or less, to the pixel."""
+    if image.shape[:2] == (height, width):
+        return True
+    scale = max(width / image.shape[1], height / image.shape[0])
+    return scale >= 1.5 and abs(width / scale - image.shape[1]) <= 1 and abs(height / scale - image.shape[0]) <= 1
 
 
 def prepare_all(

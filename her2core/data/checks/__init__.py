@@ -4,9 +4,10 @@
 """
 
 from her2core.data.checks.audit import check_manifest
+from her2core.data.checks.check import Check
 from her2core.data.checks.outcome import Finding, Outcome
 from her2core.data.checks.patients import MIN_PATIENTS, patients_for_half_width
-from her2core.data.checks.registry import CHECKS, Check
+from her2core.data.checks.registry import CHECKS
 from her2core.data.checks.report import CheckReport
 
 __all__ = [

@@ -65,7 +65,7 @@ def check_manifest(
     >>> parts = ["train", "train", "test", "train", "train", "train", "test"]
     >>> report = check_manifest(manifest, pd.DataFrame({"patch_id": table["path"], "split": parts}))
     >>> [finding.code for finding in report]
-    ['missing-files', 'few-patients', 'patient-leak']
+    ['missing-files', 'few-patients', 'few-test-patients', 'patient-leak', 'incomplete-split']
     >>> report.outcome("patient-leak").finding.got
     '1 patient in several parts, the first: P6'
     >>> print(report.outcome("site-confounded"))

@@ -79,7 +79,7 @@ class CheckInputs:
     def split_rows(self) -> pd.DataFrame:
         """Rows of the manifest that the split names, with their part in ``split``.
 
-        A column ``split`` of the manifest itself is renamed ``split_manifest``.
+        Rows with a blank part are left out. A column ``split`` of the manifest itself is renamed ``split_manifest``.
 
         Examples
         --------
@@ -88,7 +88,8 @@ class CheckInputs:
         """
         if self.split is None:
             raise RuntimeError("the check uses the split without requiring it in the registry")
-        return self.frame.merge(self.split[["patch_id", "split"]], on="patch_id", suffixes=("_manifest", ""))
+        split = self.split.loc[self.split["split"].fillna("") != "", ["patch_id", "split"]]
+        return self.frame.merge(split, on="patch_id", suffixes=("_manifest", ""))
 
     def parts(self) -> pd.Series:
         """Split part of each row of the manifest, in row order.

@@ -1,16 +1,18 @@
-"""Checks of the labels: absent classes, contradictions to IHC or ISH, patients with several labels."""
+"""Checks of the labels: absent classes, contradictions to IHC or ISH, patients and images with several labels."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from her2core.data.checks.fingerprint import has_structure
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, Severity, patch_ids
-from her2core.data.manifest import UNKNOWN
-from her2core.data.split_units import PART_NAMES
+from her2core.data.manifest import UNKNOWN, WINDOW
+from her2core.data.split_units import PART_NAMES, PARTS
 
-#: Parts that must hold every class; training is verified when the split is made.
-_PARTS = ("val", "test")
+#: Share of the rows that share file and window with another, above which these name no pictures (our choice).
+_MAX_SHARED = 0.5
 
 
 def empty_class(inputs: CheckInputs) -> Result:
@@ -31,7 +33,7 @@ def empty_class(inputs: CheckInputs) -> Result:
 
 
 def split_part_without_class(inputs: CheckInputs) -> Result:
-    """Find validation and test parts that lack a class of the manifest; an error where it is the validation part.
+    """Find parts that lack a class of the manifest; an error where it is the training or the validation part.
 
     Examples
     --------
@@ -42,19 +44,19 @@ def split_part_without_class(inputs: CheckInputs) -> Result:
     rows = inputs.split_rows()
     classes = [c for c in inputs.manifest.classes if (inputs.frame["label"] == c).any()]
     lacking = {}
-    for part in _PARTS:
+    for part in PARTS:
         present = set(rows.loc[rows["split"] == part, "label"])
         if present and (absent := [c for c in classes if c not in present]):
             lacking[part] = absent
     if not lacking:
         return None
     return Found(
-        "patches of every class in the validation and the test part",
+        "patches of every class in every part",
         "; ".join(
             f"no patch of {', '.join(absent)} in the {PART_NAMES[part]} part" for part, absent in lacking.items()
         ),
         patch_ids(rows[rows["label"].isin({c for absent in lacking.values() for c in absent})]),
-        severity="error" if "val" in lacking else None,
+        severity="error" if {"train", "val"} & set(lacking) else None,
     )
 
 
@@ -106,4 +108,52 @@ def patient_with_two_labels(inputs: CheckInputs) -> Result:
         "one label per patient",
         f"{patients} with several labels, the first: {several[0]}",
         patch_ids(inputs.frame[inputs.frame["patient_id"].isin(several)]),
+    )
+
+
+def image_with_two_labels(inputs: CheckInputs) -> Result:
+    """Find pictures with several labels: the same file and window, or, where images were read, the same pixels.
+
+    Pictures without structure (blank, black) are left out: a blank tile has the label of its slide. So are file names
+    where most rows share theirs, as in a table that names slides instead of patches.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> image_with_two_labels(example_inputs(path=["a", "a", "b", "c"], patch_id=["1", "2", "3", "4"])).got
+    '1 picture with several labels, the first: 1 (negative) and 2 (positive)'
+    """
+    frame = inputs.frame
+    if frame["label"].nunique() < 2:
+        return NotApplicable("all patches are of one class")
+    place = frame["path"].astype(str)
+    for column in WINDOW:
+        if column in frame:
+            place = place + "," + frame[column].astype(str)
+    if place.duplicated(keep=False).mean() > _MAX_SHARED:
+        place = frame["patch_id"].astype(str)
+    pictures = [place]
+    if inputs.contents is not None:
+        structured = has_structure(inputs.contents.thumbnails.astype(np.float32)) & inputs.contents.readable
+        digests = pd.Series(inputs.contents.digests, index=frame.index, dtype=object)
+        pictures = [place.where(structured), digests.where(structured)]
+    several = [frame.groupby(by)["label"].transform("nunique").fillna(1) > 1 for by in pictures]
+    rows = frame[np.logical_or.reduce(several)]
+    if rows.empty:
+        return None
+    by = pictures[int(np.argmax([s.sum() for s in several]))]
+    pairs = []
+    for _, group in rows.groupby(by, sort=False):
+        first = group.iloc[0]
+        other = group[group["label"] != first["label"]]
+        if len(other):
+            pairs.append((first, other.iloc[0]))
+    number = "1 picture" if len(pairs) == 1 else f"{len(pairs)} pictures"
+    (one, two), *_ = pairs
+    return Found(
+        "one label for each picture",
+        f"{number} with several labels, the first: {one['patch_id']} ({one['label']}) and "
+        f"{two['patch_id']} ({two['label']})",
+        patch_ids(rows),
+        [(a["patch_id"], b["patch_id"]) for a, b in pairs],
     )

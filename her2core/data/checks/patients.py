@@ -1,4 +1,4 @@
-"""Checks of the number of patients: unknown ids, few patients per class, too few for a requested interval width."""
+"""Checks of the number of patients: unknown ids, few per class, in the test part, or for an interval; one dominant."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import pandas as pd
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.manifest import UNKNOWN
+from her2core.data.split_units import PART_NAMES
 from her2core.errors import ConfigError
 
 #: Patients per class below which intervals are wide whatever is asked of them (our choice).
 MIN_PATIENTS = 10
+#: Patients in the test part below which its figures say little about new ones (our choice).
+MIN_TEST_PATIENTS = 5
+#: Share of the patches above which one patient dominates (our choice), and the fewest patients for which that is asked.
+MAX_SHARE, MIN_COMPARED = 0.5, 3
 
 
 def patients_for_half_width(half_width: float, *, level: float = 0.95, proportion: float = 0.5) -> int:
@@ -130,6 +135,57 @@ def few_patients_for_interval(inputs: CheckInputs) -> Result:
         patch_ids(frame[frame["label"].isin(few.index)]),
         note=note,
     )
+
+
+def few_test_patients(inputs: CheckInputs) -> Result:
+    """Find a test part of fewer than MIN_TEST_PATIENTS patients.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> few_test_patients(example_inputs(patient_id=["P1", "P2", "P2"], split=["train", "test", "test"])).got
+    '1 patient of 2 patches'
+    """
+    rows = inputs.split_rows()
+    test = rows[rows["split"] == "test"]
+    if test.empty:
+        return NotApplicable("the split has no test part")
+    if (test["patient_id"] == UNKNOWN).any():
+        return CouldNotRun("patient ids are unknown")
+    count = test["patient_id"].nunique()
+    if count >= MIN_TEST_PATIENTS:
+        return None
+    patients = "1 patient" if count == 1 else f"{count} patients"
+    patches = "1 patch" if len(test) == 1 else f"{len(test)} patches"
+    return Found(f"at least {MIN_TEST_PATIENTS} patients in the test part", f"{patients} of {patches}", patch_ids(test))
+
+
+def dominant_patient(inputs: CheckInputs) -> Result:
+    """Find a patient with more than half of all patches, or of the training or test part.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> dominant_patient(example_inputs(patient_id=["P1", "P2", "P3", "P3", "P3"])).got
+    'patient P3 with 60% of all patches'
+    """
+    if not inputs.manifest.patients_known:
+        return CouldNotRun("patient ids are unknown")
+    if inputs.frame["patient_id"].nunique() < MIN_COMPARED:
+        return NotApplicable(f"there are fewer than {MIN_COMPARED} patients")
+    groups = {"of all patches": inputs.frame}
+    if inputs.split is not None:
+        rows = inputs.split_rows()
+        groups |= {f"of the {PART_NAMES[p]} part": rows[rows["split"] == p] for p in ("train", "test")}
+    said, concerned = [], pd.Series(False, index=inputs.frame.index)
+    for where, rows in groups.items():
+        shares = rows["patient_id"].value_counts(normalize=True)
+        if len(shares) >= MIN_COMPARED and shares.iloc[0] > MAX_SHARE:
+            said.append(f"patient {shares.index[0]} with {shares.iloc[0]:.0%} {where}")
+            concerned |= inputs.frame["patient_id"] == shares.index[0]
+    if not said:
+        return None
+    return Found("no patient with most of the patches", ", ".join(said), patch_ids(inputs.frame[concerned]))
 
 
 def unknown_patients(inputs: CheckInputs) -> Result:

@@ -8,132 +8,33 @@ one that does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
+from her2core.data.checks.check import Check
 from her2core.data.checks.colour import colour_confounded
 from her2core.data.checks.confounding import patient_confounded, scanner_confounded, site_confounded
 from her2core.data.checks.duplicates import identical_images, near_duplicates
+from her2core.data.checks.identity import file_name_ids, patient_spellings, shared_ids, slide_of_two_patients
 from her2core.data.checks.ids import rounded_ids
-from her2core.data.checks.inputs import CheckInputs, Requirement
-from her2core.data.checks.labels import empty_class, label_conflict, patient_with_two_labels, split_part_without_class
+from her2core.data.checks.labels import (
+    empty_class,
+    image_with_two_labels,
+    label_conflict,
+    patient_with_two_labels,
+    split_part_without_class,
+)
 from her2core.data.checks.leaks import patient_leak, slide_leak
 from her2core.data.checks.neighbours import neighbouring_tiles
-from her2core.data.checks.outcome import (
-    MAX_LISTED,
-    CouldNotRun,
-    Finding,
-    Found,
-    NotApplicable,
-    Outcome,
-    Result,
-    Severity,
-    Status,
+from her2core.data.checks.patients import (
+    dominant_patient,
+    few_patients,
+    few_patients_for_interval,
+    few_test_patients,
+    unknown_patients,
 )
-from her2core.data.checks.patients import few_patients, few_patients_for_interval, unknown_patients
 from her2core.data.checks.rows import missing_files, missing_mpp, unreadable_images
-
-DOCUMENTATION = "docs/checks.md"
-#: How a check ends where an input that it requires is absent.
-_ABSENT: Mapping[Requirement, Result] = MappingProxyType(
-    {
-        "split": NotApplicable("no split was given"),
-        "half_width": NotApplicable("no half-width was requested"),
-        "contents": CouldNotRun("the images were not read (contents=True, or her2 data check --contents)"),
-    }
-)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of a data set.
-
-    Parameters
-    ----------
-    code : str
-        Identifier, also the anchor of its section in docs/checks.md.
-    title : str
-        Name for people.
-    severity : {'error', 'warning', 'info'}
-        Of its finding, unless the function says otherwise.
-    explanation : str
-        Why a finding matters.
-    fix : str
-        What to do about a finding.
-    function : callable
-        Takes `CheckInputs`; returns `Found`, `NotApplicable`, `CouldNotRun`, or None where nothing was found.
-    requires : tuple of {'split', 'contents', 'half_width'}
-        Inputs besides the manifest without which the function is not called.
-
-    Examples
-    --------
-    >>> CHECKS["patient-leak"].title
-    'Patient in several split parts'
-    >>> CHECKS["patient-leak"].documentation
-    'docs/checks.md#patient-leak'
-    """
-
-    code: str
-    title: str
-    severity: Severity
-    explanation: str
-    fix: str
-    function: Callable[[CheckInputs], Result]
-    requires: tuple[Requirement, ...] = ()
-
-    @property
-    def documentation(self) -> str:
-        """Address of the check's section in the documentation."""
-        return f"{DOCUMENTATION}#{self.code}"
-
-    def run(self, inputs: CheckInputs) -> Outcome:
-        """Run the check. It never raises: a function that fails is an outcome that could not be run.
-
-        Parameters
-        ----------
-        inputs : CheckInputs
-
-        Returns
-        -------
-        Outcome
-
-        Examples
-        --------
-        >>> from her2core.data.checks.inputs import example_inputs
-        >>> CHECKS["patient-leak"].run(example_inputs()).reason
-        'no split was given'
-        """
-        absent = next((_ABSENT[r] for r in self.requires if not inputs.has(r)), None)
-        try:
-            result = absent or self.function(inputs)
-        except Exception as error:  # one check that fails must not take the others with it; the reason is shown
-            result = CouldNotRun(f"{type(error).__name__}: {error}")
-        if isinstance(result, Found):
-            return self._outcome("found", finding=self._finding(result))
-        if isinstance(result, NotApplicable):
-            return self._outcome("not applicable", result.reason)
-        if isinstance(result, CouldNotRun):
-            return self._outcome("could not be run", result.reason)
-        return self._outcome("not found")
-
-    def _outcome(self, status: Status, reason: str = "", finding: Finding | None = None) -> Outcome:
-        return Outcome(self.code, self.title, status, self.documentation, reason, finding)
-
-    def _finding(self, found: Found) -> Finding:
-        return Finding(
-            self.code,
-            self.title,
-            found.severity or self.severity,
-            found.expected,
-            found.got,
-            f"{self.fix} {found.note}".strip(),
-            self.explanation,
-            tuple(found.rows[:MAX_LISTED]),
-            len(found.rows),
-            tuple(found.pairs[:MAX_LISTED]),
-        )
-
+from her2core.data.checks.splits import incomplete_split
 
 _ALL = (
     Check(
@@ -164,6 +65,41 @@ _ALL = (
         rounded_ids,
     ),
     Check(
+        "patient-spellings",
+        "One patient under several spellings",
+        "warning",
+        "Ids that differ only in case, leading zeros, separators, blanks, Unicode form or decimals, or by the sample "
+        "and slide of a TCGA barcode, count one patient as several: a split by patient does not keep them together.",
+        "Give each patient one spelling. Ids that are different patients should differ in a letter or digit.",
+        patient_spellings,
+    ),
+    Check(
+        "file-name-ids",
+        "Patient id equal to the file name",
+        "warning",
+        "Where every file is a patient of its own, patches of one patient are in several parts of a split, and "
+        "intervals by patient are as narrow as those by patch.",
+        "Enter the patients from whom the files are. If each file really is another patient, nothing is wrong.",
+        file_name_ids,
+    ),
+    Check(
+        "slide-of-two-patients",
+        "Slide of several patients",
+        "warning",
+        "A slide under two patient ids is one patient under two names, or its rows are mixed up: a split by patient "
+        "then separates patches of one slide.",
+        "Correct the patient or slide ids of these rows.",
+        slide_of_two_patients,
+    ),
+    Check(
+        "shared-patient-id",
+        "Patient id shared by several people",
+        "warning",
+        "Different ages, sexes, receptor results or sites under one id are several patients who count as one.",
+        "Make the ids unique, for example by adding the site, or correct the columns.",
+        shared_ids,
+    ),
+    Check(
         "empty-class",
         "Class without patches",
         "warning",
@@ -172,11 +108,22 @@ _ALL = (
         empty_class,
     ),
     Check(
+        "incomplete-split",
+        "Split with absent parts or rows",
+        "warning",
+        "Without a training, validation or test part nothing can be learned, chosen or shown; rows without a part are "
+        "silently left out of every figure, and a patch in two parts is tested on what was learned.",
+        "Give every patch exactly one part (train, val, test), or split anew (her2 data split).",
+        incomplete_split,
+        ("split",),
+    ),
+    Check(
         "split-part-without-class",
         "Split part without a class",
         "warning",
-        "Without validation patches of a class, the epoch, the temperature and the prediction sets are chosen as if "
-        "the class did not exist; without test patches, no figure can be given for it.",
+        "Without training patches a class is never predicted; without validation patches, the epoch, the temperature "
+        "and the prediction sets are chosen as if the class did not exist; without test patches, no figure can be "
+        "given for it.",
         "Move patients of these classes into the part, or split anew (her2 data split).",
         split_part_without_class,
         ("split",),
@@ -197,6 +144,23 @@ _ALL = (
         "Add patients, test by cross-validation over patients, or accept a wider interval.",
         few_patients_for_interval,
         ("half_width",),
+    ),
+    Check(
+        "few-test-patients",
+        "Few patients in the test part",
+        "warning",
+        "Figures of a handful of test patients say little about new patients, however many patches they have.",
+        "Add patients to the test part, or test by cross-validation over patients.",
+        few_test_patients,
+        ("split",),
+    ),
+    Check(
+        "dominant-patient",
+        "Patient with most of the patches",
+        "warning",
+        "Figures by patch are then those of one patient, and training fits that patient.",
+        "Use fewer patches of this patient, and judge by patient.",
+        dominant_patient,
     ),
     Check(
         "unknown-patients",
@@ -222,6 +186,14 @@ _ALL = (
         "A patient with several labels has no single correct answer.",
         "If labels belong to regions, patient-level figures are switched off; otherwise correct them.",
         patient_with_two_labels,
+    ),
+    Check(
+        "image-with-two-labels",
+        "Image with several labels",
+        "warning",
+        "The same picture under two labels has no correct answer; at least one of them is wrong.",
+        "Review these rows; keep one label, or remove them.",
+        image_with_two_labels,
     ),
     Check(
         "missing-mpp",

@@ -1,0 +1,247 @@
+"""Checks of identity: one patient under several ids, several people under one, ids that are file names.
+
+Two ids are one spelling where they agree after Unicode compatibility normalisation, without case, accents, blanks,
+separators and leading zeros, and without a decimal part of zero. Letters that look alike in Latin, Greek and Cyrillic
+count as the same. TCGA barcodes name the patient in their first three fields, whatever sample, portion or slide follows
+(https://docs.gdc.cancer.gov/Encyclopedia/pages/TCGA_Barcode/).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
+from her2core.data.manifest import UNKNOWN
+from her2core.io.number_formats import to_numbers
+
+#: Cyrillic and Greek letters, lower case, with the Latin one that their capital or small form looks like.
+_ALIKE = str.maketrans("авекмнорстухіјѕαβεηικμνορτυχ", "abekmhopctyxijsabehikmnoptyx")
+_TOKEN = re.compile(r"\d+|[^\W\d_]+")
+_TCGA = re.compile(r"(?<![a-z0-9])tcga[-_. ]?([a-z0-9]{2})[-_. ]?([a-z0-9]{4})(?![a-z0-9])", re.IGNORECASE)
+#: Fewest files for which ids that equal the file name are a finding, and the share of rows in which they do.
+MIN_FILES, MIN_EQUAL = 5, 0.9
+#: Share of the patients (slides) with several values up to which these are faults rather than the design of the data:
+#: slides scanned at every site, slides numbered within each patient.
+MAX_BY_DESIGN = 0.3
+#: Years by which the ages of one patient's samples may differ.
+_MAX_YEARS = 2.0
+#: Words in the names of columns that have one value for a person.
+_PERSONAL = frozenset(("sex", "gender", "race", "ethnicity", "birth", "dob", "birthdate", "menopause", "menopausal"))
+_RECEPTORS = frozenset(("er", "pr", "pgr", "estrogen", "oestrogen", "progesterone"))
+
+
+def spelling_key(identifier: str) -> tuple[str, ...]:
+    """What is left of an id without the differences that spelling makes.
+
+    Parameters
+    ----------
+    identifier : str
+        Of a patient or slide.
+
+    Returns
+    -------
+    tuple of str
+        Runs of letters and of digits in order; of a TCGA barcode its patient. Empty where there are none.
+
+    Examples
+    --------
+    >>> {spelling_key(i) for i in ("P-007", "p7", " P 07", "\\uff30\\uff17", "p_7")}
+    {('p', '7')}
+    >>> spelling_key("12.0") == spelling_key("012"), spelling_key("1-12") == spelling_key("11-2")
+    (True, False)
+    >>> spelling_key("TCGA-A7-A0CD-01Z-00-DX1") == spelling_key("tcga.a7.a0cd")
+    True
+    """
+    patient = tcga_patient(identifier)
+    if patient:
+        return (patient,)
+    text = unicodedata.normalize("NFKD", identifier).casefold()
+    text = "".join(c for c in text if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
+    text = re.sub(r"^(\d+)[.,]0+$", r"\1", text.strip()).translate(_ALIKE)
+    return tuple(str(int(token)) if token.isdecimal() else token for token in _TOKEN.findall(text))
+
+
+def tcga_patient(text: str) -> str:
+    """The patient of the TCGA barcode in a text, such as a file name; empty where there is none.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> tcga_patient("slides/TCGA-A7-A0CD-01Z-00-DX1_1200_400.png"), tcga_patient("P7")
+    ('TCGA-A7-A0CD', '')
+    """
+    found = _TCGA.search(text.replace("/", " ").replace("_", " "))
+    return f"TCGA-{found[1]}-{found[2]}".upper() if found else ""
+
+
+def patient_spellings(inputs: CheckInputs) -> Result:
+    """Find patient ids that differ only in spelling, or that name one TCGA patient.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> patient_spellings(example_inputs(patient_id=["P-7", "p007", "P8"])).got
+    "1 patient under several ids, the first: 'P-7' and 'p007'"
+    """
+    frame = inputs.frame[inputs.frame["patient_id"] != UNKNOWN]
+    if frame.empty:
+        return CouldNotRun("patient ids are unknown")
+    ids = pd.Series(frame["patient_id"].unique())
+    keys = dict(zip(ids, ids.map(spelling_key), strict=True))
+    named = frame["patient_id"].map(keys)
+    barcode = (frame["slide_id"].astype(str) + " " + frame["path"].astype(str)).map(tcga_patient)
+    groups = []
+    for by in (named[named.map(len) > 0], barcode[barcode != ""]):
+        by = by.map(str)
+        several = frame.loc[by.index].groupby(by)["patient_id"].unique()
+        groups += [tuple(found) for found in several if len(found) > 1]
+    groups = list(dict.fromkeys(groups))
+    if not groups:
+        return None
+    rows = frame[frame["patient_id"].isin({i for group in groups for i in group})]
+    number = "1 patient" if len(groups) == 1 else f"{len(groups)} patients"
+    parts = inputs.parts().loc[frame.index]
+    across = [g for g in groups if parts[frame["patient_id"].isin(g)].nunique() > 1]
+    return Found(
+        "one id for each patient",
+        f"{number} under several ids, the first: {groups[0][0]!r} and {groups[0][1]!r}"
+        + (f"; {len(across)} of them in several parts of the split" if across else ""),
+        patch_ids(rows),
+    )
+
+
+def file_name_ids(inputs: CheckInputs) -> Result:
+    """Find patient ids that are the names of the files, one file a patient.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> file_name_ids(example_inputs(patient_id=["0", "1", "2", "3", "4"])).got
+    'an id equal to the name of its file in 5 of 5 rows, such as 0'
+    """
+    frame = inputs.frame[inputs.frame["patient_id"] != UNKNOWN]
+    if frame.empty:
+        return CouldNotRun("patient ids are unknown")
+    ids = frame["patient_id"].astype(str).str.casefold()
+    if len(frame) < MIN_FILES or ids.duplicated().any():
+        return None
+    names = frame["path"].map(lambda path: PurePosixPath(path).name.casefold())
+    stems = names.map(lambda name: PurePosixPath(name).stem)
+    equal = (ids == names) | (ids == stems) | (ids == frame["path"].str.casefold())
+    if equal.mean() < MIN_EQUAL:
+        return None
+    first = frame.loc[equal, "patient_id"].iloc[0]
+    return Found(
+        "ids of patients",
+        f"an id equal to the name of its file in {int(equal.sum()):,} of {len(frame):,} rows, such as {first}",
+        patch_ids(frame[equal]),
+    )
+
+
+def slide_of_two_patients(inputs: CheckInputs) -> Result:
+    """Find slides whose patches are of several patients, unless slides are numbered within each patient.
+
+    Spellings of one patient are a finding of their own.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> slide_of_two_patients(example_inputs(slide_id=["S1", "S1", "S2", "S3", "S4"],
+    ...                                      patient_id=["P1", "P2", "P2", "P3", "P4"])).got
+    '1 slide of several patients, the first: S1 of P1 and P2'
+    """
+    frame = inputs.frame
+    frame = frame[(frame["slide_id"] != UNKNOWN) & (frame["patient_id"] != UNKNOWN)]
+    if frame.empty:
+        return CouldNotRun("patient or slide ids are unknown")
+    patients = frame.groupby("slide_id")["patient_id"].unique()
+    several = patients[patients.map(lambda ids: len({spelling_key(i) for i in ids}) > 1)]
+    if several.empty:
+        return None
+    if len(several) > 1 and len(several) > MAX_BY_DESIGN * len(patients):
+        return NotApplicable(
+            f"{len(several)} of {len(patients)} slide ids occur with several patients: slides seem to be numbered "
+            "within each patient"
+        )
+    slides = "1 slide" if len(several) == 1 else f"{len(several)} slides"
+    first = several.iloc[0]
+    return Found(
+        "each slide of one patient",
+        f"{slides} of several patients, the first: {several.index[0]} of {first[0]} and {first[1]}",
+        patch_ids(frame[frame["slide_id"].isin(several.index)]),
+    )
+
+
+def shared_ids(inputs: CheckInputs) -> Result:
+    """Find patient ids with several ages, sexes, receptor results or sites.
+
+    A column in which many patients have several values is taken as a property of the sample or of the design (every
+    slide scanned at every site), not of the person.
+
+    Examples
+    --------
+    >>> from her2core.data.checks.inputs import example_inputs
+    >>> shared_ids(example_inputs(patient_id=["P1", "P1", "P2", "P3", "P4"], age=[41, 77, 50, 60, 55])).got
+    'patient P1 with age 41 and 77'
+    """
+    frame = inputs.frame[inputs.frame["patient_id"] != UNKNOWN]
+    if frame.empty:
+        return CouldNotRun("patient ids are unknown")
+    columns = [c for c in frame.columns if c == "site" or _of_a_person(str(c))]
+    if all((frame[c].astype(str) == UNKNOWN).all() for c in columns):
+        return NotApplicable("the manifest holds neither sites nor ages, sexes or receptor results")
+    said, concerned = [], set()
+    patients = frame["patient_id"].nunique()
+    for column in columns:
+        conflicts = _conflicts(frame, column)
+        if not conflicts or (len(conflicts) > 1 and len(conflicts) > MAX_BY_DESIGN * patients):
+            continue
+        patient, values = next(iter(conflicts.items()))
+        more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+        said.append(f"patient {patient} with {column} {values[0]} and {values[-1]}{more}")
+        concerned |= set(conflicts)
+    if not said:
+        return None
+    return Found(
+        "one age, sex, receptor result and site for each patient",
+        ", ".join(said),
+        patch_ids(frame[frame["patient_id"].isin(concerned)]),
+    )
+
+
+def _words(column: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).casefold())
+
+
+def _of_a_person(column: str) -> bool:
+    words = _words(column)
+    if {"her2", "label"} & set(words):
+        return False
+    return "age" in words or bool(_PERSONAL & set(words)) or bool(words and _RECEPTORS & set(words))
+
+
+def _conflicts(frame: pd.DataFrame, column: str) -> dict[str, list[str]]:
+    """Patients with several values, and those values."""
+    cells = frame[column]
+    if "age" in _words(column):
+        numbers = pd.Series(to_numbers(cells), index=frame.index)
+        span = numbers.groupby(frame["patient_id"]).agg(["min", "max"])
+        span = span[span["max"] - span["min"] > _MAX_YEARS]
+        return {str(p): [f"{low:g}", f"{high:g}"] for p, low, high in span.itertuples()}
+    text = cells.astype(str).str.strip().str.casefold()
+    text = text.where(cells.notna() & ~text.isin(("", UNKNOWN, "nan", "none", "na", "n/a")))
+    values = text.groupby(frame["patient_id"]).unique()
+    found = {str(p): sorted(str(v) for v in seen if pd.notna(v)) for p, seen in values.items()}
+    return {p: seen for p, seen in found.items() if len(seen) > 1}

@@ -1,0 +1,190 @@
+"""Checks of ids and of the completeness of splits: each finds its fault and is silent without it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from her2core.data.checks import CHECKS, check_manifest
+from her2core.data.checks.contents import read_contents
+from her2core.data.checks.inputs import CheckInputs, example_inputs
+from her2core.data.manifest import build_manifest
+from her2core.data.patches import PatchReader
+from her2core.errors import ManifestError
+
+
+def status(code: str, **columns) -> str:
+    return CHECKS[code].run(example_inputs(**columns)).status
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("P007", "p007"),
+        ("P007", "P7"),
+        ("P-007", "P_007"),
+        ("P007", "P 007"),
+        ("P007", "P\u200b007"),
+        ("12", "12.0"),
+        ("P007", "\uff30007"),
+        ("P007", "\u0420007"),  # Cyrillic Er
+        (unicodedata.normalize("NFC", "Zo\u00eb"), unicodedata.normalize("NFD", "Zo\u00eb")),
+        ("TCGA-A7-A0CD", "TCGA-A7-A0CD-01A"),
+        ("TCGA-A7-A0CD-01Z-00-DX1", "TCGA-A7-A0CD-01A-11"),
+        ("TCGA-A7-A0CD", "tcga.a7.a0cd"),
+    ],
+)
+def test_spellings_of_one_patient_are_found(one, other):
+    ids = [one, other, "Q1", "Q2"]
+    finding = CHECKS["patient-spellings"].run(example_inputs(patient_id=ids, split=["train", "test"] * 2)).finding
+    assert finding.rows == ("0.png", "1.png")
+    assert "1 of them in several parts" in finding.got
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["P1", "P2", "P11", "P12"],
+        ["1-12", "11-2", "1-1-2", "112"],
+        ["TCGA-A7-A0CD", "TCGA-A7-A0CE", "TCGA-A8-A0CD", "TCGA-AC-A0CD"],
+        ["A1", "B1", "1A", "1B"],
+        ["12.5", "12.0", "12.50", "125"],
+    ],
+)
+def test_different_patients_are_no_spellings(ids):
+    assert status("patient-spellings", patient_id=ids) == "not found"
+
+
+def test_barcodes_of_slides_and_files_tell_one_patient_from_another():
+    barcodes = ["TCGA-A7-A0CD-01Z-00-DX1", "TCGA-A7-A0CD-01Z-00-DX2", "TCGA-A8-A07B-01Z-00-DX1"]
+    assert status("patient-spellings", patient_id=["a", "b", "c"], slide_id=barcodes) == "found"
+    assert status("patient-spellings", patient_id=["a", "b", "c"], path=[f"t/{b}_1.png" for b in barcodes]) == "found"
+    assert status("patient-spellings", patient_id=["a", "a", "c"], slide_id=barcodes) == "not found"
+    assert status("patient-spellings") == "could not be run"
+
+
+def test_ids_that_are_file_names():
+    names = [f"slide{i // 4}_tile{i}" for i in range(8)]
+    paths = [f"tiles/{n}.jpg" for n in names]
+    assert status("file-name-ids", path=paths, patient_id=names) == "found"
+    assert status("file-name-ids", path=paths, patient_id=[f"{n}.JPG" for n in names]) == "found"
+    assert status("file-name-ids", path=paths, patient_id=[f"P{i}" for i in range(8)]) == "not found"
+    assert status("file-name-ids", path=paths, patient_id=[n.split("_")[0] for n in names]) == "not found"
+    assert status("file-name-ids", path=paths) == "could not be run"
+
+
+def test_a_slide_of_two_patients():
+    patients = [f"P{i // 2}" for i in range(10)]
+    slides = [f"S{i // 2}" for i in range(10)]
+    assert status("slide-of-two-patients", patient_id=patients, slide_id=slides) == "not found"
+    wrong = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, slide_id=["S1", *slides[1:]]))
+    assert wrong.finding.got == "1 slide of several patients, the first: S1 of P0 and P1"
+    numbered = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, slide_id=["1", "2"] * 5))
+    assert numbered.status == "not applicable"
+    assert status("slide-of-two-patients", patient_id=patients) == "could not be run"
+
+
+@pytest.mark.parametrize(
+    ("column", "clean", "wrong"),
+    [
+        ("age", [41, 42, 50, 50, 60, 60, 70, 70], [41, 58, 50, 50, 60, 60, 70, 70]),
+        ("age_at_diagnosis", ["41", "41", "", "50", "60", "60", "70", "70"], ["41", "71", *"        "[:6]]),
+        ("Sex", list("FFFFMMFF"), list("FMFFMMFF")),
+        ("er_status", ["+", "+", "-", "-", "+", "", "-", "-"], ["+", "-", "-", "-", "+", "+", "-", "-"]),
+        ("site", list("AABBCCAA"), list("ABBBCCAA")),
+    ],
+)
+def test_an_id_that_two_people_share(column, clean, wrong):
+    patients = [f"P{i // 2}" for i in range(8)]
+    assert status("shared-patient-id", patient_id=patients, **{column: clean}) == "not found"
+    finding = CHECKS["shared-patient-id"].run(example_inputs(patient_id=patients, **{column: wrong})).finding
+    assert set(finding.rows) == {"0.png", "1.png"}
+
+
+def test_sites_by_design_are_no_shared_ids():
+    patients = [f"P{i // 2}" for i in range(8)]
+    assert status("shared-patient-id", patient_id=patients, site=list("ABABABAB")) == "not found"
+    assert status("shared-patient-id", patient_id=patients) == "not applicable"
+    # Words of other columns, such as image, stage or percentage, are no ages.
+    assert status("shared-patient-id", patient_id=patients, image=list("12345678")) == "not applicable"
+
+
+def test_an_incomplete_split():
+    outcome = CHECKS["incomplete-split"].run
+    assert outcome(example_inputs(split=["train", "val", "test"])).status == "not found"
+    assert outcome(example_inputs(split=["train", "train", "test"])).finding.severity == "info"
+    assert outcome(example_inputs(split=["val", "val", "test"])).finding.got == "no patch in the training part"
+    blank = outcome(example_inputs(split=["train", "val", "test", "", None])).finding
+    assert blank.rows == ("3.png", "4.png")
+    inputs = example_inputs(split=["train", "val", "test"])
+    both = pd.concat([inputs.split, pd.DataFrame({"patch_id": ["0.png"], "split": ["test"]})])
+    assert outcome(CheckInputs(inputs.manifest, both)).finding.rows == ("0.png",)
+
+
+def test_a_class_that_training_lacks_stops_it():
+    labels = ["negative", "positive", "positive", "negative", "positive", "negative"]
+    split = ["train", "val", "test", "train", "val", "test"]
+    report = check_manifest(example_inputs(label=labels).manifest, example_inputs(label=labels, split=split).split)
+    found = report.outcome("split-part-without-class").finding
+    assert found.severity == "error"
+    assert "no patch of positive in the training part" in found.got
+
+
+def test_few_test_patients_and_a_dominant_one():
+    patients = [f"P{i}" for i in range(10)]
+    few = example_inputs(patient_id=patients, split=["train"] * 6 + ["val"] + ["test"] * 3)
+    assert CHECKS["few-test-patients"].run(few).finding.got == "3 patients of 3 patches"
+    enough = example_inputs(patient_id=patients, split=["train"] * 4 + ["val"] + ["test"] * 5)
+    assert CHECKS["few-test-patients"].run(enough).status == "not found"
+    assert status("dominant-patient", patient_id=patients) == "not found"
+    assert status("dominant-patient", patient_id=[*patients, *["P3"] * 11]) == "found"
+    assert status("dominant-patient", patient_id=["P1", "P1", "P1", "P2"]) == "not applicable"
+    of_test = example_inputs(patient_id=[*patients, "P9", "P9", "P9"], split=["train"] * 6 + ["val"] + ["test"] * 6)
+    assert CHECKS["dominant-patient"].run(of_test).finding.got == "patient P9 with 67% of the test part"
+
+
+def made(folder, images, **columns):
+    names = [f"{i}.png" for i in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image).save(folder / name)
+    return build_manifest(pd.DataFrame({"path": names}).assign(**columns), root=folder)
+
+
+def test_the_same_pixels_under_two_labels_are_found_also_across_patients(tmp_path):
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 255, (4, 32, 32, 3), np.uint8))
+    labels, patients = ["negative", "positive"] * 2, ["P1", "P2", "P3", "P4"]
+    clean = made(tmp_path, images, label=labels, patient_id=patients)
+    check = CHECKS["image-with-two-labels"].run
+    assert check(CheckInputs(clean, None, read_contents(clean))).status == "not found"
+    images[3] = images[0]
+    wrong = made(tmp_path, images, label=labels, patient_id=patients)
+    assert check(CheckInputs(wrong, None, read_contents(wrong))).finding.pairs == (("0.png", "3.png"),)
+    glass = np.full((32, 32, 3), 245, np.uint8)
+    blank = made(tmp_path, [glass, glass, images[0], images[2]], label=labels, patient_id=patients)
+    assert check(CheckInputs(blank, None, read_contents(blank))).status == "not found"
+    assert check(CheckInputs(clean.subset(["0.png", "2.png"]))).status == "not applicable"
+
+
+def test_tiles_with_coordinates_of_their_slide_are_read_and_compared_there(tmp_path):
+    images = list(np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), np.uint8))
+    columns = {"label": ["negative", "positive"] * 2, "slide_id": "S1", "x": [4000, 4032, 9000, 9500], "y": 700}
+    split = pd.DataFrame({"patch_id": [f"{i}" for i in range(4)], "split": ["train", "test", "train", "train"]})
+    for size in (32, 128):  # at the slide's magnification, and at a quarter of it
+        places = {"x": [4000, 4000 + size, 9000, 9500], "width": size, "height": size}
+        tiles = made(tmp_path, images, **{**columns, **places}, patch_id=list("0123"))
+        assert read_contents(tiles).unreadable == {}
+        assert np.array_equal(PatchReader(tiles)("1"), images[1])
+        report = check_manifest(tiles, split, contents=True)
+        assert report.outcome("unreadable-images").status == "not found"
+        assert report.outcome("neighbouring-tiles").finding.pairs == (("0", "1"),)
+    smaller = made(tmp_path, images, **columns, width=20, height=20, patch_id=list("0123"))
+    with pytest.raises(ManifestError, match="inside the image"):
+        PatchReader(smaller)("1")
+    shared = smaller.frame.assign(path="0.png", width=32, height=32)
+    with pytest.raises(ManifestError, match="inside the image"):
+        PatchReader(build_manifest(shared, root=tmp_path))("1")
