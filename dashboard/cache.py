@@ -116,6 +116,13 @@ def map_scores(run: Run) -> pd.DataFrame | None:
     return evaluation_table(run, "maps") if (run.path / "evaluation" / "maps.csv").exists() else None
 
 
+def baselines(run: Run) -> ResultTable | None:
+    """Baselines of a run and what could not be computed; None where they were not computed."""
+    if not (run.path / "evaluation" / "baselines.csv").exists():
+        return None
+    return run_result_table(run, "baselines")
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _test_predictions(path: str, modified: float) -> Predictions:
     return open_run(path).test_predictions()

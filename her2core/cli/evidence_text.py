@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from her2core.cli.text import interval
+from her2core.evidence.baselines import BASELINES, METRICS, baseline_sentences
 from her2core.evidence.evaluation import Evaluation
-from her2core.evidence.metrics.registry import metrics_of
+from her2core.evidence.metrics.registry import metric_label, metrics_of
 from her2core.notice import RESEARCH
 
 NO_SCORES = "the table has predicted classes and no scores"
@@ -40,7 +42,7 @@ def not_available(found: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def evidence_text(found: Evaluation, *, every: bool = False) -> str:
+def evidence_text(found: Evaluation, *, every: bool = False, baselines: pd.DataFrame | None = None) -> str:
     """An evaluation as text.
 
     Parameters
@@ -49,13 +51,18 @@ def evidence_text(found: Evaluation, *, every: bool = False) -> str:
         The tables.
     every : bool, optional
         Write every metric of every class; otherwise the metrics over all classes, and each class's recall.
+    baselines : DataFrame, optional
+        Baselines of the run; those that it does not beat come first.
 
     Returns
     -------
     str
-        Lines: warnings, notes, units that could not be assessed, figures by unit; last what was left out.
+        Lines: baselines not beaten, warnings, notes, units that could not be assessed, figures by unit; last what was
+        left out.
     """
-    lines = [f"warning: {w}" for w in found.warnings] + [f"note: {n}" for n in found.notes]
+    units = [u.unit for u in found.units.itertuples() if u.assessed]
+    lines = [] if baselines is None else [f"warning: {s}" for u in units for s in baseline_sentences(baselines, u)]
+    lines += [f"warning: {w}" for w in found.warnings] + [f"note: {n}" for n in found.notes]
     lines += [f"{u.unit}: not available. {u.reason}" for u in found.units.itertuples() if not u.assessed]
     missing = not_available(found)
     rules = {u.unit: u.rule_reason for u in found.units.itertuples() if u.rule}
@@ -72,9 +79,31 @@ def evidence_text(found: Evaluation, *, every: bool = False) -> str:
             for entry in missing
             if entry["unit"] == unit
         ]
+        lines += [] if baselines is None else baseline_lines(baselines[baselines["unit"] == unit])
     if left_out:
         lines.append(f"{left_out} more figures by class: --all")
     return "\n".join([*lines, RESEARCH])
+
+
+def baseline_lines(rows: pd.DataFrame) -> list[str]:
+    """Baselines of one unit as lines of text, in their first metric.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As ``evidence.baselines.baseline_table`` makes it.
+
+    Returns
+    -------
+    list of str
+    """
+    rows = rows[rows["metric"] == METRICS[0]]
+    head = [f"  {metric_label(METRICS[0])} of baselines, and the network less the baseline:"] if len(rows) else []
+    return head + [
+        f"    {BASELINES.get(r.baseline, r.baseline):24}{interval(r.value, r.lower_95, r.upper_95)}; "
+        f"{interval(r.difference, r.difference_lower_95, r.difference_upper_95, signed=True)}: {r.statement}"
+        for r in rows.itertuples()
+    ]
 
 
 def _figures(rows: pd.DataFrame, common: str) -> list[str]:

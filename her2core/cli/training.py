@@ -110,6 +110,8 @@ def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table:
     else:
         table_or_run = source if predictions is None else predictions
         found = assess(table_or_run, part=part, rule=rule)
+    folder = open_run(source) if source.is_dir() and part == "test" else None
+    baselines = folder.baselines if folder else None
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
@@ -121,9 +123,43 @@ def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table:
         "warnings": list(found.warnings),
         "notes": list(found.notes),
         "not_available": not_available(found),
+        "baselines": None if baselines is None else records(baselines),
         "notice": RESEARCH,
     }
-    answer(as_json, value, evidence_text(found, every=every))
+    answer(as_json, value, evidence_text(found, every=every, baselines=baselines))
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), help="Where the run's manifest is now, to read its images."
+)
+@click.option("--save", is_flag=True, help="Write evaluation/baselines.csv into the run folder.")
+@as_json
+def baselines(run: Path, manifest: Path | None, save: bool, as_json: bool) -> None:
+    """Compare a run with what is reached without looking at the tissue.
+
+    Majority class, colour, site, file properties, permuted labels and tumour grade, on the same test part. Without
+    --manifest those that need the images are left out.
+    """
+    from her2core.cli.evidence_text import baseline_lines
+    from her2core.evidence.baselines import baseline_sentences
+    from her2core.training.baselines import run_baselines
+
+    opened, found = run_baselines(run, manifest=manifest, save=save)
+    lines = []
+    for unit, rows in found.frame.groupby("unit", sort=False):
+        lines += [f"warning: {sentence}" for sentence in baseline_sentences(rows, str(unit))]
+        lines += [f"By {unit}", *baseline_lines(rows)]
+    absent = found.missing.groupby(["what", "reason"], sort=False)["unit"].unique()
+    lines += [f"not available: {what} by {' and '.join(units)}. {reason}." for (what, reason), units in absent.items()]
+    value = {
+        "run": str(opened.path),
+        "baselines": records(found.frame),
+        "missing": records(found.missing),
+        "notice": RESEARCH,
+    }
+    answer(as_json, value, "\n".join([*lines, RESEARCH]))
 
 
 @cli.command()

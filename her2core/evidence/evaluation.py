@@ -22,7 +22,7 @@ from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.probabilistic import expected_calibration_error
 from her2core.evidence.metrics.registry import headline_metrics, metric_label, select_metrics
 from her2core.evidence.predictions import Predictions, calibrated_predictions, read_predictions
-from her2core.evidence.result_tables import all_missing, all_result_tables
+from her2core.evidence.result_tables import MISSING, all_missing, all_result_tables
 from her2core.evidence.results import TableResult
 from her2core.io.files import write_csv_tables
 from her2core.io.tables import read_table
@@ -194,9 +194,30 @@ def evaluate_folder(
     evaluation = _evaluate(predictions, missing_class_order(card), select_metrics())
     result_tables = all_result_tables(inputs_from_folder(folder, card, table=table, dataset=dataset))
     tables = {name: getattr(evaluation, name) for name in TABLES}
-    tables |= {name: found.frame for name, found in result_tables.items()} | {"missing": all_missing(result_tables)}
+    missing = pd.concat([all_missing(result_tables), missing_baselines(folder)], ignore_index=True)
+    tables |= {name: found.frame for name, found in result_tables.items()} | {"missing": missing}
     write_csv_tables(folder / "evaluation", tables, float_format="%.6f")
     return evaluation
+
+
+def missing_baselines(folder: Path) -> pd.DataFrame:
+    """Rows on baselines, which are computed from the images and stay as they are.
+
+    Parameters
+    ----------
+    folder : path
+        A run folder.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``result_tables.MISSING``.
+    """
+    path = folder / "evaluation" / "missing.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=list(MISSING))
+    before = read_table(path, text=MISSING, own=True).frame
+    return before[before["table"] == "baselines"]
 
 
 def _evaluate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from her2core.evidence.baselines import baseline_sentences
 from her2core.report.case import software_versions
 from her2core.report.document import Document
 from her2core.report.run_report import RunReport
@@ -80,6 +81,8 @@ def report_document(report: RunReport) -> Document:
     else:
         subject = "Evaluation of an external table of predictions"
         warnings.append("The model, its training data and their split are not known beyond this table.")
+    if report.baselines is not None:
+        warnings += [s for unit in report.units for s in baseline_sentences(report.baselines, unit)]
     if not report.partition.keeps_patients_apart and report.partition.sentence not in warnings:
         warnings.append(report.partition.sentence)
     if not report.resamples_patients:

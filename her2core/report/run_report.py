@@ -19,7 +19,7 @@ from her2core.data.checks.report import CheckReport
 from her2core.errors import Her2Error, RunError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.curves import roc_points
-from her2core.evidence.evaluation import TABLES, Evaluation, evaluate
+from her2core.evidence.evaluation import TABLES, Evaluation, evaluate, missing_baselines
 from her2core.evidence.inputs import inputs_from_folder, inputs_from_predictions
 from her2core.evidence.misclassified import misclassified
 from her2core.evidence.predictions import Predictions
@@ -79,6 +79,8 @@ class RunReport:
         Coverage of the prediction sets.
     maps : DataFrame or None
         Evaluation of the class-activation maps.
+    baselines : DataFrame or None
+        What is reached without looking at the tissue; None where it was not computed.
     pictures : tuple of Picture
         Images of misclassified cases.
     pictures_note : str
@@ -103,6 +105,7 @@ class RunReport:
     checks: CheckReport | None = None
     coverage: pd.DataFrame | None = None
     maps: pd.DataFrame | None = None
+    baselines: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
     pictures_note: str = _NO_PICTURES
 
@@ -203,7 +206,8 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
     saved = None if fresh else _saved(run)
     if saved is None:
         result_tables = all_result_tables(inputs_from_folder(run.path, run.card))
-        saved = evaluate(run), {n: e.frame for n, e in result_tables.items()}, all_missing(result_tables)
+        missing = pd.concat([all_missing(result_tables), missing_baselines(run.path)], ignore_index=True)
+        saved = evaluate(run), {n: e.frame for n, e in result_tables.items()}, missing
         origin = "All figures were computed from the run's predictions when this report was generated."
     else:
         origin = "Figures are those of the run's evaluation tables (her2 evaluate --save), read, not recomputed."
@@ -225,6 +229,7 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
         checks=_checks(run),
         coverage=_table(run, "prediction_sets"),
         maps=_table(run, "maps"),
+        baselines=_table(run, "baselines"),
         pictures=shown,
         pictures_note=note,
         **shared,

@@ -12,6 +12,7 @@ from her2core.report.document import Block, Grid, Row, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, pivot
 from her2core.report.sections import section, units, where
+from her2core.report.sections_baselines import baseline_blocks
 
 _OVERALL = tuple(m.name for m in metrics_of("metrics") if not m.per_class)
 _OF_CLASS = tuple(m.name for m in metrics_of("metrics") if m.per_class)
@@ -65,6 +66,7 @@ def performance(r: RunReport) -> Section:
             label=metric_label,
             wide=1.5,
         ),
+        *baseline_blocks(r),
     ]
     for unit in r.units:
         rows = metrics[(metrics["unit"] == unit) & (metrics["class"].astype(object).fillna("") != "")]

@@ -213,6 +213,11 @@ class Run:
         check_evaluation(tables, self.classes, where=self.path / "evaluation", fix=self._evaluate)
         return tables
 
+    @property
+    def baselines(self) -> pd.DataFrame | None:
+        """The table baselines (``evidence.baselines``); None where they were not computed."""
+        return self.table("baselines") if os.path.lexists(self.path / "evaluation" / "baselines.csv") else None
+
     def table(self, name: str) -> pd.DataFrame:
         """Read one table of ``evaluation/``.
 
@@ -238,10 +243,10 @@ class Run:
         file = f"evaluation/{name}.csv"
         if not os.path.lexists(self.path / file):
             raise RunError(file, got="no such file", where=self.path, fix=self._evaluate)
-        frame = read_run_table(self.path, file, text=TEXT_COLUMNS)
         if name not in EVALUATION_TABLES:
-            return frame
+            return read_run_table(self.path, file, text=TEXT_COLUMNS)
         where, schema = self.path / file, EVALUATION_TABLES[name]
+        frame = read_run_table(self.path, file, text=schema.text)
         return check_table(frame, schema, where=where, classes=self.classes, fix=self._evaluate)
 
     @property

@@ -5,6 +5,7 @@
     ood.safetensors                  the out-of-distribution detector (her2core.ood)
     evaluation/cost.json             parameters, FLOPs, measured time
     evaluation/prediction_sets.csv   coverage of the prediction sets on the test part
+    evaluation/baselines.csv         what is reached without looking at the tissue
     model.card.json                  + prediction_sets, ood
 
 Training writes them into the unfinished run; ``complete_run`` adds them to a run that an older version finished.
@@ -19,10 +20,13 @@ from typing import Any
 import pandas as pd
 import torch
 
+from her2core.data.baseline_features import baseline_features
 from her2core.data.checks import check_manifest
+from her2core.data.checks.contents import read_contents
 from her2core.data.manifest import WINDOW, Manifest, read_manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import RunError
+from her2core.evidence.baselines import BaselineData
 from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import calibrated_predictions
 from her2core.io.files import write_csv, write_json, write_parquet
@@ -33,6 +37,7 @@ from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
+from her2core.training.baselines import write_baselines
 
 #: Up to this many patches their pixels are checked too (copies, near-duplicates, colour): seconds for thousands,
 #: minutes for tens of thousands, for which there is ``her2 data check --contents``.
@@ -88,8 +93,9 @@ def write_artifacts(
     """
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
-    contents = len(manifest) <= CHECKED_CONTENTS
-    checks = check_manifest(manifest, split, contents=contents)
+    contents = read_contents(manifest) if len(manifest) <= CHECKED_CONTENTS else None
+    checks = check_manifest(manifest, split, contents=contents or False)
+    baselines = BaselineData(*baseline_features(manifest, split, contents=contents))
 
     detector = None
     if serving:
@@ -110,6 +116,7 @@ def write_artifacts(
         "measured": here["created"],
     }
 
+    write_baselines(folder, predictions, baselines)
     write_parquet(folder / "dataset.parquet", dataset)
     write_json(folder / "checks.json", checks.as_dicts())
     write_json(folder / "evaluation" / "cost.json", cost)

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.review import unit_switch
 from dashboard.selection import opened_review
 from dashboard.session import remember
+from dashboard.views.baselines import show_baselines, warn_of_baselines
 from dashboard.views.gallery import gallery
 from dashboard.views.performance import (
     further_metrics,
@@ -61,6 +62,7 @@ if unit != "patch":
 note = metrics.loc[metrics["metric"] == "accuracy", "note"].astype(object).fillna("").iloc[0]
 if note:
     st.warning(f"Intervals: {markdown_sentence(note)}.", icon=":material/warning:")
+warn_of_baselines(review, unit)
 headline = [m for m in headline_metrics() if (metrics["metric"] == m.name).any()]
 for column, metric in zip(st.columns(len(headline)), headline, strict=True):
     value, bounds = value_and_bounds(metrics[metrics["metric"] == metric.name].iloc[0])
@@ -144,6 +146,7 @@ if at_unit.has_scores:
     threshold_explorer(review, unit)
 else:
     st.info("Not available: ROC and precision-recall curves, and the threshold explorer. They need scores.")
+show_baselines(review, unit)
 if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from her2core.data.checks.contents import read_contents
+from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.patients import patients_for_half_width
 from her2core.data.checks.registry import CHECKS
@@ -19,7 +19,7 @@ def check_manifest(
     manifest: Manifest,
     split: pd.DataFrame | None = None,
     *,
-    contents: bool = False,
+    contents: bool | Contents = False,
     half_width: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
@@ -31,8 +31,9 @@ def check_manifest(
         The data set, one row per patch.
     split : DataFrame, optional
         Columns ``patch_id`` and ``split``; leakage across its parts is then checked too.
-    contents : bool
-        Read every image, to find identical images, near-duplicates and classes that colour alone predicts.
+    contents : bool or Contents
+        Read every image, to find identical images, near-duplicates and classes that colour alone predicts; or what
+        was read already (``contents.read_contents``).
     half_width : float, optional
         Half-width wanted of each class's 95 % interval, as a proportion (0.1: ten percentage points to each side).
     progress : callable, optional
@@ -79,6 +80,8 @@ def check_manifest(
             got=", ".join(map(str, split.columns)),
             fix="split_manifest, or her2 data split, makes such a table.",
         )
-    read = read_contents(manifest, progress=progress) if contents else None
+    read = contents if isinstance(contents, Contents) else None
+    if contents is True:
+        read = read_contents(manifest, progress=progress)
     inputs = CheckInputs(manifest, split, read, half_width)
     return CheckReport(tuple(check.run(inputs) for check in CHECKS.values()))

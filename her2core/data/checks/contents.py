@@ -1,4 +1,4 @@
-"""Image contents of a manifest, read once: digests, thumbnails and colour statistics of every patch.
+"""Image contents of a manifest, read once: digests, thumbnails, colour statistics and properties of every patch.
 
 Memory per patch: 64 bytes of digest, 4.6 kB of thumbnail and 56 bytes of colour, or about half a gigabyte for 100,000
 patches.
@@ -10,15 +10,18 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from her2core.data.checks.colour_statistics import COLOUR_STATISTICS, colour_statistics
 from her2core.data.checks.fingerprint import SIDE, thumbnail
+from her2core.data.checks.properties import file_row, pixel_row, property_frame
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.errors import Her2Error
+from her2core.io.image_properties import image_properties
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +37,16 @@ class Contents:
     colours : ndarray, float32 (N, len(COLOUR_STATISTICS))
     unreadable : dict of str to str
         Patch id and reason of every file that exists but could not be decoded.
+    properties : DataFrame
+        Properties of files and patches (``properties.OF_FILE`` and ``OF_PIXELS``), one row a patch; without rows where
+        they were not read.
     """
 
     digests: np.ndarray
     thumbnails: np.ndarray
     colours: np.ndarray
     unreadable: dict[str, str]
+    properties: pd.DataFrame = field(default_factory=lambda: property_frame([]))
 
     @property
     def readable(self) -> np.ndarray:
@@ -81,30 +88,34 @@ def read_contents(
     """
     ids = list(manifest.frame["patch_id"])
     count = len(ids)
-    contents = Contents(
-        np.full(count, None, object),
-        np.zeros((count, SIDE, SIDE), np.float16),
-        np.zeros((count, len(COLOUR_STATISTICS)), np.float32),
-        {},
-    )
+    digests = np.full(count, None, object)
+    thumbnails = np.zeros((count, SIDE, SIDE), np.float16)
+    colours = np.zeros((count, len(COLOUR_STATISTICS)), np.float32)
+    rows: list[tuple[object, ...] | None] = [None] * count
+    unreadable: dict[str, str] = {}
+    files: dict[str, tuple[object, ...]] = {}
+    paths = manifest.frame["path"].tolist()
     missing = set(manifest.missing_files())
     reader, lock = PatchReader(manifest), threading.Lock()
 
     def read(i: int) -> None:
-        if manifest.frame["path"].iloc[i] in missing:
+        if paths[i] in missing:
             return
         try:
             image = reader(ids[i])
+            if paths[i] not in files:
+                files[paths[i]] = file_row(image_properties(manifest.file(paths[i])))
         except Her2Error as error:
             with lock:
-                contents.unreadable[ids[i]] = f"{error.got}, instead of {error.expected}"
+                unreadable[ids[i]] = f"{error.got}, instead of {error.expected}"
             return
-        contents.thumbnails[i], contents.colours[i] = thumbnail(image), colour_statistics(image)
-        contents.digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
+        thumbnails[i], colours[i] = thumbnail(image), colour_statistics(image)
+        rows[i] = (*files[paths[i]], *pixel_row(image))
+        digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
     by_file = np.argsort(manifest.frame["path"].to_numpy().astype(str), kind="stable")
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(read, by_file), start=1):
             if progress:
                 progress(done, count)
-    return contents
+    return Contents(digests, thumbnails, colours, unreadable, property_frame(rows))

@@ -26,6 +26,7 @@ _KEYS = (
     "class",
     "true",
     "predicted",
+    "baseline",
     "scores",
     "strategy",
     "rule",
@@ -77,6 +78,8 @@ class TableSchema:
         Columns whose numbers may not be missing.
     by_class : tuple of str
         Where not empty: within each group by these columns, what is given for one class is given for all.
+    numbers : tuple of str
+        Columns that hold numbers here and text in other tables.
     complete : tuple, optional
         Columns, a further column and its values: within each group by the columns, each of the values is given.
 
@@ -93,6 +96,12 @@ class TableSchema:
     finite: tuple[str, ...] = ()
     by_class: tuple[str, ...] = field(default=())
     complete: tuple[tuple[str, ...], str, tuple[str, ...]] | None = None
+    numbers: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Columns that are read as text."""
+        return tuple(name for name in TEXT_COLUMNS if name not in self.numbers)
 
 
 _COUNTED = ("n", "n_clusters")
@@ -159,6 +168,15 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("unit", "class"),
         finite=("nominal_coverage", "n"),
         by_class=("unit",),
+    ),
+    "baselines": TableSchema(
+        (
+            *("baseline", "unit", "metric", "class", *_BASE),
+            *("network", "difference", "difference_lower_95", "difference_upper_95", "statement"),
+        ),
+        ("baseline", "unit", "metric", "class"),
+        finite=(*_COUNTED, "value", "network", "difference"),
+        numbers=("network",),
     ),
     "maps": TableSchema(
         ("method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters"), ("method", "measure"), True, _COUNTED
@@ -232,7 +250,7 @@ def check_table(
             if frame[name].isna().any() or not frame[name].isin([True, False]).all():
                 raise refused("true or false in column 'assessed'", "other values")
             frame[name] = frame[name].astype(bool)
-        elif name in _TEXT:
+        elif name in _TEXT and name not in schema.numbers:
             frame[name] = _text(frame[name], refused)
         else:
             frame[name] = _numbers(frame[name], name in schema.finite, refused)
