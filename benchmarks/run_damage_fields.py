@@ -68,6 +68,8 @@ CARD: dict[str, list[Any]] = {
     "prediction_sets.classes": [["c", "b", "a"], [], "x", None],
     "prediction_sets.thresholds": [[], {}, {"a": 1}, "x"],
     "prediction_sets.validation_patches": [[], {}, 5],
+    "prediction_sets.kind": ["most", 5, None],
+    "prediction_sets.of_patients": [[], "x", {}, {"coverage": 0.9}],
     "ood": [[], "x", {}, {"sha256": 5}],
     "ood.sha256": [5, "0" * 64, None],
     "ood.validation_patches": [[], GONE, "many"],

@@ -111,6 +111,8 @@ SCHEMES: dict[str, LabelScheme] = {
     )
 }
 
+#: IHC scores that are negative, and those that are positive, without an ISH test.
+_ENDS = (("0", "1+"), ("3+",))
 #: Abbreviations and synonyms of class names, after ``_plain``.
 SPELLINGS = {
     "0 1+": "0/1+",
@@ -220,6 +222,59 @@ def order_classes(names: Iterable[str]) -> tuple[str, ...]:
         if set(classes.values()) <= set(scheme.classes):
             return tuple(sorted(names, key=lambda name: scheme.classes.index(classes[name])))
     return names
+
+
+def her2_classes(names: Iterable[str]) -> tuple[tuple[str, ...], str, tuple[str, ...]] | None:
+    """Sort classes by what they ask for: nothing further, an ISH test, or treatment as HER2-positive.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Class names in any order and spelling.
+
+    Returns
+    -------
+    tuple of (tuple of str, str, tuple of str) or None
+        Negative classes, the class that asks for ISH (IHC 2+ or equivocal; empty where the scheme has none) and
+        positive classes, each in the given spelling. None where the names are not the classes of one of ``SCHEMES``
+        that is a HER2 status.
+
+    Examples
+    --------
+    >>> her2_classes(["positive", "equivocal", "negative"]), her2_classes(["0", "1+", "2+", "3+"])
+    ((('negative',), 'equivocal', ('positive',)), (('0', '1+'), '2+', ('3+',)))
+    >>> her2_classes(["negative", "positive"]), her2_classes(["tumour", "stroma"])
+    ((('negative',), '', ('positive',)), None)
+    """
+    given = {spelled_class(name): name for name in names}
+    scheme = find_scheme(given.values())
+    if scheme is None or not scheme.is_her2:
+        return None
+    asks = dict(scheme.by_ihc).get("2+", "")
+    ends = [tuple(given[c] for c in scheme.classes if c in {dict(scheme.by_ihc)[i] for i in ihc}) for ihc in _ENDS]
+    return ends[0], given[asks] if asks else "", ends[1]
+
+
+def referral_class(names: Iterable[str]) -> str:
+    """Find the class that is no answer but asks for an ISH test: equivocal, or IHC 2+.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All classes of a data set.
+
+    Returns
+    -------
+    str
+        Empty where the classes are no HER2 scheme, or one without such a class.
+
+    Examples
+    --------
+    >>> referral_class(["negative", "equivocal", "positive"]), referral_class(["negative", "positive"])
+    ('equivocal', '')
+    """
+    found = her2_classes(names)
+    return found[1] if found else ""
 
 
 def spelled_class(name: str) -> str:

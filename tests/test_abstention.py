@@ -15,8 +15,9 @@ from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence import resampling
 from her2core.evidence.abstention import OUTCOMES, referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
+from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
 from her2core.evidence.predictions import Predictions, id_table
+from her2core.evidence.run_sets import coverage_table
 from her2core.plots.abstention import (
     referral_description,
     referral_figure,
@@ -140,14 +141,22 @@ def table_of(probs, labels, sets=SETS, **options):
     return referral_table(p, sets, resamples=20)
 
 
-def test_an_answer_is_a_set_of_exactly_one_class():
+def test_an_answer_is_a_set_of_exactly_one_class_and_equivocal_alone_is_a_referral():
     probs = [[0.9, 0.1, 0.0], [0.4, 0.3, 0.3], [0.1, 0.9, 0.0], [0.5, 0.0, 0.5], [0.6, 0.4, 0.0]]
     # sets: negative; none; equivocal; negative; negative. True: three negative, two positive.
     table = table_of(probs, [0, 0, 0, 2, 2]).pivot(index="class", columns="metric", values="value")
-    assert table.loc["negative", list(OUTCOMES)].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 2])
+    assert table.loc["negative", list(OUTCOMES)].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1 / 3, 1])
     assert table.loc["positive", list(OUTCOMES)].tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
     assert table.loc["equivocal"].isna().all()
-    assert table.loc["", list(OUTCOMES)].tolist() == pytest.approx([4 / 5, 1 / 5, 1 / 5, 1 / 5, 1 / 4])
+    assert table.loc["", list(OUTCOMES)].tolist() == pytest.approx([3 / 5, 1 / 5, 2 / 5, 1 / 5, 1 / 3])
+
+
+def test_without_a_class_that_asks_for_ish_every_single_class_is_an_answer():
+    sets = PredictionSets(0.9, ("low", "middle", "high"), (0.5, 0.2, 0.3), (50, 50, 50))
+    p = Predictions(id_table({}, 2), np.array([[0.9, 0.1, 0], [0.1, 0.9, 0]]), np.array([0, 1]), sets.classes)
+    table = referral_table(p, sets, resamples=20).set_index(["class", "metric"])
+    assert table.loc[("", "coverage"), "value"] == 1
+    assert not table["note"].str.contains("ISH").any()
 
 
 def test_sets_of_several_classes_are_sent_though_they_cover():
@@ -157,7 +166,6 @@ def test_sets_of_several_classes_are_sent_though_they_cover():
     assert table.loc[("", "set_coverage"), "value"] == 1
     assert np.isnan(table.loc[("", "selective_accuracy"), "value"])
     assert "no patch is predicted" in table.loc[("", "selective_accuracy"), "note"]
-    assert table.loc["negative"]["note"].str.contains("negative is in every set: too few validation patches").all()
     assert "no patch is truly positive" in table.loc[("positive", "referral_rate"), "note"]
 
 
@@ -168,10 +176,14 @@ def test_shares_agree_with_the_coverage_table_and_with_each_other(seed):
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
     ours = referral_table(test, sets, resamples=5).pivot(index="class", columns="metric", values="value")
     theirs = coverage_table(sets, test).set_index("class")
+    inside = sets.sets(test.probs)
+    answered = pd.Series(((inside.sum(axis=1) == 1) & ~inside[:, 1]).astype(float))
+    expected = answered.groupby(np.array(CLASSES)[test.labels]).mean().reindex(CLASSES)
     np.testing.assert_allclose(ours["set_coverage"], theirs.loc[ours.index, "set_coverage"])
-    np.testing.assert_allclose(ours["coverage"], theirs.loc[ours.index, "singleton_rate"])
+    np.testing.assert_allclose(ours.loc[list(CLASSES), "coverage"], expected)
+    assert ours.loc["", "coverage"] == pytest.approx(answered.mean())
     np.testing.assert_allclose(ours["coverage"] + ours["referral_rate"], 1)
-    np.testing.assert_allclose(ours["selective_accuracy"] * ours["coverage"], ours["correct_rate"])
+    np.testing.assert_allclose((ours["selective_accuracy"] * ours["coverage"]).fillna(0), ours["correct_rate"])
 
 
 def test_its_intervals_are_those_without_each_patient():
@@ -179,7 +191,7 @@ def test_its_intervals_are_those_without_each_patient():
     sets = fit_prediction_sets(val.probs, labels=val.labels, classes=CLASSES, coverage=0.8)
     table = referral_table(p, sets, resamples=60, seed=3).set_index(["class", "metric"])
     inside = sets.sets(p.probs)
-    single, holds = inside.sum(axis=1) == 1, inside[np.arange(len(p)), p.labels]
+    single, holds = (inside.sum(axis=1) == 1) & ~inside[:, 1], inside[np.arange(len(p)), p.labels]
 
     def figures(rows) -> dict:
         right = single[rows] & (p.predicted == p.labels)[rows]
@@ -208,7 +220,7 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
     slides = pd.Series(patient * 2 + rng.integers(0, 2, 240)).astype("str")
     p = replace(p, frame=p.frame.assign(slide_id=slides), labels=patient % 3)
     p = p if unit == "patch" else aggregate(p, unit)
-    sets = PredictionSets(0.9, CLASSES, (0.8, 0.7, 0.75), (50, 50, 50))
+    sets = PredictionSets(0.9, CLASSES, (0.8, 0.7, 0.75), (50, 50, 50), unit=unit)
     table = referral_table(p, sets, resamples=50, seed=3).set_index(["class", "metric"])
     limits = 1 - np.array(sets.thresholds)
 
@@ -234,11 +246,20 @@ def test_coverage_by_class_and_its_interval_are_those_of_a_loop_over_patients(un
         assert row["n"] == (p.labels == i).sum()
 
 
-def test_another_unit_than_patches_is_not_promised_anything():
-    table = table_of([[0.9, 0.1, 0.0]] * 6, [0, 1, 2, 0, 1, 2], unit="patient")
-    assert set(table["unit"]) == {"patient"}
-    assert table["note"].str.contains("no guarantee for a patient").all()
-    assert not table_of([[0.9, 0.1, 0.0]], [0])["note"].str.contains("guarantee").any()
+def test_sets_of_patches_are_refused_for_patients_and_sets_that_are_not_given_for_all():
+    with pytest.raises(EvaluationError, match="Expected sets of a patient, .* but got those of a patch"):
+        table_of([[0.9, 0.1, 0.0]] * 6, [0, 1, 2, 0, 1, 2], unit="patient")
+    few = fit_prediction_sets([[0.9, 0.1, 0.0]] * 8, labels=[0] * 8, patients=range(8), classes=CLASSES)
+    with pytest.raises(EvaluationError, match="only 8 patients"):
+        table_of([[0.9, 0.1, 0.0]], [0], few)
+
+
+def test_the_note_says_what_the_sets_rest_on():
+    assert table_of([[0.9, 0.1, 0.0]], [0])["note"].str.contains("patches are taken as exchangeable").all()
+    by_patient = replace(SETS, patients=(20, 20, 20))
+    assert not table_of([[0.9, 0.1, 0.0]], [0], by_patient)["note"].str.contains("exchangeable").any()
+    marginal = replace(by_patient, kind="marginal", reason="marginal sets: only 3 patients of positive")
+    assert table_of([[0.9, 0.1, 0.0]], [0], marginal)["note"].str.contains("only 3 patients of positive").all()
 
 
 @pytest.mark.parametrize("case", ["one class", "constant", "one patient", "one row"])
@@ -257,7 +278,7 @@ def test_extreme_predictions_give_a_stated_result(case):
 
 def test_sets_of_other_classes_are_refused():
     other = PredictionSets(0.9, CLASSES[::-1], (0.5, 0.2, 0.3), (50, 50, 50))
-    with pytest.raises(EvaluationError, match="Expected sets of the classes negative, equivocal, positive"):
+    with pytest.raises(EvaluationError, match="Expected sets of a patch, of the classes negative, equivocal, positive"):
         referral_table(predictions(), other)
     with pytest.raises(EvaluationError, match="at least one prediction"):
         referral_table(predictions().where(np.zeros(240, bool)), SETS)
@@ -290,6 +311,6 @@ def test_the_referral_figure_and_its_words_show_the_table():
         assert tuple(trace.y) == CLASSES
         np.testing.assert_array_equal(trace.x, rows.loc[list(CLASSES)])
     words = referral_description(table, CLASSES)
-    assert "negative 33.3% classified correctly, 33.3% referred; equivocal not computable; positive 0.0%" in words
+    assert "negative 33.3% classified correctly, 66.7% referred; equivocal not computable; positive 0.0%" in words
     names = ("<b>a</b>", "2020", "c")
     assert referral_figure(table, names).layout.yaxis.ticktext[0] == "&lt;b&gt;a&lt;/b&gt;"

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from app_steps import PAGES, errors, figure, numbers, said, visit
+from app_steps import PAGES, errors, evaluate_again, figure, numbers, said, visit
+from cohorts import table
 
 from dashboard.widgets import format_interval, format_number
 from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.run_sets import refit_run_sets
+from her2core.runs.folder import open_run
 from her2core.runs.provenance import provenance
 from her2core.study.leakage import LeakageConfig
 
@@ -56,9 +59,22 @@ def test_calibration_is_that_of_the_runs_table(demo, tiny_run, unit):
     np.testing.assert_allclose(numbers(figure(at, 0)["data"][0]["y"]), bins["value"])
 
 
-def test_decisions_are_those_of_the_runs_tables(demo, tiny_run):
+def test_sets_that_validation_is_too_small_for_are_not_given_and_the_page_says_why(demo):
     at = visit("decisions")
     assert errors(at) == []
+    assert "no prediction sets: validation has only 3 patients (9 are needed at 90%)" in said(at.main.info)
+
+
+def test_decisions_are_those_of_the_runs_tables(demo):
+    predictions = table(n=1200, patients=120)
+    (demo / "predictions.parquet").unlink()
+    predictions.to_parquet(demo / "predictions.parquet", index=False)
+    refit_run_sets(demo)
+    evaluate_again(demo, predictions)
+    tiny_run = open_run(demo)
+    at = visit("decisions")
+    assert errors(at) == []
+    assert "A set of equivocal alone is a referral" in said(at.main.info)
     rows = tiny_run.table("referral").query("unit == 'patch'").set_index(["class", "metric"])
     shown = at.dataframe[0].value.set_index("true class")
     for name, metric in product(tiny_run.classes, rows.index.get_level_values("metric").unique()):
@@ -81,8 +97,8 @@ def test_subgroups_are_those_of_the_runs_table_with_a_warning_when_small(demo, t
 
 @pytest.mark.parametrize("page", EXHIBITS)
 def test_a_run_of_an_older_version_says_what_to_do(demo, page):
-    for table in ("calibration", "reliability", "referral", "risk_coverage", "decisions", "subgroups"):
-        (demo / "evaluation" / f"{table}.csv").unlink()
+    for name in ("calibration", "reliability", "referral", "risk_coverage", "decisions", "subgroups"):
+        (demo / "evaluation" / f"{name}.csv").unlink()
     (sentence,) = errors(visit(page))
     assert "her2 evaluate --save" in sentence
 

@@ -74,17 +74,23 @@ def test_the_checks_are_those_of_manifest_and_split(tiny_run, tiny_manifest):
     assert tiny_run.checks == report
 
 
-def test_the_sets_follow_from_the_validation_patches_and_are_measured_on_the_test_part(tiny_run):
+def test_the_sets_follow_from_the_validation_patients_and_are_measured_on_the_test_part(tiny_run):
     val, test = tiny_run.validation_predictions(), tiny_run.test_predictions()
-    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=tiny_run.classes)
+    patients = val.frame["patient_id"]
+    sets = fit_prediction_sets(val.probs, labels=val.labels, patients=patients, classes=tiny_run.classes)
     assert PredictionSets.from_card(tiny_run.card["prediction_sets"], run_classes=tiny_run.classes) == sets
-    table = tiny_run.table("prediction_sets").fillna({"class": ""}).set_index("class")
+    table = tiny_run.table("prediction_sets").fillna({"class": ""})
+    assert set(table["unit"]) == {"patch", "patient"}
+    table = table[table["unit"] == "patch"].set_index("class")
     assert table["n"].tolist() == [*np.bincount(test.labels, minlength=3), len(test)]
-    inside = sets.sets(test.probs)
-    assert table.loc["", "set_coverage"] == pytest.approx(inside[np.arange(len(test)), test.labels].mean(), abs=1e-6)
-    assert table.loc["", "mean_size"] == pytest.approx(inside.sum(axis=1).mean(), abs=1e-6)
-    assert sum(n for n in sets.patches) == len(val)
-    assert set(sets.always) == {c for c, n in zip(sets.classes, sets.patches, strict=True) if n < 9}
+    assert sum(sets.rows) == len(val)
+    enough = patients.nunique() >= 9
+    assert sets.given == enough
+    if enough:
+        inside = sets.sets(test.probs)
+        held = inside[np.arange(len(test)), test.labels]
+        assert table.loc["", "set_coverage"] == pytest.approx(held.mean(), abs=1e-6)
+        assert table.loc["", "mean_size"] == pytest.approx(inside.sum(axis=1).mean(), abs=1e-6)
 
 
 def test_the_cost_is_that_of_the_released_weights_on_a_named_machine(tiny_run):

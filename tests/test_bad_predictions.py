@@ -14,12 +14,13 @@ from her2core.errors import EvaluationError, Her2Error, TableError
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.compare import compare_many, compare_runs
-from her2core.evidence.conformal import PredictionSets, coverage_table, fit_prediction_sets
+from her2core.evidence.conformal import PredictionSets, fit_prediction_sets
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
+from her2core.evidence.run_sets import coverage_table
 from her2core.evidence.statements import MIN_PATIENTS, NO_DIFFERENCE, NO_SPREAD, NOT_COMPARED
 from her2core.evidence.subgroups import subgroup_table
 from her2core.evidence.thresholds import operating_point
@@ -33,7 +34,7 @@ TABLES = {
     "calibration_table": lambda p: calibration_table(p, resamples=40),
     "reliability_table": lambda p: reliability_table(p, resamples=40),
     "risk_coverage": lambda p: risk_coverage(p, resamples=40),
-    "referral": lambda p: referral_table(p, SETS, resamples=40),
+    "referral": lambda p: referral_table(p, replace(SETS, unit=p.unit), resamples=40),
     "decision_curve": lambda p: decision_curve(p, resamples=40),
     "operating_point": lambda p: operating_point(p, of="positive", threshold=0.4, resamples=40),
     "subgroup_table": lambda p: subgroup_table(p, by="site"),
@@ -269,11 +270,14 @@ def test_other_patches_labels_or_classes_are_not_compared():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_prediction_sets_say_which_classes_they_cannot_leave_out(case):
+def test_prediction_sets_say_why_they_are_marginal_or_none(case):
     p = CASES[case](predictions())
-    sets = fit_prediction_sets(p.probs, labels=p.labels, classes=CLASSES)
-    assert all(sets.thresholds[i] == 1 for i, n in enumerate(sets.patches) if n < 9)
+    counts = [len(set(p.frame.loc[p.labels == k, "patient_id"])) for k in range(3)]
+    sets = fit_prediction_sets(p.probs, labels=p.labels, patients=p.patients[0], classes=CLASSES)
+    patients = len(set(p.frame["patient_id"]))
+    assert sets.kind == ("class-conditional" if min(counts) >= 9 else "marginal" if patients >= 9 else "none")
+    assert (sets.reason == "") == (min(counts) >= 9)
     table = coverage_table(sets, p).set_index("class")
-    for name, n in zip(CLASSES, sets.patches, strict=True):
-        assert np.isnan(table.loc[name, "set_coverage"]) == (n == 0)
-        assert ("in every set" in table.loc[name, "note"]) == (n < 9)
+    for name, n in zip(CLASSES, sets.rows, strict=True):
+        assert np.isnan(table.loc[name, "set_coverage"]) == (n == 0 or sets.kind == "none")
+    assert set(table["note"]) == {sets.reason}

@@ -71,10 +71,10 @@ def test_both_say_the_same():
         assert text.startswith(f"her2core case report {NOTICE}")
         assert "Prediction set at 90 %: equivocal, positive. The patch alone cannot distinguish them." in text
         meaning = (
-            "for at least 90 % of the patches of each class the set contains the true class, on patches exchangeable "
-            "with the "
+            "for at least 90 % of the patches of new patients the set contains the true class, on patients "
+            "exchangeable with the "
         )
-        assert meaning + "validation patches" in text
+        assert meaning + "validation patients" in text
         for words in (
             "sample 3.png",
             "The patch is not square.",

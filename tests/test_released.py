@@ -14,12 +14,12 @@ import pytest
 
 from her2core import load_predictor, open_run
 from her2core.evidence.calibration import fit_temperature
-from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.evaluation import TABLES
 from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
+from her2core.evidence.run_sets import fit_run_sets, run_coverage, sets_entry
 from her2core.io.files import sha256_file
 from her2core.study import backbone_tables, backbones
 from her2core.study.leakage import leakage_figures, load_study
@@ -119,14 +119,19 @@ def test_a_study_s_run_with_weights_is_served(path):
     assert set(maps) == set(run.classes)
 
 
+def flat(entry, before=()):
+    """Values of nested mappings by the keys that lead to them."""
+    if not isinstance(entry, dict):
+        return {before: entry}
+    return {k: v for name, inner in entry.items() for k, v in flat(inner, (*before, name)).items()}
+
+
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):
     val, test = run.validation_predictions(), run.test_predictions()
-    sets = fit_prediction_sets(val.probs, labels=val.labels, classes=run.classes)
-    assert sets.as_dict() == {
-        **run.card["prediction_sets"],
-        "thresholds": pytest.approx(run.card["prediction_sets"]["thresholds"], abs=1e-9),
-    }
-    _assert_saved(run, "prediction_sets", coverage_table(sets, test))
+    sets = fit_run_sets(val)
+    fresh, saved = (flat(entry) for entry in (sets_entry(sets), run.card["prediction_sets"]))
+    assert fresh == {k: pytest.approx(v, abs=1e-9) if isinstance(v, float) else v for k, v in saved.items()}
+    _assert_saved(run, "prediction_sets", run_coverage(sets, test))
 
 
 def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):

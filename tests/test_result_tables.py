@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from her2core.evidence.operating_points import RULE_LABELS, THRESHOLD_RULES, val
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.reliability import calibration_table, reliability_table
 from her2core.evidence.result_tables import MISSING, TABLES, all_missing, all_result_tables, result_table
+from her2core.evidence.run_sets import fit_run_sets
 from her2core.evidence.thresholds import operating_point, threshold_for_sensitivity
 
 FEW = {"resamples": 200, "seed": 0}
@@ -192,8 +194,10 @@ def test_a_run_has_all_of_it(tiny_run):
         "every patch has its own mask_path: these are no groups",
         "every patient has several mask_path",
     ]
-    assert set(result_table(d, "referral", **FEW).frame["unit"]) == {"patch", "patient"}
-    for name in TABLES:
+    referral = result_table(d, "referral", **FEW)
+    assert referral.frame.empty
+    assert [reason.split("only ")[1].split(" (9")[0] for reason in reasons(referral.missing)] == ["3 patients"] * 2
+    for name in set(TABLES) - {"referral"}:
         assert len(tiny_run.table(name)), name
     assert list(tiny_run.table("missing")) == list(MISSING)
     metrics = tiny_run.table("metrics")
@@ -207,6 +211,16 @@ def test_a_run_has_all_of_it(tiny_run):
         } <= set(at(metrics, unit)["metric"])
 
 
+def test_referral_by_unit_uses_the_sets_of_that_unit():
+    predictions = read(n=1200, patients=120)
+    sets = fit_run_sets(predictions.part("val"))
+    found = result_table(replace(inputs_from_predictions(predictions), sets=sets), "referral", **FEW)
+    for unit, p in (("patch", predictions.part("test")), ("patient", aggregate(predictions.part("test"), "patient"))):
+        held = sets[unit].sets(p.probs)[np.arange(len(p)), p.labels].mean()
+        rows = at(found.frame, unit).query("metric == 'set_coverage' and `class` == ''")
+        assert rows["value"].tolist() == pytest.approx([held])
+
+
 def test_an_older_run_says_what_it_lacks(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "older")
     (folder / "dataset.parquet").unlink()
@@ -215,7 +229,7 @@ def test_an_older_run_says_what_it_lacks(tiny_run, tmp_path):
     evaluate_folder(folder, card, [])
     run = open_run(folder)
     missing = run.table("missing")
-    assert "her2 runs complete" in reasons(missing, table="referral")[0]
+    assert "her2 runs sets" in reasons(missing, table="referral")[0]
     assert "no data table" in reasons(missing, table="subgroups", what="scanner")[0]
     assert run.table("referral").empty
 

@@ -81,6 +81,25 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@as_json
+def sets(run: Path, as_json: bool) -> None:
+    """Fit the prediction sets again from the run's own validation predictions, by patients.
+
+    Writes them into the model card and evaluation/prediction_sets.csv; nothing is trained. Then: her2 evaluate --save.
+    """
+    from her2core.evidence.run_sets import refit_run_sets, sets_of_card
+
+    fitted = refit_run_sets(run)
+    found = sets_of_card(fitted.card["prediction_sets"], run_classes=fitted.classes)
+    lines = [
+        f"{fitted.path}: sets of a {unit}: {of.kind}{f'; {of.note}' if of.note else ''}" for unit, of in found.items()
+    ]
+    value = {"path": str(fitted.path), "prediction_sets": fitted.card["prediction_sets"], "notice": RESEARCH}
+    answer(as_json, value, "\n".join([*lines, f"Next: her2 evaluate --save {fitted.path}", RESEARCH]))
+
+
+@runs.command()
+@click.argument("run", type=click.Path(path_type=Path))
 @click.option("--patches", type=click.IntRange(min=1), default=24, show_default=True, help="Number of test patches.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Determines which patches.")
 @click.option("--save", is_flag=True, help="Write evaluation/maps.csv into the run, for the app.")

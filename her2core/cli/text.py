@@ -96,7 +96,9 @@ def prediction_text(answer: Prediction | FieldPrediction, notes: Sequence[str] =
     behind = f" ({'; '.join(answer.notes)})" if answer.notes else ""
     sets, coverage = getattr(answer, "reported_set", None), getattr(answer, "coverage", None)  # a field has none
     held = "" if sets is None or coverage is None else f", prediction set at {coverage:.0%}: "
-    return f"{above}{answer.name}: {answer.answer} [{probabilities}]{held}{', '.join(sets or ())}{behind}"
+    note = getattr(answer, "set_note", "")
+    said = f"; {note}" if note else ""
+    return f"{above}{answer.name}: {answer.answer} [{probabilities}]{held}{', '.join(sets or ())}{said}{behind}"
 
 
 def manifest_facts(manifest: Manifest, out: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.arguments import check_predictions, check_resampling
@@ -15,6 +16,7 @@ from her2core.evidence.metrics.selective import RiskCoverage
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import affordable_resamples, clusters, group_weights, jackknife_counts
 from her2core.evidence.sample_size import sample_size
+from her2core.labels import referral_class
 
 #: Metrics of ``referral_table``: proportions of the rows of a class, but the last of those that are predicted.
 OUTCOMES = tuple(m.name for m in metrics_of("referral"))
@@ -100,13 +102,14 @@ def referral_table(
 ) -> pd.DataFrame:
     """Compute who is predicted and who is referred for IHC/ISH when only a set of exactly one class is a prediction.
 
-    Rows with empty sets and sets of several classes are referred.
+    Rows with empty sets and sets of several classes are referred. So is a set that holds nothing but the class that
+    asks for ISH (``labels.referral_class``): equivocal is no answer.
 
     Parameters
     ----------
     predictions : Predictions
     sets : PredictionSets
-        Of the same classes.
+        Of the same classes and unit.
     resamples, seed : int
         Of the cluster bootstrap.
 
@@ -116,15 +119,16 @@ def referral_table(
         One row per true class (class "" for all rows) and metric of ``OUTCOMES``: unit, metric, class, value, lower_95,
         upper_95, interval_method, nominal_coverage, note, resampling_unit, n_clusters, n (rows of the class).
         ``coverage``, ``correct_rate``, ``referral_rate`` and ``set_coverage`` are proportions of the rows of the class;
-        ``selective_accuracy`` is of those predicted, and NaN where none is. The guarantee of the sets is one about
-        patches: for another unit the note says that the coverage is measured and not guaranteed.
+        ``selective_accuracy`` is of those predicted, and NaN where none is. The note says where sets are marginal or
+        were calibrated on patches of unknown patients.
 
     Raises
     ------
     ConfigError
         For resamples or a seed out of range.
     EvaluationError
-        When there is no row, there are no probabilities, or the sets are of other classes.
+        When there is no row, there are no probabilities, the sets are of other classes or another unit, or none are
+        given.
 
     Examples
     --------
@@ -137,15 +141,16 @@ def referral_table(
     """
     check_predictions(predictions, "referral", scores=True)
     check_resampling(resamples, seed)
-    if sets.classes != predictions.classes:
+    if (sets.classes, sets.unit) != (predictions.classes, predictions.unit):
         raise EvaluationError(
-            f"sets of the classes {', '.join(predictions.classes)}",
-            got=", ".join(sets.classes),
+            f"sets of a {predictions.unit}, of the classes {', '.join(predictions.classes)}",
+            got=f"those of a {sets.unit}, {', '.join(sets.classes)}",
             where="referral",
             fix="Use the sets of the run that made these predictions.",
         )
     inside, k = sets.sets(predictions.probs), len(predictions.classes)
-    single = inside.sum(axis=1) == 1
+    refers = referral_class(predictions.classes)
+    single = (inside.sum(axis=1) == 1) & ~_holds_only(inside, predictions.classes, refers)
     holds = inside[np.arange(len(predictions)), predictions.labels]
     cells = (predictions.labels * 2 + single) * 2 + holds
     group = clusters(predictions)
@@ -154,18 +159,22 @@ def referral_table(
         for c in (np.bincount(cells, minlength=4 * k), jackknife_counts(group, cells=cells, kinds=4 * k))
     ]
     unit = predictions.unit
-    guarantee = "" if unit == "patch" else f"thresholds are those of patches: no guarantee for a {unit}"
+    note = join_notes(sets.note, f"a set of {refers} alone is a referral: it asks for ISH" if refers else "")
     rows: list[dict[str, object]] = []
     for i, name in [*enumerate(predictions.classes), (None, "")]:
         of = [c.sum(axis=1) if i is None else c[:, i] for c in counts]
         rows_of = np.ones(len(predictions), bool) if i is None else predictions.labels == i
-        always = f"{name} is in every set: too few validation patches" if name in sets.always else ""
         n = int(rows_of.sum())
         for metric in OUTCOMES:
             value, jackknife = (METRICS[metric].function(c) for c in of)
             size = sample_size(group, rows_of & single if metric == "selective_accuracy" else rows_of, of=name)
             row = jackknife_row(metric, name, float(value[0]), jackknife, size=size)
             undefined = f"no {unit} is predicted" if n else f"no {unit} is truly {name}"
-            noted = with_note(row, undefined=undefined, always=join_notes(guarantee, always))
+            noted = with_note(row, undefined=undefined, always=note)
             rows.append({**noted, "nominal_coverage": sets.coverage, "n": n})
     return interval_table(rows, predictions, group)
+
+
+def _holds_only(inside: NDArray[np.bool_], classes: tuple[str, ...], name: str) -> NDArray[np.bool_]:
+    """Which sets hold this class and no other; none for an empty name."""
+    return inside[:, classes.index(name)] & (inside.sum(axis=1) == 1) if name else np.zeros(len(inside), bool)

@@ -16,6 +16,7 @@ from her2core.evidence.aggregation_rules import DEFAULT_RULE
 from her2core.evidence.arguments import check_choice, check_predictions
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.predictions import Predictions, calibrated_predictions
+from her2core.evidence.run_sets import sets_of_card
 from her2core.io.tables import read_table
 from her2core.runs.schema.tables import RUN_TABLES, check_table
 
@@ -36,8 +37,8 @@ class EvaluationInputs:
         Patches of the validation part, calibrated; perhaps none.
     uncalibrated : Predictions, optional
         Patches of the test part before temperature scaling.
-    sets : PredictionSets, optional
-        Prediction sets of the run.
+    sets : mapping of str to PredictionSets, optional
+        Prediction sets of the run, by unit (``run_sets.SET_UNITS``).
     columns : DataFrame, optional
         Columns of the data that may make groups, row for row with ``test``.
     reasons : mapping of str to str
@@ -49,7 +50,7 @@ class EvaluationInputs:
     test: Predictions
     validation: Predictions
     uncalibrated: Predictions | None = None
-    sets: PredictionSets | None = None
+    sets: Mapping[str, PredictionSets] | None = None
     columns: pd.DataFrame | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
@@ -142,9 +143,9 @@ def inputs_from_folder(
         uncalibrated, reasons["uncalibrated"] = None, "the run's table holds probabilities, not scores"
     sets = None
     if (entry := card.get("prediction_sets")) is not None:
-        sets = PredictionSets.from_card(entry, run_classes=classes)
+        sets = sets_of_card(entry, run_classes=classes)
     else:
-        reasons["sets"] = "this run has no prediction sets (her2 runs complete adds them)"
+        reasons["sets"] = "this run has no prediction sets (her2 runs sets adds them)"
     data, columns = folder / "dataset.parquet", None
     every = calibrated_predictions(frame, card)
     if dataset is None and data.is_file():
@@ -200,7 +201,7 @@ def _inputs(
     *,
     reasons: Mapping[str, str],
     uncalibrated: Predictions | None = None,
-    sets: PredictionSets | None = None,
+    sets: Mapping[str, PredictionSets] | None = None,
     columns: pd.DataFrame | None = None,
 ) -> EvaluationInputs:
     test, validation = predictions.part("test"), predictions.part("val")

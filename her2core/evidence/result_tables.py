@@ -176,7 +176,9 @@ def _referral(d: EvaluationInputs, unit: str) -> _Parts:
     if d.sets is None:
         yield "", lambda **_: d.reasons["sets"]
     else:
-        yield "", partial(referral_table, d.at(unit), d.sets)
+        of_unit = d.sets.get(unit)
+        no_sets = f"this run has no prediction sets of a {unit} (her2 runs sets adds them)"
+        yield "", partial(referral_table, d.at(unit), of_unit) if of_unit is not None else lambda **_: no_sets
 
 
 def _operating_points(d: EvaluationInputs, unit: str) -> _Parts:

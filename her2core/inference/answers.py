@@ -77,12 +77,14 @@ def prediction_set_sentence(prediction: Prediction) -> str:
     if not prediction.reliable:
         return "Without a reliable answer no prediction set is given."
     if prediction.prediction_set is None:
-        return "This model has no prediction sets."
+        return _sentence(prediction.set_note) if prediction.set_note else "This model has no prediction sets."
+    said = f" {_sentence(prediction.set_note)}" if prediction.set_note else ""
     level = f"{prediction.coverage:.0%}"
     names = ", ".join(markdown_text(c) for c in prediction.prediction_set)
     if len(prediction.prediction_set) == 1:
-        return f"Prediction set at {level}: **{names}**."
-    return f"Prediction set at {level}: **{names}**. The patch alone does not distinguish between these classes."
+        asks = " It asks for an ISH test: a referral, not an answer." if prediction.referred else ""
+        return f"Prediction set at {level}: **{names}**.{asks}{said}"
+    return f"Prediction set at {level}: **{names}**. The patch alone does not distinguish between these classes.{said}"
 
 
 def prediction_table(predictions: Sequence[Prediction]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from her2core.data.prepare import centre_square
 from her2core.inference.answers import OOD_COLUMN, prediction_table
 from her2core.inference.background import Step
-from her2core.inference.prediction import NO_ANSWER, NOT_READ
+from her2core.inference.prediction import NO_ANSWER, NOT_READ, REFER
 from her2core.inference.predictor import Predictor
 from her2core.io.images import encode_png, resize_rgb
 from her2core.io.uploads import Upload
@@ -147,7 +147,8 @@ def filter_batch(
     if labels:
         sets = ", " + table["prediction set"].astype(object).fillna("") + ", "
         chosen = [sets.str.contains(f", {label}, ", regex=False) for label in labels]
-        keep &= pd.concat([table["answer"].isin(labels), *chosen], axis=1).any(axis=1)
+        named = table["answer"].isin([*labels, *map(REFER.format, labels)])
+        keep &= pd.concat([named, *chosen], axis=1).any(axis=1)
     if noted != "all":
         has_notes = table["notes"].fillna("") != ""
         keep &= has_notes if noted == "with" else ~has_notes

@@ -25,10 +25,11 @@ from her2core.data.prepare import FLAGS, UNUSABLE
 from her2core.errors import ConfigError, ImageError
 from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.images import ImageLike, image_name
-from her2core.inference.prediction import NO_ANSWER, UNRELIABLE, Prediction
+from her2core.inference.prediction import UNRELIABLE, Prediction, answer_text
 from her2core.inference.predictor import Predictor
 from her2core.io.colours import FLAGS as COLOUR_FLAGS
 from her2core.io.images import DecodedImage, RGBImage, as_decoded
+from her2core.labels import referral_class
 
 #: A field is an image whose shorter side exceeds this many fields of view; a smaller one is a patch.
 MIN_FIELDS = 1.5
@@ -123,8 +124,8 @@ class FieldPrediction:
 
     @property
     def answer(self) -> str:
-        """What to show first: a class, or NO_ANSWER."""
-        return self.label or NO_ANSWER
+        """What to show first: a class, a referral for ISH, or NO_ANSWER."""
+        return answer_text(self.label, None, referral=referral_class(self.classes))
 
     @property
     def notes(self) -> list[str]:

@@ -151,14 +151,16 @@ class Pipeline:
     def _prediction(
         self, name: str, prepared: Prepared, probabilities: np.ndarray, ood_score: float | None, spent: dict[str, float]
     ) -> Prediction:
+        sets = self._sets
         unlike = ("out_of_distribution",) if ood_score is not None and ood_score > 1 else ()
         return Prediction(
             name=name,
             classes=self.classes,
             probabilities=tuple(float(p) for p in probabilities),
             flags=(*prepared.flags, *unlike),
-            prediction_set=self._sets.names(self._sets.sets(probabilities[None])[0]) if self._sets else None,
-            coverage=self._sets.coverage if self._sets else None,
+            prediction_set=sets.names(sets.sets(probabilities[None])[0]) if sets and sets.given else None,
+            coverage=sets.coverage if sets and sets.given else None,
+            set_note=sets.note if sets else "",
             ood_score=ood_score,
             milliseconds={k: round(v, 2) for k, v in spent.items()},
             model=self.model_id,

@@ -2,7 +2,8 @@
 
 The rule: a class is named only for a patch that can be assessed and is like the training patches, and whose prediction
 set (where the run has them) contains the most probable class. Where the set contains several classes, all of them are
-named. In all other cases the answer is ``NO_ANSWER`` with the reasons, without a class and without a prediction set;
+named; a set of nothing but the class that asks for an ISH test (equivocal, IHC 2+) is a referral and answers so. In all
+other cases the answer is ``NO_ANSWER`` with the reasons, without a class and without a prediction set;
 the probabilities remain as raw output of the network. Page, tables, reports and command line all read ``answer``,
 ``label``, ``reported_set`` and ``reasons``, so that they cannot contradict each other.
 """
@@ -17,16 +18,20 @@ from typing import Any
 import numpy as np
 
 from her2core.data.prepare import FLAGS, UNUSABLE
+from her2core.labels import referral_class
 
 #: Answer for a patch that was not read, and for one without a reliable answer.
 NOT_READ, NO_ANSWER = "Not read", "No reliable answer"
+#: Answer where the only class is the one that asks for an ISH test.
+REFER = "Refer for ISH ({})"
 #: Flags of patches for which no class is named: without tissue, another kind of picture, another scale, or unlike the
 #: training patches.
 UNRELIABLE: tuple[str, ...] = (*UNUSABLE, "not_he", "field_of_view", "out_of_distribution")
 #: The rule of this module, for people.
 RULE = (
     "A class is named only where the patch can be assessed and is like the training patches, and where the prediction "
-    "set contains the most probable class. Where the set contains several classes, all of them are named."
+    "set contains the most probable class. Where the set contains several classes, all of them are named. "
+    "Equivocal (IHC 2+) alone is a referral for ISH, not an answer."
 )
 #: With more classes than this in the prediction set, the answer counts them.
 _NAMED = 3
@@ -58,6 +63,8 @@ class Prediction:
         The classes that are credible at ``coverage``, may be empty; None where the run has no prediction sets.
     coverage : float, optional
         In 0..1.
+    set_note : str, optional
+        What must be known with the set, or why there is none.
     ood_score : float, optional
         Out-of-distribution score in units of the run's threshold: above 1 the flag "out_of_distribution" is set. None
         where the run has no detector or the patch no assessable tissue.
@@ -89,6 +96,7 @@ class Prediction:
     research_use_only: bool = True
     prediction_set: tuple[str, ...] | None = None
     coverage: float | None = None
+    set_note: str = ""
     ood_score: float | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, compare=False)
@@ -124,7 +132,20 @@ class Prediction:
         ...            prediction_set=("negative", "positive"), coverage=0.9).answer
         'negative or positive'
         """
-        return NOT_READ if self.error is not None else answer_text(self.label, self.reported_set)
+        if self.error is not None:
+            return NOT_READ
+        return answer_text(self.label, self.reported_set, referral=referral_class(self.classes))
+
+    @property
+    def referred(self) -> bool:
+        """Whether the answer names no class but sends for an ISH test: a lone equivocal.
+
+        Examples
+        --------
+        >>> Prediction("a", ("negative", "equivocal", "positive"), (0.1, 0.8, 0.1), (), {}, "demo").referred
+        True
+        """
+        return self.label is not None and self.answer == REFER.format(self.label)
 
     @property
     def reported_set(self) -> tuple[str, ...] | None:
@@ -166,6 +187,7 @@ class Prediction:
         return {
             "name": self.name,
             "answer": self.answer,
+            "referred": self.referred,
             "label": self.label,
             "reliable": self.reliable,
             "reasons": self.reasons,
@@ -173,6 +195,7 @@ class Prediction:
             "probabilities": dict(zip(self.classes, self.probabilities, strict=False)),
             "prediction_set": None if self.reported_set is None else list(self.reported_set),
             "coverage": self.coverage,
+            "set_note": self.set_note,
             "ood_score": self.ood_score,
             "flags": list(self.flags),
             "error": self.error,
@@ -207,7 +230,7 @@ class Prediction:
         return f"{table}<details><summary>{summary}</summary><table>{_cells(raw)}</table></details>"
 
 
-def answer_text(label: str | None, prediction_set: tuple[str, ...] | None) -> str:
+def answer_text(label: str | None, prediction_set: tuple[str, ...] | None, *, referral: str = "") -> str:
     """The answer in words.
 
     Parameters
@@ -216,6 +239,8 @@ def answer_text(label: str | None, prediction_set: tuple[str, ...] | None) -> st
         The most probable class; None where there is no reliable answer.
     prediction_set : tuple of str or None
         Contains ``label``; None without sets.
+    referral : str
+        Class that asks for an ISH test (``labels.referral_class``); alone it is a referral and no answer.
 
     Returns
     -------
@@ -223,6 +248,8 @@ def answer_text(label: str | None, prediction_set: tuple[str, ...] | None) -> st
 
     Examples
     --------
+    >>> answer_text("equivocal", ("equivocal",), referral="equivocal")
+    'Refer for ISH (equivocal)'
     >>> answer_text("low", ("low",)), answer_text("low", ("low", "high")), answer_text("low", tuple("abcd") + ("low",))
     ('low', 'low or high', 'one of 5 classes')
     >>> answer_text("low", None), answer_text(None, ("low",))
@@ -231,7 +258,7 @@ def answer_text(label: str | None, prediction_set: tuple[str, ...] | None) -> st
     if label is None:
         return NO_ANSWER
     if prediction_set is None or len(prediction_set) < 2:
-        return label
+        return REFER.format(label) if label == referral else label
     if len(prediction_set) > _NAMED:
         return f"one of {len(prediction_set)} classes"
     return f"{', '.join(prediction_set[:-1])} or {prediction_set[-1]}"

@@ -49,6 +49,8 @@ class CaseReport:
         Classes of the conformal prediction set; None where the run has none.
     coverage : float or None
         Nominal coverage of the prediction set, above 0 and below 1.
+    set_note : str
+        Sentence on what must be known with the set, or why there is none.
     notes, limits : tuple of str
         Sentences about the patch and about the run.
     synthetic : bool
@@ -95,6 +97,7 @@ class CaseReport:
     mpp: float | None = None
     reason: str | None = None
     rule: str = ""
+    set_note: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -165,6 +168,7 @@ def case_report(
         probabilities=tuple(prediction.probabilities) if classified else (),
         prediction_set=None if sets is None else tuple(sets),
         coverage=None if sets is None else prediction.coverage,
+        set_note=_sentence(prediction.set_note) if prediction.set_note else "",
         notes=tuple(map(_sentence, notes)),
         limits=_limits(card),
         synthetic=synthetic,

@@ -20,7 +20,14 @@ _OF_CLASS = tuple(m.name for m in metrics_of("metrics") if m.per_class)
 _PER_CLASS = tuple(_OF_CLASS[i : i + 4] for i in range(0, len(_OF_CLASS), 4))
 _COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 _RECALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "brier")
-_SET_COLUMNS = ("nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate")
+_SET_COLUMNS = (
+    "nominal_coverage",
+    "set_coverage",
+    "set_coverage_by_patient",
+    "mean_size",
+    "singleton_rate",
+    "empty_rate",
+)
 _COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: Most classes whose recall is shown by group; with more, the run's own table has it.
 _MOST_CLASSES = 6
@@ -191,7 +198,7 @@ def abstention(r: RunReport) -> Section:
         blocks.append(Row(tuple(charts)))
         blocks.append(_risk_grid(r))
     if r.coverage is not None:
-        blocks.append(_coverage_grid(r.coverage))
+        blocks += [_coverage_grid(rows, str(unit)) for unit, rows in r.coverage.groupby("unit", sort=False)]
     for unit in UNITS:
         rows = r.table("referral", unit)
         if rows.empty:
@@ -329,15 +336,24 @@ def _risk_grid(r: RunReport) -> Grid:
     )
 
 
-def _coverage_grid(table: pd.DataFrame) -> Grid:
+def _coverage_grid(table: pd.DataFrame, unit: str) -> Grid:
     rows = []
     for row in table.to_dict("records"):
         n = int(row["n"])
-        shares = [figure(row[c]) for c in _SET_COLUMNS]
+        shares = [figure(row.get(c, float("nan"))) for c in _SET_COLUMNS]
         rows.append((row["class"] or "all", *shares, f"{n:,}" if n else NONE))
-    head = ("True class", "Nominal", "Coverage", "Mean size", "One class", "Empty", "Rows")
+    head = (
+        "True class",
+        "Nominal",
+        "Coverage",
+        "Patients weighing the same",
+        "Mean size",
+        "One class",
+        "Empty",
+        "Rows",
+    )
     return Grid(
-        "Prediction sets of the test patches",
+        f"Prediction sets of the test {units(unit, 2).split()[1]}",
         head,
         tuple(rows),
         (1.4, *(1.0 for _ in head[1:])),

@@ -27,8 +27,8 @@ from her2core.data.manifest import WINDOW, Manifest, read_manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import RunError
 from her2core.evidence.baselines import BaselineData
-from her2core.evidence.conformal import coverage_table, fit_prediction_sets
 from her2core.evidence.predictions import calibrated_predictions
+from her2core.evidence.run_sets import fit_run_sets, run_coverage, sets_entry
 from her2core.io.files import write_csv, write_json, write_parquet
 from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_from_card
@@ -104,9 +104,8 @@ def write_artifacts(
         detector = fit_ood(network, train=train, val=val, prepare=prepare, mean=mean, std=std, device=device)
 
     predictions = calibrated_predictions(table, card)
-    calibration = predictions.part("val")
-    sets = fit_prediction_sets(calibration.probs, labels=calibration.labels, classes=predictions.classes)
-    coverage = coverage_table(sets, predictions.part("test"))
+    sets = fit_run_sets(predictions.part("val"))
+    coverage = run_coverage(sets, predictions.part("test"))
 
     here = provenance()
     cost = {
@@ -121,7 +120,7 @@ def write_artifacts(
     write_json(folder / "checks.json", checks.as_dicts())
     write_json(folder / "evaluation" / "cost.json", cost)
     write_csv(folder / "evaluation" / "prediction_sets.csv", coverage, float_format="%.6f")
-    card = {**card, "prediction_sets": sets.as_dict()}
+    card = {**card, "prediction_sets": sets_entry(sets)}
     if detector is not None:
         card["ood"] = {"sha256": detector.save(folder / OOD_FILE), **detector.facts()}
     return card, dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import streamlit as st
 
@@ -10,7 +11,20 @@ from dashboard.navigation import HOME
 from dashboard.selection import selected_run
 from dashboard.widgets import NOTICE, download, heading, markdown_sentence
 from her2core.data.split_units import split_label
+from her2core.evidence.conformal import CONDITIONAL, NONE
 from her2core.runs.folder import Run
+
+
+def set_facts(entry: dict[str, Any]) -> str:
+    """Return level, kind and calibration of the prediction sets on a card, and why they are no better."""
+    by = "patients" if entry.get("validation_patients") else "patches, taken as exchangeable"
+    kind = entry.get("kind", CONDITIONAL)
+    reason = entry.get("reason", "")
+    return (
+        reason
+        if kind == NONE
+        else f"{entry['coverage']:.0%}, {kind}, calibrated on {by}{f'; {reason}' if reason else ''}"
+    )
 
 
 def show_card(run: Run) -> None:
@@ -31,7 +45,7 @@ def show_card(run: Run) -> None:
         "Input": f"{size['px']} x {size['px']} px{field}",
         "Stain normalisation": "Macenko, to the reference in the card" if card["stain"]["reference"] else "none",
         "Temperature": f"{card['temperature']:.3f}",
-        "Prediction sets": f"{sets['coverage']:.0%}, class-conditional" if sets else "none",
+        "Prediction sets": set_facts(sets) if sets else "none",
         "Out-of-distribution threshold": f"from {ood['validation_patches']} validation patches" if ood else "none",
         "Decision rule": card.get("decision", "the class of highest probability"),
         "Data": f"{data.get('name', '')}; sources {', '.join(data['sources'])}",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval
+from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.operating_points import RULE_LABELS
 from her2core.evidence.result_tables import UNITS
@@ -28,9 +28,13 @@ st.header("Prediction sets and referral")
 referral = rows_at(opened_result_table(review, "referral"), unit)
 if not referral.empty:
     coverage = referral["nominal_coverage"].iloc[0]
+    noted = "; ".join(dict.fromkeys(referral["note"].astype(object).fillna("")))
+    for note in dict.fromkeys(noted.split("; ")):
+        if note.startswith(("marginal", "patches are", "a set of")):
+            st.info(markdown_sentence(f"{capitalised(note)}."))
     st.caption(
         "A case is classified where its prediction set holds exactly one class; empty and larger sets are referred. "
-        f"The sets were calibrated on validation patches for a coverage of {coverage:.0%} in each class."
+        f"The sets were calibrated on the validation part for a coverage of {coverage:.0%}."
     )
     figure(
         referral_figure(referral, review.classes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -103,18 +103,46 @@ class Data(Section):
     patients: _Counts | None = None
 
 
-class Sets(Section):
-    """Prediction sets."""
+class _Sets(Section):
+    """Thresholds of prediction sets, none where validation was too small for any."""
 
     coverage: Annotated[float, Field(gt=0, lt=1)]
     classes: list[Words]
     thresholds: dict[Words, Share]
+    kind: Literal["class-conditional", "marginal", "none"] = "class-conditional"
+    reason: Text = ""
+
+    def _check(self, *counted: str) -> None:
+        expected = set() if self.kind == "none" else set(self.classes)
+        counts = [getattr(self, name) for name in counted if getattr(self, name) is not None]
+        if set(self.thresholds) != expected or any(set(self.classes) != set(count) for count in counts):
+            raise ValueError(f"thresholds and {counted[0]} should be given for each of the classes")
+
+
+class PatientSets(_Sets):
+    """Prediction sets of patients."""
+
+    validation_patients: dict[Words, Count]
+    rule: Words
+
+    @model_validator(mode="after")
+    def _complete(self) -> PatientSets:
+        self._check("validation_patients")
+        return self
+
+
+class Sets(_Sets):
+    """Prediction sets of patches, and within them those of patients."""
+
     validation_patches: dict[Words, Count]
+    validation_patients: dict[Words, Count] | None = None
+    of_patients: PatientSets | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Sets:
-        if not set(self.classes) == set(self.thresholds) == set(self.validation_patches):
-            raise ValueError("thresholds and validation_patches should be given for each of the classes")
+        self._check("validation_patches", "validation_patients")
+        if self.of_patients is not None and self.of_patients.classes != self.classes:
+            raise ValueError("of_patients.classes should be those of the sets of patches")
         return self
 
 

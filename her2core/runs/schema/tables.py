@@ -35,7 +35,7 @@ _KEYS = (
     "method",
     "measure",
 )
-_WORDS = ("resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what", "measure")
+_WORDS = ("kind", "resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what", "measure")
 _OF_STUDIES = ("reference", "network", "statement", "name", "init", "frozen", "state", "processor")
 #: Columns of the tables of evaluations and studies that are text, even where a class is called 0.
 TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES)
@@ -166,6 +166,7 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
     "prediction_sets": TableSchema(
         ("unit", "class", "nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate", "n"),
         ("unit", "class"),
+        optional=("kind", "set_coverage_by_patient", "patients", "note"),
         finite=("nominal_coverage", "n"),
         by_class=("unit",),
     ),
