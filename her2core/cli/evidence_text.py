@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,7 +43,9 @@ def not_available(found: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def evidence_text(found: Evaluation, *, every: bool = False, baselines: pd.DataFrame | None = None) -> str:
+def evidence_text(
+    found: Evaluation, *, every: bool = False, baselines: pd.DataFrame | None = None, further: Sequence[str] = ()
+) -> str:
     """An evaluation as text.
 
     Parameters
@@ -51,6 +54,8 @@ def evidence_text(found: Evaluation, *, every: bool = False, baselines: pd.DataF
         The tables.
     every : bool, optional
         Write every metric of every class; otherwise the metrics over all classes, and each class's recall.
+    further : sequence of str, optional
+        Lines that follow the figures.
     baselines : DataFrame, optional
         Baselines of the run; those that it does not beat come first.
 
@@ -82,7 +87,7 @@ def evidence_text(found: Evaluation, *, every: bool = False, baselines: pd.DataF
         lines += [] if baselines is None else baseline_lines(baselines[baselines["unit"] == unit])
     if left_out:
         lines.append(f"{left_out} more figures by class: --all")
-    return "\n".join([*lines, RESEARCH])
+    return "\n".join([*lines, *further, RESEARCH])
 
 
 def baseline_lines(rows: pd.DataFrame) -> list[str]:

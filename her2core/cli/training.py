@@ -86,10 +86,42 @@ def train(
 )
 @click.option("--save", is_flag=True, help="Write the test part's tables into the run folder, for the dashboard.")
 @click.option("--all", "every", is_flag=True, help="Print every metric of every class.")
+@click.option(
+    "--prevalence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Add PPV, NPV, and ISH tests saved against positives missed, at this prevalence; 0.15 for 15 %.",
+)
+@click.option(
+    "--ish-positive",
+    type=click.FloatRange(0, 1),
+    default=0.2,
+    show_default=True,
+    help="With --prevalence: share of equivocal cases that ISH finds positive (stated, not measured).",
+)
+@click.option("--label-shift", is_flag=True, help="Correct probabilities for other class shares than in training.")
+@click.option(
+    "--trained",
+    multiple=True,
+    metavar="CLASS=SHARE",
+    help="With --label-shift: class shares of the training data; a run's own are on its card.",
+)
 @table_options
 @as_json
-def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table: TableOptions, as_json: bool) -> None:
+def evaluate(
+    source: Path,
+    part: str,
+    rule: str,
+    save: bool,
+    every: bool,
+    prevalence: float | None,
+    ish_positive: float,
+    label_shift: bool,
+    trained: tuple[str, ...],
+    table: TableOptions,
+    as_json: bool,
+) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
+    from her2core.cli.at_prevalence import at_prevalence, shares_in_training
     from her2core.cli.evidence_text import evidence_text, not_available
     from her2core.evidence.aggregation_rules import DEFAULT_RULE
     from her2core.evidence.evaluation import evaluate as assess
@@ -103,13 +135,27 @@ def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table:
             where="her2 evaluate",
             fix="A run's saved figures are by the default rule.",
         )
+    shares = shares_in_training(source, trained) if label_shift or trained else None
+    if save and shares:
+        raise ConfigError(
+            "either --label-shift or --save",
+            got="both",
+            where="her2 evaluate",
+            fix="A run's saved figures are those of its own probabilities.",
+        )
     predictions = read_table_of(source, table)
     if save:
         run = open_run(source)
         found, part = evaluate_folder(run.path, run.card, list(run.warnings)), "test"
     else:
         table_or_run = source if predictions is None else predictions
-        found = assess(table_or_run, part=part, rule=rule)
+        found = assess(table_or_run, part=part, rule=rule, trained=shares)
+    stated = None
+    if prevalence is not None:
+        at = source if predictions is None else predictions
+        stated = at_prevalence(
+            at, found.units, part=part, prevalence=prevalence, ish_positive=ish_positive, shares=shares
+        )
     folder = open_run(source) if source.is_dir() and part == "test" else None
     baselines = folder.baselines if folder else None
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
@@ -124,9 +170,11 @@ def evaluate(source: Path, part: str, rule: str, save: bool, every: bool, table:
         "notes": list(found.notes),
         "not_available": not_available(found),
         "baselines": None if baselines is None else records(baselines),
+        **({} if stated is None else stated.as_dict()),
         "notice": RESEARCH,
     }
-    answer(as_json, value, evidence_text(found, every=every, baselines=baselines))
+    further = () if stated is None else stated.lines
+    answer(as_json, value, evidence_text(found, every=every, baselines=baselines, further=further))
 
 
 @cli.command()

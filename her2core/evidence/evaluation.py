@@ -16,6 +16,7 @@ from her2core.evidence.aggregation_rules import BY_VALIDATION, DEFAULT_RULE, RUL
 from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.inputs import inputs_from_folder
+from her2core.evidence.label_shift import corrected_for_shift
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.metrics.confusion import confusion_matrix
 from her2core.evidence.metrics.metric import Metric
@@ -109,7 +110,12 @@ class Evaluation(TableResult):
 
 
 def evaluate(
-    source: Source, *, part: str = "test", rule: str = DEFAULT_RULE, metrics: Iterable[str | Metric] | None = None
+    source: Source,
+    *,
+    part: str = "test",
+    rule: str = DEFAULT_RULE,
+    metrics: Iterable[str | Metric] | None = None,
+    trained: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Evaluate one part of a run, of any tool's table of predictions, or of Predictions already read.
 
@@ -126,6 +132,9 @@ def evaluate(
         validation part. ``units`` names the rule with the reason.
     metrics : iterable of str or Metric, optional
         Names of the registry, or metrics of one's own; None for all. A selection is faster for a million rows.
+    trained : mapping of str to float, optional
+        Share of each class in the training data: probabilities are then corrected for label shift
+        (``label_shift.corrected_for_shift``), and ``notes`` say so. Never done unless asked.
 
     Returns
     -------
@@ -152,6 +161,8 @@ def evaluate(
     """
     check_choice("rule", rule, (*RULES, BY_VALIDATION))
     predictions, no_order = read_source(source)
+    if trained is not None:
+        predictions = corrected_for_shift(predictions, trained=trained)
     chosen = select_metrics(metrics)
     return _evaluate(predictions, no_order, chosen, part=part, rule=rule)
 

@@ -42,7 +42,8 @@ class EvaluationInputs:
     columns : DataFrame, optional
         Columns of the data that may make groups, row for row with ``test``.
     reasons : mapping of str to str
-        For each of the three that is None, under its name, why.
+        For each of the three that is None, under its name, why; and under "her2", where the classes are no HER2
+        status.
     rules : mapping of str to str
         Unit to the rule that aggregates patches to it.
     """
@@ -141,6 +142,8 @@ def inputs_from_folder(
     uncalibrated: Predictions | None = calibrated_predictions(frame, {**card, "temperature": 1.0}).part("test")
     if not any(str(c).startswith("logit_") for c in frame):
         uncalibrated, reasons["uncalibrated"] = None, "the run's table holds probabilities, not scores"
+    if not card["scheme"]["is_her2"]:
+        reasons["her2"] = "the classes of this run are no HER2 status: there is no ISH test to refer to"
     sets = None
     if (entry := card.get("prediction_sets")) is not None:
         sets = sets_of_card(entry, run_classes=classes)

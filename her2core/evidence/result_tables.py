@@ -18,12 +18,14 @@ from her2core.evidence.aggregate import UNIT_COLUMN
 from her2core.evidence.arguments import check_choice, check_resampling
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.inputs import EvaluationInputs
+from her2core.evidence.ish_referral import ish_table
 from her2core.evidence.operating_points import COLUMNS as POINT_COLUMNS
 from her2core.evidence.operating_points import THRESHOLD_RULES, validated_operating_point
 from her2core.evidence.predictions import IDS
 from her2core.evidence.reliability import calibration_table, compare_calibration, reliability_table
 from her2core.evidence.results import TableResult
 from her2core.evidence.subgroups import subgroup_table
+from her2core.evidence.three_way import three_way_curve
 
 UNITS = ("patch", "patient")
 _BASE = ("value", "lower_95", "upper_95", "interval_method", "note", "resampling_unit", "n_clusters", "n")
@@ -34,6 +36,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "risk_coverage": ("unit", "metric", "class", "coverage", "threshold", *_BASE),
     "referral": ("unit", "metric", "class", *_BASE, "nominal_coverage"),
     "decisions": ("unit", "metric", "class", "strategy", "threshold", *_BASE),
+    "three_way": ("unit", "metric", "class", "strategy", "threshold", "harm", *_BASE),
+    "ish_referral": ("unit", "metric", "class", "policy", "prevalence", *_BASE),
     "operating_points": POINT_COLUMNS,
     "subgroups": ("by", "group", "unit", "metric", "class", *_BASE, "patients"),
 }
@@ -74,7 +78,8 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
     name : str
         calibration (``reliability.compare_calibration``; ``scores`` is "as given" where nothing is known of before),
         reliability (``reliability_table``), risk_coverage, referral (``referral_table``), decisions
-        (``decision_curve`` of ``EvaluationInputs.decision_class``), operating_points
+        (``decision_curve`` of ``EvaluationInputs.decision_class``), three_way (``three_way_curve``), ish_referral
+        (``ish_table`` at the prevalence of the test part), operating_points
         (``validated_operating_point``, every class and rule) or subgroups (``subgroup_table`` by every column that
         makes groups).
     resamples, seed : int
@@ -181,6 +186,11 @@ def _referral(d: EvaluationInputs, unit: str) -> _Parts:
         yield "", partial(referral_table, d.at(unit), of_unit) if of_unit is not None else lambda **_: no_sets
 
 
+def _of_her2(d: EvaluationInputs, make: Callable[..., pd.DataFrame]) -> _Parts:
+    """What needs a HER2 status: there is no ISH test to refer to otherwise."""
+    yield "", (lambda **_: d.reasons["her2"]) if "her2" in d.reasons else make
+
+
 def _operating_points(d: EvaluationInputs, unit: str) -> _Parts:
     for of in d.classes:
         for rule in THRESHOLD_RULES:
@@ -225,6 +235,8 @@ _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
     "risk_coverage": lambda d, unit: iter([("", partial(risk_coverage, d.at(unit)))]),
     "referral": _referral,
     "decisions": lambda d, unit: iter([("", partial(decision_curve, d.at(unit), of=d.decision_class))]),
+    "three_way": lambda d, unit: _of_her2(d, partial(three_way_curve, d.at(unit))),
+    "ish_referral": lambda d, unit: _of_her2(d, lambda **_: ish_table(d.at(unit), (d.sets or {}).get(unit))),
     "operating_points": _operating_points,
     "subgroups": _subgroups,
 }

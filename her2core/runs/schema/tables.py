@@ -29,6 +29,7 @@ _KEYS = (
     "baseline",
     "scores",
     "strategy",
+    "policy",
     "rule",
     "by",
     "group",
@@ -150,6 +151,18 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("unit", "metric", "class", "strategy", "threshold"),
         finite=(*_COUNTED, "threshold", "value"),
         complete=(("unit", "class"), "strategy", ("model", "treat all", "treat none")),
+    ),
+    "three_way": TableSchema(
+        ("unit", "metric", "class", "strategy", "threshold", "harm", *_BASE),
+        ("unit", "metric", "class", "strategy", "threshold", "harm"),
+        finite=(*_COUNTED, "threshold", "harm", "value"),
+        complete=(("unit", "threshold", "harm"), "strategy", ("model, three-way", "test every case")),
+    ),
+    "ish_referral": TableSchema(
+        ("unit", "metric", "class", "policy", "prevalence", *_BASE),
+        ("unit", "metric", "class", "policy"),
+        finite=(*_COUNTED, "prevalence", "value"),
+        complete=(("unit", "policy"), "metric", ("ish_tests", "ish_tests_saved", "positives_missed")),
     ),
     "operating_points": TableSchema(
         ("unit", "class", "rule", "threshold", "metric", *_BASE, "validation_n", "validation_cases"),
