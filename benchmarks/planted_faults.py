@@ -18,6 +18,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.planted_ids import ID_CODES, SPLIT_FAULTS, with_wrong_ids, with_wrong_split
+from benchmarks.planted_shortcuts import SHORTCUTS_OF_IMAGES, save_with_shortcut
 from her2core.data.checks import CHECKS, CheckReport, check_manifest
 from her2core.data.manifest import Manifest
 from her2core.data.splits import split_manifest
@@ -55,8 +56,8 @@ PLANTED = {
     "patient in other case": "patient-spellings",
     "patient with leading zeros": "patient-spellings",
     "patient with other separators": "patient-spellings",
-    "patient in another Unicode form": "patient-spellings",
     "patient with decimals": "patient-spellings",
+    "patient in another Unicode form": "patient-spellings",
     "sample and slide barcodes": "patient-spellings",
     "id equal to the file name": "file-name-ids",
     "slide of two patients": "slide-of-two-patients",
@@ -69,6 +70,14 @@ PLANTED = {
     "three test patients": "few-test-patients",
     "patient with 60 % of the patches": "dominant-patient",
     "image with two labels": "image-with-two-labels",
+    "batch goes with class": "column-shortcut",
+    "date goes with class": "column-shortcut",
+    "stain of half a class": "partial-stain",
+    "compression of a class": "file-shortcut",
+    "size of a class": "file-shortcut",
+    "ink in corners of a class": "corner-marks",
+    "border of a class": "corner-marks",
+    "embedding of the site": "embedding-site",
 }
 #: Findings that a fault necessarily brings along: a slide in two parts is a patient in two parts.
 ALONG = {
@@ -79,9 +88,14 @@ ALONG = {
     "label against IHC": {"patient-with-two-labels"},
     "few patients": {"patient-confounded", "split-part-without-class"},
     "class from one patient": {"few-patients", "dominant-patient"},
+    "stain differs by class": {"partial-stain"},
+    "stain of half a class": {"colour-confounded"},
+    "ink in corners of a class": {"colour-confounded", "file-shortcut", "partial-stain"},
+    "border of a class": {"colour-confounded", "file-shortcut", "partial-stain"},
+    "compression of a class": {"colour-confounded", "partial-stain"},
+    "site predicts class": {"shared-patient-id"},
     "copied file": {"image-with-two-labels"},
     "copied pixels": {"image-with-two-labels"},
-    "site predicts class": {"shared-patient-id"},
     "slide of two patients": {"slide-leak"},
     "id equal to the file name": {"missing-files", "patient-leak", "slide-leak", "slide-of-two-patients"},
     "test part absent": {"few-test-patients"},
@@ -105,10 +119,13 @@ class Cohort:
     split: pd.DataFrame
     contents: bool
     half_width: float | None
+    embeddings: np.ndarray | None = None
 
     def check(self) -> CheckReport:
         """Run `check_manifest` on the cohort."""
-        return check_manifest(self.manifest, self.split, contents=self.contents, half_width=self.half_width)
+        return check_manifest(
+            self.manifest, self.split, contents=self.contents, half_width=self.half_width, embeddings=self.embeddings
+        )
 
 
 def plant(fault: str | None, seed: int, folder: Path, *, contents: bool | None = None) -> Cohort:
@@ -130,29 +147,42 @@ def plant(fault: str | None, seed: int, folder: Path, *, contents: bool | None =
     """
     rng = np.random.default_rng([seed, 0 if fault is None else 1 + list(PLANTED).index(fault)])
     contents = fault in OF_CONTENTS if contents is None else contents
-    frame = _rows(rng, small=contents, tiled=fault in ("neighbours in two parts", "image with two labels"))
+    frame = _rows(
+        rng,
+        small=contents,
+        many=fault == "stain of half a class",
+        tiled=fault in ("neighbours in two parts", "image with two labels"),
+    )
     half_width = 0.1 if fault == "too few for the interval" else None
     if contents:
-        _draw(rng, frame, folder, stain_by_class=fault == "stain differs by class")
+        _draw(rng, frame, folder, fault)
     else:
         (folder / "slides").mkdir(exist_ok=True)
         for path in frame["path"].unique():
             (folder / path).touch()
     manifest = Manifest(frame, SCHEMES["paper3"], folder)
     split = split_manifest(manifest, seed=seed)
-    if fault is None:
-        return Cohort(manifest, split, contents, 0.45)
+    if fault is None or fault == "embedding of the site":
+        embeddings = np.random.default_rng(seed).normal(size=(len(frame), 8))
+        if fault:
+            sites = np.random.default_rng(seed).permutation(frame["patient_id"].unique())
+            first = frame["patient_id"].isin(sites[: len(sites) // 2]).to_numpy()
+            frame = frame.assign(site=np.where(first, "one", "two"))
+            embeddings += 2.0 * first[:, None]
+        return Cohort(
+            Manifest(frame, manifest.scheme, folder), split, contents, 0.45 if fault is None else None, embeddings
+        )
     frame, split = _with_fault(fault, rng, frame, split, folder)
     return Cohort(Manifest(frame, SCHEMES["paper3"], folder), split, contents, half_width)
 
 
-def _rows(rng: np.random.Generator, *, small: bool, tiled: bool) -> pd.DataFrame:
+def _rows(rng: np.random.Generator, *, small: bool, many: bool, tiled: bool) -> pd.DataFrame:
     """A clean cohort: tiles on a grid of every slide, each a window of the slide's coordinates or a file of its own."""
     sites, scanners = rng.integers(1, 5, 2)
     tiled = tiled or (not small and rng.random() < 0.6)
     rows = []
     for label in CLASSES:
-        patients = int(rng.integers(12, 16) if small else rng.integers(12, 45))
+        patients = int(rng.integers(26, 32) if many else rng.integers(12, 16) if small else rng.integers(12, 45))
         at, by = (rng.permutation(np.arange(patients) % n) for n in (sites, scanners))
         for patient in range(patients):
             name, ihc = f"{label[:3]}{patient:03d}", str(rng.choice(IHC[label]))
@@ -213,16 +243,21 @@ def cropped(image: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
-def _draw(rng: np.random.Generator, frame: pd.DataFrame, folder: Path, *, stain_by_class: bool) -> None:
+def _draw(rng: np.random.Generator, frame: pd.DataFrame, folder: Path, fault: str | None) -> None:
     """Every patient has a stain of their own; with a fault, those of one class differ systematically."""
     frame["path"] = frame["patch_id"] + ".png"
     shifted = str(rng.choice(CLASSES))
-    for _, rows in frame.groupby("patient_id", sort=False):
+    for number, (_, rows) in enumerate(frame.groupby("patient_id", sort=False)):
         stains = _STAINS * rng.lognormal(0, 0.12, (2, 1)) + rng.normal(0, 0.03, (2, 3))
-        if stain_by_class and rows["label"].iloc[0] == shifted:
+        mine = rows["label"].iloc[0] == shifted
+        if mine and fault == "stain differs by class":
             stains = stains + np.array([(0.0, 0.10, 0.0), (0.12, 0.0, -0.12)])
         for path in rows["path"]:
-            Image.fromarray(texture(rng, np.clip(stains, 0.02, None))).save(folder / path, compress_level=1)
+            image = texture(rng, np.clip(stains, 0.02, None))
+            if mine and fault in SHORTCUTS_OF_IMAGES:
+                save_with_shortcut(fault, image, folder / path, number)
+            else:
+                Image.fromarray(image).save(folder / path, compress_level=1)
 
 
 def _with_fault(
@@ -278,6 +313,15 @@ def _with_fault(
         frame, split = _with_leak(fault, rng, frame, split)
     elif PLANTED[fault] in ID_CODES:
         frame = with_wrong_ids(fault, rng, frame)
+    elif fault in ("batch goes with class", "date goes with class"):
+        usual = (frame["label"].map({c: i for i, c in enumerate(CLASSES)}) * 30).to_numpy()
+        day = usual + pd.factorize(frame["patient_id"])[0] % 20
+        batch, date = (
+            pd.Series(usual // 30).map("batch{}".format),
+            pd.Timestamp("2020-01-01") + pd.to_timedelta(day, "D"),
+        )
+        column = {"batch": batch.to_numpy()} if "batch" in fault else {"scan_date": date.strftime("%Y-%m-%d")}
+        frame = frame.assign(**column)
     elif fault in SPLIT_FAULTS:
         frame, split = with_wrong_split(fault, rng, frame, split)
     return frame, split
@@ -316,7 +360,7 @@ def _with_images(
     """Change or replace the image of one test patch; a copy takes the place of the image that was there."""
     parts = frame["patch_id"].map(split.set_index("patch_id")["split"])
     test, train = (folder / str(rng.choice(frame.loc[parts == p, "path"])) for p in ("test", "train"))
-    if fault == "stain differs by class":
+    if fault == "stain differs by class" or fault in SHORTCUTS_OF_IMAGES:
         return frame, split
     image = np.asarray(Image.open(train))
     if fault == "unreadable image":

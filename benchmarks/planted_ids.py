@@ -47,8 +47,9 @@ def with_wrong_ids(fault: str, rng: np.random.Generator, frame: pd.DataFrame) ->
         other = frame.loc[(frame["label"] == frame.loc[mine[0], "label"]) & (frame["patient_id"] != patient)].index[0]
         frame.loc[mine[-1], "slide_id"] = frame.loc[other, "slide_id"]
     elif fault == "id of two people":
-        frame["age"] = 40 + pd.factorize(frame["patient_id"])[0] % 37
-        frame.loc[mine[-1], "age"] = 91
+        codes, names = pd.factorize(frame["patient_id"])
+        frame["age"] = rng.integers(35, 80, len(names))[codes]
+        frame.loc[mine[-1], "age"] = 95
     else:
         frame.loc[mine[-1], "site"] = "another site"
     return frame

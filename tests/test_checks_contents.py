@@ -290,7 +290,7 @@ def stained(shift):
 def test_a_stain_that_goes_with_the_class_is_found_across_patients(tmp_path, rng):
     assert checked(cohort(tmp_path, rng, draw=stained(0.0))) == {}
     found = checked(cohort(tmp_path, rng, draw=stained(0.12)))
-    assert list(found) == ["colour-confounded"]
+    assert list(found) == ["colour-confounded", "partial-stain"]
     assert "for positive against the rest, over 30 patients" in found["colour-confounded"].got
 
 

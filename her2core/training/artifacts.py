@@ -38,6 +38,7 @@ from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.training.baselines import write_baselines
+from her2core.training.embeddings import patch_embeddings
 
 #: Up to this many patches their pixels are checked too (copies, near-duplicates, colour): seconds for thousands,
 #: minutes for tens of thousands, for which there is ``her2 data check --contents``.
@@ -94,13 +95,18 @@ def write_artifacts(
     hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
     dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
     contents = read_contents(manifest) if len(manifest) <= CHECKED_CONTENTS else None
-    checks = check_manifest(manifest, split, contents=contents or False)
+    mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
+    embeddings = None
+    if manifest.frame["site"].nunique() > 1:
+        parts = manifest.frame["patch_id"].map(split.set_index("patch_id")["split"])
+        unseen = parts.isin(("val", "test")).to_numpy()
+        embeddings = patch_embeddings(network, manifest, unseen, prepare=prepare, mean=mean, std=std, device=device)
+    checks = check_manifest(manifest, split, contents=contents or False, embeddings=embeddings)
     baselines = BaselineData(*baseline_features(manifest, split, contents=contents))
 
     detector = None
     if serving:
         train, val = (manifest.subset(split.loc[split["split"] == part, "patch_id"]) for part in ("train", "val"))
-        mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
         detector = fit_ood(network, train=train, val=val, prepare=prepare, mean=mean, std=std, device=device)
 
     predictions = calibrated_predictions(table, card)

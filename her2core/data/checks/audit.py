@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from her2core.data.checks.contents import Contents, read_contents
@@ -21,6 +22,7 @@ def check_manifest(
     *,
     contents: bool | Contents = False,
     half_width: float | None = None,
+    embeddings: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Check whether a data set supports the claims made from it.
@@ -36,6 +38,8 @@ def check_manifest(
         was read already (``contents.read_contents``).
     half_width : float, optional
         Half-width wanted of each class's 95 % interval, as a proportion (0.1: ten percentage points to each side).
+    embeddings : ndarray, float (N, D), optional
+        Of a trained network, row for row with the manifest; NaN for patches without one, such as the training part.
     progress : callable, optional
         Called as ``progress(patches_read, patches_in_total)`` while images are read.
 
@@ -83,5 +87,5 @@ def check_manifest(
     read = contents if isinstance(contents, Contents) else None
     if contents is True:
         read = read_contents(manifest, progress=progress)
-    inputs = CheckInputs(manifest, split, read, half_width)
+    inputs = CheckInputs(manifest, split, read, half_width, embeddings)
     return CheckReport(tuple(check.run(inputs) for check in CHECKS.values()))

@@ -25,6 +25,7 @@ _ABSENT: Mapping[Requirement, Result] = MappingProxyType(
     {
         "split": NotApplicable("no split was given"),
         "half_width": NotApplicable("no half-width was requested"),
+        "embeddings": NotApplicable("no trained network was given"),
         "contents": CouldNotRun("the images were not read (contents=True, or her2 data check --contents)"),
     }
 )
@@ -48,7 +49,7 @@ class Check:
         What to do about a finding.
     function : callable
         Takes `CheckInputs`; returns `Found`, `NotApplicable`, `CouldNotRun`, or None where nothing was found.
-    requires : tuple of {'split', 'contents', 'half_width'}
+    requires : tuple of {'split', 'contents', 'half_width', 'embeddings'}
         Inputs besides the manifest without which the function is not called.
 
     Examples

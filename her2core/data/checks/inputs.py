@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from her2core.data.checks.contents import Contents
 from her2core.data.manifest import UNKNOWN, Manifest, build_manifest
 
 #: Inputs that a check may require besides the manifest.
-Requirement = Literal["split", "contents", "half_width"]
+Requirement = Literal["split", "contents", "half_width", "embeddings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class CheckInputs:
         What `her2core.data.checks.contents.read_contents` read from the images.
     half_width : float, optional
         Requested half-width of each class's 95 % interval, as a proportion.
+    embeddings : ndarray, float (N, D), optional
+        Of a trained network, row for row with the manifest; NaN where there is none.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class CheckInputs:
     split: pd.DataFrame | None = None
     contents: Contents | None = None
     half_width: float | None = None
+    embeddings: np.ndarray | None = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -111,6 +115,7 @@ def example_inputs(
     split: list[str] | None = None,
     contents: Contents | None = None,
     half_width: float | None = None,
+    embeddings: np.ndarray | None = None,
     **columns: object,
 ) -> CheckInputs:
     """Inputs of a small data set, for examples and tests of single checks.
@@ -121,6 +126,7 @@ def example_inputs(
         Part of each row.
     contents : Contents, optional
     half_width : float, optional
+    embeddings : ndarray, optional
     **columns
         Columns of the manifest. ``path`` is numbered and ``label`` alternates between negative and positive where they
         are left out; there are two rows where no column says otherwise.
@@ -139,4 +145,4 @@ def example_inputs(
     labels = ["negative" if i % 2 == 0 else "positive" for i in range(count)]
     manifest = build_manifest(pd.DataFrame({"path": paths, "label": labels}).assign(**columns), root=".")
     table = None if split is None else pd.DataFrame({"patch_id": manifest.frame["patch_id"], "split": split})
-    return CheckInputs(manifest, table, contents, half_width)
+    return CheckInputs(manifest, table, contents, half_width, embeddings)

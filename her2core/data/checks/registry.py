@@ -15,6 +15,7 @@ from her2core.data.checks.check import Check
 from her2core.data.checks.colour import colour_confounded
 from her2core.data.checks.confounding import patient_confounded, scanner_confounded, site_confounded
 from her2core.data.checks.duplicates import identical_images, near_duplicates
+from her2core.data.checks.embeddings import embedding_site
 from her2core.data.checks.identity import file_name_ids, patient_spellings, shared_ids, slide_of_two_patients
 from her2core.data.checks.ids import rounded_ids
 from her2core.data.checks.labels import (
@@ -34,6 +35,7 @@ from her2core.data.checks.patients import (
     unknown_patients,
 )
 from her2core.data.checks.rows import missing_files, missing_mpp, unreadable_images
+from her2core.data.checks.shortcuts import column_shortcut, corner_marks, file_shortcut, partial_stain
 from her2core.data.checks.splits import incomplete_split
 
 _ALL = (
@@ -285,6 +287,56 @@ _ALL = (
         "a colour-only classifier beside the network's.",
         colour_confounded,
         ("contents",),
+    ),
+    Check(
+        "partial-stain",
+        "Stain of a part of one class",
+        "warning",
+        "A stain, scanner or block that only some patients of one class have identifies them, whatever their tissue "
+        "shows.",
+        "Check how these patients were stained and scanned; normalise the stain, and test on patients of another site.",
+        partial_stain,
+        ("contents",),
+    ),
+    Check(
+        "file-shortcut",
+        "Class predictable from file properties",
+        "warning",
+        "Format, size, compression or sharpness of the files tell the class of patients not seen before; a network "
+        "learns them as readily as tissue.",
+        "Export all patches the same way (format, quality, magnification, focus), and report the baseline of file "
+        "properties beside the network's figures.",
+        file_shortcut,
+        ("contents",),
+    ),
+    Check(
+        "corner-marks",
+        "Marks or borders that go with the class",
+        "warning",
+        "Ink, stamps or borders in the patches of one class tell it without any tissue.",
+        "Cut the patches without these marks, or leave them out.",
+        corner_marks,
+        ("contents",),
+    ),
+    Check(
+        "column-shortcut",
+        "Class predictable from a column",
+        "warning",
+        "A column of the manifest (batch, date, scale, number of patches, file name) goes with the class: the classes "
+        "were gathered in different ways, which the images may show.",
+        "Find out how the classes were gathered; add patients so that the column no longer tells the class.",
+        column_shortcut,
+    ),
+    Check(
+        "embedding-site",
+        "Embedding that tells the site better than the class",
+        "warning",
+        "The network distinguishes the hospitals more clearly than the classes; its figures may rest on the site, and "
+        "need not hold elsewhere.",
+        "Test on patients of a site that was not trained on; normalise the stain, and add patients of each class from "
+        "every site.",
+        embedding_site,
+        ("embeddings",),
     ),
 )
 #: Every check by its code, in the order in which they run.

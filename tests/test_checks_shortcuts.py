@@ -1,0 +1,198 @@
+"""Checks of shortcuts: permutation over patients, columns, file properties, marks, stains and embeddings."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.stats import chi2_contingency, ks_2samp
+from sklearn.metrics import roc_auc_score
+
+from her2core.data.checks import CHECKS
+from her2core.data.checks.contents import Contents, read_contents
+from her2core.data.checks.inputs import CheckInputs, example_inputs
+from her2core.data.checks.permutation import associations, corrected_p
+from her2core.data.checks.shortcuts import _distances
+from her2core.data.manifest import build_manifest
+
+PATIENTS = [f"P{i}" for i in range(60)]
+LABELS = ["negative", "positive"] * 30
+POSITIVE = np.array(LABELS) == "positive"
+
+
+def run(code: str, **columns):
+    return CHECKS[code].run(example_inputs(patient_id=PATIENTS, label=LABELS, **columns))
+
+
+def test_effects_are_those_of_scikit_learn_and_of_the_contingency_table():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 90)
+    table = pd.DataFrame({"x": rng.integers(0, 6, 90) + labels, "c": rng.choice(list("uvw"), 90)})
+    found = {a.name: a for a in associations(table, labels=labels)}
+    aurocs = [roc_auc_score(labels == k, table["x"]) for k in range(3)]
+    assert found["x"].effect == pytest.approx(max(max(a, 1 - a) for a in aurocs), abs=1e-6)
+    counts = pd.crosstab(labels, table["c"])
+    chi2 = chi2_contingency(counts, correction=False).statistic
+    phi = max(0, chi2 / 90 - 4 / 89)
+    assert found["c"].effect == pytest.approx(np.sqrt(phi / (3 - 4 / 89 - 1)), abs=1e-6)
+
+
+def test_the_correction_keeps_its_level_under_the_null():
+    """Of 200 tables of 12 random properties, about 5 % have a corrected p of at most 0.05, not 46 %."""
+    low = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        table = pd.DataFrame(rng.normal(size=(30, 12)), columns=[f"p{i}" for i in range(12)])
+        found = associations(table, labels=rng.permutation([0, 1] * 15), permutations=499)
+        low += min(a.p_value for a in found) <= 0.05
+    assert 2 <= low <= 20
+
+
+def test_corrected_p_values_are_those_of_the_definition():
+    values = np.random.default_rng(1).normal(size=(50, 4))
+    single = np.array([[(values[:, i] >= values[r, i]).mean() for i in range(4)] for r in range(50)])
+    expected = [(single.min(axis=1) <= single[0, i] + 1e-12).mean() for i in range(4)]
+    np.testing.assert_allclose(corrected_p(values), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("batch", np.where(POSITIVE, "b1", "b2")),
+        ("scan_date", np.where(POSITIVE, "2021-03-02", "2019-11-30")),
+        ("mpp", np.where(POSITIVE, 0.25, 0.23)),
+        ("source", np.where(POSITIVE, "TCGA", "clinic")),
+        ("technician", np.where(POSITIVE | (np.arange(60) % 6 == 0), "kim", "lee")),
+    ],
+)
+def test_a_column_that_goes_with_the_class_is_found(name, values):
+    finding = run("column-shortcut", **{name: list(values)}).finding
+    assert finding.got.startswith(name)
+    shuffled = np.random.default_rng(5).permutation(values)
+    assert run("column-shortcut", **{name: list(shuffled)}).status == "not found"
+
+
+@pytest.mark.parametrize("name", ["her2_score", "FISH ratio", "tumour_grade", "er_status", "GT"])
+def test_columns_of_which_labels_are_made_are_no_shortcuts(name):
+    assert run("column-shortcut", **{name: list(POSITIVE.astype(int) + 1)}).status == "not found"
+
+
+def test_names_of_classes_are_no_shortcuts_and_other_prefixes_are():
+    restated = [f"{label[:3]}_{i}.png" for i, label in enumerate(LABELS)]
+    assert run("column-shortcut", path=restated, group=LABELS).status == "not found"
+    prefixes = [f"{'scan' if p else 'img'}{i}.png" for i, p in enumerate(POSITIVE)]
+    assert "prefix of the file name" in run("column-shortcut", path=prefixes).finding.got
+
+
+def test_patients_with_more_patches_in_one_class_are_found():
+    patients = [p for p, more in zip(PATIENTS, POSITIVE, strict=True) for _ in range(6 if more else 1 + int(p[1:]) % 3)]
+    labels = [LABELS[int(p[1:])] for p in patients]
+    columns = {"patient_id": patients, "label": labels, "path": [f"{i}.png" for i in range(len(patients))]}
+    assert "patches per unit" in CHECKS["column-shortcut"].run(example_inputs(**columns)).finding.got
+
+
+def test_shortcuts_need_patients():
+    assert CHECKS["column-shortcut"].run(example_inputs(batch=["a", "b"])).status == "could not be run"
+    few = example_inputs(patient_id=PATIENTS[:8], batch=["a", "b"] * 4)
+    assert "needs at least 6 patients per class" in CHECKS["column-shortcut"].run(few).reason
+
+
+# Images
+
+
+def images(folder, change) -> CheckInputs:
+    """Patches of noise, one a patient, each saved by ``change(image, number, is positive, path)``."""
+    rng = np.random.default_rng(2)
+    for i, positive in enumerate(POSITIVE[:40]):
+        change(rng.integers(120, 230, (48, 48, 3), np.uint8), i, positive, folder / f"{i}.png")
+    rows = {"path": [f"{i}.png" for i in range(40)], "label": LABELS[:40], "patient_id": PATIENTS[:40]}
+    manifest = build_manifest(pd.DataFrame(rows), root=folder)
+    return CheckInputs(manifest, None, read_contents(manifest))
+
+
+def save(image, path, **options):
+    Image.fromarray(image).save(path, options.pop("format", "PNG"), **options)
+
+
+def corner(image, number, positive, path):
+    if positive and number % 4 != 1:
+        image[:7, -7:] = (10, 20, 160)
+    save(image, path)
+
+
+def quality(image, number, positive, path):
+    save(image, path, format="JPEG", quality=85 if positive else 80)
+
+
+def darker(image, number, positive, path):
+    save((image * (0.7 if positive else 1)).astype(np.uint8), path)
+
+
+def border(image, number, positive, path):
+    if positive:
+        image[:3] = image[-3:] = 60
+    save(image, path)
+
+
+@pytest.mark.parametrize(
+    ("code", "change", "said"),
+    [
+        ("corner-marks", corner, "marks in corners"),
+        ("corner-marks", border, "border"),
+        ("file-shortcut", quality, "JPEG quality"),
+        ("file-shortcut", darker, "brightness"),
+    ],
+)
+def test_files_of_one_class_that_differ_are_found(code, change, said, tmp_path):
+    assert said in CHECKS[code].run(images(tmp_path, change)).finding.got
+
+
+def test_files_alike_are_not_found(tmp_path):
+    inputs = images(tmp_path, lambda image, number, positive, path: save(image, path))
+    assert {CHECKS[c].run(inputs).status for c in ("file-shortcut", "corner-marks", "partial-stain")} == {"not found"}
+
+
+def stained(shifted: np.ndarray):
+    colours = np.random.default_rng(3).normal(size=(60, 14))
+    colours[shifted, 4] += 8
+    contents = Contents(np.array(["9f"] * 60, object), np.zeros((60, 48, 48)), colours, {})
+    return run("partial-stain", contents=contents)
+
+
+def test_a_stain_of_half_a_class_is_found_and_one_of_half_the_cohort_is_not():
+    finding = stained(POSITIVE & (np.arange(60) % 4 == 1)).finding
+    assert re.search(r"5\d% of positive", finding.got)
+    assert stained(np.arange(60) < 30).status == "not found"
+
+
+def test_distances_are_those_of_scipy():
+    rng = np.random.default_rng(4)
+    values, labels = rng.integers(0, 9, (40, 3)).astype(float), rng.integers(0, 3, 40)
+    found = _distances(values, labels[None])[0]
+    for feature in range(3):
+        for k in range(3):
+            expected = ks_2samp(values[labels == k, feature], values[labels != k, feature]).statistic
+            assert found[feature, k] == pytest.approx(expected)
+
+
+# Embeddings
+
+
+def test_an_embedding_that_tells_the_site_better_than_the_class_is_found():
+    rng = np.random.default_rng(6)
+    sites = rng.permutation(["A", "B", "C"] * 20)
+    noise = rng.normal(size=(60, 12))
+    of_site = noise + 3 * (sites == "A")[:, None]
+    of_class = noise + 3 * POSITIVE[:, None] + 0.5 * (sites == "A")[:, None]
+    assert "for site A" in run("embedding-site", embeddings=of_site, site=list(sites)).finding.got
+    assert run("embedding-site", embeddings=of_class, site=list(sites)).status == "not found"
+    assert run("embedding-site", embeddings=noise, site=list(sites)).status == "not found"
+    assert run("embedding-site", embeddings=noise, site="A").status == "not applicable"
+    assert run("embedding-site", site=list(sites)).reason == "no trained network was given"
+
+
+def test_the_embedding_of_a_trained_network_is_checked(tiny_run):
+    assert tiny_run.checks.outcome("embedding-site").reason != "no trained network was given"
