@@ -196,12 +196,14 @@ def test_without_a_split_near_duplicates_of_one_patient_are_information(tmp_path
     assert found.count == 3
 
 
-def test_half_a_patch_in_common_is_no_near_duplicate(tmp_path, rng):
-    field = texture(rng, px=128)
+def test_half_a_patch_in_common_is_a_copy_in_part(tmp_path, rng):
+    field = texture(rng, px=256)
     manifest = cohort(tmp_path, rng)
-    replace(manifest, FIRST, field[:64, :64])
-    replace(manifest, OTHER, field[:64, 32:96])
-    assert checked(manifest) == {}
+    replace(manifest, FIRST, field[:160, :160])
+    replace(manifest, OTHER, field[:160, 80:240])
+    found = checked(manifest)
+    assert list(found) == ["near-duplicates"]
+    assert "1 of them only in part" in found["near-duplicates"].got
 
 
 # The parts of the search

@@ -1,8 +1,9 @@
 """Checks for images that occur more than once: identical pixels, and near-duplicates.
 
-Identical images have the same pixels, however their files are encoded. Near-duplicates are found in two steps: similar
-vectors (`search`), then thumbnails that correlate after registration (`alignment`). Sensitivity to each disturbance and
-the number of false pairs are measured by benchmarks/leak_audit.py.
+Identical images have the same pixels, however their files are encoded. Near-duplicates are found in two ways. Copies
+framed alike: similar vectors (`search`), then thumbnails that correlate after registration (`alignment`). Copies that
+share a part of their tissue, turned or magnified: key points (`local_features`). Sensitivity to each disturbance and
+the number of false pairs are measured by benchmarks/leak_audit.py and benchmarks/copies.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 from her2core.data.checks.alignment import aligned_correlation
 from her2core.data.checks.fingerprint import has_structure, oriented, structured_fraction, vectors
 from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.local_features import shared_tissue
 from her2core.data.checks.outcome import MAX_LISTED, CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.checks.search import find_candidates
 from her2core.data.manifest import UNKNOWN, WINDOW
@@ -100,6 +102,15 @@ def near_duplicates(inputs: CheckInputs) -> Result:
     digests = contents.digests[usable]
     differ = digests[first] != digests[second]
     first, second = first[differ], second[differ]
+    framed = set(zip(first.tolist(), second.tolist(), strict=True))
+    if contents.local is not None:
+        one, other, _ = shared_tissue(contents.local, usable, source=source, part=parts)
+        new = [
+            n
+            for n, pair in enumerate(zip(one.tolist(), other.tolist(), strict=True))
+            if pair not in framed and digests[pair[0]] != digests[pair[1]]
+        ]
+        first, second = np.r_[first, one[new]], np.r_[second, other[new]]
     if not len(first):
         return None
     ids, patients = frame["patch_id"].to_numpy(), frame["patient_id"].to_numpy()
@@ -109,6 +120,11 @@ def near_duplicates(inputs: CheckInputs) -> Result:
     return Found(
         "the same tissue in one part of the split only" if inputs.split is not None else "the same tissue once",
         f"{count} of patches that show the same tissue"
+        + (
+            f", {len(first) - len(framed)} of them only in part, turned or magnified"
+            if len(first) > len(framed)
+            else ""
+        )
         + (f", {int(different_patients.sum())} of them from different patients" if patients_known else ""),
         list(dict.fromkeys(ids[np.stack([first, second], axis=1).ravel()])),
         list(zip(ids[first], ids[second], strict=True)),

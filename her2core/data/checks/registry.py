@@ -271,8 +271,8 @@ _ALL = (
         "near-duplicates",
         "Near-duplicate images",
         "warning",
-        "The same tissue, compressed anew, cropped, flipped or restained, is recognised rather than classified; "
-        "a comparison of files does not detect it.",
+        "The same tissue, compressed anew, cropped, turned, shifted, magnified or restained, is recognised rather than "
+        "classified; a comparison of files does not detect it.",
         "Review the pairs; remove one of each, or keep both in one part of the split.",
         near_duplicates,
         ("contents",),
