@@ -29,6 +29,8 @@ _NEAREST, _MIN_VOTES, _MAX_CANDIDATES = 4, 3, 20
 _MANY, _NEAREST_OF_MANY, _CANDIDATES_OF_MANY = 20_000, 2, 10
 #: Descriptors in a cell on average, most cells of a side, and the share of patches beyond which a cell says nothing.
 _IN_CELL, _MAX_CELLS, _COMMON = 8, 1024, 0.02
+#: Matches with about one difference of scale and angle without which none is fitted.
+_MIN_AGREEING = 7
 #: Changes of scale that are accepted, distance of an inlier in pixels, and least extent of inliers along both axes.
 _SCALES, _TOLERANCE, _EXTENT = (0.3, 3.4), 4.0, 0.12
 _ANGLES, _OCTAVES = 12, 2
@@ -153,6 +155,7 @@ def _candidates(
     repeated = np.zeros(len(place), int)
     for asking, answer in cells.hits(usable):
         there = (np.abs(place[asking] - place[answer]) <= _TOLERANCE).all(axis=1)
+        there &= (np.abs(np.log2(size[answer] / size[asking])) < 0.5) & (np.abs(angle[answer] - angle[asking]) < 15)
         there &= cells.owner[asking] < cells.owner[answer]
         for of in (asking, answer):
             repeated += np.bincount(of[there], minlength=len(place))
@@ -201,7 +204,7 @@ class _Cells:
     @property
     def limit(self) -> int:
         """Descriptors of a cell beyond which it says nothing."""
-        return max(4 * _IN_CELL, round(_COMMON * self.patches))
+        return max(8 * _IN_CELL, round(_COMMON * self.patches))
 
     def distinctive(self) -> np.ndarray:
         """Descriptors whose own cell is not one of many patches, bool (n,)."""
@@ -246,6 +249,16 @@ def _cells(values: np.ndarray, nearest: int, seed: int) -> np.ndarray:
     return found
 
 
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether enough matches have one difference of scale and angle, so that fitting them is worth its time."""
+    octave = np.rint(np.log2(b[:, 2] / a[:, 2])).astype(int).clip(-2, 2) + 2
+    turn = np.floor((b[:, 3] - a[:, 3]) / (360 / _ANGLES)).astype(int) % _ANGLES
+    counts = np.zeros((5, _ANGLES), int)
+    np.add.at(counts, (octave, turn), 1)
+    near = counts + np.roll(counts, 1, axis=1)
+    return bool((near[:-1] + near[1:]).max() >= _MIN_AGREEING)
+
+
 def _inliers(features: LocalFeatures, rows: np.ndarray, valid: np.ndarray, first: int, second: int) -> int:
     """Matches of two patches that agree on a rotation, scale and shift; 0 where they are too few or too close."""
     one, other = rows[first], rows[second]
@@ -261,6 +274,8 @@ def _inliers(features: LocalFeatures, rows: np.ndarray, valid: np.ndarray, first
     mutual = np.flatnonzero(backward[forward] == np.arange(len(a)))
     mutual = mutual[likeness[mutual, forward[mutual]] > 0.8]
     if len(mutual) < MIN_INLIERS:
+        return 0
+    if not _agree(a[mutual], b[forward[mutual]]):
         return 0
     source, target = a[mutual, :2], b[forward[mutual], :2]
     cv2.setRNGSeed(0)
