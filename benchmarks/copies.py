@@ -30,7 +30,7 @@ from her2core.io.images import read_image
 
 RESULTS = Path(__file__).parent / "results"
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-TILES, ALTERED = 2000, 200
+TILES, ALTERED = 1000, 100
 GLASS = (240, 240, 240)
 
 

@@ -206,10 +206,11 @@ HARDER = ("15 % cropped off each axis", "Macenko-normalised", "turned, 10 % off,
 
 def evidence() -> str:
     """Measurements of the data checks and the intervals with targets and results files."""
-    audit, coverage, speed = (
+    audit, coverage, speed, tissue, copies = (
         json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("leak_audit", "interval_coverage", "metric_speed")
+        for name in ("leak_audit", "interval_coverage", "metric_speed", "planted_tissue", "copies")
     )
+    partial, cost = copies["tiles"], copies["cost"]
     cohorts, tiles = audit["cohorts"], audit["tiles"]
     clean = cohorts["clean"] + cohorts["clean_with_images"]
     alarms = cohorts["clean_with_alarm"] + cohorts["clean_with_images_with_alarm"]
@@ -220,6 +221,27 @@ def evidence() -> str:
             f"{cohorts['found']} of {cohorts['planted']}; {alarms} of {clean}",
             "all; none",
             "leak_audit",
+        ),
+        (
+            "planted on real tissue, found by kind; clean cohorts with a finding (each a pair of tiles that overlap)",
+            ", ".join(f"{kind} {n['found']} of {n['planted']}" for kind, n in tissue["by_kind"].items())
+            + f"; {tissue['clean_with_alarm']} of {tissue['clean']}",
+            "all; none",
+            "planted_tissue",
+        ),
+        (
+            f"partial copies found among {partial['tiles']:,} real tiles by key points or fingerprint: "
+            + "; ".join(partial["changes"]),
+            " / ".join(f"{c['either']:.0%}" for c in partial["changes"].values()),
+            "",
+            "copies",
+        ),
+        (
+            f"seconds for {cost['patches']:,} patches: key points; search of fingerprints; search of key points",
+            f"{cost['seconds_for_key_points']}, {cost['seconds_search_of_fingerprints']}, "
+            f"{cost['seconds_search_of_key_points']}",
+            "minutes",
+            "copies",
         ),
         (
             f"near-duplicates found among {tiles['disturbed']} real tiles, lowest of JPEG 50 to 90, half and 1.5 times "

@@ -34,7 +34,7 @@ _MIN_AGREEING = 7
 #: Changes of scale that are accepted, distance of an inlier in pixels, and least extent of inliers along both axes.
 _SCALES, _TOLERANCE, _EXTENT = (0.3, 3.4), 4.0, 0.12
 _ANGLES, _OCTAVES = 12, 2
-_VOTES_AT_ONCE = 4_000_000
+_VOTES_AT_ONCE, _OWNERS_AT_ONCE = 4_000_000, 4000
 #: Other patches, and their share of all, with the same key point in the same place from which it belongs to a scale
 #: bar, stamp or frame.
 _REPEATED, _REPEATED_SHARE = 3, 0.01
@@ -149,7 +149,9 @@ def _candidates(
     valid = np.isfinite(points[:, :, 0])
     if (valid.any(axis=1)).sum() < 2:
         return np.empty(0, int), np.empty(0, int), valid
-    cells = _Cells(features.descriptors[rows][valid], np.repeat(np.arange(len(rows)), valid.sum(axis=1)), seed)
+    cells = _Cells(
+        features.descriptors[rows][valid], np.repeat(np.arange(len(rows)), valid.sum(axis=1)), len(rows), seed
+    )
     place, size, angle = points[valid][:, :2], points[valid][:, 2], points[valid][:, 3]
     usable = cells.distinctive()
     repeated = np.zeros(len(place), int)
@@ -161,21 +163,11 @@ def _candidates(
             repeated += np.bincount(of[there], minlength=len(place))
     usable &= repeated < max(_REPEATED, _REPEATED_SHARE * len(rows))
     valid[valid] = usable
-    found: list[np.ndarray] = []
-    for asking, answer in cells.hits(usable):
-        i, j = cells.owner[asking], cells.owner[answer]
-        keep = i < j
-        if source is not None:
-            keep &= source[i] != source[j]
-        if part is not None:
-            keep &= part[i] != part[j]
-        asking, answer, i, j = asking[keep], answer[keep], i[keep], j[keep]
-        octave = np.rint(_OCTAVES * np.log2(size[answer] / size[asking])).astype(int).clip(-4, 4) + 4
-        turn = np.rint((angle[answer] - angle[asking]) / (360 / _ANGLES)).astype(int) % _ANGLES
-        found.append(((i.astype(np.int64) * len(rows) + j) * 9 + octave) * _ANGLES + turn)
-    keys, number = np.unique(np.concatenate(found) if found else np.empty(0, np.int64), return_counts=True)
-    kept = number >= _MIN_VOTES
-    pairs, number = keys[kept] // (9 * _ANGLES), number[kept]
+    every: list[tuple[np.ndarray, np.ndarray]] = []
+    for begin in range(0, len(rows), _OWNERS_AT_ONCE):  # a pair is voted for from its lower side only
+        own = usable & (cells.owner >= begin) & (cells.owner < begin + _OWNERS_AT_ONCE)
+        every.append(_votes(cells, own, usable, place=(size, angle), source=source, part=part))
+    pairs, number = (np.concatenate(column) for column in zip(*every, strict=True))
     best = np.lexsort((-number, pairs))
     best = best[np.unique(pairs[best], return_index=True)[1]]
     (first, second), number = np.divmod(pairs[best], len(rows)), number[best]
@@ -186,11 +178,39 @@ def _candidates(
     return first[rank], second[rank], valid
 
 
+def _votes(
+    cells: _Cells,
+    own: np.ndarray,
+    usable: np.ndarray,
+    *,
+    place: tuple[np.ndarray, np.ndarray],
+    source: np.ndarray | None,
+    part: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs, as one number each, and their votes for one difference of scale and angle, where there are enough."""
+    (size, angle), patches = place, cells.patches
+    found: list[np.ndarray] = []
+    for asking, answer in cells.hits(usable, own):
+        i, j = cells.owner[asking], cells.owner[answer]
+        keep = i < j
+        if source is not None:
+            keep &= source[i] != source[j]
+        if part is not None:
+            keep &= part[i] != part[j]
+        asking, answer, i, j = asking[keep], answer[keep], i[keep], j[keep]
+        octave = np.rint(_OCTAVES * np.log2(size[answer] / size[asking])).astype(int).clip(-4, 4) + 4
+        turn = np.rint((angle[answer] - angle[asking]) / (360 / _ANGLES)).astype(int) % _ANGLES
+        found.append(((i.astype(np.int64) * patches + j) * 9 + octave) * _ANGLES + turn)
+    keys, number = np.unique(np.concatenate(found) if found else np.empty(0, np.int64), return_counts=True)
+    kept = number >= _MIN_VOTES
+    return keys[kept] // (9 * _ANGLES), number[kept]
+
+
 class _Cells:
     """Inverted multi-index of descriptors: a cell is a pair of cells of their halves."""
 
-    def __init__(self, descriptors: np.ndarray, owner: np.ndarray, seed: int) -> None:
-        self.owner, self.patches = owner, int(owner.max()) + 1
+    def __init__(self, descriptors: np.ndarray, owner: np.ndarray, patches: int, seed: int) -> None:
+        self.owner, self.patches = owner, patches
         self.nearest = _NEAREST if self.patches <= _MANY else _NEAREST_OF_MANY
         self.halves = [_cells(descriptors[:, h], self.nearest, seed) for h in (slice(0, 64), slice(64, 128))]
         self.count = int(max(half.max() for half in self.halves)) + 1
@@ -212,12 +232,13 @@ class _Cells:
         low, high = (np.searchsorted(self.ordered, words, side=side) for side in ("left", "right"))
         return np.asarray(high - low <= self.limit)
 
-    def hits(self, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Usable descriptors, and those of their nearest cells, in blocks; cells of many patches are left out."""
+    def hits(self, usable: np.ndarray, own: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Usable descriptors (``own`` of them) and those of their nearest cells, in blocks, without common cells."""
+        own = usable if own is None else own
         for a in range(self.nearest):
             for b in range(self.nearest):
                 low, high = (np.searchsorted(self.ordered, self._words(a, b), side=s) for s in ("left", "right"))
-                length = np.where((high - low > self.limit) | ~usable, 0, high - low)
+                length = np.where((high - low > self.limit) | ~own, 0, high - low)
                 ends = np.cumsum(length)
                 at = 0
                 while at < len(length):
