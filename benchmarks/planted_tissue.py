@@ -12,7 +12,6 @@ overlap: the tiles of such pairs are listed (a number beside its neighbour's is 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 import time
@@ -119,7 +118,7 @@ def codes_of(fault: str | None, seed: int, tiles: list[Path], folder: Path) -> d
     stains = {f"site{i}": rng.uniform(0.8, 1.25, 2) for i in range(3)}
     half = frame["patient_id"].str[-1].isin(list("13579")).to_numpy()
     chosen = rng.choice(len(tiles), len(frame), replace=False)
-    name = (fault or "").removeprefix("of a class: ")
+    ids, name = frame["patch_id"].tolist(), (fault or "").removeprefix("of a class: ")
     for number, row in enumerate(frame.itertuples()):
         image = restained(read_image(tiles[chosen[number]]), *stains[row.site])
         options: dict[str, object] = {"format": "JPEG", "quality": 90}
@@ -141,11 +140,9 @@ def codes_of(fault: str | None, seed: int, tiles: list[Path], folder: Path) -> d
     split = split_manifest(build_manifest(frame, root=folder, scheme=SCHEMES["paper3"]), "patient", seed=seed)
     frame, split = _of_table(fault, rng, frame, split, folder)
     manifest = build_manifest(frame, root=folder, scheme=SCHEMES["paper3"])
-    tile_of = {
-        row.patch_id: tiles[chosen[int(re.sub(r"\D", "", row.path))]].name for row in manifest.frame.itertuples()
-    }
+    tile_of = dict(zip(ids, (tiles[c].name for c in chosen), strict=True))
     report = check_manifest(manifest, split, contents=True)
-    return {f.code: [f"{tile_of[a]} and {tile_of[b]}" for a, b in f.pairs] for f in report}
+    return {f.code: [f"{tile_of.get(a, a)} and {tile_of.get(b, b)}" for a, b in f.pairs] for f in report}
 
 
 def _rows(rng: np.random.Generator, patients: int) -> pd.DataFrame:
