@@ -135,8 +135,8 @@ def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run)
 
 
 def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):
-    """maps.csv needs the weights and cost.json a clock; a table nobody recomputes must not slip in."""
-    known = {*TABLES, *RESULT_TABLES, "missing", "prediction_sets", "maps"}
+    """maps.csv needs the weights, baselines.csv the images and cost.json a clock; no other table may slip in."""
+    known = {*TABLES, *RESULT_TABLES, "missing", "prediction_sets", "maps", "baselines"}
     assert {p.stem for p in (run.path / "evaluation").glob("*.csv")} <= known
     assert {*TABLES, *RESULT_TABLES, "missing"} <= {p.stem for p in (run.path / "evaluation").glob("*.csv")}
 
