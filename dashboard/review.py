@@ -20,11 +20,13 @@ from dashboard.session import remember
 from dashboard.widgets import NOTICE, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.aggregate import aggregate
+from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.inputs import EvaluationInputs, inputs_from_predictions
 from her2core.evidence.metrics.registry import metrics_of
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import ResultTable, result_table
+from her2core.evidence.run_sets import sets_of_card
 from her2core.io.archives import unique_name
 from her2core.runs.folder import Run
 
@@ -102,6 +104,18 @@ class Review:
     def _inputs(self) -> EvaluationInputs:
         whole = self.patches if self.whole is None else self.whole
         return remember(("inputs", self.key), lambda: inputs_from_predictions(whole))
+
+    @property
+    def sets(self) -> dict[str, PredictionSets]:
+        """Prediction sets of a run by unit; none of a file. Raises an EvaluationError for a broken card."""
+        entry = self.run.card.get("prediction_sets") if self.run else None
+        return sets_of_card(entry, run_classes=self.classes) if entry else {}
+
+    @property
+    def no_her2(self) -> str:
+        """Why there is no ISH test to refer to: a run whose classes are no HER2 status; otherwise empty."""
+        other = self.run is not None and not self.run.card["scheme"]["is_her2"]
+        return "the classes of this run are no HER2 status: there is no ISH test to refer to" if other else ""
 
     def rule(self, unit: str) -> str:
         """The rule by which patches were aggregated to slides or patients."""

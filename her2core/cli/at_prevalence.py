@@ -9,13 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.cli.base import pairs
 from her2core.cli.text import interval, records
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.evaluation import Source, read_source
 from her2core.evidence.ish_referral import ISH_LABELS, ish_table
-from her2core.evidence.label_shift import corrected_for_shift, training_shares
+from her2core.evidence.label_shift import corrected_for_shift, read_shares, training_shares
 from her2core.evidence.prevalence import PREVALENCE_LABELS, predictive_value_table
 from her2core.evidence.result_tables import UNITS
 from her2core.evidence.run_sets import sets_of_card
@@ -137,15 +136,8 @@ def shares_in_training(source: Path, words: Iterable[str]) -> dict[str, float]:
     ConfigError
         For a share that is no number, and where a table comes without shares.
     """
-    stated = pairs(words)
-    try:
-        shares = {name: float(share) for name, share in stated.items()}
-    except ValueError:
-        raise ConfigError(
-            "--trained CLASS=SHARE", got=str(stated)[:80], fix="For example --trained positive=0.2."
-        ) from None
-    if shares:
-        return shares
+    if stated := ",".join(words):
+        return read_shares(stated)
     if source.is_dir():
         return training_shares(open_run(source).card)
     raise ConfigError(

@@ -160,6 +160,43 @@ def corrected_for_shift(predictions: Predictions, *, trained: Mapping[str, float
     return replace(predictions, probabilities=probs, notes=(*predictions.notes, note))
 
 
+def read_shares(text: str) -> dict[str, float]:
+    """Read class shares as a person writes them.
+
+    Parameters
+    ----------
+    text : str
+        CLASS=SHARE, separated by commas or semicolons.
+
+    Returns
+    -------
+    dict of str to float
+
+    Raises
+    ------
+    ConfigError
+        For anything else.
+
+    Examples
+    --------
+    >>> read_shares("negative=0.8, positive = 0.2")
+    {'negative': 0.8, 'positive': 0.2}
+    """
+    shares: dict[str, float] = {}
+    for word in text.replace(";", ",").split(","):
+        name, _, share = word.rpartition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError:
+            raise ConfigError(
+                "class shares such as negative=0.8, positive=0.2",
+                got=repr(text)[:80] if text.strip() else "none",
+                where="class shares of the training data",
+                fix="Name every class once, with its share.",
+            ) from None
+    return shares
+
+
 def training_shares(card: Mapping[str, Any]) -> dict[str, float]:
     """Class shares of the training data of a run.
 

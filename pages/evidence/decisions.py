@@ -1,4 +1,4 @@
-"""Decisions page: prediction sets and referral, risk-coverage curve, decision curve, thresholds set on validation."""
+"""Decisions page: prediction sets, risk and coverage, decision curves, stated prevalence, validated thresholds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
+from dashboard.views.decisions import at_prevalence_section, three_way_section
 from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.operating_points import RULE_LABELS
@@ -66,6 +67,9 @@ if not curve.empty:
         "threshold sets the cost of a false positive: at 20%, one quarter of that of a false negative."
     )
     figure(decision_figure(curve), decision_description(curve), key="decision", table=curve)
+
+three_way_section(review, unit)
+at_prevalence_section(review, unit)
 
 st.header("Thresholds set on validation data")
 points = rows_at(opened_result_table(review, "operating_points"), unit)

@@ -13,6 +13,7 @@ from dashboard.selection import KEPT_FOR_SESSION, show_evidence
 from dashboard.session import forget, remember
 from dashboard.widgets import NOTICE, count, dataframe, heading, markdown_sentence
 from her2core.errors import Her2Error
+from her2core.evidence.label_shift import corrected_for_shift, read_shares
 from her2core.evidence.prediction_columns import guess_columns
 from her2core.evidence.predictions import Predictions
 from her2core.io.limits import UPLOADED_MIB, UPLOADED_TABLE
@@ -63,6 +64,18 @@ st.caption(f"{count(len(table.frame), 'row')}. Columns are recognised by their n
 dataframe(table.frame.head(5), "The first five rows of your table")
 chosen = choose_columns(table.frame, guess, key=f"column-{file.file_id}")
 
+trained = None
+with st.expander("New site: correct for label shift"):
+    st.markdown(
+        "Probabilities are those of the class shares of the training data. Where only these shares differ here, they "
+        "can be estimated without the labels and the probabilities corrected (Saerens et al. 2002). Scanner, stain or "
+        "patients that differ too can make matters worse; the evidence then states that it was corrected."
+    )
+    if st.checkbox("Correct for label shift", key=f"shift-{file.file_id}"):
+        trained = st.text_input(
+            "Class shares of the training data", key=f"trained-{file.file_id}", placeholder="negative=0.8, positive=0.2"
+        )
+
 if oldest := dropped_next():
     st.warning(f"{MAX_FILES} tables are kept in a session: showing this one drops {markdown_text(oldest)}.")
 if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
@@ -73,6 +86,8 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
         with st.spinner("Computing every metric with its interval ..."):
             predictions = Predictions.from_frame(table.frame, chosen.columns, kind=chosen.kind)
             predictions = replace(predictions, notes=(*table.notes, *predictions.notes))
+            if trained is not None:
+                predictions = corrected_for_shift(predictions, trained=read_shares(trained))
             del table  # it may be large, and all that is needed of it is in the predictions
             forget(("table", file.file_id))
             review = add_review(name, predictions)
