@@ -1,13 +1,15 @@
 """Paired comparison of runs that were tested on the same rows.
 
-Both runs are resampled by the same patients, so that what is hard for both cancels in the difference.
+The same patients are left out of both runs, so that what is hard for both cancels in the difference. One metric is
+primary and alone gets a statement; it is about these two trained runs, not about their architectures (``seeds``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,21 +17,45 @@ import pandas as pd
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.aggregation_rules import DEFAULT_RULE
-from her2core.evidence.arguments import UNITS, check_choice, check_resampling
+from her2core.evidence.arguments import UNITS, check_choice
+from her2core.evidence.differences import difference_row
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
-from her2core.evidence.intervals import interval_row, join_notes
-from her2core.evidence.metrics.confusion import confusion_matrix
+from her2core.evidence.intervals import join_notes
+from her2core.evidence.jackknife import why_no_jackknife
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
-from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
+from her2core.evidence.paired_tests import delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.resampling import Clusters, bootstrap_counts, clusters, jackknife_counts
+from her2core.evidence.resampling import Clusters, clusters
 from her2core.evidence.results import TableResult
-from her2core.evidence.sample_size import effective_clusters
-from her2core.evidence.statements import NOT_COMPARED, difference_statement, few_patients, interval_statement
+from her2core.evidence.statements import (
+    NO_DIFFERENCE,
+    NO_SPREAD,
+    NOT_COMPARED,
+    PRIMARY_METRIC,
+    PRIMARY_UNIT,
+    difference_statement,
+    no_statement,
+)
+from her2core.evidence.variance import Variance, variance_over_clusters
 from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run
+
+UNDEFINED = "cannot be computed: undefined for these rows"
+DIFFERENCE_COLUMNS = ("difference", "lower_95", "upper_95", "p_value", "detectable_difference")
+COLUMNS = (
+    "metric",
+    "class",
+    "role",
+    "first",
+    "second",
+    *DIFFERENCE_COLUMNS,
+    "classical_p_value",
+    "classical_test",
+    "note",
+    "statement",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,61 +69,69 @@ class Comparison(TableResult):
     first, second : str
         Names of the runs.
     table : DataFrame
-        One row per metric (and class): metric, class, first, second, difference (second less first), lower_95,
-        upper_95, p_value (paired bootstrap), exact_p_value and exact_test (McNemar or DeLong, where rows are patients),
-        statement.
+        One row per metric (and class): metric, class, role (primary or descriptive), first, second, difference (second
+        less first), lower_95, upper_95, p_value (Student's t, jackknife over patients), detectable_difference (that
+        such data show with a power of 80 %), classical_p_value and classical_test (exact McNemar or asymptotic DeLong,
+        where rows are patients), note, statement (of the primary metric alone).
     note : str
-        What was resampled.
+        What the jackknife leaves out.
     unit : str
         Unit of a row: patch, slide or patient.
 
     Examples
     --------
-    >>> Comparison("a", "b", pd.DataFrame({"statement": ["b is better"]}), "12 patients resampled").unit
-    'patch'
+    >>> table = pd.DataFrame({"role": ["descriptive", "primary"], "statement": ["", "b is better"]})
+    >>> Comparison("a", "b", table, "leaves out patients", "patient").statement
+    'b is better'
     """
 
     first: str
     second: str
     table: pd.DataFrame
     note: str
-    unit: str = "patch"
+    unit: str
+
+    @property
+    def primary(self) -> pd.Series:
+        """Row of the primary metric."""
+        return self.table[self.table["role"] == "primary"].iloc[0]
+
+    @property
+    def statement(self) -> str:
+        """What the primary metric says: which run is better, that no difference can be shown, or why neither."""
+        return str(self.primary["statement"])
 
     def _summary(self) -> list[str]:
-        shown = self.table["statement"].str.endswith(" is better")
-        return [
-            f"{self.second} less {self.first}",
-            f"by {self.unit}",
-            f"{int(shown.sum())} of {len(self.table)} differences shown",
-            self.note,
-        ]
+        return [f"{self.second} less {self.first}", f"by {self.unit}", self.statement, self.note]
 
 
 def compare_runs(
     first: Source,
     second: Source,
     *,
-    unit: str = "patch",
+    unit: str = PRIMARY_UNIT,
+    primary: str = PRIMARY_METRIC,
+    of: str = "",
     metrics: Iterable[str | Metric] | None = None,
     names: tuple[str, str] | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
-    """Compare two runs, or any tools' tables of predictions, by a paired bootstrap over patients.
+    """Compare two runs, or any tools' tables of predictions, paired by patients.
 
     Parameters
     ----------
     first, second : Run, Predictions, DataFrame, bytes or path
         Tested on the same patches with the same labels and classes (``evaluation.evaluate``).
-    unit : {'patch', 'slide', 'patient'}
+    unit : {'patient', 'slide', 'patch'}
         Slides and patients get the mean probability of their patches.
+    primary : str
+        The one metric about which a statement is made; choose it before its figures are seen.
+    of : str
+        Class of the primary metric, for one per class.
     metrics : iterable of str or Metric, optional
-        As for ``metric_table``; those that need probabilities or an order of the classes are left out where a run has
-        none.
+        The descriptive ones, as for ``metric_table``; those that need probabilities or an order of the classes are
+        left out where a run has none.
     names : tuple of str, optional
         What to call the two; names of runs and files when left out.
-    resamples, seed : int
-        Of the cluster bootstrap.
 
     Returns
     -------
@@ -106,23 +140,23 @@ def compare_runs(
     Raises
     ------
     ConfigError
-        For an unknown unit or metric, or resamples or a seed out of range.
+        For an unknown unit, metric or class.
     EvaluationError
-        When the runs were not tested on the same patches, or cannot be aggregated to this unit.
+        When the runs were not tested on the same patches, cannot be aggregated to this unit, or have no probabilities
+        for the primary metric.
 
     References
     ----------
-    Field & Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x.
+    Satterthwaite 1946, doi 10.2307/3002019; McNemar 1947, doi 10.1007/BF02295996; DeLong et al. 1988, doi
+    10.2307/2531595.
 
     Examples
     --------
     >>> import her2core
-    >>> found = her2core.compare_runs("models/demo", "models/demo", metrics=["accuracy"], resamples=100)
-    >>> found.table["statement"].tolist()
-    ['no difference can be shown']
+    >>> her2core.compare_runs("models/demo", "models/demo", metrics=["accuracy"]).statement
+    'no difference can be shown'
     """
     check_choice("unit", unit, UNITS)
-    check_resampling(resamples, seed)
     called = names or (source_name(first, "first"), source_name(second, "second"))
     (a, no_order), (b, no_order_b) = (read_source(source) for source in (first, second))
     a, b = a.part("test"), b.part("test")
@@ -131,44 +165,50 @@ def compare_runs(
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
     if unit != "patch":
         a, b = (aggregate(p, unit) for p in (a, b))
+    ordered = not (no_order or no_order_b)
+    (main,) = available_metrics([primary], (a, b), ordered=ordered)
+    check_choice("of", of, a.classes if main.per_class else ("",))
+    chosen = available_metrics(metrics, (a, b), ordered=ordered)
+    if main.name not in {m.name for m in chosen}:
+        chosen = (main, *chosen)
     group = clusters(a)
-    chosen = available_metrics(metrics, (a, b), ordered=not (no_order or no_order_b))
-    rows = _rows(chosen, a, b, group, called, resamples=resamples, seed=seed)
+    rows = _rows(chosen, a, b, group)
     if group.unit == "patient" and group.count == len(a):  # a row is a patient: rows are independent
-        _add_exact(rows, a, b)
+        _add_classical(rows, a, b)
+    for row in rows:
+        is_primary = (row["metric"], row["class"]) == (main.name, of)
+        row["role"] = "primary" if is_primary else "descriptive"
+        row["statement"] = _statement(main, row, [a, b], called) if is_primary else ""
+    table = pd.DataFrame(rows)[list(COLUMNS)]
     by = "" if unit == "patch" or not (a.has_scores and b.has_scores) else f"patches aggregated by the {DEFAULT_RULE}"
-    return Comparison(*called, pd.DataFrame(rows), join_notes(group.note or "resamples patients", by), a.unit)
+    return Comparison(*called, table, join_notes(group.note or "leaves out patients, one by one", by), a.unit)
 
 
 def compare_many(
     reference: Run | str | os.PathLike[str],
     others: Sequence[Run | str | os.PathLike[str]],
     *,
-    metric: str = "balanced_accuracy",
+    metric: str = PRIMARY_METRIC,
     of: str = "",
-    unit: str = "patch",
-    resamples: int = 2000,
-    seed: int = 0,
+    unit: str = PRIMARY_UNIT,
 ) -> pd.DataFrame:
-    """Compare several runs with one by one metric, p values corrected for their number.
+    """Compare several runs with one by the primary metric, p values corrected for their number.
 
     Parameters
     ----------
     reference : Run or path
     others : sequence of Run or path
     metric : str
-        Name in the registry.
+        The primary metric: a name in the registry.
     of : str
         Class, for a metric per class.
-    unit : {'patch', 'slide', 'patient'}
-    resamples, seed : int
-        Of the cluster bootstrap.
+    unit : {'patient', 'slide', 'patch'}
 
     Returns
     -------
     DataFrame
         One row per run: run, reference, first (value of the reference), second (value of the run), difference,
-        lower_95, upper_95, p_value, p_value_holm, statement (by p_value_holm).
+        lower_95, upper_95, p_value, detectable_difference, p_value_holm, statement (by p_value_holm).
 
     Raises
     ------
@@ -183,23 +223,21 @@ def compare_many(
 
     Examples
     --------
-    >>> table = compare_many("models/demo", ["models/demo"], metric="accuracy", resamples=100)
-    >>> table[["difference", "p_value_holm", "statement"]].values.tolist()
-    [[0.0, 1.0, 'no difference can be shown']]
+    >>> table = compare_many("models/demo", ["models/demo"], metric="accuracy")
+    >>> table[["difference", "statement"]].values.tolist()
+    [[0.0, 'no difference can be shown']]
     """
     (entry,) = select_metrics([metric])
     rows = []
     for other in others:
-        found = compare_runs(reference, other, unit=unit, metrics=[entry], resamples=resamples, seed=seed)
-        check_choice("of", of, tuple(found.table["class"]))
-        row = found.table[found.table["class"] == of].iloc[0]
-        kept = row[["first", "second", "difference", "lower_95", "upper_95", "p_value"]]
-        rows.append({"run": found.second, "reference": found.first, **kept, "statement": row["statement"]})
+        found = compare_runs(reference, other, unit=unit, primary=metric, of=of, metrics=[entry])
+        kept = found.primary[["first", "second", *DIFFERENCE_COLUMNS]]
+        rows.append({"run": found.second, "reference": found.first, **kept, "statement": found.statement})
     table = pd.DataFrame(rows)
     table["p_value_holm"] = holm(table["p_value"].to_numpy(np.float64))
     table["statement"] = [
         row.statement
-        if row.statement.startswith(NOT_COMPARED)
+        if np.isnan(row.p_value_holm) or row.statement.startswith(NOT_COMPARED)
         else difference_statement(entry, row.difference, row.p_value_holm, row.reference, row.run)
         for row in table.itertuples()
     ]
@@ -280,77 +318,52 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
     return ""
 
 
-def _rows(
-    metrics: tuple[Metric, ...],
-    a: Predictions,
-    b: Predictions,
-    group: Clusters,
-    names: tuple[str, str],
-    *,
-    resamples: int,
-    seed: int,
-) -> list[dict[str, object]]:
-    first, second = _resampled(a, b, group, resamples=resamples, seed=seed)
-    rows: list[dict[str, object]] = []
-    few = few_patients([a])
+def _rows(metrics: tuple[Metric, ...], a: Predictions, b: Predictions, group: Clusters) -> list[dict[str, Any]]:
+    first, second = (ResampledMetrics(p, group, resamples=0, seed=0) for p in (a, b))
+    rows: list[dict[str, Any]] = []
     for metric in metrics:
         values = first.estimate(metric), second.estimate(metric)
         for position, name in enumerate(a.classes) if metric.per_class else [(None, "")]:
             one, two = values if position is None else (v.of(position) for v in values)
             change = two - one
-            difference = float(change.value)
-            interval = interval_row(metric.name, name, difference, change.draws, change.jackknife)
-            known = np.isfinite(interval["lower_95"])
-            p = bootstrap_p(change.draws, effective=effective_clusters(difference, change.jackknife))
+            smaller = min((r.sample_size(metric, position) for r in (first, second)), key=lambda size: size.clusters)
+            note = why_no_jackknife(change.jackknife, smaller) if np.isfinite(change.value) else UNDEFINED
+            variance = Variance(np.nan, 1.0) if note else variance_over_clusters(change.jackknife)
             rows.append(
                 {
                     "metric": metric.name,
                     "class": name,
                     "first": float(one.value),
                     "second": float(two.value),
-                    "difference": difference,
-                    "lower_95": interval["lower_95"],
-                    "upper_95": interval["upper_95"],
-                    "p_value": p if known else np.nan,
-                    "exact_p_value": np.nan,
-                    "exact_test": "",
-                    "statement": few or interval_statement(metric, interval, names),
+                    **difference_row(float(change.value), [variance], largest=metric.range[1] - metric.range[0]),
+                    "classical_p_value": np.nan,
+                    "classical_test": "",
+                    "note": note,
                 }
             )
     return rows
 
 
-def _resampled(
-    a: Predictions, b: Predictions, group: Clusters, *, resamples: int, seed: int
-) -> tuple[ResampledMetrics, ResampledMetrics]:
-    """Both runs under the same resamples, also where clusters of equal counts are drawn together."""
-    k = len(a.classes)
-    cells = (a.labels * k + a.predicted) * k + b.predicted
-    joint = [
-        c.reshape(-1, k, k, k)
-        for c in (
-            bootstrap_counts(group, cells=cells, kinds=k**3, resamples=resamples, seed=seed),
-            jackknife_counts(group, cells=cells, kinds=k**3),
-        )
-    ]
-    found = []
-    for p, other in ((a, 3), (b, 2)):
-        matrix = confusion_matrix(p.labels, predicted=p.predicted, classes=k).astype(np.float64)
-        confusion = (matrix, *(c.sum(axis=other) for c in joint))
-        found.append(ResampledMetrics(p, group, resamples=resamples, seed=seed, confusion=confusion))
-    return found[0], found[1]
+def _statement(metric: Metric, row: Mapping[str, Any], runs: Sequence[Predictions], names: tuple[str, str]) -> str:
+    if reason := no_statement(runs):
+        return reason
+    if np.isfinite(row["p_value"]):
+        return difference_statement(metric, row["difference"], row["p_value"], *names)
+    if row["difference"] == 0:
+        return NO_DIFFERENCE
+    return f"{NOT_COMPARED}{row['note'].removeprefix('no interval: ')}" if row["note"] else NO_SPREAD
 
 
-def _add_exact(rows: list[dict[str, object]], a: Predictions, b: Predictions) -> None:
+def _add_classical(rows: list[dict[str, Any]], a: Predictions, b: Predictions) -> None:
     for row in rows:
         if row["metric"] == "accuracy":
-            row["exact_p_value"] = mcnemar(a.predicted == a.labels, b.predicted == b.labels)
-            row["exact_test"] = "McNemar"
+            row["classical_p_value"] = mcnemar(a.predicted == a.labels, b.predicted == b.labels)
+            row["classical_test"] = "McNemar, exact"
         elif row["metric"] == "auroc":
             i = a.classes.index(str(row["class"]))
             p = delong(a.labels == i, first=a.probs[:, i], second=b.probs[:, i])[1]
             if np.isfinite(p):
-                row["exact_p_value"], row["exact_test"] = p, "DeLong"
+                row["classical_p_value"], row["classical_test"] = p, "DeLong, asymptotic"
 
 
 def _refuse_incomparable(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:

@@ -25,6 +25,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 from her2core.evidence.intervals import FEW_EFFECTIVE, LEVEL, IntervalRow, empty_row
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.sample_size import SampleSize, effective_clusters
+from her2core.evidence.variance import Variance
 
 WILSON, EFFECTIVE = "Wilson score", "Wilson score, effective clusters"
 LOGIT_T, LOG_T, PLAIN_T = "logit jackknife t", "log jackknife t", "jackknife t"
@@ -33,7 +34,14 @@ MIN_CLASS_CLUSTERS = 3
 
 
 def jackknife_row(
-    metric: str, of: str, value: float, jackknife: Floats, *, size: SampleSize, bounds: tuple[float, float] = (0.0, 1.0)
+    metric: str,
+    of: str,
+    value: float,
+    jackknife: Floats,
+    *,
+    size: SampleSize,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    trainings: Variance | None = None,
 ) -> IntervalRow:
     """Make the interval of one metric.
 
@@ -51,6 +59,8 @@ def jackknife_row(
         What the estimate rests on.
     bounds : tuple of float
         Smallest and largest possible value; infinite where there is none.
+    trainings : Variance, optional
+        Over other trainings, added to that over clusters.
 
     Returns
     -------
@@ -79,7 +89,10 @@ def jackknife_row(
         ends = wilson_interval(value, size.rows)
         return _filled(row, ends, bounds, WILSON, few=size.rows)
     same, settled = bool(np.ptp(jackknife) < 1e-12), value in bounds and np.isfinite(high)
-    variance, degrees = float((len(jackknife) - 1) * jackknife.var()), _degrees(jackknife, size)
+    total = Variance(float((len(jackknife) - 1) * jackknife.var()), _degrees(jackknife, size))
+    if trainings is not None and trainings.value > 0:
+        total, same, settled = total + trainings, False, False
+    variance, degrees = total.value, total.degrees
     if same and not (settled or size.binomial):
         return {**row, "note": f"no interval: the same whichever {size.unit} is left out"}
     t = float(stdtrit(degrees, (1 + LEVEL) / 2))
@@ -132,11 +145,26 @@ def wilson_interval(p: float, n: float, *, quantile: float | None = None) -> tup
     return max(0.0, min(p, float(centre - half))), min(1.0, max(p, float(centre + half)))
 
 
-def _refusal(value: float, jackknife: Floats, size: SampleSize) -> str:
-    if not np.isfinite(value):
-        return "cannot be computed: undefined for these rows"
-    if size.independent and size.binomial:
-        return ""
+def why_no_jackknife(jackknife: Floats, size: SampleSize) -> str:
+    """Why no interval can be made from leaving out clusters.
+
+    Parameters
+    ----------
+    jackknife : ndarray of float64, shape (J,)
+        The estimate with one cluster after another left out.
+    size : SampleSize
+        What it rests on.
+
+    Returns
+    -------
+    str
+        Empty where an interval can be made.
+
+    Examples
+    --------
+    >>> why_no_jackknife(np.array([0.5, 1.0]), SampleSize(8, 2, 2.0, 2.0, False, rarest="positive"))
+    'no interval: only 2 patients of positive; at least 3 are needed'
+    """
     if size.clusters < MIN_CLASS_CLUSTERS:
         plural = "s" if size.clusters != 1 else ""
         held = f"{size.clusters} {size.unit}{plural}{f' of {size.rarest}' if size.rarest else ''}"
@@ -144,6 +172,14 @@ def _refusal(value: float, jackknife: Floats, size: SampleSize) -> str:
     if not np.isfinite(jackknife).all():
         return f"no interval: undefined when a {size.unit} is left out"
     return ""
+
+
+def _refusal(value: float, jackknife: Floats, size: SampleSize) -> str:
+    if not np.isfinite(value):
+        return "cannot be computed: undefined for these rows"
+    if size.independent and size.binomial:
+        return ""
+    return why_no_jackknife(jackknife, size)
 
 
 def _degrees(jackknife: Floats, size: SampleSize) -> float:

@@ -1,4 +1,8 @@
-"""Statements on a difference between two runs: which is better, that no difference can be shown, or why neither."""
+"""Statements on a difference between two runs: which is better, that no difference can be shown, or why neither.
+
+Of a comparison one metric at one unit is primary, named before its figures are seen, and only it gets a statement:
+among sixty differences of two equal runs some exclude zero by chance. All others are descriptive.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from her2core.evidence.intervals import IntervalRow
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.predictions import Predictions
 
@@ -14,15 +17,18 @@ NO_DIFFERENCE = "no difference can be shown"
 #: Beginning of every reason for making no statement.
 NOT_COMPARED = "cannot be compared: "
 NO_INTERVAL = f"{NOT_COMPARED}no interval"
-NO_SPREAD = f"{NOT_COMPARED}the difference is the same in every resample"
+NO_SPREAD = f"{NOT_COMPARED}the difference is the same whichever patient is left out"
+UNKNOWN_PATIENTS = f"{NOT_COMPARED}patients unknown, so that rows cannot be taken as independent"
+#: The primary metric and unit of every comparison that names no others.
+PRIMARY_METRIC, PRIMARY_UNIT = "balanced_accuracy", "patient"
 #: Significance level of every statement.
 ALPHA = 0.05
 #: With five patients that all favour one run, the sign test gives p = 2 / 2**5 = 0.0625; with six, 0.031.
 MIN_PATIENTS = 6
 
 
-def few_patients(every: Iterable[Predictions]) -> str:
-    """Why no statement is made: fewer patients than could ever show a difference at ``ALPHA``.
+def no_statement(every: Iterable[Predictions]) -> str:
+    """Why no statement can be made: patients unknown, or fewer than could ever show a difference at ``ALPHA``.
 
     Parameters
     ----------
@@ -32,19 +38,19 @@ def few_patients(every: Iterable[Predictions]) -> str:
     Returns
     -------
     str
-        Empty when there are enough, or when patients are unknown (the comparison then says so).
+        Empty when there are enough.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from her2core.evidence.predictions import read_predictions
     >>> frame = pd.DataFrame({"label": ["a", "b"], "patient_id": ["1", "2"], "predicted": ["a", "b"]})
-    >>> few_patients([read_predictions(frame)])
+    >>> no_statement([read_predictions(frame)])
     'cannot be compared: only 2 patients (at least 6 are needed)'
     """
     runs = list(every)
     if not all(p.patients_known for p in runs):
-        return ""
+        return UNKNOWN_PATIENTS
     count = len({name for p in runs for name in p.patients[1]})
     if count >= MIN_PATIENTS:
         return ""
@@ -52,40 +58,8 @@ def few_patients(every: Iterable[Predictions]) -> str:
     return f"{NOT_COMPARED}only {patients} (at least {MIN_PATIENTS} are needed)"
 
 
-def interval_statement(metric: Metric, interval: IntervalRow, names: tuple[str, str]) -> str:
-    """What the interval of a difference says.
-
-    Parameters
-    ----------
-    metric : Metric
-        Its direction says which of the two is better.
-    interval : IntervalRow
-        Of the second run's value less the first's.
-    names : tuple of str
-        Of the two runs.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from her2core.evidence.metrics.registry import METRICS
-    >>> interval_statement(METRICS["accuracy"], {"lower_95": 0.02, "upper_95": 0.10}, ("a", "b"))
-    'b is better'
-    >>> interval_statement(METRICS["accuracy"], {"lower_95": 1.0, "upper_95": 1.0}, ("a", "b"))
-    'cannot be compared: the difference is the same in every resample'
-    """
-    low, high = interval["lower_95"], interval["upper_95"]
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return NO_INTERVAL
-    if low <= 0 <= high:
-        return NO_DIFFERENCE
-    return NO_SPREAD if high - low < 1e-12 else f"{names[int(metric.better(low))]} is better"
-
-
 def difference_statement(metric: Metric, difference: float, p: float, first: str, second: str) -> str:
-    """What a difference and its p value say.
+    """What the difference of the primary metric and its p value say.
 
     Parameters
     ----------
