@@ -47,7 +47,8 @@ class Cohort:
         self.label = self.rng.choice(3, patients, p=SHARES[design.classes])
         lognormal = np.clip(self.rng.lognormal(np.log(20), 1.2, patients).round(), 1, 500).astype(int)
         self.patient = np.repeat(np.arange(patients), 25 if design.sizes == "equal" else lognormal)
-        self.ids = {"patient_id": pd.Series(self.patient).astype("str")}
+        names = {"patch_id": np.arange(len(self.patient)), "patient_id": self.patient}
+        self.ids = {name: pd.Series(values).astype("str") for name, values in names.items()}
         self.shared = self._effects()
 
     def _effects(self) -> np.ndarray:

@@ -117,28 +117,33 @@ def leakage() -> str:
     folder = HOME / "models" / "study" / "leakage"
     figures, gaps = pd.read_csv(folder / "leakage.csv"), pd.read_csv(folder / "gaps.csv")
     lines = [
-        "| split | accuracy by patch | range over seeds | accuracy by patient | difference to patient split (patch) |",
-        "|---|---|---|---|---|",
+        "| split | accuracy by patch | range over seeds | accuracy by patient | accuracy by patch, difference to patient split | balanced accuracy by patient (primary), difference |",
+        "|---|---|---|---|---|---|",
     ]
     for group in dict.fromkeys(figures["group"]):
         by_patch, by_patient = (
             figures[(figures["unit"] == unit) & (figures["group"] == group) & (figures["metric"] == "accuracy")].iloc[0]
             for unit in ("patch", "patient")
         )
-        gap = gaps[(gaps["unit"] == "patch") & (gaps["group"] == group) & (gaps["metric"] == "accuracy")]
-        statement = (
-            ""
-            if gap.empty
-            else (
-                f"{gap['difference'].iloc[0]:+.3f} [{gap['lower_95'].iloc[0]:+.3f}, "
-                f"{gap['upper_95'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
-            )
-        )
+        own = gaps[gaps["group"] == group]
+        descriptive = _gap(own[(own["unit"] == "patch") & (own["metric"] == "accuracy")])
+        statement = _gap(own[own["role"] == "primary"])
         lines.append(
             f"| {split_label(group)} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
-            f"{_cell(by_patient)} | {statement} |"
+            f"{_cell(by_patient)} | {descriptive} | {statement} |"
         )
     return "\n".join(lines)
+
+
+def _gap(rows: pd.DataFrame) -> str:
+    """A difference with its interval, the smallest that could have been shown, and what is said about it."""
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    bounds = f" [{row['lower_95']:+.3f}, {row['upper_95']:+.3f}]" if pd.notna(row["lower_95"]) else ""
+    power = f", detectable {row['detectable_difference']:.3f}" if pd.notna(row["detectable_difference"]) else ""
+    said = next((str(row[name]) for name in ("statement", "note") if isinstance(row[name], str) and row[name]), "")
+    return f"{row['difference']:+.3f}{bounds}{power}" + (f": {said}" if said else "")
 
 
 #: The studies of networks, in the order of the page.
@@ -160,20 +165,13 @@ def _study(folder: Path) -> str:
         f"**[{folder.name}]({LINK}/models/study/{folder.name})**: {facts['study']['title']}",
         "",
         f"| network | initial weights | seeds | {' | '.join(f'balanced accuracy by {u}' for u in units)} "
-        f"| macro AUROC by patch | difference to {reference}, balanced accuracy by patch | latency | memory |",
+        f"| macro AUROC by patch | difference to {reference}, balanced accuracy by {units[-1]} | latency | memory |",
         "|---" * (7 + len(units)) + "|",
     ]
     for name in dict.fromkeys(figures["group"]):
         own, how = figures[figures["group"] == name].set_index(["unit", "metric"]), networks.loc[name]
-        gap = gaps[(gaps["group"] == name) & (gaps["unit"] == "patch") & (gaps["metric"] == "balanced_accuracy")]
-        statement = (
-            ""
-            if gap.empty
-            else (
-                f"{gap['difference'].iloc[0]:+.3f} [{gap['lower_95'].iloc[0]:+.3f}, "
-                f"{gap['upper_95'].iloc[0]:+.3f}]: {gap['statement'].iloc[0]}"
-            )
-        )
+        gap = gaps[(gaps["group"] == name) & (gaps["unit"] == units[-1]) & (gaps["metric"] == "balanced_accuracy")]
+        statement = _gap(gap)
         start = "random weights" if how["init"] == "none" else how["init"]
         start += f", frozen ({how['frozen']})" if isinstance(how["frozen"], str) and how["frozen"] else ""
         cells = [_cell(own.loc[(u, "balanced_accuracy")]) for u in units] + [_cell(own.loc[("patch", "macro_auroc")])]

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from her2core.errors import Her2Error
-from her2core.evidence.compare import compare_many, compare_runs
+from her2core.evidence.compare import Comparison, compare_many, compare_runs
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import ResultTable
 from her2core.io.archives import unique_name
@@ -174,14 +174,13 @@ def _study(folder: str, modified: float, kind: StudyKind) -> StudyTables | None:
     return read_study_tables(Path(folder), kind)
 
 
-@st.cache_data(max_entries=16, show_spinner="Resampling patients ...")
-def _differences(first: str, second: str, unit: str, modified: tuple[float, float]) -> tuple[pd.DataFrame, str]:
-    found = compare_runs(first, second, unit=unit)
-    return found.table, found.note
+@st.cache_data(max_entries=16, show_spinner="Leaving out patients ...")
+def _differences(first: str, second: str, unit: str, modified: tuple[float, float]) -> Comparison:
+    return compare_runs(first, second, unit=unit)
 
 
-def differences(first: Run, second: Run, unit: str) -> tuple[pd.DataFrame, str]:
-    """Paired differences of two runs by this unit, second minus first, and what was resampled."""
+def differences(first: Run, second: Run, unit: str) -> Comparison:
+    """Paired comparison of two runs by this unit, second minus first."""
     modified = (predictions_modified(first), predictions_modified(second))
     return _differences(str(first.path), str(second.path), unit, modified)
 

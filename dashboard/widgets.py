@@ -164,6 +164,18 @@ def format_difference(row: pd.Series, *, proportion: bool = True) -> str:
     return f"{difference:{form}}" + ("" if math.isnan(lower) else f" [{lower:{form}}, {upper:{form}}]")
 
 
+def format_detectable(row: pd.Series, *, proportion: bool = True) -> str:
+    """Format the smallest difference that could have been shown, in points or as it is; empty where there is none."""
+    value = row["detectable_difference"]
+    return "" if math.isnan(value) else f"{100 * value:.1f}" if proportion else f"{value:.3f}"
+
+
+def detectable_sentence(row: pd.Series) -> str:
+    """Say what difference of a proportion these data could have shown; empty where that is unknown."""
+    smallest = format_detectable(row)
+    return f"The smallest difference that such data show with a power of 80% is {smallest} points." if smallest else ""
+
+
 def format_p(p: float) -> str:
     """Format a p value: "0.473", "<0.001"; empty where there is none."""
     return "" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -11,8 +11,10 @@ import streamlit as st
 from dashboard.widgets import (
     count,
     dataframe,
+    detectable_sentence,
     download_table,
     figure,
+    format_detectable,
     format_difference,
     format_interval,
     markdown_sentence,
@@ -30,8 +32,24 @@ NOT_MEASURED = "not measured"
 def seeds_caption(rows: pd.DataFrame) -> str:
     """Return what the points, bars and ticks of a figure over seeds are."""
     clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
-    resampled = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
-    return f"Points: mean over the seeds; bars: 95% interval over {resampled}; ticks: lowest and highest seed."
+    over = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
+    trainings = " and over trainings" if rows["seeds"].max() > 1 else ""
+    return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; ticks: lowest and highest seed."
+
+
+def study_statements(study: StudyTables, names: dict[str, str] | None = None) -> list[str]:
+    """Return what the study says about its primary metric, one sentence a group."""
+    primary = study.differences[study.differences["role"] == "primary"]
+    if primary.empty:
+        return ["No statement: the primary metric was not assessed by its unit."]
+    shown = names or {}
+    return [
+        f"{metric_label(row['metric'])} by {row['unit']}, {shown.get(row['group'], row['group'])} against "
+        f"{shown.get(row['reference'], row['reference'])}: {format_difference(row)} points, "
+        f"{row['statement'].replace(f'than {row["reference"]}', f'than {shown.get(row["reference"], row["reference"])}')}. "
+        f"{detectable_sentence(row)}".strip()
+        for _, row in primary.iterrows()
+    ]
 
 
 def show_backbone_study(study: StudyTables, unit: str) -> None:
@@ -64,8 +82,10 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
     for note in filter(None, rows["note"].unique()):
         st.caption(markdown_sentence(f"{capitalised(note)}."))
     dataframe(compared_networks(study, rows, unit, metric), f"Networks of the study by {unit}")
+    with st.expander("What the study says about its primary metric", expanded=True):
+        st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in study_statements(study)))
     st.caption(
-        "Differences are paired, in percentage points, with p values adjusted for their number (Holm 1979). Networks "
+        "Differences are paired, in percentage points, over other patients and other trainings, with p values adjusted for their number (Holm 1979). Networks "
         "with other initial weights were pre-trained on other images: their difference includes the pre-training."
     )
     dataframe(network_costs(study), "Cost of the networks of the study")
@@ -118,7 +138,8 @@ def compared_networks(study: StudyTables, rows: pd.DataFrame, unit: str, metric:
                 metric_label(metric): format_interval(row),
                 "seeds": row["seeds"],
                 f"difference from {reference} (points)": format_difference(differences.loc[name]) if known else "",
-                "result (Holm-adjusted)": differences.loc[name, "statement"] if known else "reference",
+                "detectable (points)": format_detectable(differences.loc[name]) if known else "",
+                "result (Holm-adjusted)": (differences.loc[name, "statement"] or "descriptive") if known else "reference",
                 "initial weights": "random" if network["init"] == "none" else network["init"],
                 "trained": "all layers" if not network["frozen"] else f"last layer ({network['frozen']})",
                 "px": network["px"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from her2core.cli.base import answer, as_json, cli
-from her2core.cli.text import interval, records
+from her2core.cli.text import difference_text, interval, records
 from her2core.errors import StudyError
 from her2core.notice import RESEARCH
 
@@ -146,13 +146,19 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         "failed": failures,
         "notice": RESEARCH,
     }
+    primary = found.differences[found.differences["role"] == "primary"]
     lines = [
+        f"{r.group} minus {r.reference}, {r.metric} by {r.unit}: {r.statement}" for r in primary.itertuples()
+    ] or ["No statement: the primary metric and unit are not available."]
+    lines += [
         f"{r.unit:8}{r.metric:20}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
         f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [
         f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: "
-        f"{interval(r.difference, r.lower_95, r.upper_95, signed=True)}: {r.statement}"
+        + difference_text(
+            r.difference, r.lower_95, r.upper_95, detectable=r.detectable_difference, note=r.note
+        )
         for r in found.differences.itertuples()
     ]
     lines += [f"failed: {name}: {why}" for name, why in failures.items()]

@@ -65,6 +65,30 @@ def interval(value: float, lower: float, upper: float, *, signed: bool = False) 
     return f"{value:{form}}  [{bounds}]"
 
 
+def difference_text(difference: float, lower: float, upper: float, *, detectable: float, note: str) -> str:
+    """Write a difference with its interval and the smallest difference that could have been shown.
+
+    Parameters
+    ----------
+    difference, lower, upper, detectable : float
+        NaN where there is none.
+    note : str
+        Remark at the end.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> difference_text(0.05, -0.01, 0.12, detectable=0.0931, note="")
+    '+0.050  [-0.010, +0.120]  detectable with 80% power: 0.093'
+    """
+    parts = [interval(difference, lower, upper, signed=True)]
+    parts += [f"detectable with 80% power: {detectable:.3f}"] if detectable == detectable else []
+    return "  ".join([*parts, *filter(None, [note])])
+
+
 def prediction_text(answer: Prediction | FieldPrediction, notes: Sequence[str] = ()) -> str:
     """Write one image's prediction as a line.
 

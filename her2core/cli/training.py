@@ -11,7 +11,7 @@ import click
 
 from her2core.cli.base import RUNS, LazyChoice, answer, as_json, cli, set_option
 from her2core.cli.table_options import TableOptions, read_table_of, table_options
-from her2core.cli.text import headline_figures, headline_text, interval, records, run_text
+from her2core.cli.text import difference_text, headline_figures, headline_text, records, run_text
 from her2core.errors import ConfigError
 from her2core.notice import RESEARCH
 
@@ -215,17 +215,28 @@ def baselines(run: Path, manifest: Path | None, save: bool, as_json: bool) -> No
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(
     "--unit",
-    type=click.Choice(["patch", "slide", "patient"]),
-    default="patch",
+    type=click.Choice(["patient", "slide", "patch"]),
+    default="patient",
     show_default=True,
     help="Unit that is compared.",
 )
+@click.option(
+    "--primary",
+    default="balanced_accuracy",
+    show_default=True,
+    metavar="METRIC",
+    help="The one metric about which a statement is made; choose it before you see its figures.",
+)
+@click.option("--class", "of", default="", help="Class of the primary metric, for one per class.")
 @table_options
 @as_json
-def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: bool) -> None:
+def compare(
+    first: Path, second: Path, unit: str, primary: str, of: str, table: TableOptions, as_json: bool
+) -> None:
     """Compare two runs or tables of predictions, paired.
 
-    FIRST and SECOND were tested on the same patches. Differences come with 95 % intervals and exact tests.
+    FIRST and SECOND were tested on the same patches. The primary metric says which is better, or that no difference can
+    be shown; all other differences are descriptive.
     """
     from her2core.evidence.compare import compare_runs
     from her2core.runs.folder import open_run
@@ -241,19 +252,26 @@ def compare(first: Path, second: Path, unit: str, table: TableOptions, as_json: 
         about = run.warnings if run else (*found.warnings, *found.notes) if found else ()
         warnings += [f"{path.name}: {said}" for said in about]
     names = (first.resolve().name, second.resolve().name)
-    result = compare_runs(*sources, unit=unit, names=names)
+    result = compare_runs(*sources, unit=unit, primary=primary, of=of, names=names)
     lines = [f"warning: {warning}" for warning in warnings]
-    lines += [f"first: {result.first}", f"second: {result.second} (by {result.unit}; {result.note})"]
+    main = result.primary
+    lines += [
+        f"{main['metric']}{f' of {of}' if of else ''} by {result.unit}: {result.statement}",
+        f"first: {result.first}",
+        f"second: {result.second} (by {result.unit}; {result.note})",
+    ]
     lines += [
         f"  {r.metric}{f' of {r[2]}' if r[2] else ''}: {r.first:.3f} and {r.second:.3f}, difference "
-        f"{interval(r.difference, r.lower_95, r.upper_95, signed=True)}: {r.statement}"
-        + (f" ({r.exact_test} p = {r.exact_p_value:.3f})" if r.exact_test else "")
+        + difference_text(r.difference, r.lower_95, r.upper_95, detectable=r.detectable_difference, note=r.note)
+        + (f" ({r.classical_test}: p = {r.classical_p_value:.3f})" if r.classical_test else "")
         for r in result.table.itertuples()
     ]
     value = {
         "first": result.first,
         "second": result.second,
         "unit": result.unit,
+        "primary": {"metric": main["metric"], "class": of},
+        "statement": result.statement,
         "note": result.note,
         "table": records(result.table),
         "warnings": warnings,

@@ -10,15 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.errors import EvaluationError, StudyError
+from her2core.errors import StudyError
 from her2core.evidence.class_order import missing_class_order
-from her2core.evidence.seeds import SeedSummary, summarize_seeds
+from her2core.evidence.seeds import SeedSummary
 from her2core.io.files import write_csv, write_json
 from her2core.io.tables import read_table
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.backbones import BackboneConfig, backbone_jobs, finished_runs
 from her2core.study.costs import measure_costs
+from her2core.study.figures import study_figures
 from her2core.study.jobs import UNDER_WAY, Job, failed_jobs
 from her2core.training.config import RunConfig
 
@@ -112,16 +113,7 @@ def save_backbones(study: BackboneConfig, root: str | os.PathLike[str]) -> SeedS
         )
     groups = {label: [run.test_predictions() for run in of] for label, of in runs.items() if of}
     ordered = not missing_class_order(runs[study.reference][0].card)
-    found = [summarize_seeds(groups, reference=study.reference, ordered=ordered)]
-    try:
-        found.append(summarize_seeds(groups, reference=study.reference, unit="patient", ordered=ordered))
-        not_by_patient = ""
-    except EvaluationError as reason:
-        not_by_patient = reason.sentence
-    figures = SeedSummary(
-        pd.concat([f.table for f in found], ignore_index=True),
-        pd.concat([f.differences for f in found], ignore_index=True),
-    )
+    figures, not_by_patient = study_figures(groups, reference=study.reference, primary=study.primary, ordered=ordered)
     tables = {"backbones": figures.table, "differences": figures.differences, "networks": _networks(study, root, runs)}
     for name, table in tables.items():
         write_csv(root / f"{name}.csv", table, float_format="%.6f")

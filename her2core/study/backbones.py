@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from her2core.errors import ConfigError, StudyError
 from her2core.runs.folder import Run
 from her2core.study.config import read_study
+from her2core.study.figures import Primary
 from her2core.study.jobs import Job, finished, require_one_dataset
 from her2core.training.config import make_config
 
@@ -75,6 +76,8 @@ class BackboneConfig(BaseModel):
         Of weights, order and augmentation.
     reference : str
         Label of the network that the others are compared with.
+    primary : Primary
+        The one metric and unit about which statements are made.
 
     Examples
     --------
@@ -89,6 +92,7 @@ class BackboneConfig(BaseModel):
     networks: tuple[NetworkEntry, ...] = Field(..., min_length=2)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and augmentation")
     reference: str = Field(..., description="label of the network that the others are compared with")
+    primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
 
     @model_validator(mode="after")
     def _plain(self) -> BackboneConfig:

@@ -15,21 +15,20 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.split_units import Unit
-from her2core.errors import ConfigError, StudyError
+from her2core.errors import ConfigError, EvaluationError, StudyError
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.seeds import SeedSummary, summarize_seeds
+from her2core.evidence.seeds import SeedSummary
 from her2core.io.files import write_csv, write_json
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
 from her2core.study.config import read_study
+from her2core.study.figures import Primary, study_figures
 from her2core.study.jobs import Job, finished, require_one_dataset
 from her2core.training.config import make_config
 
 #: The split that the others are compared with: the one that supports claims about new patients.
 REFERENCE = "patient"
-#: Units by which the runs are evaluated.
-UNITS = ("patch", "patient")
 _EXAMPLE = "configs/study/leakage.yaml"
 
 
@@ -46,6 +45,8 @@ class LeakageConfig(BaseModel):
         Units to split by, REFERENCE among them.
     seeds : tuple of int
         Of weights, order and split alike.
+    primary : Primary
+        The one metric and unit about which statements are made.
 
     Examples
     --------
@@ -59,6 +60,7 @@ class LeakageConfig(BaseModel):
     run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed and split")
     splits: tuple[Unit, ...] = Field(("patch_random", "slide", "patient", "site"), description="units to split by")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and split alike")
+    primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
 
 
 def load_study(path: str | os.PathLike[str]) -> LeakageConfig:
@@ -176,11 +178,11 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedS
     for job, run in zip(leakage_jobs(study), runs, strict=True):
         groups[job.group].append(run.test_predictions())
     ordered = not missing_class_order(runs[0].card)
-    figures = [summarize_seeds(groups, reference=REFERENCE, unit=unit, ordered=ordered) for unit in UNITS]
-    return SeedSummary(
-        pd.concat([f.table for f in figures], ignore_index=True),
-        pd.concat([f.differences for f in figures], ignore_index=True),
-    )
+    by_site = [unit for unit in groups if unit == "site"]
+    found, reason = study_figures(groups, reference=REFERENCE, primary=study.primary, ordered=ordered, by_site=by_site)
+    if reason:
+        raise EvaluationError("patients of every test part", got=reason, where=str(root), fix="Name them in the manifest.")
+    return found
 
 
 def save_leakage(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedSummary:

@@ -14,6 +14,8 @@ from dashboard.widgets import (
     dataframe,
     download_table,
     figure,
+    detectable_sentence,
+    format_detectable,
     format_difference,
     format_p,
     markdown_sentence,
@@ -21,7 +23,7 @@ from dashboard.widgets import (
 )
 from her2core.errors import Her2Error
 from her2core.evidence.metrics.registry import METRICS, metric_label
-from her2core.io.text import markdown_text
+from her2core.io.text import capitalised, markdown_text
 from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
 from her2core.runs.folder import Run
 from her2core.study.comparison import comparable_runs, comparison_table
@@ -76,10 +78,16 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
         st.info("Choose two different runs.")
         return
     try:
-        table, note = cache.differences(runs[first], runs[second], unit)
+        found = cache.differences(runs[first], runs[second], unit)
     except Her2Error as refused:
         st.error(markdown_sentence(refused.sentence))
         return
+    table, main = found.table, found.primary
+    label = metric_label(main["metric"]).lower()
+    st.markdown(
+        f"**{markdown_text(capitalised(found.statement))}**: {label} by {unit}, the primary metric. "
+        f"Difference {format_difference(main)} points. {detectable_sentence(main)}"
+    )
     # Only proportions are in percent: kappa, correlation and likelihood have units of their own.
     proportions = [METRICS[m].is_proportion for m in table["metric"]]
     shown = pd.DataFrame(
@@ -88,20 +96,26 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
             "difference": [
                 format_difference(row, proportion=p) for p, (_, row) in zip(proportions, table.iterrows(), strict=True)
             ],
-            "result": table["statement"],
+            "detectable": [
+                format_detectable(row, proportion=p) for p, (_, row) in zip(proportions, table.iterrows(), strict=True)
+            ],
             **{
                 name: [f"{v:.1%}" if p else f"{v:.3f}" for p, v in zip(proportions, table[column], strict=True)]
                 for name, column in ((first, "first"), (second, "second"))
             },
-            "p (bootstrap)": table["p_value"].map(format_p),
-            "p (exact)": table["exact_p_value"].map(format_p),
-            "exact test": table["exact_test"],
+            "p (jackknife t)": table["p_value"].map(format_p),
+            "p (classical)": table["classical_p_value"].map(format_p),
+            "classical test": table["classical_test"],
         }
     )
     dataframe(shown, f"{second} minus {first}, paired")
     aggregation = "" if unit == "patch" else f" Aggregation from patches to {unit}s: mean of the probabilities."
-    st.caption(f"Second minus first, by {unit}, proportions in points; {markdown_sentence(note)}.{aggregation}")
-    st.caption("Where the interval includes zero, no difference can be shown.")
+    st.caption(f"Second minus first, by {unit}, proportions in points; {markdown_sentence(found.note)}.{aggregation}")
+    st.caption(
+        "Only the primary metric says which run is better; the others are descriptive, as among many some differ by "
+        "chance. Detectable: the smallest difference that such data show with a power of 80%. The comparison is about "
+        "these two trained runs: another training of the same network may differ."
+    )
     download_table("Differences (CSV)", table, f"difference-{first}-{second}-{unit}")
 
 
@@ -118,6 +132,7 @@ def all_against_one(review: Review, runs: dict[str, Run], run: Run, unit: str) -
             "run": table["run"],
             "difference (points)": [format_difference(row) for _, row in table.iterrows()],
             "result (Holm-adjusted)": table["statement"],
+            "detectable (points)": [format_detectable(row) for _, row in table.iterrows()],
             "p": table["p_value"].map(format_p),
             "p (Holm)": table["p_value_holm"].map(format_p),
         }

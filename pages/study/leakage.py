@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.cache import studies
-from dashboard.views.studies import seeds_caption
+from dashboard.views.studies import seeds_caption, study_statements
 from dashboard.widgets import (
     NOTICE,
     count,
     dataframe,
     download_table,
     figure,
+    format_detectable,
     format_difference,
     format_interval,
     heading,
@@ -79,16 +80,21 @@ dataframe(
 
 st.header("Leakage gap")
 st.caption(
-    "Difference of each split from the split by patient, with the same patients resampled for both. The result is "
-    "adjusted for the number of splits (Holm 1979), so it may be weaker than an interval by itself suggests."
+    "Difference of each split from the split by patient, over other patients and other trainings; a split by site over "
+    "other sites. The result is about the primary metric and adjusted for the number of splits (Holm 1979), so it may "
+    "be weaker than an interval by itself suggests. All other differences are descriptive."
 )
 gaps = study.differences[(study.differences["unit"] == unit) & (study.differences["metric"] == metric)]
+st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in study_statements(study, SPLIT_LABELS)))
 dataframe(
     [
         {
             "split": SPLIT_LABELS.get(gap["group"], gap["group"]),
             "difference from split by patient (points)": format_difference(gap),
-            "result (Holm-adjusted)": gap["statement"].replace("than patient", f"than {SPLIT_LABELS['patient']}"),
+            "detectable (points)": format_detectable(gap),
+            "result (Holm-adjusted)": gap["statement"].replace("than patient", f"than {SPLIT_LABELS['patient']}")
+            or gap["note"]
+            or "descriptive",
         }
         for _, gap in gaps.iterrows()
     ],

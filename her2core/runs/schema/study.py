@@ -26,7 +26,19 @@ _FIGURES = TableSchema(
     finite=("seeds", "n_clusters", "n"),
 )
 _DIFFERENCES = TableSchema(
-    ("unit", "group", "reference", "metric", "difference", *_INTERVAL, "p_value_holm", "statement"),
+    (
+        "unit",
+        "group",
+        "reference",
+        "metric",
+        "role",
+        "difference",
+        *_INTERVAL,
+        "detectable_difference",
+        "p_value_holm",
+        "note",
+        "statement",
+    ),
     ("unit", "group", "metric"),
 )
 _NETWORKS = TableSchema(
