@@ -112,7 +112,7 @@ def test_the_mean_is_the_rule_unless_another_is_asked_for_even_where_validation_
     assert found.value("accuracy", unit="patient") == pytest.approx(expected)
     at = inputs_from_predictions(p).at("patient")
     assert (at.predicted == at.labels).mean() == pytest.approx(expected)
-    note = compare_runs(p, p, unit="patient", metrics=["accuracy"], resamples=20)
+    note = compare_runs(p, p, unit="patient", metrics=["accuracy"])
     assert note.table["first"].iloc[0] == pytest.approx(expected)
     assert "aggregated by the mean" in note.note
     assert evaluate(p, rule="validation").value("accuracy", unit="patient") > expected

@@ -21,7 +21,7 @@ from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions, id_table
 from her2core.evidence.reliability import calibration_table, reliability_table
 from her2core.evidence.run_sets import coverage_table
-from her2core.evidence.statements import MIN_PATIENTS, NO_DIFFERENCE, NO_SPREAD, NOT_COMPARED
+from her2core.evidence.statements import MIN_PATIENTS, NO_DIFFERENCE, NOT_COMPARED
 from her2core.evidence.subgroups import subgroup_table
 from her2core.evidence.thresholds import operating_point
 from her2core.runs.folder import Run
@@ -31,12 +31,12 @@ SETS = PredictionSets(0.9, CLASSES, (0.6, 0.6, 0.6), (50, 50, 50))
 #: Every table of figures with intervals.
 TABLES = {
     "metric_table": lambda p: metric_table(p),
-    "calibration_table": lambda p: calibration_table(p, resamples=40),
-    "reliability_table": lambda p: reliability_table(p, resamples=40),
-    "risk_coverage": lambda p: risk_coverage(p, resamples=40),
-    "referral": lambda p: referral_table(p, replace(SETS, unit=p.unit), resamples=40),
-    "decision_curve": lambda p: decision_curve(p, resamples=40),
-    "operating_point": lambda p: operating_point(p, of="positive", threshold=0.4, resamples=40),
+    "calibration_table": lambda p: calibration_table(p),
+    "reliability_table": lambda p: reliability_table(p),
+    "risk_coverage": lambda p: risk_coverage(p),
+    "referral": lambda p: referral_table(p, replace(SETS, unit=p.unit)),
+    "decision_curve": lambda p: decision_curve(p),
+    "operating_point": lambda p: operating_point(p, of="positive", threshold=0.4),
     "subgroup_table": lambda p: subgroup_table(p, by="site"),
 }
 
@@ -180,7 +180,7 @@ def test_constant_scores_tell_nothing_apart():
     assert row(metrics, "macro_auroc")["value"] == 0.5
     assert row(metrics, "quadratic_kappa")["value"] == 0
     assert "only one class is true, or only one predicted" in row(metrics, "matthews_correlation")["note"]
-    slope = row(calibration_table(p, resamples=40), "calibration_slope", "positive")
+    slope = row(calibration_table(p), "calibration_slope", "positive")
     assert np.isnan(slope["value"])
     assert "every probability is the same" in slope["note"]
 
@@ -224,28 +224,33 @@ def run(name: str, p: Predictions, **columns) -> Run:
 
 @pytest.mark.parametrize("unit", ["patch", "patient"])
 @pytest.mark.parametrize("case", CASES)
-def test_a_comparison_states_every_metric(case, unit):
+def test_a_comparison_says_one_thing_about_its_primary_metric(case, unit):
     bad = CASES[case](predictions())
     other = with_probs(bad, bad.probs[:, [1, 2, 0]])
     if case == "a patient with two labels" and unit == "patient":
         with pytest.raises(EvaluationError, match="one label per patient"):
-            compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
+            compare_runs(run("bad", bad), run("other", other), unit=unit)
         return
-    found = compare_runs(run("bad", bad), run("other", other), unit=unit, resamples=40)
-    table = found.table
+    found = compare_runs(run("bad", bad), run("other", other), unit=unit)
+    table, primary = found.table, found.primary
+    assert table["role"].tolist().count("primary") == 1
+    assert (primary["metric"], primary["class"]) == ("balanced_accuracy", "")
+    assert (table.loc[table["role"] == "descriptive", "statement"] == "").all()
     known = table["lower_95"].notna()
-    few = bad.patients_known and len(bad.patients[1]) < MIN_PATIENTS
-    refused = table["statement"].str.startswith(NOT_COMPARED)
-    assert table["statement"].str.startswith(f"{NOT_COMPARED}only").all() if few else True
-    assert refused[~known].all()
-    same = table["statement"].eq(NO_SPREAD)
-    np.testing.assert_allclose(table.loc[same, "lower_95"], table.loc[same, "upper_95"], atol=1e-12)
-    assert few or not refused[known & ~same].any()
     assert table["p_value"].notna().equals(known)
+    assert table["detectable_difference"].notna().equals(known)
+    assert (table["upper_95"] - table["lower_95"])[known].gt(0).all(), "an interval without width is none"
+    if bad.patients_known and len(bad.patients[1]) < MIN_PATIENTS:
+        assert found.statement.startswith(f"{NOT_COMPARED}only")
+    elif not np.isfinite(primary["p_value"]):
+        assert found.statement.startswith(NOT_COMPARED) or primary["difference"] == 0
+    else:
+        assert found.statement == NO_DIFFERENCE or found.statement.endswith(" is better")
+        assert found.statement.endswith(" is better") == (primary["lower_95"] > 0 or primary["upper_95"] < 0)
     if case in ("a single patient", "two patients", "a single row"):
         assert found.note.startswith("only")
     if case == "constant":
-        assert (table.loc[known, "statement"] == NO_DIFFERENCE).all()
+        assert found.statement == NO_DIFFERENCE
 
 
 def test_runs_with_scores_that_are_no_number_are_not_compared():
@@ -253,17 +258,17 @@ def test_runs_with_scores_that_are_no_number_are_not_compared():
     broken = run("broken", p, probability_negative=np.where(np.arange(60) == 3, np.nan, p.probs[:, 0]))
     for pair in ((run("a", p), broken), (broken, run("a", p))):
         with pytest.raises(TableError, match=r"Expected a finite number in every row.*row 4"):
-            compare_runs(*pair, resamples=40)
+            compare_runs(*pair)
     with pytest.raises(TableError, match="Expected a finite number"):
-        compare_many(run("a", p), [broken], resamples=40)
+        compare_many(run("a", p), [broken])
 
 
 def test_other_patches_labels_or_classes_are_not_compared():
     p = predictions()
     with pytest.raises(EvaluationError, match="other test patches: 60 and 59, of which 59 are shared"):
-        compare_runs(run("a", p), run("b", p.where(np.arange(59))), resamples=40)
+        compare_runs(run("a", p), run("b", p.where(np.arange(59))))
     with pytest.raises(EvaluationError, match="other labels: 1 patches"):
-        compare_runs(run("a", p), run("b", several_labels(p)), resamples=40)
+        compare_runs(run("a", p), run("b", several_labels(p)))
 
 
 # prediction sets

@@ -13,15 +13,15 @@ from app_steps import evaluate_again
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from scipy.stats import t as t_distribution
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as oracle_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from her2core.errors import ConfigError
 from her2core.evidence.compare import compare_many, compare_runs
-from her2core.evidence.intervals import expanded_tail
-from her2core.evidence.paired_tests import bootstrap_p, delong, holm, mcnemar
-from her2core.evidence.statements import NO_DIFFERENCE, NO_SPREAD
+from her2core.evidence.paired_tests import delong, holm, mcnemar
+from her2core.evidence.statements import NO_DIFFERENCE, NO_SPREAD, UNKNOWN_PATIENTS
 
 
 @given(st.integers(0, 10_000))
@@ -86,40 +86,45 @@ def test_holm_is_statsmodels(seed):
 
 
 def test_a_few_patches_do_not_show_that_a_network_is_better(tiny_run, other):
-    """Three of six patches, all that is tested, turned right: McNemar's exact test gives 0.25, the plain percentile
-    interval would leave zero out."""
+    """All patches of three patients turned right."""
     good = other("good", lambda f: right(f, tiny_run.classes, 9))
     bad = other("bad", lambda f: right(f, tiny_run.classes, 9) * (np.arange(len(f)) % 2)[:, None] + np.eye(3)[[0]])
     found = compare_runs(bad, good)
-    row = found.table.set_index("metric").loc["accuracy"]
-    assert row["statement"].startswith("cannot be compared: only 3 patients")
-    assert row["p_value"] > 0.05
-    assert row["difference"] > 0.3
-    assert row["lower_95"] <= 0
+    assert found.statement.startswith("cannot be compared: only 3 patients")
+    assert found.table.set_index("metric").loc["accuracy", "difference"] > 0.3
 
 
-def test_the_p_value_is_below_5_percent_where_the_interval_leaves_zero_out():
-    rng = np.random.default_rng(0)
-    for patients in (3.0, 7.5, 40.0):
-        for shift in rng.uniform(0, 5, 20):
-            drawn = rng.normal(shift, 1, 3999)
-            tail = expanded_tail(patients)
-            share = (np.sum(drawn <= 0) + 1) / 4000
-            assert (bootstrap_p(drawn, effective=patients) < 0.05) == (share < tail)
-    assert bootstrap_p(drawn, effective=1e9) == pytest.approx(bootstrap_p(drawn), rel=1e-4)
+def test_the_interval_is_students_t_of_the_paired_differences_of_patients():
+    """Equal patients, accuracy: the jackknife's standard error is that of the mean of their differences."""
+    rng = np.random.default_rng(3)
+    first, second = (cohort(24, 0) for _ in range(2))
+    for table, rate in ((first, 0.3), (second, 0.2)):
+        wrong = rng.random(len(table)) < rate
+        table.loc[wrong, ["probability_a", "probability_b"]] = table.loc[
+            wrong, ["probability_b", "probability_a"]
+        ].values
+    found = compare_runs(first, second, unit="patch").table.set_index("metric").loc["accuracy"]
+    right = [
+        ((t["probability_a"] > 0.5) == (t["label"] == "a")).groupby(t["patient_id"]).mean().to_numpy()
+        for t in (first, second)
+    ]
+    d = right[1] - right[0]
+    assert found["difference"] == pytest.approx(d.mean())
+    u = d - d.mean()
+    degrees = min(3 * np.sum(u**2) ** 2 / np.sum(u**4), 24) - 1
+    half = t_distribution.ppf(0.975, degrees) * d.std(ddof=1) / np.sqrt(24)
+    assert found["upper_95"] - found["difference"] == pytest.approx(half, rel=1e-6)
+    assert found["p_value"] == pytest.approx(
+        2 * t_distribution.sf(abs(d.mean()) / d.std(ddof=1) * np.sqrt(24), degrees)
+    )
+    power = t_distribution.ppf(0.975, degrees) + t_distribution.ppf(0.8, degrees)
+    assert found["detectable_difference"] == pytest.approx(power * d.std(ddof=1) / np.sqrt(24))
 
 
 def test_holm_leaves_unknown_out():
     found = holm(np.array([0.01, np.nan, 0.03]))
     assert np.isnan(found[1])
     np.testing.assert_allclose(found[[0, 2]], [0.02, 0.03])
-
-
-def test_bootstrap_p_is_never_zero_and_symmetric():
-    assert bootstrap_p(np.full(999, 2.0)) == pytest.approx(2 / 1000)
-    assert bootstrap_p(np.full(999, -2.0)) == pytest.approx(2 / 1000)
-    assert bootstrap_p(np.zeros(10)) == 1
-    assert np.isnan(bootstrap_p(np.full(3, np.nan)))
 
 
 @pytest.fixture
@@ -144,18 +149,18 @@ def right(frame: pd.DataFrame, classes, strength: float) -> np.ndarray:
 def test_a_network_against_itself_shows_no_difference(tiny_run):
     for unit in ("patch", "slide", "patient"):
         found = compare_runs(tiny_run, tiny_run, unit=unit)
-        known = found.table["lower_95"].notna()
-        assert known.any()
-        assert (found.table.loc[known, "difference"].abs() < 1e-12).all()
-        assert found.table["statement"].str.startswith("cannot be compared: only 3 patients").all()
-        assert (found.table.loc[known, "p_value"] == 1).all()
+        assert (found.table["difference"].dropna().abs() < 1e-12).all()
+        assert found.table[["lower_95", "p_value"]].isna().all(axis=None)
+        assert found.statement.startswith("cannot be compared: only 3 patients")
+    many = cohort(20, 4)
+    assert compare_runs(many, many).statement == NO_DIFFERENCE
 
 
 def test_values_are_those_of_each_run_alone_and_the_better_is_named(tiny_run, other):
     rng = np.random.default_rng(0)
     good = other("good", lambda f: right(f, tiny_run.classes, 6) + rng.normal(size=(len(f), 3)), split="test")
     bad = other("bad", lambda f: rng.normal(size=(len(f), 3)), split="test")
-    found = compare_runs(bad, good)
+    found = compare_runs(bad, good, unit="patch", primary="accuracy")
     table = found.table.set_index(["metric", "class"])
     for run, column in ((bad, "first"), (good, "second")):
         metrics = pd.read_csv(run / "evaluation" / "metrics.csv", keep_default_na=False, na_values=["", "nan"])
@@ -165,41 +170,40 @@ def test_values_are_those_of_each_run_alone_and_the_better_is_named(tiny_run, ot
             assert table.loc[key, column] == pytest.approx(metrics[key], abs=1e-6, nan_ok=True)
     assert table.loc[("accuracy", ""), "statement"] == "good is better"
     assert table.loc[("accuracy", ""), "p_value"] < 0.05
-    turned = compare_runs(good, bad).table.set_index(["metric", "class"])
+    turned = compare_runs(good, bad, unit="patch").table.set_index(["metric", "class"])
     pd.testing.assert_series_equal(turned["difference"], -table["difference"])
     np.testing.assert_allclose(turned["lower_95"], -table["upper_95"], equal_nan=True)
 
 
-def test_exact_tests_stand_where_rows_are_patients_and_only_there(tiny_run, other):
+def test_classical_tests_stand_where_rows_are_patients_and_only_there(tiny_run, other):
     rng = np.random.default_rng(1)
     a, b = (other(name, lambda f: rng.normal(size=(len(f), 3)), split="test") for name in "ab")
-    assert (compare_runs(a, b).table["exact_test"] == "").all()
-    found = compare_runs(a, b, unit="patient").table
-    assert found.set_index("metric").loc["accuracy", "exact_test"] == "McNemar"
-    assert set(found.query("metric == 'auroc' and exact_p_value.notna()")["exact_test"]) == {"DeLong"}
-    assert found["exact_p_value"].dropna().between(0, 1).all()
-    assert len(found["exact_p_value"].dropna()) >= 2
+    assert (compare_runs(a, b, unit="patch").table["classical_test"] == "").all()
+    found = compare_runs(a, b).table
+    assert found.set_index("metric").loc["accuracy", "classical_test"] == "McNemar, exact"
+    ranked = found.query("metric == 'auroc' and classical_p_value.notna()")
+    assert set(ranked["classical_test"]) == {"DeLong, asymptotic"}
+    assert found["classical_p_value"].dropna().between(0, 1).all()
+    assert len(found["classical_p_value"].dropna()) >= 2
 
 
 def test_several_runs_are_corrected_and_a_small_difference_is_no_difference(tiny_run, other):
-    rng, all_patches = np.random.default_rng(2), {"split": "test", "patient_id": "unknown"}
-    good = other(
-        "good",
-        lambda f: right(f, tiny_run.classes, 6) + rng.normal(size=(len(f), 3)),
-        split="test",
-        patient_id="unknown",
-    )
-    near = other(
-        "near",
-        lambda f: right(f, tiny_run.classes, 6) + rng.normal(size=(len(f), 3)),
-        split="test",
-        patient_id="unknown",
-    )
-    bad = other("bad", lambda f: rng.normal(size=(len(f), 3)), **all_patches)
-    table = compare_many(good, [near, bad]).set_index("run")
+    """Each patch counts as a patient of its own."""
+    rng = np.random.default_rng(2)
+    every = {"split": "test", "patient_id": tiny_run.predictions["patch_id"].to_numpy()}
+
+    def good_scores(f):
+        return right(f, tiny_run.classes, 6) + rng.normal(size=(len(f), 3))
+
+    good, near = (other(name, good_scores, **every) for name in ("good", "near"))
+    bad = other("bad", lambda f: rng.normal(size=(len(f), 3)), **every)
+    worse = other("worse", lambda f: rng.normal(size=(len(f), 3)), **every)
+    table = compare_many(good, [near, bad, worse]).set_index("run")
     assert table.loc["near", "statement"] == NO_DIFFERENCE
     assert table.loc["bad", "statement"] == "good is better"
-    np.testing.assert_allclose(table["p_value_holm"], multipletests(table["p_value"], method="holm")[1])
+    known = table.dropna(subset=["p_value"])
+    assert len(known) >= 2
+    np.testing.assert_allclose(known["p_value_holm"], multipletests(known["p_value"], method="holm")[1])
     with pytest.raises(ConfigError, match="argument `metrics` to be out of 'accuracy'"):
         compare_many(good, [bad], metric="charm")
     with pytest.raises(ConfigError, match="argument `of` to be one of"):
@@ -208,8 +212,15 @@ def test_several_runs_are_corrected_and_a_small_difference_is_no_difference(tiny
         compare_runs(good, bad, unit="site")
 
 
+def test_without_patients_nothing_is_said_of_patches():
+    first, second = (cohort(24, wrong).drop(columns="patient_id") for wrong in (14, 0))
+    found = compare_runs(first, second, unit="patch")
+    assert found.statement == UNKNOWN_PATIENTS
+    assert found.primary["lower_95"] > 0
+
+
 def test_auroc_of_the_comparison_is_scikit_learns(tiny_run):
-    found = compare_runs(tiny_run, tiny_run).table.set_index(["metric", "class"])
+    found = compare_runs(tiny_run, tiny_run, unit="patch").table.set_index(["metric", "class"])
     frame = tiny_run.predictions.query("split == 'test'")
     scores = frame[[f"logit_{c}" for c in tiny_run.classes]].to_numpy(float) / tiny_run.card["temperature"]
     probs = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -239,14 +250,21 @@ def cohort(patients: int, wrong: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("unit", ["patch", "patient"])
 def test_fewer_than_six_patients_never_show_that_one_is_better(unit):
-    few = compare_runs(cohort(5, 5), cohort(5, 0), unit=unit, resamples=200).table
-    assert few["statement"].str.startswith("cannot be compared: only 5 patients").all()
-    more = compare_runs(cohort(24, 14), cohort(24, 0), unit=unit, resamples=200, names=("bad", "good")).table
-    assert more.set_index("metric").loc["accuracy", "statement"] == "good is better"
+    few = compare_runs(cohort(5, 5), cohort(5, 0), unit=unit)
+    assert few.statement.startswith("cannot be compared: only 5 patients")
+    assert compare_runs(cohort(24, 14), cohort(24, 0), unit=unit, names=("bad", "good")).statement == "good is better"
 
 
-def test_an_interval_without_width_is_no_ground_for_a_statement():
-    """All 8 patients wrong against all right: the same difference in every resample, so the interval has no width."""
-    found = compare_runs(cohort(8, 8), cohort(8, 0), resamples=200).table.set_index("metric")
-    assert found.loc["accuracy", ["lower_95", "upper_95"]].tolist() == [1, 1]
-    assert found.loc["accuracy", "statement"] == NO_SPREAD
+def test_a_class_of_two_patients_is_no_ground_for_a_statement():
+    first, second = (cohort(24, wrong) for wrong in (14, 0))
+    rare = first["patient_id"].isin(["P1", "P3"]) | (first["label"] == "a")
+    found = compare_runs(first[rare], second[rare])
+    assert found.statement == "cannot be compared: only 2 patients of b; at least 3 are needed"
+
+
+def test_a_difference_that_does_not_vary_is_no_ground_for_a_statement():
+    """All 8 patients wrong against all right: the same difference whichever patient is left out."""
+    found = compare_runs(cohort(8, 8), cohort(8, 0))
+    assert found.primary["difference"] == 1
+    assert np.isnan(found.primary["lower_95"])
+    assert found.statement == NO_SPREAD

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from bounds import jackknife_t, sizes_of_clusters
+from scipy.stats import t
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.metrics import METRICS, metrics_of
-from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix
+from her2core.evidence.metric_table import metric_table
+from her2core.evidence.metrics import metrics_of
 from her2core.evidence.predictions import read_predictions
-from her2core.evidence.resampling import jackknife_weights
 from her2core.evidence.seeds import summarize_seeds
 
 CLASSES = ("negative", "equivocal", "positive")
@@ -35,7 +34,7 @@ def run(seed: int, *, patients=range(30), skill=1.5, each=8):
 
 def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
     runs = [run(0), run(1), run(2)]
-    table = summarize_seeds({"a": runs, "b": [run(3)]}, reference="b", resamples=200).table
+    table = summarize_seeds({"a": runs, "b": [run(3)]}, reference="b").table
     row = table[(table["group"] == "a") & (table["metric"] == "accuracy")].iloc[0]
     each = [np.mean(p.predicted == p.labels) for p in runs]
     assert row["value"] == pytest.approx(np.mean(each))
@@ -44,56 +43,105 @@ def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
     assert set(table["metric"]) == {m.name for m in metrics_of("metrics") if not m.per_class}
 
 
-@pytest.mark.parametrize("unit", ["patch", "patient"])
-def test_the_interval_is_that_of_a_loop_over_the_same_draws(unit):
-    first = [run(0, patients=range(0, 24)), run(1, patients=range(6, 30))]  # test parts that overlap in part
-    found = summarize_seeds({"a": first, "b": [run(2)]}, reference="b", unit=unit, resamples=150)
+def accuracies(patients, runs, *, left_out=None):
+    """Mean accuracy by patch of the runs, without one patient."""
+    kept = [p.frame["patient_id"].ne(left_out).to_numpy() for p in runs]
+    return np.mean([(p.predicted == p.labels)[rows].mean() for p, rows in zip(runs, kept, strict=True)])
+
+
+def test_a_difference_adds_the_variance_of_patients_and_of_seeds():
+    """Computed by hand: delete-one jackknife over 30 patients, variance of the means of 3 and 2 seeds."""
+    a, b = [run(0), run(1), run(2)], [run(3, skill=1.0), run(4, skill=0.8)]
+    found = summarize_seeds({"a": a, "b": b}, reference="a", primary="accuracy").differences
+    row = found[found["metric"] == "accuracy"].iloc[0]
     names = [f"P{i:02d}" for i in range(30)]
-    at_unit = [p if unit == "patch" else aggregate(p, unit) for p in first]
-
-    def figure(weights):
-        values = []
-        for p in at_unit:
-            copies = np.repeat(np.arange(len(p)), [int(weights[names.index(w)]) for w in p.frame["patient_id"]])
-            matrix = confusion_matrix(p.labels[copies], predicted=p.predicted[copies], classes=3)
-            values.append(balanced_accuracy(matrix))
-        return np.mean(values)
-
-    row = found.table[(found.table["group"] == "a") & (found.table["metric"] == "balanced_accuracy")].iloc[0]
-    left = np.array([figure(weights) for weights in jackknife_weights(30)])
-    if unit == "patch":
-        expected = jackknife_t(row["value"], left, sizes_of_clusters(at_unit[0]))
-        assert (row["lower_95"], row["upper_95"]) == pytest.approx(expected)
-    else:
-        assert row["interval_method"] == "Wilson score"
-        assert row["lower_95"] < row["value"] <= row["upper_95"]
+    left = np.array([accuracies(names, b, left_out=n) - accuracies(names, a, left_out=n) for n in names])
+    parts, degrees = [29 * left.var()], []
+    u = left - left.mean()
+    degrees.append(min(3 * np.sum(u**2) ** 2 / np.sum(u**4), 30) - 1)
+    for runs in (b, a):
+        each = [np.mean(p.predicted == p.labels) for p in runs]
+        parts.append(np.var(each, ddof=1) / len(runs))
+        degrees.append(len(runs) - 1)
+    total = np.sum(parts)
+    df = total**2 / np.sum(np.square(parts) / degrees)
+    half = t.ppf(0.975, df) * np.sqrt(total)
+    assert row["upper_95"] - row["difference"] == pytest.approx(half, rel=1e-6)
+    assert row["difference"] - row["lower_95"] == pytest.approx(half, rel=1e-6)
+    assert row["p_value"] == pytest.approx(2 * t.sf(abs(row["difference"]) / np.sqrt(total), df))
 
 
-def test_a_difference_is_paired_and_said_plainly():
-    same = [run(0), run(1)]
-    found = summarize_seeds({"a": same, "b": same, "worse": [run(5, skill=0.2)]}, reference="a", resamples=300)
-    equal = found.differences[found.differences["group"] == "b"]
-    assert (equal[["difference", "lower_95", "upper_95"]] == 0).all(axis=None)
-    assert set(equal["statement"]) == {"no difference can be shown"}
-    assert (found.differences["p_value_holm"] >= found.differences["p_value"]).all()
-    worse = found.differences[found.differences["group"] == "worse"]
-    for row in worse.itertuples():  # a loss that is higher is worse
-        loss = METRICS[row.metric].direction == "lower"
-        assert row.statement == f"{'higher' if loss else 'lower'} than a", row.metric
-        assert row.lower_95 > 0 if loss else row.upper_95 < 0, row.metric
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_one_run_has_the_interval_of_the_metric_table(unit):
+    p = run(2)
+    found = summarize_seeds({"b": [p]}, reference="b", unit=unit).table.set_index("metric")
+    own = metric_table(p if unit == "patch" else aggregate(p, unit)).query("`class` == ''").set_index("metric")
+    for name in ("accuracy", "balanced_accuracy", "macro_auroc"):
+        expected = own.loc[name, ["value", "lower_95", "upper_95"]].to_numpy(float)
+        assert found.loc[name, ["value", "lower_95", "upper_95"]].to_numpy(float) == pytest.approx(expected)
+    assert found["note"].str.startswith("one run only").all()
+
+
+def test_seeds_that_differ_widen_the_interval():
+    same, varied = [run(0), run(1), run(2)], [run(0, skill=0.3), run(1), run(2, skill=3.5)]
+    table = summarize_seeds({"same": same, "varied": varied}, reference="same").table
+    width = table.set_index(["group", "metric"]).eval("upper_95 - lower_95").xs("accuracy", level="metric")
+    assert width["varied"] > 2 * width["same"]
+
+
+def test_only_the_primary_metric_is_more_than_descriptive():
+    same = [run(0), run(1), run(2)]
+    groups = {"a": same, "b": same, "worse": [run(s, skill=0.1) for s in (5, 6, 7)]}
+    found = summarize_seeds(groups, reference="a").differences
+    primary = found[found["role"] == "primary"].set_index("group")
+    assert set(primary["metric"]) == {"balanced_accuracy"}
+    assert primary.loc["b", "statement"] == "no difference can be shown"
+    assert primary.loc["worse", "statement"] == "lower than a"
+    assert (found.loc[found["role"] == "descriptive", "statement"] == "").all()
+    assert (found["p_value_holm"].dropna() >= found["p_value"].dropna()).all()
+    none = summarize_seeds(groups, reference="a", primary=None).differences
+    assert set(none["role"]) == {"descriptive"}
+
+
+def test_one_run_says_nothing_about_another_training():
+    found = summarize_seeds({"a": [run(0), run(1)], "worse": [run(5, skill=0.1)]}, reference="a").differences
+    primary = found[found["role"] == "primary"].iloc[0]
+    assert primary["statement"].startswith("cannot be compared: one run only")
+    assert primary["upper_95"] < 0, "the interval is about these runs"
+
+
+def test_a_claim_about_sites_leaves_out_sites_and_two_are_too_few():
+    def at(sites, seed, skill=1.5):
+        p = run(seed, skill=skill)
+        return replace(p, frame=p.frame.assign(site=[f"S{int(n[1:]) % sites}" for n in p.frame["patient_id"]]))
+
+    two = {"patient": [at(2, 0), at(2, 1)], "site": [at(2, 2), at(2, 3)]}
+    found = summarize_seeds(two, reference="patient", by_site=("site",))
+    primary = found.differences.query("role == 'primary'").iloc[0]
+    assert primary["statement"].startswith("cannot be compared: only 2 sites")
+    assert np.isnan(primary["lower_95"])
+    five = {"patient": [at(5, 0), at(5, 1)], "site": [at(5, 2, 0.1), at(5, 3, 0.1)]}
+    found = summarize_seeds(five, reference="patient", by_site=("site",))
+    row = found.table.query("group == 'site' and metric == 'accuracy'").iloc[0]
+    assert (row["resampling_unit"], row["n_clusters"]) == ("site", 5)
+    names = [f"S{i}" for i in range(5)]
+    runs = five["site"]
+    left = np.array(
+        [np.mean([(p.predicted == p.labels)[(p.frame["site"] != n).to_numpy()].mean() for p in runs]) for n in names]
+    )
+    assert left.std() > 0
+    assert row["lower_95"] < row["value"] < row["upper_95"]
 
 
 def test_without_patients_single_rows_are_drawn_and_every_row_says_so():
     p = run(0)
     unknown = replace(p, frame=p.frame.assign(patient_id="unknown"))
-    found = summarize_seeds({"a": [unknown], "b": [unknown]}, reference="a", resamples=200)
+    found = summarize_seeds({"a": [unknown], "b": [unknown]}, reference="a")
     assert set(found.table["resampling_unit"]) == {"patch"}
-    assert found.table["note"].str.contains("patients unknown; resamples single rows").all()
+    assert found.table["note"].str.contains("patients unknown; leaves out single rows").all()
     assert set(found.table["n_clusters"]) == {len(p)}
     one = replace(p, frame=p.frame.assign(patient_id="P1"))
-    assert (
-        summarize_seeds({"a": [one]}, reference="a", resamples=200).table["note"].str.contains("only 1 patient;").all()
-    )
+    assert summarize_seeds({"a": [one]}, reference="a").table["note"].str.contains("only 1 patient;").all()
 
 
 @pytest.mark.parametrize(

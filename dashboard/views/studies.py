@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -37,19 +38,20 @@ def seeds_caption(rows: pd.DataFrame) -> str:
     return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; ticks: lowest and highest seed."
 
 
-def study_statements(study: StudyTables, names: dict[str, str] | None = None) -> list[str]:
+def study_statements(study: StudyTables, names: Mapping[str, str] | None = None) -> list[str]:
     """Return what the study says about its primary metric, one sentence a group."""
     primary = study.differences[study.differences["role"] == "primary"]
     if primary.empty:
         return ["No statement: the primary metric was not assessed by its unit."]
-    shown = names or {}
-    return [
-        f"{metric_label(row['metric'])} by {row['unit']}, {shown.get(row['group'], row['group'])} against "
-        f"{shown.get(row['reference'], row['reference'])}: {format_difference(row)} points, "
-        f"{row['statement'].replace(f'than {row["reference"]}', f'than {shown.get(row["reference"], row["reference"])}')}. "
-        f"{detectable_sentence(row)}".strip()
-        for _, row in primary.iterrows()
-    ]
+    sentences = []
+    for _, row in primary.iterrows():
+        group, reference = ((names or {}).get(row[name], row[name]) for name in ("group", "reference"))
+        said = row["statement"].replace(f"than {row['reference']}", f"than {reference}")
+        sentences.append(
+            f"{metric_label(row['metric'])} by {row['unit']}, {group} against {reference}: {format_difference(row)} "
+            f"points, {said}. {detectable_sentence(row)}".strip()
+        )
+    return sentences
 
 
 def show_backbone_study(study: StudyTables, unit: str) -> None:
@@ -85,7 +87,8 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
     with st.expander("What the study says about its primary metric", expanded=True):
         st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in study_statements(study)))
     st.caption(
-        "Differences are paired, in percentage points, over other patients and other trainings, with p values adjusted for their number (Holm 1979). Networks "
+        "Differences are paired, in percentage points, over other patients and other trainings, with p values adjusted "
+        "for their number (Holm 1979); only those of the primary metric are more than descriptive. Networks "
         "with other initial weights were pre-trained on other images: their difference includes the pre-training."
     )
     dataframe(network_costs(study), "Cost of the networks of the study")
@@ -139,7 +142,9 @@ def compared_networks(study: StudyTables, rows: pd.DataFrame, unit: str, metric:
                 "seeds": row["seeds"],
                 f"difference from {reference} (points)": format_difference(differences.loc[name]) if known else "",
                 "detectable (points)": format_detectable(differences.loc[name]) if known else "",
-                "result (Holm-adjusted)": (differences.loc[name, "statement"] or "descriptive") if known else "reference",
+                "result (Holm-adjusted)": (differences.loc[name, "statement"] or "descriptive")
+                if known
+                else "reference",
                 "initial weights": "random" if network["init"] == "none" else network["init"],
                 "trained": "all layers" if not network["frozen"] else f"last layer ({network['frozen']})",
                 "px": network["px"],

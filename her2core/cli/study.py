@@ -147,18 +147,16 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         "notice": RESEARCH,
     }
     primary = found.differences[found.differences["role"] == "primary"]
-    lines = [
-        f"{r.group} minus {r.reference}, {r.metric} by {r.unit}: {r.statement}" for r in primary.itertuples()
-    ] or ["No statement: the primary metric and unit are not available."]
+    lines = [f"{r.group} minus {r.reference}, {r.metric} by {r.unit}: {r.statement}" for r in primary.itertuples()] or [
+        "No statement: the primary metric and unit are not available."
+    ]
     lines += [
         f"{r.unit:8}{r.metric:20}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
         f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [
         f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: "
-        + difference_text(
-            r.difference, r.lower_95, r.upper_95, detectable=r.detectable_difference, note=r.note
-        )
+        + difference_text(r.difference, r.lower_95, r.upper_95, detectable=r.detectable_difference, note=r.note)
         for r in found.differences.itertuples()
     ]
     lines += [f"failed: {name}: {why}" for name, why in failures.items()]

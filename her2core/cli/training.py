@@ -230,9 +230,7 @@ def baselines(run: Path, manifest: Path | None, save: bool, as_json: bool) -> No
 @click.option("--class", "of", default="", help="Class of the primary metric, for one per class.")
 @table_options
 @as_json
-def compare(
-    first: Path, second: Path, unit: str, primary: str, of: str, table: TableOptions, as_json: bool
-) -> None:
+def compare(first: Path, second: Path, unit: str, primary: str, of: str, table: TableOptions, as_json: bool) -> None:
     """Compare two runs or tables of predictions, paired.
 
     FIRST and SECOND were tested on the same patches. The primary metric says which is better, or that no difference can

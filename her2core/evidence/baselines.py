@@ -3,7 +3,7 @@
 Each is fitted on the training part and assessed on the test part: the majority class (prevalence), a logistic
 regression on the colours of the patch, on its site, on properties of its file, on the tumour grade, and on colours and
 file properties after permuting the labels among training patients (what the data give by chance). The network is
-compared with each by ``compare.compare_runs``, which resamples the same patients for both.
+compared with each by ``compare.compare_runs``, which leaves the same patients out of both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from her2core.evidence.compare import compare_runs
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MISSING, ResultTable
+from her2core.evidence.statements import no_statement, refusal_statement
 from her2core.io.cells import UNKNOWN
 
 #: Baselines and their names for people.
@@ -72,7 +73,7 @@ def baseline_table(predictions: Predictions, data: BaselineData, *, seed: int = 
         Of the network; its test part is used.
     data : BaselineData
     seed : int
-        Of permutations and resamples.
+        Of the permutations.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def baseline_table(predictions: Predictions, data: BaselineData, *, seed: int = 
         guessed = replace(test, probabilities=probabilities, predicted_labels=None)
         for unit in UNITS:
             try:
-                frames.append(_compared(name, guessed, test, unit, seed))
+                frames.append(_compared(name, guessed, test, unit))
             except EvaluationError as refused:
                 missing.append(("baselines", unit, name, refused.sentence))
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -251,11 +252,11 @@ def _permuted(train: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator)
     return np.asarray(rng.permutation(first)[codes])
 
 
-def _compared(name: str, guessed: Predictions, test: Predictions, unit: str, seed: int) -> pd.DataFrame:
+def _compared(name: str, guessed: Predictions, test: Predictions, unit: str) -> pd.DataFrame:
     at_unit = guessed if unit == "patch" else aggregate(guessed, unit)
     rows = metric_table(at_unit, metrics=METRICS)
     rows = rows[rows["class"] == ""]
-    found = compare_runs(guessed, test, unit=unit, metrics=METRICS, names=("baseline", "network"), seed=seed)
+    found = compare_runs(guessed, test, unit=unit, metrics=METRICS, names=("baseline", "network"))
     change = found.table[found.table["class"] == ""].set_index("metric").loc[rows["metric"]]
     low, high = change["lower_95"].to_numpy(float), change["upper_95"].to_numpy(float)
     spread = high - low > 1e-12
@@ -270,8 +271,10 @@ def _compared(name: str, guessed: Predictions, test: Predictions, unit: str, see
     statement = np.select(
         [(low > 0) & spread, (high < 0) & spread, (low <= 0) & (high >= 0)],
         [HIGHER, LOWER, NO_DIFFERENCE],
-        default=change["statement"].to_numpy(object),
+        default=change["note"].map(refusal_statement).to_numpy(object),
     )
+    if reason := no_statement([test]):
+        statement[:] = reason
     return rows.assign(
         baseline=name,
         network=change["second"].to_numpy(),

@@ -31,12 +31,12 @@ from her2core.evidence.resampling import Clusters, clusters
 from her2core.evidence.results import TableResult
 from her2core.evidence.statements import (
     NO_DIFFERENCE,
-    NO_SPREAD,
     NOT_COMPARED,
     PRIMARY_METRIC,
     PRIMARY_UNIT,
     difference_statement,
     no_statement,
+    refusal_statement,
 )
 from her2core.evidence.variance import Variance, variance_over_clusters
 from her2core.io.cells import UNKNOWN
@@ -351,7 +351,7 @@ def _statement(metric: Metric, row: Mapping[str, Any], runs: Sequence[Prediction
         return difference_statement(metric, row["difference"], row["p_value"], *names)
     if row["difference"] == 0:
         return NO_DIFFERENCE
-    return f"{NOT_COMPARED}{row['note'].removeprefix('no interval: ')}" if row["note"] else NO_SPREAD
+    return refusal_statement(row["note"])
 
 
 def _add_classical(rows: list[dict[str, Any]], a: Predictions, b: Predictions) -> None:

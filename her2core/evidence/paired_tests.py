@@ -1,14 +1,13 @@
 """Paired tests of two classifiers on the same rows, and the correction for several comparisons.
 
-McNemar and DeLong take rows as independent, so they apply where a row is a patient; elsewhere only the paired bootstrap
-over patients (``compare``) does.
+McNemar and DeLong take rows as independent, so they apply where a row is a patient; elsewhere only the jackknife over
+patients (``compare``) does.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtr
 from scipy.stats import binomtest, norm, rankdata
 
 from her2core.errors import EvaluationError
@@ -99,43 +98,6 @@ def delong(positive: ArrayLike, *, first: ArrayLike, second: ArrayLike) -> tuple
     if error < 1e-12:
         return 0.0, 1.0 if abs(difference) < 1e-12 else float("nan")
     return error, float(2 * norm.sf(abs(difference) / error))
-
-
-def bootstrap_p(differences: ArrayLike, *, effective: float = np.inf) -> float:
-    """Two-sided p value that there is no difference, from a paired bootstrap.
-
-    Twice the smaller proportion of draws on one side of zero, counting the estimate itself as one draw, so never zero.
-
-    Parameters
-    ----------
-    differences : array_like of float, shape (B,)
-        Difference in every resample; draws that are not finite are left out.
-    effective : float
-        Effective number of clusters behind the difference. For few, p is larger as the interval is wider
-        (``intervals.expanded_tail``): below 0.05 where the 95 % interval excludes zero.
-
-    Returns
-    -------
-    float
-        NaN where no draw is finite.
-
-    References
-    ----------
-    Davison & Hinkley 1997, ISBN 0-521-57471-4.
-
-    Examples
-    --------
-    >>> round(bootstrap_p(np.linspace(-0.1, 0.9, 999)), 3), round(bootstrap_p(np.linspace(0.1, 1.1, 999)), 3)
-    (0.202, 0.002)
-    """
-    d = np.asarray(differences, np.float64)
-    d = d[np.isfinite(d)]
-    if not len(d):
-        return float("nan")
-    p = float(min(1.0, 2 * (min(np.sum(d <= 0), np.sum(d >= 0)) + 1) / (len(d) + 1)))
-    if np.isinf(effective):
-        return p
-    return float(2 * stdtr(effective - 1, ndtri(p / 2) / np.sqrt(effective / (effective - 1))))
 
 
 def holm(p: ArrayLike) -> Floats:

@@ -32,11 +32,16 @@ from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters
 from her2core.evidence.results import TableResult
 from her2core.evidence.sample_size import SampleSize
-from her2core.evidence.statements import ALPHA, NO_DIFFERENCE, NO_INTERVAL, NOT_COMPARED, PRIMARY_METRIC, no_statement
+from her2core.evidence.statements import (
+    ALPHA,
+    NO_DIFFERENCE,
+    NOT_COMPARED,
+    PRIMARY_METRIC,
+    no_statement,
+    refusal_statement,
+)
 from her2core.evidence.variance import Variance, variance_over_clusters, variance_over_seeds
 
-#: Aggregation of patches to slides and patients: one rule for all runs, as none may choose its own.
-RULE = "mean"
 ONE_RUN = "one run only: nothing can be said about another training"
 DIFFERENCES = ("unit", "group", "reference", "metric", "role", *DIFFERENCE_COLUMNS, "p_value_holm", "note", "statement")
 
@@ -150,9 +155,7 @@ def summarize_seeds(
             got="metrics per class",
             fix=f"Use {next(iter(METRICS))}, for example.",
         )
-    at_unit = {
-        name: [p if unit == "patch" else aggregate(p, unit, rule=RULE) for p in runs] for name, runs in groups.items()
-    }
+    at_unit = {name: [p if unit == "patch" else aggregate(p, unit) for p in runs] for name, runs in groups.items()}
     every = [p for runs in at_unit.values() for p in runs]
     patients = _patients_or_rows(every)
     sites = _LeftOut("site", pd.Index(sorted({name for p in every for name in p.frame["site"]})))
@@ -277,7 +280,7 @@ def _statement(row: Mapping[Any, Any], reason: str) -> str:
     if row["note"].startswith(ONE_RUN):
         return f"{NOT_COMPARED}{ONE_RUN}"
     if np.isnan(row["p_value_holm"]):
-        return f"{NOT_COMPARED}{row['note'].removeprefix('no interval: ')}" if row["note"] else NO_INTERVAL
+        return NO_DIFFERENCE if row["difference"] == 0 and not row["note"] else refusal_statement(row["note"])
     if row["p_value_holm"] >= ALPHA:
         return NO_DIFFERENCE
     return f"{'higher' if row['difference'] > 0 else 'lower'} than {row['reference']}"

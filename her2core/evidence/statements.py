@@ -89,3 +89,27 @@ def difference_statement(metric: Metric, difference: float, p: float, first: str
     if p >= ALPHA:
         return NO_DIFFERENCE
     return f"{second if metric.better(difference) else first} is better"
+
+
+def refusal_statement(note: str) -> str:
+    """Statement where a difference has no interval.
+
+    Parameters
+    ----------
+    note : str
+        Why there is none, as the row of the difference has it; empty where nothing varies.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> refusal_statement("no interval: only 2 patients of positive; at least 3 are needed")
+    'cannot be compared: only 2 patients of positive; at least 3 are needed'
+    """
+    return (
+        f"{NOT_COMPARED}{note.removeprefix('no interval: ').removeprefix('cannot be computed: ')}"
+        if note
+        else NO_SPREAD
+    )

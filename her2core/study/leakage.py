@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from her2core.data.split_units import Unit
@@ -181,7 +180,9 @@ def leakage_figures(study: LeakageConfig, root: str | os.PathLike[str]) -> SeedS
     by_site = [unit for unit in groups if unit == "site"]
     found, reason = study_figures(groups, reference=REFERENCE, primary=study.primary, ordered=ordered, by_site=by_site)
     if reason:
-        raise EvaluationError("patients of every test part", got=reason, where=str(root), fix="Name them in the manifest.")
+        raise EvaluationError(
+            "patients of every test part", got=reason, where=str(root), fix="Name them in the manifest."
+        )
     return found
 
 

@@ -12,9 +12,9 @@ from dashboard.views.studies import compared_runs, show_backbone_study
 from dashboard.widgets import (
     NOTICE,
     dataframe,
+    detectable_sentence,
     download_table,
     figure,
-    detectable_sentence,
     format_detectable,
     format_difference,
     format_p,
