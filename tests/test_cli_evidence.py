@@ -104,15 +104,18 @@ def test_evaluate_can_write_the_tables_that_the_dashboard_reads(her2, tiny_run, 
 def test_a_run_against_itself_shows_no_difference(her2, tiny_run):
     code, out, err = her2("compare", tiny_run.path, tiny_run.path, "--json")
     assert code == 0, err
-    table = strict_json(out)["table"]
-    assert {r["metric"] for r in table} >= {"accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "recall"}
-    for row in table:
-        if row["lower_95"] is None:
-            continue
-        assert (row["difference"], row["lower_95"], row["upper_95"]) == (0, 0, 0)
-    assert {row["statement"] for row in table} == {"cannot be compared: only 3 patients (at least 6 are needed)"}
-    code, out, _ = her2("compare", tiny_run.path, tiny_run.path)
-    assert out.count("cannot be compared: only 3 patients") >= 3
+    found = strict_json(out)
+    said = "cannot be compared: only 3 patients (at least 6 are needed)"
+    assert (found["statement"], found["unit"], found["primary"]["metric"]) == (said, "patient", "balanced_accuracy")
+    metrics = {r["metric"] for r in found["table"]}
+    assert metrics >= {"accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "recall"}
+    assert [r["statement"] for r in found["table"] if r["role"] == "primary"] == [said]
+    assert {r["statement"] for r in found["table"] if r["role"] == "descriptive"} == {""}
+    assert {r["difference"] for r in found["table"]} <= {0, None}
+    code, out, _ = her2("compare", tiny_run.path, tiny_run.path, "--unit", "patch", "--primary", "recall")
+    assert code == 1, "a metric per class needs its class"
+    code, out, _ = her2("compare", tiny_run.path, tiny_run.path, "--unit", "patch", "--primary", "accuracy")
+    assert (code, out.splitlines()[0]) == (0, f"accuracy by patch: {said}")
 
 
 def test_runs_on_other_data_are_not_compared(her2, tiny_run, tmp_path):

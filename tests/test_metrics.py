@@ -320,10 +320,11 @@ def test_one_entry_adds_a_metric_to_the_table_the_comparison_and_the_files(monke
     assert "Hamming loss" in markdown_table()
     scores = {f"logit_{c}": np.log(p.probs[:, i]) for i, c in enumerate(CLASSES)}
     as_frame(p, "logit_").assign(**scores).to_parquet(tmp_path / "predictions.parquet")
-    evaluate_folder(tmp_path, {"classes": list(CLASSES), "temperature": 1.0}, [])
+    card = {"classes": list(CLASSES), "temperature": 1.0, "scheme": {"is_her2": False}}
+    evaluate_folder(tmp_path, card, [])
     written = pd.read_csv(tmp_path / "evaluation" / "metrics.csv").query("unit == 'patch'").set_index("metric")
     assert written.loc["hamming_loss", "value"] == pytest.approx(expected, abs=1e-6)
-    found = compare.compare_runs(tiny_run, tiny_run).table.set_index("metric")
+    found = compare.compare_runs(tiny_run, tiny_run, unit="patch").table.set_index("metric")
     test = tiny_run.test_predictions()
     assert found.loc["hamming_loss", "first"] == pytest.approx(sk.hamming_loss(test.labels, test.predicted))
 

@@ -89,7 +89,7 @@ def test_a_few_patches_do_not_show_that_a_network_is_better(tiny_run, other):
     """All patches of three patients turned right."""
     good = other("good", lambda f: right(f, tiny_run.classes, 9))
     bad = other("bad", lambda f: right(f, tiny_run.classes, 9) * (np.arange(len(f)) % 2)[:, None] + np.eye(3)[[0]])
-    found = compare_runs(bad, good)
+    found = compare_runs(bad, good, unit="patch")
     assert found.statement.startswith("cannot be compared: only 3 patients")
     assert found.table.set_index("metric").loc["accuracy", "difference"] > 0.3
 

@@ -289,8 +289,8 @@ def test_two_tables_are_compared_row_by_row_of_the_same_patches(tmp_path):
     frame = pd.DataFrame({"tile": [f"t{i}" for i in range(n)], "patient": np.arange(n) // 4, "y": true})
     good, bad = (np.clip(0.5 + w * (true - 0.5) + rng.normal(0, 0.2, n), 0, 1) for w in (0.8, 0.1))
     first, second = (frame.assign(p_0=1 - p, p_1=p) for p in (bad, good))
-    found = compare_runs(first, second.sample(frac=1, random_state=0), metrics=["accuracy"])
-    row = found.table.iloc[0]
+    found = compare_runs(first, second.sample(frac=1, random_state=0), unit="patch", primary="accuracy")
+    row = found.primary
     assert (found.first, found.second) == ("first", "second")
     assert row["first"] == pytest.approx(((bad > 0.5) == true).mean())
     assert row["second"] == pytest.approx(((good > 0.5) == true).mean())
@@ -299,7 +299,7 @@ def test_two_tables_are_compared_row_by_row_of_the_same_patches(tmp_path):
     second.to_parquet(tmp_path / "new.parquet")
     named = compare_runs(tmp_path / "old.csv", tmp_path / "new.parquet", metrics=["accuracy"])
     assert (named.first, named.second) == ("old.csv", "new.parquet")
-    assert named.table["difference"].item() == pytest.approx(row["difference"])
+    assert named.table.set_index("metric").loc["accuracy", "difference"] == pytest.approx(row["difference"])
 
 
 def test_tables_whose_rows_cannot_be_paired_are_not_compared():

@@ -20,6 +20,7 @@ from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.intervals import IntervalRow, empty_row, interval_table, join_notes
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.metrics.referral_metrics import ISH_REFERRAL
 from her2core.evidence.mover import Estimate, weighted_sum
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.prevalence import check_prevalence
@@ -34,14 +35,8 @@ NEGATIVE, REFER, POSITIVE = 0, 1, 2
 ISH_POSITIVE = 0.2
 #: Probabilities below which a case is called negative, of the policies that rule out.
 RULE_OUT = (0.01, 0.05, 0.1, 0.2)
-#: Metrics of ``ish_table``: proportions of all cases but the second, and what they are called.
-ISH_LABELS = {
-    "ish_tests": "ISH tests",
-    "ish_tests_saved": "ISH tests saved",
-    "positives_missed": "Positives missed",
-    "positives_missed_of_positive": "Missed of the positives",
-    "negatives_called_positive": "Negatives called positive",
-}
+#: Metrics of ``ish_table`` and what they are called: proportions of all cases but that of the positives.
+ISH_LABELS = {m.name: m.label for m in ISH_REFERRAL}
 _ACTIONS = (NEGATIVE, REFER, POSITIVE)
 #: What a policy may do, where it is not everything: other rates are 0, or 1, by definition and not estimated.
 _POSSIBLE = {"test every case": (REFER,), "negative": (NEGATIVE, REFER)}

@@ -18,6 +18,7 @@ from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.intervals import interval_row, interval_table, with_note
 from her2core.evidence.ish_referral import ISH_POSITIVE, NEGATIVE, POSITIVE, REFER, Ints, case_mix, kinds_of_cases
 from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.metrics.referral_metrics import worth_per_case
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import bootstrap_counts, clusters, jackknife_counts
 from her2core.labels import her2_classes
@@ -120,7 +121,9 @@ def three_way_curve(
             worth = _worth(threshold, harm, ish_positive)
             for strategy, action in _actions(p, threshold, harm).items():
                 depends = {STRATEGIES[0]: (threshold, harm), STRATEGIES[1]: (threshold,)}.get(strategy, ())
-                value, draws, left = (_mean(counts, worth) for counts in counts_of((strategy, *depends), action))
+                value, draws, left = (
+                    worth_per_case(counts, worth) for counts in counts_of((strategy, *depends), action)
+                )
                 row = interval_row(NET_BENEFIT, "", float(value), draws, None if strategy == STRATEGIES[-1] else left)
                 rows.append({**with_note(row, always=note), "strategy": strategy, "threshold": threshold, "harm": harm})
     return interval_table(rows, predictions, group)
@@ -150,9 +153,3 @@ def _worth(threshold: float, harm: float, ish_positive: float) -> Floats:
     w = threshold / (1 - threshold)
     positive = np.array([0, ish_positive, 1])
     return np.stack([np.zeros(3), positive - harm, positive - w * (1 - positive)], axis=1)
-
-
-def _mean(counts: np.ndarray, worth: Floats) -> Floats:
-    """(..., 9) cases by kind and action -> what they are worth per case, float64 (...)."""
-    table = np.asarray(counts, np.float64)
-    return np.asarray(table @ worth.ravel() / table.sum(axis=-1))

@@ -59,7 +59,7 @@ def variance_over_clusters(jackknife: Floats) -> Variance:
     --------
     >>> found = variance_over_clusters(np.array([0.4, 0.5, 0.6, 0.5]))
     >>> round(found.value, 3), found.degrees
-    (0.015, 2.0)
+    (0.015, 1.0)
     """
     if not np.isfinite(jackknife).all() or len(jackknife) < 2:
         return Variance(np.nan, 1.0)

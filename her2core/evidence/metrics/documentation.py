@@ -25,6 +25,8 @@ _SECTIONS = {
     "risk_coverage": "Risk and coverage",
     "referral": "Referral by prediction sets",
     "decisions": "Decision curves",
+    "ish_referral": "ISH tests saved and positives missed",
+    "three_way": "Three-way decision curves",
 }
 
 

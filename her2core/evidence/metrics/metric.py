@@ -21,7 +21,17 @@ Input = Literal["confusion", "rows", "one_vs_rest", "table"]
 #: Which rows the denominator of a proportion counts, for one class.
 Denominator = Literal["all", "true", "not_true", "predicted", "not_predicted", "both"]
 #: The tables in which metrics appear; ``metrics`` is that of ``intervals.metric_table``.
-Table = Literal["metrics", "calibration", "reliability", "operating_points", "referral", "risk_coverage", "decisions"]
+Table = Literal[
+    "metrics",
+    "calibration",
+    "reliability",
+    "operating_points",
+    "referral",
+    "risk_coverage",
+    "decisions",
+    "ish_referral",
+    "three_way",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from her2core.errors import ConfigError
 from her2core.evidence.metrics.further_metrics import CALIBRATION, DECISIONS, OPERATING_POINTS, SELECTIVE
 from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.referral_metrics import ISH_REFERRAL, THREE_WAY
 from her2core.evidence.metrics.table_metrics import OVERALL, PER_CLASS
 
 METRICS: dict[str, Metric] = {
-    m.name: m for m in (*OVERALL, *PER_CLASS, *CALIBRATION, *OPERATING_POINTS, *SELECTIVE, *DECISIONS)
+    m.name: m
+    for m in (*OVERALL, *PER_CLASS, *CALIBRATION, *OPERATING_POINTS, *SELECTIVE, *DECISIONS, *ISH_REFERRAL, *THREE_WAY)
 }
 
 
