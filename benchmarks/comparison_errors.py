@@ -147,7 +147,7 @@ def main(cohorts: int = COHORTS, processes: int = 1) -> None:
     ]
     with Pool(processes) as pool:
         parts = pool.map(partial(of_runs, cohorts), DESIGNS, chunksize=1)
-        parts += pool.map(partial(of_seeds, max(100, cohorts // 3)), seed_designs, chunksize=1)
+        parts += pool.map(partial(of_seeds, cohorts), seed_designs, chunksize=1)
     table = pd.DataFrame([row for part in parts for row in part])
     write_csv(RESULTS / "comparison_errors.csv", table)
     summary: dict[str, object] = {
@@ -156,7 +156,7 @@ def main(cohorts: int = COHORTS, processes: int = 1) -> None:
         "nominal": 0.05,
     }
     for kind, rows in table.groupby("kind"):
-        n = cohorts if kind == "runs" else max(100, cohorts // 3)
+        n = cohorts if kind == "runs" else cohorts
         beyond = rows["false"] > 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
         worst = rows.loc[rows["false"].idxmax()].dropna().to_dict()
         summary[str(kind)] = {

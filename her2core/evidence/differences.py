@@ -1,7 +1,8 @@
 """Confidence interval, p value and smallest detectable difference, from components of the variance of a difference.
 
-The paired bootstrap is not used: with 8 patients its 95 % interval leaves zero out in up to 10 % of the cohorts without
-a difference (benchmarks/comparison_errors.py).
+Student's t on jackknife variances, as for the metrics themselves (``jackknife``): percentiles of a paired bootstrap are
+too narrow for few patients. benchmarks/comparison_errors.py simulates how often a difference is stated where there is
+none.
 """
 
 from __future__ import annotations
