@@ -151,8 +151,8 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         "No statement: the primary metric and unit are not available."
     ]
     lines += [
-        f"{r.unit:8}{r.metric:20}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
-        f"{r.seeds} seeds from {r.lowest:.3f} to {r.highest:.3f}"
+        f"{r.unit:8}{r.metric:25}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
+        f"{r.seeds} seed{'s' if r.seeds > 1 else ''} from {r.lowest:.3f} to {r.highest:.3f}"
         for r in found.table.itertuples()
     ] + [
         f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: "
