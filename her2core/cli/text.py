@@ -175,6 +175,11 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     lines += [f"  left out: {sentence}" for sentence in held.get("left_out", ())]
     lines += [f"  not read: {sentence}" for sentence in held.get("unreadable", ())]
     lines += [f"  note: {held['links']}"] if held.get("links") else []
+    lines += [
+        f"  conflict, {n:,} {'patient' if n == 1 else 'patients'}: {c}" for c, n in held.get("conflicts", {}).items()
+    ]
+    if held.get("terms"):
+        lines += [f"  licence: {held.get('licence')}", f"  terms: {held['terms']}", f"  cite: {held.get('citation')}"]
     if missing := held.get("missing_at_import"):
         lines.append(f"  note: {missing:,} {'file was' if missing == 1 else 'files were'} missing at import")
     return "\n".join([*lines, f"  classes: {manifest.scheme.meaning}"])

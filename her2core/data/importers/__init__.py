@@ -18,6 +18,7 @@ IMPORTERS = {
     "folder": "a folder for each class of images",
     "table": "your own CSV, Parquet or Excel table, its columns recognised or mapped",
     "her2st": "her2st spatial transcriptomics: windows around spots, ERBB2 expression level",
+    "tcga_brca": "TCGA-BRCA: images named by barcode, HER2 status from the clinical table",
     "demo": "the synthetic cohort, which is drawn by this program",
 }
 
@@ -37,7 +38,7 @@ def import_dataset(
     Parameters
     ----------
     name : str
-        One of ``IMPORTERS``: folder, table, her2st or demo.
+        One of ``IMPORTERS``: folder, table, her2st, tcga_brca or demo.
     root : path
         The data set's folder, or the table.
     licence, citation : str, optional

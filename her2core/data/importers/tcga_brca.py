@@ -1,0 +1,195 @@
+"""Importer of TCGA-BRCA: images named by TCGA barcode, joined to the HER2 columns of TCGA's clinical table.
+
+Layout: images anywhere below the folder whose names hold a TCGA barcode; a clinical table (``.txt``, ``.tsv``,
+``.csv``) found by its header (``bcr_patient_barcode``, ``her2_status_by_ihc``; the two further header rows of TCGA are
+skipped); optionally ``cells/<name>_gt_class_coords.txt`` with one cell a line as ``row column class``.
+
+IHC status, IHC score and FISH result were recorded separately and contradict each other in some patients. They stay
+separate columns, a scheme names the one that the label is, and ``tcga_conflicts`` lists the contradictions.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NoReturn
+
+import pandas as pd
+
+from her2core.data.importers.tcga_clinical import SCHEMES_TCGA, conflict_of, find_clinical, label_of, read_clinical
+from her2core.data.importers.tcga_windows import cell_counts, windows_of
+from her2core.data.manifest import Manifest, build_manifest
+from her2core.errors import ManifestError
+from her2core.io.images import image_size
+from her2core.io.listing import FEW, images_below
+
+LICENCE = "TCGA open access; fields and cells: BSD-3 (Dataset-BRCA-M2C)"
+TERMS = "TCGA open-access data; do not try to identify participants. No HER2 class here is a reading of these images."
+CITATION = "TCGA 2012, doi 10.1038/nature11412; fields and cells: Abousamra et al. 2021, arXiv 2110.04886"
+#: Labelled fields and patients of the 120 published fields under the scheme ihc_status.
+PUBLISHED = {"negative": (66, 63), "equivocal": (17, 13), "positive": (24, 24)}
+#: First and last published field with a status, and their labels.
+ENDS = (
+    ("TCGA-A7-A0D9-01Z-00-DX2_18001_13001_1000_1000_0.9824", "negative"),
+    ("TCGA-Z7-A8R6-01Z-00-DX1_41501_40501_1000_1000_1.0108", "negative"),
+)
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?:-\d{2}[A-Z](?:-\d{2}(?:-[A-Z]{2}\w?)?)?)?", re.IGNORECASE)
+#: Name of a published field after the barcode: x, y, width, height in level-0 pixels, and microns per pixel over 0.25.
+_FIELD = re.compile(r"_(\d+)_(\d+)_(\d+)_(\d+)_(\d+\.\d+)$")
+
+
+def to_manifest(
+    root: Path,
+    *,
+    scheme: str = "ihc_status",
+    mpp: float | None = None,
+    window_um: float | None = None,
+    overlap: float = 0.0,
+    min_tumour_cells: int = 0,
+) -> Manifest:
+    """Read images named by TCGA barcode as a manifest, one row an image or one row a window of it.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that holds the images and the clinical table.
+    scheme : str
+        ``ihc_status`` (negative, equivocal, positive as recorded), ``ihc_score`` (0 to 3+) or ``final`` (a FISH result
+        overrides the IHC status; an equivocal status without one has no label).
+    mpp : float, optional
+        Microns per pixel of images whose name does not state them as the published fields do.
+    window_um : float, optional
+        Side of square windows in microns; whole images when left out. Windows cover the image evenly, the last of each
+        direction ending at its border. All windows of an image have its ``field_id`` and ``slide_id``.
+    overlap : float
+        Smallest share of a window's side that neighbours overlap, 0 to below 1.
+    min_tumour_cells : int
+        Rows with fewer annotated tumour or epithelial cells are left out; needs the cell files.
+
+    Returns
+    -------
+    Manifest
+        ``her2_ihc`` is the score, ``her2_status_by_ihc`` the status, ``ish`` the FISH result, ``her2_final`` the class
+        after FISH; ``conflict`` names contradictions. Its facts count what has no label.
+
+    Raises
+    ------
+    ManifestError
+        For a folder without such images or table, an unknown scheme, options out of range, windows without a scale, and
+        missing cell files where cells are asked for.
+    """
+    root = Path(root)
+    if scheme not in SCHEMES_TCGA:
+        _refuse(f"a scheme out of {', '.join(SCHEMES_TCGA)}", repr(scheme), "scheme", "Use one of these.")
+    if not 0 <= overlap < 1 or min_tumour_cells < 0 or (window_um is not None and not window_um > 0):
+        got = f"{window_um}, {overlap} and {min_tumour_cells}"
+        _refuse(
+            "window_um above 0, overlap from 0 to below 1 and min_tumour_cells of 0 or more",
+            got,
+            "tcga_brca options",
+            "Leave them out for whole images.",
+        )
+    listing = images_below(root) if root.is_dir() else None
+    named = [(path, found) for path in (listing.files if listing else ()) if (found := _BARCODE.search(path.stem))]
+    if listing is None or not named:
+        got = "no such folder" if listing is None else f"{len(listing.files)} images without one"
+        _refuse("images with a TCGA barcode in their names", got, str(root), "Give the folder that holds them.")
+    clinical = read_clinical(find_clinical(root))
+    cells = root / "cells"
+    rows = []
+    for path, barcode in named:
+        facts = _image_facts(path, barcode[0].upper(), mpp)
+        side = image_size(path)
+        counted = cell_counts(cells / f"{path.stem}_gt_class_coords.txt")
+        if counted is None and min_tumour_cells:
+            _refuse(f"{path.stem}_gt_class_coords.txt", "no such file", str(cells), "Set min_tumour_cells to 0.")
+        for window in windows_of(side, facts["mpp"], window_um, overlap, where=str(path)):
+            count = counted.within(window or (0, 0, *side)) if counted is not None else {}
+            at = dict(zip(("x", "y", "width", "height"), window, strict=True)) if window else {}
+            rows.append({"path": path.relative_to(root).as_posix(), **facts, **at, **count})
+    frame = pd.DataFrame(rows)
+    unknown = sorted(set(frame["patient_id"]) - set(clinical.index))
+    frame = frame[~frame["patient_id"].isin(unknown)].join(clinical, on="patient_id")
+    frame["label"] = label_of(frame, scheme)
+    frame["conflict"] = conflict_of(frame)
+    unlabelled = frame["label"].isna()
+    few = ~unlabelled & (frame["tumour_cells"] < min_tumour_cells) if min_tumour_cells else unlabelled & False
+    left_out = [
+        f"{frame.loc[unlabelled, 'patient_id'].nunique():,} patients ({int(unlabelled.sum()):,} rows): no {scheme}."
+        if unlabelled.any()
+        else "",
+        f"{int(few.sum()):,} rows: fewer than {min_tumour_cells} tumour cells." if few.any() else "",
+        f"{len(unknown):,} patients absent from the clinical table: {', '.join(unknown[:FEW])}." if unknown else "",
+        f"{len(listing.files) - len(named):,} images without a TCGA barcode."
+        if len(named) < len(listing.files)
+        else "",
+        *listing.left_out,
+    ]
+    kept = frame[~unlabelled & ~few]
+    patients = kept.drop_duplicates("patient_id")
+    said = {
+        "left_out": [sentence for sentence in left_out if sentence],
+        "unreadable": list(listing.unreadable),
+        "conflicts": patients.loc[patients["conflict"] != "", "conflict"].value_counts().to_dict(),
+    }
+    facts_of_all = {"licence": LICENCE, "terms": TERMS, "citation": CITATION, **{k: v for k, v in said.items() if v}}
+    return build_manifest(kept, root=root, scheme=SCHEMES_TCGA[scheme], facts=facts_of_all, where=str(root))
+
+
+def tcga_conflicts(manifest: Manifest) -> pd.DataFrame:
+    """List the patients whose recorded HER2 results contradict each other.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        As ``to_manifest`` makes it.
+
+    Returns
+    -------
+    DataFrame
+        One row a patient: patient_id, conflict, her2_status_by_ihc, her2_ihc, ish, her2_final.
+    """
+    columns = ["patient_id", "conflict", "her2_status_by_ihc", "her2_ihc", "ish", "her2_final"]
+    patients = manifest.frame.drop_duplicates("patient_id")
+    return patients.loc[patients["conflict"] != "", columns].reset_index(drop=True)
+
+
+def validate(manifest: Manifest) -> None:
+    """Check whole fields under ihc_status against the published 120 fields.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Made without windows.
+
+    Raises
+    ------
+    ManifestError
+        For other counts of fields or patients, or other first and last labels.
+    """
+    frame = manifest.frame.sort_values("field_id")
+    grouped = frame.groupby("label")["patient_id"]
+    counts = {label: (len(ids), ids.nunique()) for label, ids in grouped}
+    ends = tuple(zip(frame["field_id"].iloc[[0, -1]], frame["label"].iloc[[0, -1]], strict=True))
+    if counts != PUBLISHED or ends != ENDS:
+        got = f"{counts}, from {ends[0]} to {ends[1]}"
+        _refuse(f"{PUBLISHED}, from {ENDS[0]} to {ENDS[1]}", got, "tcga_brca", "Use the published fields unchanged.")
+
+
+def _image_facts(path: Path, barcode: str, mpp: float | None) -> dict[str, object]:
+    """Patient, slide, site and scale that the name of an image states."""
+    field = _FIELD.search(path.stem)
+    if field:  # resampled: its width in microns is that of the level-0 window
+        mpp = int(field[3]) * 0.25 * float(field[5]) / image_size(path)[0]
+    return {
+        "patient_id": barcode[:12],
+        "slide_id": barcode[:23] if len(barcode) >= 22 else path.stem,
+        "field_id": path.stem,
+        "site": barcode[5:7],
+        "mpp": float("nan") if mpp is None else round(float(mpp), 6),
+        "source": "TCGA-BRCA",
+    }
+
+
+def _refuse(expected: str, got: str, where: str, fix: str) -> NoReturn:
+    raise ManifestError(expected, got=got, where=where, fix=fix)
