@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -176,7 +176,7 @@ def validate(manifest: Manifest) -> None:
         _refuse(f"{PUBLISHED}, from {ENDS[0]} to {ENDS[1]}", got, "tcga_brca", "Use the published fields unchanged.")
 
 
-def _image_facts(path: Path, barcode: str, mpp: float | None) -> dict[str, object]:
+def _image_facts(path: Path, barcode: str, mpp: float | None) -> dict[str, Any]:
     """Patient, slide, site and scale that the name of an image states."""
     field = _FIELD.search(path.stem)
     if field:  # resampled: its width in microns is that of the level-0 window
