@@ -156,12 +156,11 @@ def main(cohorts: int = COHORTS, processes: int = 1) -> None:
         "nominal": 0.05,
     }
     for kind, rows in table.groupby("kind"):
-        n = cohorts if kind == "runs" else cohorts
-        beyond = rows["false"] > 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
+        beyond = rows["false"] > 0.05 + 2 * np.sqrt(0.05 * 0.95 / cohorts)
         worst = rows.loc[rows["false"].idxmax()].dropna().to_dict()
         summary[str(kind)] = {
             "designs": len(rows),
-            "cohorts": n,
+            "cohorts": cohorts,
             "mean_false": round(float(rows["false"].mean()), 4),
             "largest_false": round(float(rows["false"].max()), 4),
             "designs_above_5_percent_by_2_standard_errors": int(beyond.sum()),
