@@ -12,6 +12,7 @@ from her2core.cli.text import interval
 from her2core.evidence.baselines import BASELINES, METRICS, baseline_sentences
 from her2core.evidence.evaluation import Evaluation
 from her2core.evidence.metrics.registry import metric_label, metrics_of
+from her2core.evidence.planning import EffectiveSample
 from her2core.notice import RESEARCH
 
 NO_SCORES = "the table has predicted classes and no scores"
@@ -44,7 +45,12 @@ def not_available(found: Evaluation) -> list[dict[str, Any]]:
 
 
 def evidence_text(
-    found: Evaluation, *, every: bool = False, baselines: pd.DataFrame | None = None, further: Sequence[str] = ()
+    found: Evaluation,
+    *,
+    every: bool = False,
+    baselines: pd.DataFrame | None = None,
+    further: Sequence[str] = (),
+    worth: EffectiveSample | None = None,
 ) -> str:
     """An evaluation as text.
 
@@ -58,6 +64,8 @@ def evidence_text(
         Lines that follow the figures.
     baselines : DataFrame, optional
         Baselines of the run; those that it does not beat come first.
+    worth : EffectiveSample, optional
+        What the patches are worth; stands above their figures.
 
     Returns
     -------
@@ -78,6 +86,7 @@ def evidence_text(
         left_out += int(metrics["value"].notna().sum() - shown["value"].notna().sum())
         lines.append(f"By {unit}" + (f", aggregated by {rules[unit]}" if unit in rules else ""))
         lines += [f"  {common}"] if common else []
+        lines += [f"  {worth.sentence}"] if worth is not None and unit == worth.unit else []
         lines += _figures(shown[shown["value"].notna()], common)
         lines += [
             f"  not available: {', '.join(entry['metrics'])} because {entry['reason']}"

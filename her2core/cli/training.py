@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,8 @@ def evaluate(
     from her2core.cli.evidence_text import evidence_text, not_available
     from her2core.evidence.aggregation_rules import DEFAULT_RULE
     from her2core.evidence.evaluation import evaluate as assess
-    from her2core.evidence.evaluation import evaluate_folder
+    from her2core.evidence.evaluation import evaluate_folder, read_source
+    from her2core.evidence.planning import effective_sample
     from her2core.runs.folder import open_run
 
     if save and rule != DEFAULT_RULE:
@@ -161,7 +163,7 @@ def evaluate(
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
-    value = {
+    value: dict[str, object] = {
         "part": part,
         "metrics": rows,
         "confusion": confusion,
@@ -174,7 +176,9 @@ def evaluate(
         "notice": RESEARCH,
     }
     further = () if stated is None else stated.lines
-    answer(as_json, value, evidence_text(found, every=every, baselines=baselines, further=further))
+    worth = effective_sample((read_source(source)[0] if predictions is None else predictions).part(part))
+    value["effective_sample"] = None if worth is None else asdict(worth)
+    answer(as_json, value, evidence_text(found, every=every, baselines=baselines, further=further, worth=worth))
 
 
 @cli.command()

@@ -32,6 +32,7 @@ from her2core.evidence.aggregation_rules import RULES
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.metrics.registry import headline_metrics, metric_label, metrics_of
 from her2core.evidence.misclassified import confusion_cell
+from her2core.evidence.planning import effective_sample
 from her2core.io.text import capitalised, markdown_text
 from her2core.plots.confusion import confusion_description, confusion_figure
 from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
@@ -54,6 +55,8 @@ st.caption(
     f"Test set: {count(int(first['n']), unit)}. Brackets: 95% intervals over "
     f"{count(int(first['n_clusters']), first['resampling_unit'])} (see About, Method)."
 )
+if (worth := effective_sample(review.at(unit))) is not None:
+    st.caption(worth.sentence)
 if unit != "patch":
     reason = review.units.set_index("unit").loc[unit, "rule_reason"]
     for rule in RULES:
