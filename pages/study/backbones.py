@@ -109,8 +109,7 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
         }
     )
     dataframe(shown, f"{second} minus {first}, paired")
-    aggregation = "" if unit == "patch" else f" Aggregation from patches to {unit}s: mean of the probabilities."
-    st.caption(f"Second minus first, by {unit}, proportions in points; {markdown_sentence(found.note)}.{aggregation}")
+    st.caption(f"Second minus first, by {unit}, proportions in points; {markdown_sentence(found.note)}.")
     st.caption(
         "Only the primary metric says which run is better; the others are descriptive, as among many some differ by "
         "chance. Detectable: the smallest difference that such data show with a power of 80%. The comparison is about "

@@ -70,7 +70,7 @@ dataframe(
             "seeds": r["seeds"],
             "lowest seed": f"{r['lowest']:.1%}",
             "highest seed": f"{r['highest']:.1%}",
-            f"{r['resampling_unit']}s resampled": r["n_clusters"],
+            "interval over": count(int(r["n_clusters"]), r["resampling_unit"]),
             f"{'patches' if unit == 'patch' else f'{unit}s'} per run": r["n"],
         }
         for _, r in rows.iterrows()

@@ -36,7 +36,18 @@ _KEYS = (
     "method",
     "measure",
 )
-_WORDS = ("kind", "resampling_unit", "interval_method", "note", "reason", "rule_reason", "table", "what", "measure")
+_WORDS = (
+    "kind",
+    "role",
+    "resampling_unit",
+    "interval_method",
+    "note",
+    "reason",
+    "rule_reason",
+    "table",
+    "what",
+    "measure",
+)
 _OF_STUDIES = ("reference", "network", "statement", "name", "init", "frozen", "state", "processor")
 #: Columns of the tables of evaluations and studies that are text, even where a class is called 0.
 TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES)
@@ -299,7 +310,7 @@ def _numbers(column: pd.Series, finite: bool, refused: _Refused) -> pd.Series:
 def _check_values(frame: pd.DataFrame, schema: TableSchema, classes: tuple[str, ...], refused: _Refused) -> None:
     known: dict[str, tuple[str, ...]] = {
         "unit": UNITS,
-        "resampling_unit": (*UNITS, ""),
+        "resampling_unit": (*UNITS, "site", ""),
         "class": (*classes, ""),
         "true": classes,
         "predicted": classes,
