@@ -152,11 +152,14 @@ def leakage(folder) -> None:
             "group": "patch_random",
             "reference": "patient",
             "metric": r["metric"],
+            "role": "primary" if r["metric"] == "balanced_accuracy" else "descriptive",
             "difference": 0.3,
             "lower_95": 0.2,
             "upper_95": 0.4,
+            "detectable_difference": 0.2,
             "p_value_holm": 0.01,
-            "statement": "higher",
+            "note": "",
+            "statement": "higher than patient" if r["metric"] == "balanced_accuracy" else "",
         }
         for r in rows
         if r["group"] == "patient"
@@ -185,6 +188,7 @@ def test_the_leakage_page_shows_the_splits_side_by_side(models):
     assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
     assert at.dataframe[1].value["difference from split by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert "synthetic" in said(at.main.info)
+    assert "+30.0 [+20.0, +40.0] points, higher than by patient" in said(at.main.markdown)
     at.selectbox(key="leakage_metric").set_value("macro_auroc").run()
     assert errors(at) == []
 
@@ -250,7 +254,7 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     assert errors(at) == []
     shown = next(d.value for d in at.dataframe if "result (Holm-adjusted)" in d.value)
     assert list(shown["network"]) == ["resnet50", "her2-resnet50"]
-    assert list(shown["result (Holm-adjusted)"]) == ["higher", "reference"]
+    assert list(shown["result (Holm-adjusted)"]) == ["higher than patient", "reference"]
     assert shown["difference from her2-resnet50 (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert list(shown["initial weights"]) == ["package:some", "random"]
     assert list(shown["trained"]) == ["last layer (linear)", "all layers"]

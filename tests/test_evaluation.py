@@ -111,7 +111,9 @@ def test_a_run_folder_s_tables_are_written_and_read_back(tmp_path):
     as_frame(p, "logit_").assign(**{f"logit_{c}": np.log(p.probs[:, i]) for i, c in enumerate(CLASSES)}).to_parquet(
         tmp_path / "predictions.parquet"
     )
-    e = evaluate_folder(tmp_path, {"classes": list(CLASSES), "temperature": 1.0}, ["careful"])
+    e = evaluate_folder(
+        tmp_path, {"classes": list(CLASSES), "temperature": 1.0, "scheme": {"is_her2": False}}, ["careful"]
+    )
     assert e.warnings == ("careful",)
     for name in TABLES:
         written = pd.read_csv(tmp_path / "evaluation" / f"{name}.csv", keep_default_na=False, na_values=[""])

@@ -297,7 +297,7 @@ def test_two_tables_are_compared_row_by_row_of_the_same_patches(tmp_path):
     assert row["statement"] == "second is better"
     first.to_csv(tmp_path / "old.csv", index=False)
     second.to_parquet(tmp_path / "new.parquet")
-    named = compare_runs(tmp_path / "old.csv", tmp_path / "new.parquet", metrics=["accuracy"])
+    named = compare_runs(tmp_path / "old.csv", tmp_path / "new.parquet", unit="patch", primary="accuracy")
     assert (named.first, named.second) == ("old.csv", "new.parquet")
     assert named.table.set_index("metric").loc["accuracy", "difference"] == pytest.approx(row["difference"])
 

@@ -18,7 +18,7 @@ def warn_of_baselines(review: Review, unit: str) -> None:
     if found is None:
         st.caption(
             "Baselines were not computed for this run: whether it beats the majority class or the colours of the "
-            "patches is unknown (`her2 baselines RUN --manifest MANIFEST --save`)."
+            "patches is unknown (the command her2 baselines computes them)."
             if review.run
             else "Baselines need the data of a run; a table of predictions has none."
         )
