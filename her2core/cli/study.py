@@ -118,13 +118,44 @@ def backbones(
         return 0
     failures = {} if table_only else _run(backbone_jobs(plan), out, only, quiet)
     if only:
-        done = [name for name in only if name not in failures]
-        lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]
-        answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
-        return 1 if failures else 0
+        return _say_done(as_json, out, only, failures)
     if costs or costs_are_due(plan, out):
         save_costs(plan, out, report=_report)
     _print(as_json, out, save_backbones(plan, out), failures)
+    return 1 if failures else 0
+
+
+@study.command()
+@_options("configs/study/cv-demo.yaml", "runs/cv")
+@click.option("--list", "list_only", is_flag=True, help="Only list the folds, one a line, for the jobs of a cluster.")
+@as_json
+def cv(
+    config: Path, out: Path, only: tuple[str, ...], table_only: bool, quiet: bool, list_only: bool, as_json: bool
+) -> int:
+    """Cross-validate networks, or leave out one site after another.
+
+    Each fold is a training of its own; the out-of-fold predictions of a network, design and seed become one run. Epoch,
+    regularisation and temperature are chosen within the training folds. The exit code is 1 when a fold failed.
+    """
+    from her2core.study.crossval import load_study, repetitions
+    from her2core.study.crossval_tables import save_crossval, train_folds
+
+    plan = load_study(config)
+    if list_only:
+        names = [job.name for one in repetitions(plan, where=str(config)) for job in one.jobs]
+        answer(as_json, names, "\n".join(names))
+        return 0
+    failures = {} if table_only else train_folds(plan, out, only=only, report=_report, progress=not quiet)
+    if only:
+        return _say_done(as_json, out, only, failures)
+    _print(as_json, out, save_crossval(plan, out, report=_report), failures)
+    return 1 if failures else 0
+
+
+def _say_done(as_json: bool, out: Path, only: tuple[str, ...], failures: dict[str, str]) -> int:
+    done = [name for name in only if name not in failures]
+    lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]
+    answer(as_json, {"finished": done, "failed": failures}, "\n".join(lines))
     return 1 if failures else 0
 
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from her2core.errors import SplitError
 
-Unit = Literal["patient", "slide", "site", "patch_random", "predefined"]
+Unit = Literal["patient", "slide", "field", "site", "patch_random", "predefined"]
 #: Parts of a split, in their order.
 PARTS = ("train", "val", "test")
 #: What the parts are called in text for people.
@@ -73,6 +73,14 @@ _ALL = (
         "all patches of a slide are in one part; slides of one patient may be in several",
         "slide_id",
         "performance on new slides, possibly of patients seen in training",
+        False,
+    ),
+    SplitUnit(
+        "field",
+        "by field",
+        "all windows of a field are in one part; fields of one slide may be in several",
+        "field_id",
+        "performance on new fields, possibly of patients seen in training",
         False,
     ),
     SplitUnit(

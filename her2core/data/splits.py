@@ -40,7 +40,7 @@ def split_manifest(
     Parameters
     ----------
     manifest : Manifest
-    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+    unit : {'patient', 'slide', 'field', 'site', 'patch_random', 'predefined'}
         What stays together; 'predefined' takes the manifest's own column ``split``.
     fractions : tuple of float
         Of train, val and test, each positive, with sum 1; ignored for 'predefined'. The default is the paper's.
@@ -75,7 +75,7 @@ def split_manifest(
     >>> split["split"].value_counts().to_dict()
     {'train': 12, 'val': 4, 'test': 4}
     """
-    column = split_unit(unit).column
+    split_unit(unit)
     if unit == "predefined":
         return _predefined(manifest)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
@@ -87,14 +87,7 @@ def split_manifest(
     if seed < 0:
         raise SplitError("argument `seed` to be 0 or more", got=str(seed), fix="Choose another.")
     frame = manifest.frame
-    groups = frame["patch_id" if column is None else column]
-    if (groups == UNKNOWN).any():
-        raise SplitError(
-            f"a known {unit} in every row",
-            got=f"{int((groups == UNKNOWN).sum())} rows without one",
-            where=f"split {split_label(unit)}",
-            fix="Add the ids to the manifest, or split by patch_random, which allows no claim about new patients.",
-        )
+    groups = groups_of(manifest, unit)
     part_of: dict[str, str] = {}
     for number, (name, members) in enumerate(_strata(manifest, groups, unit).items()):
         if len(members) < len(PARTS):
@@ -110,6 +103,43 @@ def split_manifest(
     return verify_split(manifest, result, unit)
 
 
+def groups_of(manifest: Manifest, unit: Unit) -> pd.Series:
+    """What each patch is kept together with.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    unit : {'patient', 'slide', 'field', 'site', 'patch_random'}
+
+    Returns
+    -------
+    Series of str
+        Row for row with the manifest: ids of the unit, or of the patch itself.
+
+    Raises
+    ------
+    SplitError
+        Where a row does not name its unit.
+
+    Examples
+    --------
+    >>> from her2core.data.manifest import build_manifest
+    >>> table = pd.DataFrame({"path": list("ab"), "label": ["x", "y"], "patient_id": ["P1", "P2"]})
+    >>> groups_of(build_manifest(table, root="."), "patient").tolist()
+    ['P1', 'P2']
+    """
+    column, frame = split_unit(unit).column or "patch_id", manifest.frame
+    absent = frame[column].isna() | (frame[column] == UNKNOWN) if column in frame else pd.Series(True, frame.index)
+    if absent.any():
+        raise SplitError(
+            f"a known {unit} in every row",
+            got=f"{int(absent.sum())} rows without one",
+            where=f"split {split_label(unit)}",
+            fix="Add the ids to the manifest, or split by patch_random, which allows no claim about new patients.",
+        )
+    return frame[column].astype("str")
+
+
 def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.DataFrame:
     """Verify that a split keeps the unit that it claims to keep.
 
@@ -118,7 +148,7 @@ def verify_split(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> pd.Data
     manifest : Manifest
     split : DataFrame
         Columns ``patch_id`` and ``split``.
-    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+    unit : {'patient', 'slide', 'field', 'site', 'patch_random', 'predefined'}
 
     Returns
     -------
@@ -186,7 +216,7 @@ def split_warnings(manifest: Manifest, split: pd.DataFrame, unit: Unit) -> list[
     manifest : Manifest
     split : DataFrame
         Columns ``patch_id`` and ``split``.
-    unit : {'patient', 'slide', 'site', 'patch_random', 'predefined'}
+    unit : {'patient', 'slide', 'field', 'site', 'patch_random', 'predefined'}
 
     Returns
     -------

@@ -58,10 +58,14 @@ class BaselineData:
         and of the whole test part.
     features : mapping of str to (DataFrame or str)
         For colour, site, file_properties and grade: numbers and text by patch id, or the reason why there are none.
+    folds : Series, optional
+        Fold of each patch by its id, for out-of-fold predictions: baselines are then fitted on the rows outside of each
+        fold, those included by which a network chooses its settings.
     """
 
     rows: pd.DataFrame
     features: Mapping[str, pd.DataFrame | str]
+    folds: pd.Series | None = None
 
 
 def baseline_table(predictions: Predictions, data: BaselineData, *, seed: int = 0) -> ResultTable:
@@ -105,10 +109,9 @@ def baseline_table(predictions: Predictions, data: BaselineData, *, seed: int = 
     test = predictions.part("test")
     if not len(test):
         raise EvaluationError("predictions of the test part", got="none", where="baselines", fix="Check the split.")
-    train = data.rows[(data.rows["split"] == "train") & data.rows["label"].isin(test.classes)]
     frames, missing = [], []
     for name in BASELINES:
-        probabilities = _probabilities(name, train, test, data.features, seed)
+        probabilities = _guessed(name, data, test, seed)
         if isinstance(probabilities, str):
             missing += [("baselines", unit, name, probabilities) for unit in UNITS]
             continue
@@ -174,6 +177,23 @@ def baseline_sentences(table: pd.DataFrame, unit: str) -> tuple[str, ...]:
         f"{rows.loc[name, 'network']:.2f} against {rows.loc[name, 'value']:.2f} ({rows.loc[name, 'statement']})."
         for name in not_beaten(table, unit)
     )
+
+
+def _guessed(name: str, data: BaselineData, test: Predictions, seed: int) -> np.ndarray | str:
+    """Probabilities (N, K) of the test part, or why there are none; out-of-fold where there are folds."""
+    rows = data.rows[data.rows["label"].isin(test.classes)]
+    if data.folds is None:
+        return _probabilities(name, rows[rows["split"] == "train"], test, data.features, seed)
+    of_test = data.folds.reindex(test.frame["patch_id"]).to_numpy()
+    of_rows = data.folds.reindex(rows["patch_id"]).to_numpy()
+    guessed = np.empty((len(test), len(test.classes)))
+    for fold in np.unique(of_test):
+        held = of_test == fold
+        found = _probabilities(name, rows[of_rows != fold], test.where(held), data.features, seed)
+        if isinstance(found, str):
+            return found
+        guessed[held] = found
+    return guessed
 
 
 def _probabilities(

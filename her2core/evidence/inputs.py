@@ -139,7 +139,8 @@ def inputs_from_folder(
     folder, classes = Path(folder), tuple(card["classes"])
     frame = read_table(folder / "predictions.parquet", own=True).frame if table is None else table
     reasons: dict[str, str] = {}
-    uncalibrated: Predictions | None = calibrated_predictions(frame, {**card, "temperature": 1.0}).part("test")
+    raw = frame.drop(columns="temperature", errors="ignore")
+    uncalibrated: Predictions | None = calibrated_predictions(raw, {**card, "temperature": 1.0}).part("test")
     if not any(str(c).startswith("logit_") for c in frame):
         uncalibrated, reasons["uncalibrated"] = None, "the run's table holds probabilities, not scores"
     if not card["scheme"]["is_her2"]:
@@ -147,6 +148,8 @@ def inputs_from_folder(
     sets = None
     if (entry := card.get("prediction_sets")) is not None:
         sets = sets_of_card(entry, run_classes=classes)
+    elif card.get("out_of_fold"):
+        reasons["sets"] = "out-of-fold predictions of several models: prediction sets come with one model"
     else:
         reasons["sets"] = "this run has no prediction sets (her2 runs sets adds them)"
     data, columns = folder / "dataset.parquet", None

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence.out_of_fold import out_of_fold_note
 from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap, guess_columns, map_columns, with_roles
 from her2core.evidence.prediction_table import id_table, interpret_table
 from her2core.io.cells import UNKNOWN
@@ -344,14 +345,17 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     Parameters
     ----------
     frame : DataFrame
-        One row a patch, as ``predictions.parquet`` has them: identifiers, split, label and ``logit_<class>``.
+        One row a patch, as ``predictions.parquet`` has them: identifiers, split, label and ``logit_<class>``; of
+        out-of-fold predictions also ``temperature``, of the model that predicted the row, which takes the place of the
+        card's.
     card : mapping
         The run's model card; ``classes`` and ``temperature`` are read.
 
     Returns
     -------
     Predictions
-        All rows, validation and test. What has to be said of a run is in its own ``warnings``.
+        All rows, validation and test. What has to be said of a run is in its own ``warnings``; that predictions are
+        out-of-fold is a note.
 
     Raises
     ------
@@ -368,6 +372,11 @@ def calibrated_predictions(frame: pd.DataFrame, card: Mapping[str, Any]) -> Pred
     kind = "logit" if any(str(c).startswith("logit_") for c in frame) else "probability"
     ids = {role: role for role in (*IDS, "split") if role in frame}
     columns = with_roles(ColumnMap("label", {c: f"{kind}_{c}" for c in classes}), ids)
-    given = "logits" if kind == "logit" else "probabilities"
-    found = Predictions.from_frame(frame, columns, classes=classes, kind=given, temperature=card["temperature"])
-    return replace(found, notes=(), warnings=())
+    given, temperature = "logits" if kind == "logit" else "probabilities", card["temperature"]
+    if kind == "logit" and "temperature" in frame:
+        names = list(columns.scores.values())
+        frame = frame.assign(**{name: frame[name] / frame["temperature"] for name in names})
+        temperature = 1.0
+    found = Predictions.from_frame(frame, columns, classes=classes, kind=given, temperature=temperature)
+    note = out_of_fold_note(card)
+    return replace(found, notes=(note,) if note else (), warnings=())

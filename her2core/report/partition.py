@@ -27,7 +27,7 @@ class Partition:
     Attributes
     ----------
     unit : str or None
-        Split unit: 'patient', 'slide', 'site', 'patch_random', 'predefined'; None where it is not stated.
+        Split unit: 'patient', 'slide', 'field', 'site', 'patch_random', 'predefined'; None where it is not stated.
     counts : DataFrame
         Columns part, class, patches and patients (Int64, NA where unknown).
     shared : mapping of str to int or None

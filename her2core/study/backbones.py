@@ -7,6 +7,7 @@ trained (an unknown name, too little memory) is a row with its reason, and the o
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -174,29 +175,59 @@ def backbone_jobs(study: BackboneConfig, *, where: str = "backbone study") -> li
     jobs = []
     for place, seed, n in sorted(pairs, key=lambda p: p[0]):
         keep = n.weights and place == 0
-        if foreign := sorted(set(n.rates) - set(RATES)):
-            raise ConfigError(
-                f"rates out of {', '.join(RATES)}: the budget is the same for all",
-                got=", ".join(foreign),
-                where=f"{where}, {n.label}",
-                fix="Set it under run.",
-            )
-        network = {"name": n.name, "options": n.options, "init": n.init}
         config = make_config(
             {
-                **study.run,
+                **run_of_network(study.run, n, where=where),
                 "seed": seed,
-                "network": network,
                 "serving": keep,
-                "input": {**study.run.get("input", {}), **n.input},
-                "train": {**study.run.get("train", {}), **n.rates},
-                "frozen": n.frozen,
                 "title": f"{study.title}: {n.label}, seed {seed}",
             },
             where=where,
         )
         jobs.append(Job(f"{n.label}-seed{seed}", n.label, seed, config, keep))
     return jobs
+
+
+def run_of_network(run: Mapping[str, Any], network: NetworkEntry, *, where: str) -> dict[str, Any]:
+    """Fields of RunConfig for one network of a study: those of all, with the network's own.
+
+    Parameters
+    ----------
+    run : mapping
+        Fields that all networks share.
+    network : NetworkEntry
+    where : str
+        The source, for messages.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ConfigError
+        For rates that are not the network's to set.
+
+    Examples
+    --------
+    >>> entry = NetworkEntry(label="small", name="timm:lcnet_050", rates={"lr": 0.1})
+    >>> run_of_network({"name": "own"}, entry, where="study")["train"]
+    {'lr': 0.1}
+    """
+    if foreign := sorted(set(network.rates) - set(RATES)):
+        raise ConfigError(
+            f"rates out of {', '.join(RATES)}: the budget is the same for all",
+            got=", ".join(foreign),
+            where=f"{where}, {network.label}",
+            fix="Set it under run.",
+        )
+    return {
+        **run,
+        "network": {"name": network.name, "options": network.options, "init": network.init},
+        "input": {**run.get("input", {}), **network.input},
+        "train": {**run.get("train", {}), **network.rates},
+        "frozen": network.frozen,
+    }
 
 
 def finished_runs(study: BackboneConfig, root: str | os.PathLike[str]) -> dict[str, list[Run]]:

@@ -44,6 +44,27 @@ def write_baselines(folder: Path, predictions: Predictions, data: BaselineData) 
     return found
 
 
+def folds_of(splits: pd.DataFrame) -> pd.Series | None:
+    """Fold of each patch of an out-of-fold run.
+
+    Parameters
+    ----------
+    splits : DataFrame
+        ``patch_id``, ``split``, and ``fold`` where there are folds.
+
+    Returns
+    -------
+    Series or None
+        By patch id; None for a run with one test part.
+
+    Examples
+    --------
+    >>> folds_of(pd.DataFrame({"patch_id": ["a", "b"], "split": "test", "fold": [0, 1]})).to_dict()
+    {'a': 0, 'b': 1}
+    """
+    return splits.set_index("patch_id")["fold"] if "fold" in splits else None
+
+
 def run_baselines(
     path: str | os.PathLike[str],
     *,
@@ -84,9 +105,10 @@ def run_baselines(
     (['prevalence', 'site'], ['colour', 'file_properties', 'grade', 'permuted_labels'])
     """
     run = open_run(path)
+    folds = folds_of(run.splits)
     if manifest is None:
         rows = run.dataset
-        data = BaselineData(rows, table_features(rows))
+        data = BaselineData(rows, table_features(rows), folds)
     else:
         table = read_manifest(manifest)
         if table.content_hash() != run.info.get("manifest_hash"):
@@ -96,6 +118,6 @@ def run_baselines(
                 where=manifest,
                 fix="Import the data set again as it was.",
             )
-        data = BaselineData(*baseline_features(table, run.splits, progress=progress))
+        data = BaselineData(*baseline_features(table, run.splits, progress=progress), folds)
     predictions = run.calibrated_predictions
     return run, write_baselines(run.path, predictions, data) if save else baseline_table(predictions, data)

@@ -15,43 +15,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    PositiveFloat,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, PositiveFloat, ValidationError, field_validator, model_validator
 
-from her2core.data.split_units import UNIT_NAMES, Unit
 from her2core.errors import ConfigError
 from her2core.io.documents import parse_yaml
 from her2core.runs.schema.card import LARGEST_PX, SMALLEST_PX
 from her2core.stain.methods import STAIN_METHODS
 from her2core.training.backbone_defaults import with_backbone_defaults
 from her2core.training.config_errors import config_error
+from her2core.training.config_split import Section, SplitConfig
 
 LOG = logging.getLogger(__name__)
 
 
-class _Section(BaseModel):
-    """Fields and values; unknown fields are refused, and nothing changes once it is made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SplitConfig(_Section):
-    """Partition of the patches into training, validation and test."""
-
-    unit: Unit = Field("patient", description=f"what is kept together: {', '.join(UNIT_NAMES)}")
-    fractions: tuple[float, float, float] = Field((0.6, 0.2, 0.2), description="train, val, test (the paper's)")
-    seed: int = Field(0, ge=0, description="which of the possible splits")
-
-
-class StainConfig(_Section):
+class StainConfig(Section):
     """Stain normalisation of every patch."""
 
     method: str = Field("macenko", description=f"to a stored reference, or unchanged: {', '.join(STAIN_METHODS)}")
@@ -65,7 +42,7 @@ class StainConfig(_Section):
         return method
 
 
-class InputConfig(_Section):
+class InputConfig(Section):
     """Size and scaling of the network's input."""
 
     px: int = Field(112, ge=SMALLEST_PX, le=LARGEST_PX, description="side of the network's input in pixels")
@@ -79,7 +56,7 @@ class InputConfig(_Section):
 INITS, INIT_KINDS = ("none", "random", "imagenet", "hub"), ("package", "file", "run")
 
 
-class NetworkConfig(_Section):
+class NetworkConfig(Section):
     """The network by name, its options and its first weights."""
 
     name: str = Field("her2_resnet50", description="a name of networks.registry, timm:<name> or hub:<owner>/<model>")
@@ -108,7 +85,7 @@ class NetworkConfig(_Section):
         return "none" if init == "random" else init
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Random changes of a training patch."""
 
     flips: bool = Field(True, description="the eight flips and quarter turns")
@@ -118,7 +95,7 @@ class AugmentConfig(_Section):
     stain: float = Field(0.15, ge=0, le=1, description="relative standard deviation of each stain's concentration")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """Optimisation: AdamW, linear warm-up and cosine decay."""
 
     epochs: int = Field(20, ge=1, description="at most this many passes over the training patches")
@@ -141,7 +118,7 @@ class TrainConfig(_Section):
 TRIED = {"linear": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "knn": (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)}
 
 
-class FrozenConfig(_Section):
+class FrozenConfig(Section):
     """Only the last layer is fitted, on the features that ``network.init`` gives.
 
     Of ``train``, only ``class_weights`` and ``monitor`` apply.
@@ -169,7 +146,7 @@ class FrozenConfig(_Section):
         return self
 
 
-class HardwareConfig(_Section):
+class HardwareConfig(Section):
     """Where and how fast. What changes the weights belongs to the run's content hash; ``UNHASHED`` does not."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what Lightning runs on")
@@ -188,7 +165,7 @@ class HardwareConfig(_Section):
 UNHASHED = {"workers", "cache_gb", "features"}
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """One training run, whole. Unknown fields and values out of range are refused by name.
 
     Attributes
@@ -262,6 +239,8 @@ class RunConfig(_Section):
         )
         if self.frozen is None:  # as in runs from before this section existed
             del content["frozen"]
+        if self.split.fold is None:
+            del content["split"]["fold"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:

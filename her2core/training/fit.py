@@ -18,6 +18,7 @@ import torch
 from her2core.data.augment import Augment
 from her2core.data.checks import check_manifest
 from her2core.data.dataset import PatchDataset, to_tensor
+from her2core.data.folds import assign_folds, fold_split
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
@@ -86,7 +87,7 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
     refuse_synthetic_claims(config.title, config.limits, manifest.facts, where=config.manifest)
     refuse_classes(manifest, config.manifest)
     check_manifest(manifest).raise_errors(where=config.manifest)
-    split = split_manifest(manifest, config.split.unit, fractions=config.split.fractions, seed=config.split.seed)
+    split = _split(manifest, config)
     check_manifest(manifest, split).raise_errors(where=config.manifest)
     warnings = split_warnings(manifest, split, config.split.unit)
     warnings += start_warnings(config.network.init, manifest, split)
@@ -156,22 +157,26 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
             hub=network.description if isinstance(network, FoundationNetwork) else None,
         )
 
-        # 8. What serving and review need without the data: data table, findings, cost, prediction sets, OOD.
-        card, dataset = write_artifacts(
-            writer.path,
-            card,
-            network=network,
-            manifest=manifest,
-            split=split,
-            prepare=prepare,
-            table=table,
-            device=fitted.device,
-            serving=config.serving,
-        )
+        # 8. What serving and review need without the data: data table, findings, cost, prediction sets, OOD. A single
+        # fold is evaluated together with the others (study.out_of_fold).
+        dataset = None
+        if config.split.fold is None:
+            card, dataset = write_artifacts(
+                writer.path,
+                card,
+                network=network,
+                manifest=manifest,
+                split=split,
+                prepare=prepare,
+                table=table,
+                device=fitted.device,
+                serving=config.serving,
+            )
         write_json(writer.path / "model.card.json", card)
 
         # 9. The evaluation; then the folder gets its final name.
-        evaluate_folder(writer.path, card, warnings, table=table, dataset=dataset)
+        if config.split.fold is None:
+            evaluate_folder(writer.path, card, warnings, table=table, dataset=dataset)
         info = {
             **origin,
             "config_hash": config.content_hash(),
@@ -184,6 +189,15 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
             **fitted.facts,
         }
         return writer.finish(info)
+
+
+def _split(manifest: Manifest, config: RunConfig) -> pd.DataFrame:
+    """Training, validation and test by fractions, or with one fold held out."""
+    asked, fold = config.split, config.split.fold
+    if fold is None:
+        return split_manifest(manifest, asked.unit, fractions=asked.fractions, seed=asked.seed)
+    assignment = assign_folds(manifest, asked.unit, folds=fold.folds, seed=asked.seed, smallest_site=fold.smallest_site)
+    return fold_split(manifest, assignment, fold.held_out, validation=fold.validation, seed=asked.seed)
 
 
 def _key(config: RunConfig, manifest: Manifest) -> str:

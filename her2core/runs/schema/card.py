@@ -146,6 +146,21 @@ class Sets(_Sets):
         return self
 
 
+class OutOfFold(Section):
+    """Models whose out-of-fold predictions these are."""
+
+    unit: Words
+    folds: Annotated[list[Words], Field(min_length=2, max_length=10_000)]
+    temperatures: Annotated[list[Annotated[float, Field(ge=1e-3, le=1e3)]], Field(min_length=2, max_length=10_000)]
+    weights_sha256: Annotated[list[Hash], Field(min_length=2, max_length=10_000)]
+
+    @model_validator(mode="after")
+    def _one_each(self) -> OutOfFold:
+        if not len(self.folds) == len(self.temperatures) == len(self.weights_sha256):
+            raise ValueError("temperatures and weights_sha256 should be given for each fold")
+        return self
+
+
 class Detector(Section):
     """Out-of-distribution detector."""
 
@@ -179,6 +194,7 @@ class Card(Section):
     map_grid: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     prediction_sets: Sets | None = None
     ood: Detector | None = None
+    out_of_fold: OutOfFold | None = None
 
     @field_validator("classes")
     @classmethod

@@ -14,7 +14,7 @@ from her2core.runs.schema.card import Facts, Scheme
 from her2core.runs.schema.fields import Section, Text, Words, check_fields
 from her2core.runs.schema.tables import TableSchema, check_table
 
-StudyKind = Literal["leakage", "backbones"]
+StudyKind = Literal["leakage", "backbones", "cv"]
 #: Metrics that a study gives for each unit and group, as ``evidence.seeds`` computes them.
 STUDY_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc")
 _INTERVAL = ("lower_95", "upper_95")
@@ -55,6 +55,7 @@ _COSTS = TableSchema(
 #: Kind of study -> its tables; figures and differences come first.
 STUDY_TABLES: dict[StudyKind, dict[str, TableSchema]] = {
     "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
+    "cv": {"cv": _FIGURES, "differences": _DIFFERENCES},
     "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES, "networks": _NETWORKS, "costs": _COSTS},
 }
 
@@ -94,7 +95,7 @@ class StudyInfo(Section):
     def _named(self) -> StudyInfo:
         if self.kind == "leakage" and self.network is None:
             raise ValueError("a study of leakage should have a field 'network'")
-        if self.kind == "backbones" and self.study.reference is None:
+        if self.kind in ("backbones", "cv") and self.study.reference is None:
             raise ValueError("a study of networks should have a field 'study.reference'")
         return self
 

@@ -67,6 +67,7 @@ _WHOLE = frozenset(
         "runs",
         "asked",
         "epoch",
+        "fold",
     }
 )
 _BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
@@ -210,7 +211,7 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
 }
 #: Tables beside the evaluation.
 RUN_TABLES: dict[str, TableSchema] = {
-    "splits.parquet": TableSchema(("patch_id", "split"), ("patch_id",), True),
+    "splits.parquet": TableSchema(("patch_id", "split"), ("patch_id",), True, optional=("fold",), finite=("fold",)),
     "dataset.parquet": TableSchema(
         ("patch_id", "patient_id", "slide_id", "site", "label", "split", "scanner", "source"), ("patch_id",), True
     ),
@@ -220,7 +221,9 @@ RUN_TABLES: dict[str, TableSchema] = {
         optional=("epoch", "tried"),
         finite=("epoch", "tried"),
     ),
-    "predictions.parquet": TableSchema(("patch_id", "label"), ("patch_id",), True),
+    "predictions.parquet": TableSchema(
+        ("patch_id", "label"), ("patch_id",), True, optional=("fold", "temperature"), finite=("fold", "temperature")
+    ),
 }
 
 

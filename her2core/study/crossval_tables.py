@@ -1,0 +1,206 @@
+"""Execution of a cross-validation study, and its tables: figures over seeds, differences and folds.
+
+<root>/<network>-<design>-seed<s>/   out-of-fold run of one repetition
+<root>/.folds/                       the trainings, one run a fold (``study.jobs``); may be deleted when all is done
+<root>/cv.csv, differences.csv       as ``evidence.seeds.SeedSummary``
+<root>/folds.csv                     who was tested in which fold
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from her2core.errors import ConfigError, StudyError
+from her2core.evidence.class_order import missing_class_order
+from her2core.evidence.seeds import SeedSummary
+from her2core.io.files import write_csv, write_json
+from her2core.runs.folder import STUDY, Run
+from her2core.runs.provenance import provenance
+from her2core.study.crossval import CrossValidationConfig, Repetition, manifest_of, repetitions
+from her2core.study.figures import study_figures
+from her2core.study.jobs import finished, require_one_dataset, run_jobs
+from her2core.study.out_of_fold import StudyData, finished_repetition, write_out_of_fold
+
+FOLDS = ".folds"
+
+
+def train_folds(
+    study: CrossValidationConfig,
+    root: str | os.PathLike[str],
+    *,
+    only: Sequence[str] = (),
+    report: Callable[[str], None] = lambda line: None,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Train the folds that are not finished; each is a job that resumes.
+
+    Parameters
+    ----------
+    study : CrossValidationConfig
+    root : str or path
+        The study's folder.
+    only : sequence of str, optional
+        Names of the jobs to train; all where empty.
+    report : callable, optional
+        Called with a line before each job, and when one fails.
+    progress : bool, optional
+        Show Lightning's progress bar.
+
+    Returns
+    -------
+    dict
+        Reasons of failure by job name.
+
+    Raises
+    ------
+    ConfigError
+        For a job name that does not exist.
+    Her2Error
+        As ``jobs.run_jobs``.
+    """
+    every = repetitions(study)
+    names = [job.name for one in every for job in one.jobs]
+    if unknown := sorted(set(only) - set(names)):
+        fix = "Correct the names: her2 study cv --list."
+        raise ConfigError("folds of this study", got=", ".join(unknown), where="--only", fix=fix)
+    jobs = [job for one in every if finished_repetition(one, root) is None for job in one.jobs]
+    due = [job for job in jobs if not only or job.name in only]
+    return run_jobs(due, Path(root) / FOLDS, report=report, progress=progress)
+
+
+def assemble(
+    study: CrossValidationConfig, root: str | os.PathLike[str], *, report: Callable[[str], None] = lambda line: None
+) -> dict[str, list[Run]]:
+    """Make the out-of-fold run of every repetition whose folds are all trained.
+
+    Parameters
+    ----------
+    study : CrossValidationConfig
+    root : str or path
+        The study's folder.
+    report : callable, optional
+        Called with a line before each run that is made.
+
+    Returns
+    -------
+    dict
+        From group to its out-of-fold runs, possibly none.
+
+    Raises
+    ------
+    StudyError
+        For a folder with runs of another configuration or other data.
+    """
+    data: StudyData | None = None
+    found: dict[str, list[Run]] = {group: [] for group in study.groups}
+    for one in repetitions(study):
+        run = finished_repetition(one, root)
+        if run is None:
+            folds = [finished(job, Path(root) / FOLDS) for job in one.jobs]
+            trained = [fold for fold in folds if fold is not None]
+            if len(trained) < len(folds):
+                continue
+            report(f"{one.name}: {len(folds)} folds put together")
+            data = data or StudyData(manifest_of(study))
+            title = f"{study.title}: {one.group}, seed {one.seed}"
+            run = write_out_of_fold(one, trained, data, root, title=title)
+        found[one.group].append(run)
+    if runs := [run for of in found.values() for run in of]:
+        require_one_dataset(runs)
+    return found
+
+
+def save_crossval(
+    study: CrossValidationConfig, root: str | os.PathLike[str], *, report: Callable[[str], None] = lambda line: None
+) -> SeedSummary:
+    """Compute the figures and write cv.csv, differences.csv, folds.csv and study.json (last).
+
+    Patients are left out of all repetitions at once, and the variance between seeds is added (``evidence.seeds``);
+    where folds are by site, sites take the place of patients.
+
+    Parameters
+    ----------
+    study : CrossValidationConfig
+    root : str or path
+        The study's folder.
+    report : callable, optional
+        As for ``assemble``.
+
+    Returns
+    -------
+    SeedSummary
+
+    Raises
+    ------
+    StudyError
+        While the reference has no repetition with all folds, and as ``assemble``.
+    """
+    root, runs = Path(root), assemble(study, root, report=report)
+    reference = study.reference or study.groups[0]
+    if not runs[reference]:
+        raise StudyError(
+            f"a repetition of {reference}, the reference, with all its folds",
+            got="none",
+            where=root,
+            fix="Run: her2 study cv, which resumes.",
+        )
+    groups = {group: [run.test_predictions() for run in of] for group, of in runs.items() if of}
+    first = runs[reference][0]
+    by_site = [f"{n.label}-{d.name}" for n in study.networks for d in study.designs if d.unit == "site"]
+    figures, not_by_patient = study_figures(
+        groups,
+        reference=reference,
+        primary=study.primary,
+        ordered=not missing_class_order(first.card),
+        by_site=[group for group in by_site if group in groups],
+    )
+    folds = pd.concat([_folds(one, runs) for one in repetitions(study)], ignore_index=True)
+    tables = {"cv": figures.table, "differences": figures.differences, "folds": folds}
+    for name, table in tables.items():
+        write_csv(root / f"{name}.csv", table, float_format="%.6f")
+    every = [run for of in runs.values() for run in of]
+    write_json(
+        root / STUDY,
+        {
+            "kind": "cv",
+            "study": {**study.model_dump(mode="json"), "reference": reference},
+            "classes": list(first.classes),
+            "scheme": first.card["scheme"],
+            "data": first.card["data"],
+            "warnings": list(dict.fromkeys(w for run in every for w in run.warnings)),
+            "limits": list(dict.fromkeys(limit for run in every for limit in run.card["limits"])),
+            "not_by_patient": not_by_patient,
+            "made": provenance(),
+        },
+    )
+    return figures
+
+
+def _folds(one: Repetition, runs: dict[str, list[Run]]) -> pd.DataFrame:
+    """One row a fold of a finished repetition: its sites, patients and patches, patients of each class, temperature."""
+    run = next((r for r in runs[one.group] if r.name == one.name), None)
+    if run is None:
+        return pd.DataFrame()
+    frame = run.dataset.merge(run.splits[["patch_id", "fold"]], on="patch_id")
+    models = run.card["out_of_fold"]
+    rows = []
+    for fold, name in enumerate(models["folds"]):
+        held = frame[frame["fold"] == fold]
+        rows.append(
+            {
+                "group": one.group,
+                "seed": one.seed,
+                "fold": fold + 1,
+                "held_out": name,
+                "sites": held["site"].nunique(),
+                "patients": held["patient_id"].nunique(),
+                "patches": len(held),
+                **{f"patients_{c}": held.loc[held["label"] == c, "patient_id"].nunique() for c in run.classes},
+                "temperature": models["temperatures"][fold],
+            }
+        )
+    return pd.DataFrame(rows)
