@@ -42,6 +42,7 @@ def cohort(patients_per_class=(5, 5, 5), slides=2, patches=2, *, own_labels=Fals
                             "path": f"{name}s{slide}/{patch}.png",
                             "patient_id": name,
                             "slide_id": f"{name}s{slide}",
+                            "field_id": f"{name}s{slide}f{patch // 2}",
                             "site": f"site{patient % 3}",
                             "label": f"c{(number + patch) % len(patients_per_class) if own_labels else number}",
                         }
@@ -61,7 +62,7 @@ def parts_of(manifest: Manifest, split: pd.DataFrame, column: str) -> dict[str, 
     counts=st.lists(st.integers(3, 17), min_size=2, max_size=4),
     slides=st.integers(1, 3),
     patches=st.integers(1, 3),
-    unit=st.sampled_from(["patient", "slide", "patch_random"]),
+    unit=st.sampled_from(["patient", "slide", "field", "patch_random"]),
     seed=st.integers(0, 2**32),
 )
 @few
@@ -145,7 +146,7 @@ def test_bad_fractions_are_refused(fractions):
 
 
 def test_an_unknown_unit_is_refused_with_the_known_ones():
-    with pytest.raises(SplitError, match="patient, slide, site, patch_random, predefined, but got 'tile'"):
+    with pytest.raises(SplitError, match="patient, slide, field, site, patch_random, predefined, but got 'tile'"):
         split_manifest(cohort(), "tile")
 
 

@@ -98,7 +98,7 @@ def test_a_failing_job_is_recorded_and_the_next_one_runs(plan, tmp_path, monkeyp
     hungry = make_config({**plan["run"], "name": "hungry"})
     mute = make_config({**plan["run"], "name": "jobs", "seed": 5})
 
-    def train(config, root, progress):
+    def train(config, root, progress, prepared):
         if config.name == "hungry":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         if config.seed == 5:
@@ -144,7 +144,7 @@ def test_a_job_that_was_killed_is_told_and_comes_last(plan, tmp_path, monkeypatc
 
     begun = []
 
-    def killed(config, root, progress):
+    def killed(config, root, progress, prepared):
         begun.append(config.name)
         raise Killed
 
@@ -153,7 +153,7 @@ def test_a_job_that_was_killed_is_told_and_comes_last(plan, tmp_path, monkeypatc
         run_jobs(jobs, tmp_path)
     assert failed_jobs(tmp_path) == {"huge": UNDER_WAY}
 
-    def failing(config, root, progress):
+    def failing(config, root, progress, prepared):
         begun.append(config.name)
         raise RuntimeError("no")
 

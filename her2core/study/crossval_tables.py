@@ -3,7 +3,7 @@
 <root>/<network>-<design>-seed<s>/   out-of-fold run of one repetition
 <root>/.folds/                       the trainings, one run a fold (``study.jobs``); may be deleted when all is done
 <root>/cv.csv, differences.csv       as ``evidence.seeds.SeedSummary``
-<root>/folds.csv                     who was tested in which fold
+<root>/folds.csv                     who was tested in which fold, and metrics within each
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.class_order import missing_class_order
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.seeds import SeedSummary
 from her2core.io.files import write_csv, write_json
 from her2core.runs.folder import STUDY, Run
@@ -26,6 +27,8 @@ from her2core.study.jobs import finished, require_one_dataset, run_jobs
 from her2core.study.out_of_fold import StudyData, finished_repetition, write_out_of_fold
 
 FOLDS = ".folds"
+#: Metrics within each fold.
+FOLD_METRICS = ("balanced_accuracy", "macro_auroc")
 
 
 def train_folds(
@@ -181,15 +184,20 @@ def save_crossval(
 
 
 def _folds(one: Repetition, runs: dict[str, list[Run]]) -> pd.DataFrame:
-    """One row a fold of a finished repetition: its sites, patients and patches, patients of each class, temperature."""
+    """One row a fold of a finished repetition: whom it tested, the temperature of its model, and metrics by patch.
+
+    AUROC over all folds ranks scores of several models together; here it is within each.
+    """
     run = next((r for r in runs[one.group] if r.name == one.name), None)
     if run is None:
         return pd.DataFrame()
     frame = run.dataset.merge(run.splits[["patch_id", "fold"]], on="patch_id")
-    models = run.card["out_of_fold"]
+    models, test = run.card["out_of_fold"], run.test_predictions()
+    fold_of = test.frame["patch_id"].map(frame.set_index("patch_id")["fold"]).to_numpy()
     rows = []
     for fold, name in enumerate(models["folds"]):
         held = frame[frame["fold"] == fold]
+        metrics = metric_table(test.where(fold_of == fold), metrics=FOLD_METRICS)
         rows.append(
             {
                 "group": one.group,
@@ -201,6 +209,7 @@ def _folds(one: Repetition, runs: dict[str, list[Run]]) -> pd.DataFrame:
                 "patches": len(held),
                 **{f"patients_{c}": held.loc[held["label"] == c, "patient_id"].nunique() for c in run.classes},
                 "temperature": models["temperatures"][fold],
+                **metrics.set_index("metric")["value"].to_dict(),
             }
         )
     return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from her2core.data.manifest import read_manifest
+from her2core.data.prepared import PreparedCohort
 from her2core.errors import ConfigError, StudyError
 from her2core.io.files import write_text
 from her2core.runs.export import export_run
@@ -106,6 +107,7 @@ def run_jobs(
     failures: dict[str, str] = {}
     asked = [job for job in jobs if not only or job.name in only]
     asked.sort(key=lambda job: (root / TRAINING / FAILED / f"{job.name}.txt").exists())
+    prepared = PreparedCohort()
     for number, job in enumerate(asked):
         record = root / TRAINING / FAILED / f"{job.name}.txt"
         if finished(job, root) is not None:
@@ -122,7 +124,7 @@ def run_jobs(
         if first_process():
             write_text(record, UNDER_WAY)
         try:
-            _train(job, root, progress=progress)
+            _train(job, root, prepared, progress=progress)
             record.unlink(missing_ok=True)
         except (Stopped, StudyError):
             record.unlink(missing_ok=True)
@@ -241,9 +243,9 @@ def require_one_dataset(runs: Sequence[Run]) -> None:
         )
 
 
-def _train(job: Job, root: Path, *, progress: bool) -> None:
+def _train(job: Job, root: Path, prepared: PreparedCohort, *, progress: bool) -> None:
     read_manifest(job.config.manifest)  # without data no folder is made
-    run = train(job.config, root=root / TRAINING, progress=progress)
+    run = train(job.config, root=root / TRAINING, progress=progress, prepared=prepared)
     if run is None:  # a helper process of a training over several devices
         return
     export_run(run.path, root / job.name, weights=job.weights)

@@ -43,8 +43,9 @@ class StudyData:
     --------
     >>> import pandas as pd
     >>> from her2core.data.manifest import build_manifest
-    >>> StudyData(build_manifest(pd.DataFrame({"path": ["1.png"], "label": ["a"]}), root=".")).manifest.classes
-    ('a',)
+    >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["a", "b"]})
+    >>> StudyData(build_manifest(table, root=".")).manifest.classes
+    ('a', 'b')
     """
 
     def __init__(self, manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -22,6 +23,7 @@ from her2core.data.folds import assign_folds, fold_split
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
+from her2core.data.prepared import PreparedCohort
 from her2core.data.splits import split_manifest, split_warnings
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
@@ -48,7 +50,14 @@ from her2core.training.interrupts import end_with_parent
 from her2core.training.loop import train_network
 
 
-def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, progress: bool = True) -> Run | None:
+def train(
+    config: RunConfig,
+    *,
+    root: str | Path = "runs",
+    fresh: bool = False,
+    progress: bool = True,
+    prepared: PreparedCohort | None = None,
+) -> Run | None:
     """Train one network; an interrupted run resumes when the same configuration is trained again.
 
     Parameters
@@ -61,6 +70,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         Start over instead of resuming an unfinished run of the same configuration and data.
     progress : bool, optional
         Show Lightning's progress bar.
+    prepared : PreparedCohort, optional
+        Patches that other trainings prepared; studies share one.
 
     Returns
     -------
@@ -121,7 +132,8 @@ def train(config: RunConfig, *, root: str | Path = "runs", fresh: bool = False, 
         watch = ProgressCallback(writer, epochs=config.train.epochs, first=first_process())
         ids = {name: split.loc[split["split"] == name, "patch_id"] for name in ("train", "val", "test")}
         parts = {name: manifest.subset(wanted) for name, wanted in ids.items()}
-        datasets = {n: _dataset(part, prepare, config, watch, training=n == "train") for n, part in parts.items()}
+        images = _in_memory(manifest, parts, prepare, config, watch, prepared)
+        datasets = {n: _dataset(part, prepare, config, images[n], training=n == "train") for n, part in parts.items()}
 
         # 5. Training: the whole network, or its last layer alone.
         if config.frozen:
@@ -207,14 +219,31 @@ def _key(config: RunConfig, manifest: Manifest) -> str:
     return f"{network}_{config.name}_{content[:8]}"
 
 
+def _in_memory(
+    manifest: Manifest,
+    parts: dict[str, Manifest],
+    prepare: Prepare,
+    config: RunConfig,
+    watch: ProgressCallback,
+    prepared: PreparedCohort | None,
+) -> dict[str, npt.NDArray[np.uint8] | None]:
+    """Prepared patches of the parts that fit into ``hardware.cache_gb``; the others are read patch by patch."""
+    largest = config.hardware.cache_gb * 1e9 / (prepare.px**2 * 3)
+    if prepared is not None and len(manifest) <= largest:
+        return {
+            name: prepared.images(manifest, part, prepare, progress=watch.preparing) for name, part in parts.items()
+        }
+    return {
+        name: prepare_all(part, prepare, progress=watch.preparing)[0] if len(part) <= largest else None
+        for name, part in parts.items()
+    }
+
+
 def _dataset(
-    part: Manifest, prepare: Prepare, config: RunConfig, watch: ProgressCallback, *, training: bool
+    part: Manifest, prepare: Prepare, config: RunConfig, images: npt.NDArray[np.uint8] | None, *, training: bool
 ) -> PatchDataset:
-    """In memory where it fits into ``hardware.cache_gb``, read patch by patch otherwise."""
     settings = config.train.augment
     augment = Augment(settings.flips, settings.min_crop, settings.stain) if training else None
-    size = len(part) * prepare.px**2 * 3 / 1e9
-    images = prepare_all(part, prepare, progress=watch.preparing)[0] if size <= config.hardware.cache_gb else None
     return PatchDataset(
         part, prepare, images=images, augment=augment, seed=config.seed, mean=config.input.mean, std=config.input.std
     )
