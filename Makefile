@@ -30,6 +30,7 @@ coverage: $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md
 	$(BIN)/python -m her2core.data.checks.documentation > docs/checks.md
+	$(BIN)/python -m her2core.evidence.verdict.documentation > docs/verdict.md
 	$(BIN)/python benchmarks/results_page.py --write
 	$(BIN)/mkdocs build --strict
 

@@ -35,6 +35,8 @@ _MODULES = {
     "evaluate": "her2core.evidence.evaluation",
     "Predictions": "her2core.evidence.predictions",
     "read_predictions": "her2core.evidence.predictions",
+    "Verdict": "her2core.evidence.verdict",
+    "verdict": "her2core.evidence.verdict",
     "FieldPrediction": "her2core.inference.field",
     "predict_field": "her2core.inference.field",
     "PatchAnalysis": "her2core.inference.analysis",
@@ -75,6 +77,7 @@ __all__ = [
     "StainNormalizer",
     "StudyError",
     "TableError",
+    "Verdict",
     "WeightsError",
     "__version__",
     "check_manifest",
@@ -90,6 +93,7 @@ __all__ = [
     "read_predictions",
     "split_manifest",
     "train",
+    "verdict",
 ]
 
 if TYPE_CHECKING:
@@ -114,6 +118,7 @@ if TYPE_CHECKING:
     from her2core.evidence.compare import Comparison, compare_runs
     from her2core.evidence.evaluation import Evaluation, evaluate
     from her2core.evidence.predictions import Predictions, read_predictions
+    from her2core.evidence.verdict import Verdict, verdict
     from her2core.inference.analysis import PatchAnalysis
     from her2core.inference.field import FieldPrediction, predict_field
     from her2core.inference.prediction import Prediction

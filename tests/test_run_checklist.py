@@ -12,9 +12,9 @@ import pytest
 from cohorts import read
 
 from her2core import open_run
+from her2core.evidence.partition import partition_of_run
 from her2core.report.checklist import CHECKLISTS, STATES, fill
 from her2core.report.claim import CLAIM
-from her2core.report.partition import partition_of_run
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.sections import TITLES, where
 from her2core.report.tripod import TRIPOD

@@ -16,6 +16,13 @@ from her2core.io.text import clean_text
 
 #: Fewer patients than this in the test part are a warning of their own: our choice.
 FEW_PATIENTS = 10
+#: Beginnings of the warnings and notes that the verdict takes up (``verdict.rules``).
+SEVERAL_PARTS_WARNING = "Patients occur in more than one split part"
+ROUNDED_WARNING = "Patient identifiers such as"
+FEW_PATIENTS_WARNING = "Few patients"
+ONE_PATIENT_WARNING = "Only one patient of the test part has the class"
+UNKNOWN_OVERLAP_WARNING = "Patient overlap between training and test cannot be checked"
+NO_TRAINING_ROWS = "The table has no training rows: whether a tested patient was also trained on cannot be checked."
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -52,13 +59,13 @@ def table_warnings(
     parts = known.groupby("patient_id")["split"].size()
     if (parts > 1).any():
         found.append(
-            f"Patients occur in more than one split part ({int((parts > 1).sum()):,} of {len(parts):,} patients): "
+            f"{SEVERAL_PARTS_WARNING} ({int((parts > 1).sum()):,} of {len(parts):,} patients): "
             "patch-level accuracy is inflated, and no figure says how well new patients are classified."
         )
     rounded = rounded_identifiers(patients) if patients is not None else []
     if rounded:
         found.append(
-            f"Patient identifiers such as {clean_text(rounded[0], 40)} were rounded by a spreadsheet: different "
+            f"{ROUNDED_WARNING} {clean_text(rounded[0], 40)} were rounded by a spreadsheet: different "
             "patients have become one, and neither patient-level figures nor intervals can be trusted. Export the "
             "identifiers as text."
         )
@@ -66,7 +73,7 @@ def table_warnings(
     unknown = int((ids["patient_id"] == UNKNOWN).sum())
     if unknown:
         rows = "patients are unknown" if unknown == len(ids) else f"{unknown:,} of {len(ids):,} rows name no patient"
-        found.append(f"Patient overlap between training and test cannot be checked: {rows}.")
+        found.append(f"{UNKNOWN_OVERLAP_WARNING}: {rows}.")
     return found
 
 
@@ -80,12 +87,9 @@ def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str])
     by_class = tested.drop_duplicates().groupby("class").size()
     of = {clean_text(classes[i], 60): int(n) for i, n in by_class.items()}
     if count < FEW_PATIENTS:
-        return [f"Few patients: the test part has only {count} ({', '.join(f'{c} {n}' for c, n in of.items())})."]
-    return [
-        f"Only one patient of the test part has the class {c}: its figures are those of this patient."
-        for c, n in of.items()
-        if n == 1
-    ]
+        counted = ", ".join(f"{c} {n}" for c, n in of.items())
+        return [f"{FEW_PATIENTS_WARNING}: the test part has only {count} ({counted})."]
+    return [f"{ONE_PATIENT_WARNING} {c}: its figures are those of this patient." for c, n in of.items() if n == 1]
 
 
 def table_notes(
@@ -124,7 +128,7 @@ def table_notes(
             "evaluated."
         )
     if not counts.get("train", 0) and "patient_id" in ids and (ids["patient_id"] != UNKNOWN).all():
-        found.append("The table has no training rows: whether a tested patient was also trained on cannot be checked.")
+        found.append(NO_TRAINING_ROWS)
     here = np.bincount(labels, minlength=len(classes)) > 0
     for i, name in enumerate(classes):
         if not here[i]:

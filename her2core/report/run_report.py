@@ -22,11 +22,11 @@ from her2core.evidence.curves import roc_points
 from her2core.evidence.evaluation import TABLES, Evaluation, evaluate, missing_baselines
 from her2core.evidence.inputs import inputs_from_folder, inputs_from_predictions
 from her2core.evidence.misclassified import misclassified
+from her2core.evidence.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.report.document import Picture
-from her2core.report.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic, patch_images
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from her2core.data.manifest import UNKNOWN
 from her2core.data.split_units import PART_NAMES, PARTS, SPLIT_UNITS, split_label
 from her2core.errors import RunError
 from her2core.evidence.predictions import Predictions
+from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run
 
 #: Level of disjointness -> column with its ids.
@@ -35,12 +36,15 @@ class Partition:
         is unknown or a partition is not available.
     parts : tuple of str
         The partitions that are available, out of 'train', 'val' and 'test'.
+    folds : bool
+        Whether each row was tested by a model of its own fold: ids are then compared between folds.
     """
 
     unit: str | None
     counts: pd.DataFrame
     shared: Mapping[str, int | None]
     parts: tuple[str, ...]
+    folds: bool = False
 
     @property
     def patients(self) -> Overlap:
@@ -78,6 +82,8 @@ class Partition:
         >>> Partition("patient", counts, {"patient": 0, "slide": 0}, PARTS).sentence[:35]
         'Partitions are disjoint by patient:'
         """
+        if self.keeps_patients_apart and self.folds:
+            return "Folds are disjoint by patient: the ids of all folds were compared."
         if self.keeps_patients_apart:
             return "Partitions are disjoint by patient: the ids of training, validation and test were compared."
         if self.patients == "some":
@@ -88,7 +94,7 @@ class Partition:
         if self.patients == "none":
             split = split_label(self.unit)
             return f"No patient occurs in two partitions, but the data were split {split}, not by patient."
-        missing = [PART_NAMES[p] for p in PARTS if p not in self.parts]
+        missing = [] if self.folds else [PART_NAMES[p] for p in PARTS if p not in self.parts]
         why = f"the {' and '.join(missing)} partition is not available" if missing else "patient ids are unknown"
         return f"Whether partitions share patients is unknown: {why}. No claim about new patients is possible."
 
@@ -97,7 +103,7 @@ def partition_of_run(run: Run) -> Partition:
     """Partition of a run, from its data table.
 
     A run without that table is described from its predictions; labels of the training partition are then unknown and
-    its patients cannot be compared.
+    its patients cannot be compared. Of out-of-fold predictions, ids are compared between the folds of splits.parquet.
 
     Parameters
     ----------
@@ -112,7 +118,10 @@ def partition_of_run(run: Run) -> Partition:
         data = run.dataset
     except RunError:
         data = run.predictions
-    return _partition(data, run.card["data"]["split_unit"], tuple(run.classes))
+    folds = None
+    if "fold" in run.splits:
+        folds = run.splits.set_index("patch_id")["fold"].reindex(data["patch_id"])
+    return _partition(data, run.card["data"]["split_unit"], tuple(run.classes), folds)
 
 
 def partition_of_predictions(predictions: Predictions) -> Partition:
@@ -128,22 +137,41 @@ def partition_of_predictions(predictions: Predictions) -> Partition:
     return _partition(predictions.frame.assign(label=labels), None, predictions.classes)
 
 
-def _partition(data: pd.DataFrame, unit: str | None, classes: tuple[str, ...]) -> Partition:
+def _partition(
+    data: pd.DataFrame, unit: str | None, classes: tuple[str, ...], folds: pd.Series | None = None
+) -> Partition:
     parts = tuple(p for p in PARTS if (data["split"] == p).any())
-    rows = []
-    for part in parts:
-        for name in classes:
-            here = data[(data["split"] == part) & (data["label"] == name)]
-            known = not (data.loc[data["split"] == part, "patient_id"].astype(object).fillna(UNKNOWN) == UNKNOWN).any()
-            rows.append((part, name, len(here), here["patient_id"].nunique() if known else pd.NA))
-    counts = pd.DataFrame(rows, columns=["part", "class", "patches", "patients"]).astype({"patients": "Int64"})
+    place = pd.Categorical(data["split"], categories=parts).codes
+    label = pd.Categorical(data["label"], categories=classes).codes
+    patients, _ = pd.factorize(_known(data["patient_id"]))  # unknown ids are -1
+    counts = pd.DataFrame(
+        [
+            (part, name, int(here.sum()), _different(patients[here]) if (patients[place == i] >= 0).all() else pd.NA)
+            for i, part in enumerate(parts)
+            for j, name in enumerate(classes)
+            for here in [(place == i) & (label == j)]
+        ],
+        columns=["part", "class", "patches", "patients"],
+    ).astype({"patients": "Int64"})
+    apart = place if folds is None else pd.factorize(folds.to_numpy())[0]
+    complete = folds is not None or set(parts) == set(PARTS)
     shared: dict[str, int | None] = {}
     for what, column in LEVELS.items():
-        ids = data[column].astype(object).fillna(UNKNOWN).astype("str")
-        several = int((data.groupby(ids.to_numpy())["split"].nunique().drop(UNKNOWN, errors="ignore") > 1).sum())
-        unknown = (ids == UNKNOWN).any() or set(parts) != set(PARTS)
-        shared[what] = several if several or not unknown else None
-    return Partition(unit, counts, shared, parts)
+        ids = patients if column == "patient_id" else pd.factorize(_known(data[column]))[0]
+        known, stride = (ids >= 0) & (apart >= 0), int(apart.max(initial=0)) + 1
+        pairs = np.unique(ids[known] * stride + apart[known]) // stride
+        several = int((np.bincount(pairs) > 1).sum())
+        shared[what] = several if several or (complete and not (ids < 0).any()) else None
+    return Partition(unit, counts, shared, parts, folds is not None)
+
+
+def _known(ids: pd.Series) -> pd.Series:
+    """Ids, missing where they are unknown."""
+    return ids.mask((ids == UNKNOWN).fillna(True))
+
+
+def _different(codes: np.ndarray) -> int:
+    return len(np.unique(codes))
 
 
 def _counted(count: int | None) -> str:
