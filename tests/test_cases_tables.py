@@ -200,8 +200,9 @@ def test_predictions_are_evaluated_by_command_line(case, her2):
     first_figure = next(i for i, line in enumerate(lines) if line.startswith("  accuracy"))
     above = "\n".join(lines[:first_figure])
     assert all(words in above for words in (*expected.warnings, *expected.notes))
-    if expected.warnings:
-        assert lines[0].startswith("warning: ")
+    assert lines[0].startswith("Can this number be believed? ")
+    assert lines[0].removeprefix("Can this number be believed? ") == f"{found['verdict']['answer']}."
+    assert sum(text.count(words) for words in expected.warnings) == len(expected.warnings), "said more than once"
     assert "nan" not in text
 
 

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 import her2core
+from her2core.cli import cli
 from her2core.evidence.verdict.rules import CONTRADICTS, LIMITS, NOT_KNOWN, SUPPORTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -338,3 +339,24 @@ def test_the_json_form_has_no_nan_and_names_every_rule_s_documentation():
         assert value["answer"] == found.answer
         assert [a["documentation"] for a in value["aspects"]] == [f"docs/verdict.md#{a.rule}" for a in found.aspects]
         assert value["figures"][0]["lower_95"] == pytest.approx(found.figures[0].lower_95)
+
+
+def test_the_command_line_says_the_verdict_before_any_figure_and_each_thing_once(tmp_path, capsys):
+    frame = table()
+    frame.loc[frame["patient_id"] == "train0", "patient_id"] = "test0"
+    frame.to_csv(tmp_path / "theirs.csv", index=False)
+    cli.main(["evaluate", str(tmp_path / "theirs.csv")], standalone_mode=False)
+    text = capsys.readouterr().out
+    found = her2core.verdict(tmp_path / "theirs.csv")
+    assert text.splitlines()[:2] == ["Can this number be believed? No.", found.sentence]
+    assert text.index(found.aspects[-1].finding) < text.index("\nBy patch\n")
+    for said in (*found.notes, *(a.finding for a in found.aspects)):
+        assert text.count(said) == 1
+    assert text.count("intraclass correlation") == 1
+    assert "warning:" not in text
+    cli.main(["evaluate", str(tmp_path / "theirs.csv"), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["verdict"] == found.as_dict()
+    cli.main(["evaluate", str(tmp_path / "theirs.csv"), "--part", "val"], standalone_mode=False)
+    other = capsys.readouterr().out
+    assert "Can this number" not in other
+    assert "warning: Patients occur in more than one split part" in other

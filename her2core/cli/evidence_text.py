@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from her2core.cli.text import interval
+from her2core.cli.verdict_text import verdict_lines
 from her2core.evidence.baselines import BASELINES, METRICS, baseline_sentences
 from her2core.evidence.evaluation import Evaluation
 from her2core.evidence.metrics.registry import metric_label, metrics_of
 from her2core.evidence.planning import EffectiveSample
+from her2core.evidence.verdict import Verdict
 from her2core.notice import RESEARCH
 
 NO_SCORES = "the table has predicted classes and no scores"
@@ -51,6 +53,7 @@ def evidence_text(
     baselines: pd.DataFrame | None = None,
     further: Sequence[str] = (),
     worth: EffectiveSample | None = None,
+    verdict: Verdict | None = None,
 ) -> str:
     """An evaluation as text.
 
@@ -65,17 +68,21 @@ def evidence_text(
     baselines : DataFrame, optional
         Baselines of the run; those that it does not beat come first.
     worth : EffectiveSample, optional
-        What the patches are worth; stands above their figures.
+        What the patches are worth; stands above their figures where there is no verdict, which says it.
+    verdict : Verdict, optional
+        Stands first, and says what the warnings and notes say.
 
     Returns
     -------
     str
-        Lines: baselines not beaten, warnings, notes, units that could not be assessed, figures by unit; last what was
-        left out.
+        Lines: the verdict, or baselines not beaten, warnings and notes; units that could not be assessed, figures by
+        unit; last what was left out.
     """
     units = [u.unit for u in found.units.itertuples() if u.assessed]
-    lines = [] if baselines is None else [f"warning: {s}" for u in units for s in baseline_sentences(baselines, u)]
-    lines += [f"warning: {w}" for w in found.warnings] + [f"note: {n}" for n in found.notes]
+    above = [] if baselines is None else [f"warning: {s}" for u in units for s in baseline_sentences(baselines, u)]
+    lines = above if verdict is None else verdict_lines(verdict)
+    unsaid = [("warning", s) for s in found.warnings] + [("note", s) for s in found.notes]
+    lines += [f"{kind}: {s}" for kind, s in unsaid if verdict is None or not verdict.says(s)]
     lines += [f"{u.unit}: not available. {u.reason}" for u in found.units.itertuples() if not u.assessed]
     missing = not_available(found)
     rules = {u.unit: u.rule_reason for u in found.units.itertuples() if u.rule}
@@ -86,7 +93,7 @@ def evidence_text(
         left_out += int(metrics["value"].notna().sum() - shown["value"].notna().sum())
         lines.append(f"By {unit}" + (f", aggregated by {rules[unit]}" if unit in rules else ""))
         lines += [f"  {common}"] if common else []
-        lines += [f"  {worth.sentence}"] if worth is not None and unit == worth.unit else []
+        lines += [f"  {worth.sentence}"] if worth is not None and verdict is None and unit == worth.unit else []
         lines += _figures(shown[shown["value"].notna()], common)
         lines += [
             f"  not available: {', '.join(entry['metrics'])} because {entry['reason']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,10 +124,12 @@ def evaluate(
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.cli.at_prevalence import at_prevalence, shares_in_training
     from her2core.cli.evidence_text import evidence_text, not_available
+    from her2core.cli.verdict_text import UNCORRECTED
     from her2core.evidence.aggregation_rules import DEFAULT_RULE
     from her2core.evidence.evaluation import evaluate as assess
     from her2core.evidence.evaluation import evaluate_folder, read_source
     from her2core.evidence.planning import effective_sample
+    from her2core.evidence.verdict import verdict
     from her2core.runs.folder import open_run
 
     if save and rule != DEFAULT_RULE:
@@ -178,7 +180,15 @@ def evaluate(
     further = () if stated is None else stated.lines
     worth = effective_sample((read_source(source)[0] if predictions is None else predictions).part(part))
     value["effective_sample"] = None if worth is None else asdict(worth)
-    answer(as_json, value, evidence_text(found, every=every, baselines=baselines, further=further, worth=worth))
+    about = None
+    if part == "test":  # of the probabilities as they are: calibration and checks are not about corrected ones
+        judged = source if predictions is None else predictions
+        about = verdict(judged, evaluation=None if shares else found, name=source.name)
+        if shares:
+            about = replace(about, notes=(*about.notes, UNCORRECTED))
+    value = {"verdict": None if about is None else about.as_dict(), **value}
+    text = evidence_text(found, every=every, baselines=baselines, further=further, worth=worth, verdict=about)
+    answer(as_json, value, text)
 
 
 @cli.command()

@@ -77,7 +77,8 @@ def overlap(inputs: VerdictInputs) -> Aspect:
             needed = "Name the patient of every row of training, validation and test."
         reason = "it cannot be checked whether tested patients were also trained on"
         return _overlap(NOT_KNOWN, taken or [partition.sentence], reason, needed)
-    parts = " and ".join(PART_NAMES[p] for p in partition.parts)
+    *first, last = (PART_NAMES[p] for p in partition.parts)
+    parts = f"{', '.join(first)} and {last}"
     text = [f"No patient is in two {'folds' if partition.folds else f'of the parts {parts}'} (ids compared)."]
     text += [f"The data were split {split_label(partition.unit)}."] if partition.unit else []
     if neighbours or random:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from her2core.evidence.baselines import BASELINES, HIGHER, LOWER, METRICS
+from her2core.evidence.baselines import BASELINES, HIGHER, LOWER, METRICS, baseline_sentences
 from her2core.evidence.jackknife import WILSON, wilson_interval
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
@@ -152,17 +152,12 @@ def baselines(inputs: VerdictInputs) -> Aspect:
         beaten = "" if constant is None else f" {constant.finding}"
         return Aspect("baselines", NOT_KNOWN, f"{capitalised(why)}.{beaten}", why, needed)
     unit = str(rows["unit"].iloc[0])
-    said = [
-        f"{BASELINES.get(r.baseline, r.baseline)} {r.value:.2f} ({r.statement})"
-        for r in rows.itertuples()
-        if r.statement != HIGHER
-    ]
+    said = baseline_sentences(rows, unit)
     network = f"{metric_label(METRICS[0])} by {unit} {rows['network'].iloc[0]:.2f}"
     if said:
         grade = CONTRADICTS if (rows["statement"] == LOWER).any() else LIMITS
-        text = f"The network is not shown to beat: {'; '.join(said)}. {network}."
         names = ", ".join(BASELINES.get(n, n) for n in rows.loc[rows["statement"] != HIGHER, "baseline"])
-        return Aspect("baselines", grade, text, f"it is not shown to beat the baseline {names}")
+        return Aspect("baselines", grade, " ".join(said), f"it is not shown to beat the baseline {names}")
     names = ", ".join(f"{BASELINES.get(r.baseline, r.baseline)} {r.value:.2f}" for r in rows.itertuples())
     return Aspect("baselines", SUPPORTS, f"{network}, higher than every baseline: {names}.", "every baseline is beaten")
 

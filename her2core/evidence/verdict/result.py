@@ -156,6 +156,27 @@ class Verdict:
         """Question and answer."""
         return f"{QUESTION} {self.answer}."
 
+    @property
+    def grouped(self) -> tuple[tuple[Aspect, ...], ...]:
+        """The aspects, those together that have the same grade and finding, so that one thing is said once."""
+        groups: dict[tuple[str, str], list[Aspect]] = {}
+        for aspect in self.aspects:
+            groups.setdefault((aspect.grade, aspect.finding), []).append(aspect)
+        return tuple(map(tuple, groups.values()))
+
+    def says(self, sentence: str) -> bool:
+        """Whether a finding or note contains this sentence of a run or table.
+
+        Parameters
+        ----------
+        sentence : str
+
+        Returns
+        -------
+        bool
+        """
+        return any(sentence in text for text in (*self.notes, *(a.finding for a in self.aspects)))
+
     def aspect(self, rule: str) -> Aspect:
         """One aspect.
 
