@@ -3,8 +3,10 @@
 A cohort has three classes of 20 patients at three hospitals. Its patches are tiles of real tissue, drawn whatever they
 show, so that nothing tells the classes; each hospital has a stain of its own, and sites are balanced over the classes.
 Each fault is planted in one cohort and found where the finding with its code is there; every patch is read. Clean
-cohorts are the same without a fault; any finding in them counts as an alarm, also where two tiles of the data set do
-overlap: the tiles of such pairs are listed (a number beside its neighbour's is the next tile of the same place).
+cohorts are the same without a fault, and any finding in them counts as an alarm. Some tiles of the data set overlap (a
+number beside its neighbour's is often the next tile of the same place): in clean cohorts and in those with a planted
+copy, tiles that overlap by phase correlation (``tile_overlap``) are left out, or a right finding would count as an
+alarm, or as the copy found.
 
     OMP_NUM_THREADS=1 python -m benchmarks.planted_tissue [../shared/data]
 """
@@ -26,6 +28,7 @@ from PIL import Image
 from benchmarks.copies import CHANGES
 from benchmarks.planted_faults import CLASSES, IHC, PLANTED, encoded, restained
 from benchmarks.planted_ids import ID_CODES, SPLIT_FAULTS, with_wrong_ids, with_wrong_split
+from benchmarks.tile_overlap import overlapping_pairs
 from her2core.data.checks import check_manifest
 from her2core.data.importers import import_dataset
 from her2core.data.manifest import build_manifest
@@ -35,6 +38,8 @@ from her2core.io.images import read_image
 from her2core.labels import SCHEMES
 
 PATIENTS, PATCHES, CLEAN = 20, 2, 20
+#: Tiles drawn beyond those needed, in place of tiles that overlap.
+SPARE = 20
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Cells = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 COPIES: dict[str, Change] = {
@@ -117,7 +122,10 @@ def codes_of(fault: str | None, seed: int, tiles: list[Path], folder: Path) -> d
         mine = (frame["label"] == frame.loc[frame.groupby("patient_id").cumcount() == 1, "label"].iloc[0]).to_numpy()
     stains = {f"site{i}": rng.uniform(0.8, 1.25, 2) for i in range(3)}
     half = frame["patient_id"].str[-1].isin(list("13579")).to_numpy()
-    chosen = rng.choice(len(tiles), len(frame), replace=False)
+    chosen = rng.choice(len(tiles), len(frame) + SPARE, replace=False)
+    if fault is None or fault.startswith("copy: "):
+        twice = {second for _, second in overlapping_pairs([read_image(tiles[c]) for c in chosen])}
+        chosen = np.delete(chosen, sorted(twice))
     ids, name = frame["patch_id"].tolist(), (fault or "").removeprefix("of a class: ")
     for number, row in enumerate(frame.itertuples()):
         image = restained(read_image(tiles[chosen[number]]), *stains[row.site])

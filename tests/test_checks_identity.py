@@ -11,6 +11,7 @@ from PIL import Image
 
 from her2core.data.checks import CHECKS, check_manifest
 from her2core.data.checks.contents import read_contents
+from her2core.data.checks.identity import file_name_ids
 from her2core.data.checks.inputs import CheckInputs, example_inputs
 from her2core.data.manifest import build_manifest
 from her2core.data.patches import PatchReader
@@ -75,6 +76,33 @@ def test_ids_that_are_file_names():
     assert status("file-name-ids", path=paths, patient_id=[f"P{i}" for i in range(8)]) == "not found"
     assert status("file-name-ids", path=paths, patient_id=[n.split("_")[0] for n in names]) == "not found"
     assert status("file-name-ids", path=paths) == "could not be run"
+
+
+def named_after_files(names, **columns):
+    inputs = example_inputs(path=[f"images/{n}.png" for n in names], patient_id=list(names), **columns)
+    found = file_name_ids(inputs)
+    return found.severity or "warning"
+
+
+def test_one_file_a_patient_named_after_the_patient_is_no_warning():
+    assert named_after_files([f"P{i:03d}" for i in range(6)]) == "info"
+    assert named_after_files([f"{site}-{i:03d}" for site in ("BR", "LU") for i in range(3)]) == "info"
+    assert named_after_files([f"TCGA-A7-A0C{i}" for i in range(6)]) == "info"
+    assert named_after_files([f"P{i:03d}" for i in range(6)], slide_id=[f"S{i}" for i in range(6)]) == "info"
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        ([f"P{i:03d}" for i in range(6)], {"slide_id": ["S1", "S1", "S2", "S2", "S3", "S3"]}),
+        ([f"TCGA-A7-A0C{i // 2}-01Z-00-DX1_{i}" for i in range(6)], {}),
+        ([f"S{i // 3}_{i}_{256 * i}" for i in range(6)], {}),
+        ([f"S{i // 3}_x{i}_y{i}" for i in range(6)], {}),
+        ([f"{i}_tile" for i in range(6)], {}),
+    ],
+)
+def test_files_that_are_parts_of_images_are_a_warning(names, columns):
+    assert named_after_files(names, **columns) == "warning"
 
 
 def test_a_slide_of_two_patients():

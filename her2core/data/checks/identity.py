@@ -23,6 +23,9 @@ from her2core.io.number_formats import to_numbers
 _ALIKE = str.maketrans("авекмнорстухіјѕαβεηικμνορτυχ", "abekmhopctyxijsabehikmnoptyx")
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _TCGA = re.compile(r"(?<![a-z0-9])tcga[-_. ]?([a-z0-9]{2})[-_. ]?([a-z0-9]{4})(?![a-z0-9])", re.IGNORECASE)
+#: Words in the name of a file that is a part of an image, and a name that ends with two numbers: coordinates.
+_PARTS_OF_IMAGES = frozenset(("tile", "patch", "crop", "roi", "region", "window"))
+_COORDINATES = re.compile(r"^(.+?)[-_, ]+[xy]?\d+[-_, ]+[xy]?\d+$")
 #: Fewest files for which ids that equal the file name are a finding, and the share of rows in which they do.
 MIN_FILES, MIN_EQUAL = 5, 0.9
 #: Share of the patients (slides) with several values up to which these are faults rather than the design of the data:
@@ -125,11 +128,16 @@ def patient_spellings(inputs: CheckInputs) -> Result:
 def file_name_ids(inputs: CheckInputs) -> Result:
     """Find patient ids that are the names of the files, one file a patient.
 
+    Files may rightly be named after their patients, one each. The finding is a warning where something shows that the
+    files are parts: a slide or TCGA patient of several files, names with coordinates or with a word such as tile.
+    Otherwise it is information.
+
     Examples
     --------
     >>> from her2core.data.checks.inputs import example_inputs
-    >>> file_name_ids(example_inputs(patient_id=["0", "1", "2", "3", "4"])).got
-    'an id equal to the name of its file in 5 of 5 rows, such as 0'
+    >>> found = file_name_ids(example_inputs(patient_id=["0", "1", "2", "3", "4"]))
+    >>> found.severity, found.got[:61]
+    ('info', 'an id equal to the name of its file in 5 of 5 rows, such as 0')
     """
     frame = inputs.frame[inputs.frame["patient_id"] != UNKNOWN]
     if frame.empty:
@@ -143,11 +151,32 @@ def file_name_ids(inputs: CheckInputs) -> Result:
     if equal.mean() < MIN_EQUAL:
         return None
     first = frame.loc[equal, "patient_id"].iloc[0]
+    shown = _parts_shown(frame)
+    why = shown or "nothing shows that two files are of one patient: right where each patient gave one image"
     return Found(
         "ids of patients",
-        f"an id equal to the name of its file in {int(equal.sum()):,} of {len(frame):,} rows, such as {first}",
+        f"an id equal to the name of its file in {int(equal.sum()):,} of {len(frame):,} rows, such as {first}; {why}",
         patch_ids(frame[equal]),
+        severity=None if shown else "info",
     )
+
+
+def _parts_shown(frame: pd.DataFrame) -> str:
+    """What shows that files with an id each are parts of fewer images or patients; empty where nothing does."""
+    stems = frame["path"].map(lambda path: PurePosixPath(path).stem)
+    places = stems.str.extract(_COORDINATES.pattern)[0]
+    groups = {
+        "slide": frame["slide_id"].where(frame["slide_id"] != UNKNOWN),
+        "TCGA patient": stems.map(tcga_patient).replace("", None),
+        "beginning of a name with coordinates": places,
+    }
+    for what, values in groups.items():
+        counts = values.value_counts()
+        if len(counts) and counts.iloc[0] > 1:
+            return f"{counts.index[0]} is the {what} of {counts.iloc[0]} of them"
+    parts = stems.map(lambda stem: sorted(_PARTS_OF_IMAGES & set(_words(stem))))
+    named = parts[parts.map(len) > 0]
+    return f"names such as {stems[named.index[0]]} are of parts of images" if len(named) > len(frame) / 2 else ""
 
 
 def slide_of_two_patients(inputs: CheckInputs) -> Result:

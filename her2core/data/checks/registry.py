@@ -80,7 +80,8 @@ _ALL = (
         "Patient id equal to the file name",
         "warning",
         "Where every file is a patient of its own, patches of one patient are in several parts of a split, and "
-        "intervals by patient are as narrow as those by patch.",
+        "intervals by patient are as narrow as those by patch. Information only where nothing shows that two files are "
+        "of one patient (a common slide or TCGA barcode, coordinates or a word such as tile in the names).",
         "Enter the patients from whom the files are. If each file really is another patient, nothing is wrong.",
         file_name_ids,
     ),
