@@ -148,7 +148,7 @@ def codes_of(fault: str | None, seed: int, tiles: list[Path], folder: Path) -> d
     split = split_manifest(build_manifest(frame, root=folder, scheme=SCHEMES["paper3"]), "patient", seed=seed)
     frame, split = _of_table(fault, rng, frame, split, folder)
     manifest = build_manifest(frame, root=folder, scheme=SCHEMES["paper3"])
-    tile_of = dict(zip(ids, (tiles[c].name for c in chosen), strict=True))
+    tile_of = dict(zip(ids, (tiles[c].name for c in chosen[: len(ids)]), strict=True))
     report = check_manifest(manifest, split, contents=True)
     return {f.code: [f"{tile_of.get(a, a)} and {tile_of.get(b, b)}" for a, b in f.pairs] for f in report}
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from dashboard.session import remember
 from her2core.errors import Her2Error
 from her2core.evidence.compare import Comparison, compare_many, compare_runs
+from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.result_tables import ResultTable
+from her2core.evidence.result_tables import MADE_WHEN_ABSENT, ResultTable, result_table
 from her2core.io.archives import unique_name
 from her2core.io.uploads import allowed_roots, image_folders
 from her2core.locations import run_folders, working_folder
@@ -106,7 +108,12 @@ def metrics(run: Run) -> pd.DataFrame:
 
 
 def run_result_table(run: Run, name: str) -> ResultTable:
-    """One result table stored with the run. Raises RunError where it is missing or damaged."""
+    """One result table of the run. Raises RunError where it is missing or damaged; some are made where absent."""
+    if name in MADE_WHEN_ABSENT and not (run.path / "evaluation" / f"{name}.csv").exists():
+        return remember(
+            ("made", str(run.path), predictions_modified(run), name),
+            lambda: result_table(inputs_from_folder(run.path, run.card), name),
+        )
     frame, missing = evaluation_table(run, name), evaluation_table(run, "missing")
     return ResultTable(name, frame, missing[missing["table"] == name])
 

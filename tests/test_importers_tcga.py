@@ -37,6 +37,16 @@ def folder(root: Path, side: int = 100) -> Path:
     return root
 
 
+def test_ethnicity_is_kept_where_the_table_has_it(tmp_path):
+    root = folder(tmp_path)
+    lines = (root / "clinical.txt").read_text().splitlines()
+    cells = ["ethnicity", "ethnicity", "CDE_ID:1", "HISPANIC OR LATINO", "[Not Available]", *["NOT HISPANIC"] * 4]
+    (root / "clinical.txt").write_text("\n".join(f"{a}\t{b}" for a, b in zip(lines, cells, strict=True)))
+    made = import_dataset("tcga_brca", root).frame.drop_duplicates("patient_id").set_index("patient_id")
+    found = made["ethnicity"].to_dict()
+    assert [found[name] for name in list(PATIENTS)[:3]] == ["hispanic or latino", "unknown", "not hispanic"]
+
+
 def labels(manifest) -> dict[str, str]:
     return dict(zip(manifest.frame["patient_id"].str[-1], manifest.frame["label"], strict=True))
 
@@ -67,6 +77,7 @@ def test_barcode_and_table_give_patient_slide_site_scale_and_columns(tmp_path):
     ages = dict(zip(made.frame["patient_id"].str[-1], made.frame["age_group"], strict=True))
     assert ages == {"1": "under 50", "2": "50 to 64", "3": "65 and over", "4": "50 to 64", "5": "unknown"}
     assert set(made.frame["race"]) == {"white"}
+    assert "ethnicity" not in made.frame  # the table has none
     assert (set(made.frame["er"]), set(made.frame["pr"])) == ({"positive"}, {"unknown"})
 
 

@@ -73,14 +73,15 @@ def test_columns_are_fixed_and_every_row_names_its_unit():
         assert tuple(found.frame.columns)[: len(TABLES[name])] == TABLES[name]
         assert tuple(found.missing.columns) == MISSING
         assert set(found.frame["unit"]) <= {"patch", "patient"}
-        assert (found.frame["resampling_unit"] == "patient").all()
+        if "resampling_unit" in found.frame:
+            assert (found.frame["resampling_unit"] == "patient").all()
 
 
 def test_what_a_file_cannot_give_is_said():
     missing = all_missing(all_result_tables(inputs_from_predictions(read()), **FEW))
     assert reasons(missing, table="referral") == ["a table of predictions: prediction sets come with a run"] * 2
     assert "before calibration" in reasons(missing, table="calibration", what="uncalibrated")[0]
-    assert "no other columns" in reasons(missing, table="subgroups", what="scanner")[0]
+    assert "no such column" in reasons(missing, table="subgroups", what="scanner")[0]
 
 
 def test_without_validation_no_threshold_is_set():
@@ -105,12 +106,15 @@ def test_an_unknown_table_is_refused_with_those_there_are():
 def test_hard_cases_give_a_stated_result_or_a_reason(kind):
     result_tables = all_result_tables(inputs_from_predictions(hard(kind)), **FEW)
     for name, found in result_tables.items():
-        for unit in ("patch", "patient"):
+        for unit in ("patient",) if name == "discordance" else ("patch", "patient"):
             assert len(at(found.frame, unit)) or reasons(found.missing, unit=unit), f"{name} by {unit} is silent"
+        if name == "suspected_labels":
+            continue
         unsaid = found.frame[found.frame["value"].isna() & (found.frame["note"].fillna("") == "")]
         assert unsaid.empty, f"{name}: a value is missing without a word"
-        bounded = found.frame.dropna(subset=["lower_95", "upper_95"])
-        assert (bounded["lower_95"] <= bounded["upper_95"]).all()
+        kind_of = "simultaneous" if name == "group_differences" else "95"
+        low, high = (found.frame[f"{end}_{kind_of}"].astype(float).dropna() for end in ("lower", "upper"))
+        assert (low <= high).all()
     missing = all_missing(result_tables)
     assert (missing["reason"].str.len() > 10).all()
     if kind in ("a patient with two labels", "a single patient", "unknown patients"):
@@ -197,7 +201,7 @@ def test_a_run_has_all_of_it(tiny_run):
     referral = result_table(d, "referral", **FEW)
     assert referral.frame.empty
     assert [reason.split("only ")[1].split(" (9")[0] for reason in reasons(referral.missing)] == ["3 patients"] * 2
-    for name in set(TABLES) - {"referral"}:
+    for name in set(TABLES) - {"referral", "group_differences"}:
         assert len(tiny_run.table(name)), name
     assert list(tiny_run.table("missing")) == list(MISSING)
     metrics = tiny_run.table("metrics")

@@ -94,14 +94,27 @@ def _predictive_values(review: Review, unit: str, prevalence: float) -> None:
     for note in dict.fromkeys(n for n in table["note"] if "with both" in n):
         st.warning(markdown_sentence(f"{capitalised(note)}."), icon=":material/warning:")
     names = {"ppv": f"PPV at {prevalence:.1%}", "npv": f"NPV at {prevalence:.1%}"}
+    observed = [m for m in PREVALENCE_LABELS if m.endswith("_observed")]
     dataframe(
         [
             {"class": c}
-            | {names.get(m, label): format_interval(cells.loc[(c, m)]) for m, label in PREVALENCE_LABELS.items()}
-            | {"prevalence in this test part": f"{cells.loc[(c, 'ppv_observed'), 'prevalence']:.1%}"}
+            | {
+                names.get(m, x): format_interval(cells.loc[(c, m)])
+                for m, x in PREVALENCE_LABELS.items()
+                if m not in observed
+            }
             for c in review.classes
         ],
         f"Predictive values of each class against the rest by {unit}, at a prevalence of {prevalence:.1%}",
+    )
+    dataframe(
+        [
+            {"class": c}
+            | {PREVALENCE_LABELS[m]: format_interval(cells.loc[(c, m)]) for m in observed}
+            | {"prevalence in this test part": f"{cells.loc[(c, 'ppv_observed'), 'prevalence']:.1%}"}
+            for c in review.classes
+        ],
+        f"Predictive values of each class against the rest by {unit}, in this test part",
     )
     st.caption(
         "By Bayes' rule from sensitivity and specificity, each class in turn at the stated prevalence. This assumes "
@@ -129,7 +142,8 @@ def _ish_tests(review: Review, unit: str, prevalence: float, share: float) -> No
     st.caption(f"{markdown_sentence(capitalised(str(table['note'].iloc[0])))}.")
     dataframe(
         [
-            {"policy": policy} | {label: format_interval(cells.loc[(policy, m)]) for m, label in ISH_LABELS.items()}
+            {"policy": policy}
+            | {x: format_interval(cells.loc[(policy, m)]) for m, x in ISH_LABELS.items() if m != "ish_tests"}
             for policy in dict.fromkeys(table["policy"])
         ],
         f"ISH tests saved against positives missed by {unit}, at a prevalence of {prevalence:.1%}",

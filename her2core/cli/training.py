@@ -106,6 +106,11 @@ def train(
     metavar="CLASS=SHARE",
     help="With --label-shift: class shares of the training data; a run's own are on its card.",
 )
+@click.option(
+    "--label-error",
+    type=click.FloatRange(0, 0.5, max_open=True),
+    help="Add what the accuracy means where this share of the labels is wrong; 0.05 for one in twenty.",
+)
 @table_options
 @as_json
 def evaluate(
@@ -118,12 +123,14 @@ def evaluate(
     ish_positive: float,
     label_shift: bool,
     trained: tuple[str, ...],
+    label_error: float | None,
     table: TableOptions,
     as_json: bool,
 ) -> None:
     """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
     from her2core.cli.at_prevalence import at_prevalence, shares_in_training
     from her2core.cli.evidence_text import evidence_text, not_available
+    from her2core.cli.labels import LabelTables
     from her2core.cli.verdict_text import UNCORRECTED
     from her2core.evidence.aggregation_rules import DEFAULT_RULE
     from her2core.evidence.evaluation import evaluate as assess
@@ -162,6 +169,9 @@ def evaluate(
         )
     folder = open_run(source) if source.is_dir() and part == "test" else None
     baselines = folder.baselines if folder else None
+    labels = None
+    if part == "test" and not shares and (as_json or label_error is not None or every):
+        labels = LabelTables(source if predictions is None else predictions, run=folder, label_error=label_error)
     rows = found.metrics.astype(object).where(found.metrics.notna(), None).to_dict("records")
     units = found.units.astype(object).where(found.units.notna(), None).to_dict("records")
     confusion = found.confusion.astype(object).where(found.confusion.notna(), None).to_dict("records")
@@ -175,9 +185,10 @@ def evaluate(
         "not_available": not_available(found),
         "baselines": None if baselines is None else records(baselines),
         **({} if stated is None else stated.as_dict()),
+        **({} if labels is None else labels.as_dict()),
         "notice": RESEARCH,
     }
-    further = () if stated is None else stated.lines
+    further = [*([] if stated is None else stated.lines), *([] if labels is None else labels.lines)]
     worth = effective_sample((read_source(source)[0] if predictions is None else predictions).part(part))
     value["effective_sample"] = None if worth is None else asdict(worth)
     about = None

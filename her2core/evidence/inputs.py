@@ -17,6 +17,7 @@ from her2core.evidence.arguments import check_choice, check_predictions
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.evidence.run_sets import sets_of_card
+from her2core.io.columns import GROUP_ROLES
 from her2core.io.tables import read_table
 from her2core.runs.schema.tables import RUN_TABLES, check_table
 
@@ -46,6 +47,8 @@ class EvaluationInputs:
         status.
     rules : mapping of str to str
         Unit to the rule that aggregates patches to it.
+    cohort : DataFrame, optional
+        Data table of all parts, one row a patch: patient_id, split and further columns such as her2_ihc and ish.
     """
 
     test: Predictions
@@ -55,6 +58,7 @@ class EvaluationInputs:
     columns: pd.DataFrame | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
+    cohort: pd.DataFrame | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +156,7 @@ def inputs_from_folder(
         reasons["sets"] = "out-of-fold predictions of several models: prediction sets come with one model"
     else:
         reasons["sets"] = "this run has no prediction sets (her2 runs sets adds them)"
-    data, columns = folder / "dataset.parquet", None
+    data, columns, cohort = folder / "dataset.parquet", None, None
     every = calibrated_predictions(frame, card)
     if dataset is None and data.is_file():
         found, schema = read_table(data, own=True).frame, RUN_TABLES["dataset.parquet"]
@@ -161,16 +165,17 @@ def inputs_from_folder(
         by_patch = dataset.drop_duplicates("patch_id").set_index("patch_id")
         columns = by_patch.reindex(every.part("test").frame["patch_id"]).reset_index(drop=True)
         columns = columns.drop(columns=[c for c in _NO_GROUPS if c in columns])
+        cohort = dataset
     else:
         reasons["columns"] = "this run has no data table (her2 runs complete adds it)"
-    return _inputs(every, uncalibrated=uncalibrated, sets=sets, columns=columns, reasons=reasons)
+    return _inputs(every, uncalibrated=uncalibrated, sets=sets, columns=columns, reasons=reasons, cohort=cohort)
 
 
 def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:
     """Take the inputs from predictions that came without a run.
 
-    There are no scores before calibration and no prediction sets then, and groups by site only; a validation part only
-    if the table has one.
+    There are no scores before calibration and no prediction sets then; groups by site, and by the columns of
+    ``io.columns.GROUP_ROLES`` that the table has; a validation part only if the table has one.
 
     Parameters
     ----------
@@ -197,8 +202,10 @@ def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:
         reasons={
             "uncalibrated": "a table of predictions: its scores before calibration are unknown",
             "sets": "a table of predictions: prediction sets come with a run",
-            "columns": "a table of predictions: it has no other columns of the data",
+            "columns": "a table of predictions: it has no such column",
         },
+        columns=predictions.part("test").frame[["site", *(c for c in GROUP_ROLES if c in predictions.frame)]],
+        cohort=predictions.frame,
     )
 
 
@@ -209,8 +216,9 @@ def _inputs(
     uncalibrated: Predictions | None = None,
     sets: Mapping[str, PredictionSets] | None = None,
     columns: pd.DataFrame | None = None,
+    cohort: pd.DataFrame | None = None,
 ) -> EvaluationInputs:
     test, validation = predictions.part("test"), predictions.part("val")
     check_predictions(test, "predictions of the test part")
     rules = {unit: rule_of_unit(unit, asked=DEFAULT_RULE, validation=validation)[0] for unit in UNIT_COLUMN}
-    return EvaluationInputs(test, validation, uncalibrated, sets, columns, reasons, rules)
+    return EvaluationInputs(test, validation, uncalibrated, sets, columns, reasons, rules, cohort)

@@ -42,6 +42,7 @@ def jackknife_row(
     size: SampleSize,
     bounds: tuple[float, float] = (0.0, 1.0),
     trainings: Variance | None = None,
+    level: float = LEVEL,
 ) -> IntervalRow:
     """Make the interval of one metric.
 
@@ -61,6 +62,8 @@ def jackknife_row(
         Smallest and largest possible value; infinite where there is none.
     trainings : Variance, optional
         Over other trainings, added to that over clusters.
+    level : float
+        Confidence level; above ``LEVEL`` for intervals that hold together with others (Bonferroni).
 
     Returns
     -------
@@ -84,9 +87,9 @@ def jackknife_row(
     row = empty_row(metric, of, value)
     if reason := _refusal(value, jackknife, size):
         return {**row, "note": reason}
-    low, high = bounds
+    (low, high), z = bounds, float(ndtri((1 + level) / 2))
     if size.independent and size.binomial:
-        ends = wilson_interval(value, size.rows)
+        ends = wilson_interval(value, size.rows, quantile=z)
         return _filled(row, ends, bounds, WILSON, few=size.rows)
     same, settled = bool(np.ptp(jackknife) < 1e-12), value in bounds and np.isfinite(high)
     total = Variance(float((len(jackknife) - 1) * jackknife.var()), _degrees(jackknife, size))
@@ -95,7 +98,7 @@ def jackknife_row(
     variance, degrees = total.value, total.degrees
     if same and not (settled or size.binomial):
         return {**row, "note": f"no interval: the same whichever {size.unit} is left out"}
-    t = float(stdtrit(degrees, (1 + LEVEL) / 2))
+    t = float(stdtrit(degrees, (1 + level) / 2))
     if not np.isfinite(high):
         error = t * np.sqrt(variance)
         if not np.isfinite(low) or value <= low:
@@ -104,7 +107,7 @@ def jackknife_row(
         return _filled(row, (low + (value - low) / factor, low + (value - low) * factor), bounds, LOG_T, few=degrees)
     p, variance = (value - low) / (high - low), variance / (high - low) ** 2
     if settled or same:
-        ends, method = wilson_interval(p, size.effective), WILSON if size.independent else EFFECTIVE
+        ends, method = wilson_interval(p, size.effective, quantile=z), WILSON if size.independent else EFFECTIVE
         few = size.effective
     elif size.independent:
         ends, method, few = wilson_interval(p, p * (1 - p) / variance, quantile=t), WILSON, degrees

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pandas as pd
 from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_predictions
 from her2core.evidence.estimates import ResampledMetrics
-from her2core.evidence.intervals import IntervalRow, empty_row, interval_table, with_note
+from her2core.evidence.intervals import LEVEL, IntervalRow, empty_row, interval_table, with_note
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
@@ -19,7 +21,11 @@ from her2core.evidence.resampling import clusters
 
 
 def metric_table(
-    predictions: Predictions, *, metrics: Iterable[str | Metric] | None = None, no_order: str = ""
+    predictions: Predictions,
+    *,
+    metrics: Iterable[str | Metric] | None = None,
+    no_order: str = "",
+    simultaneous: int = 0,
 ) -> pd.DataFrame:
     """Compute metrics with their 95 % intervals.
 
@@ -32,6 +38,9 @@ def metric_table(
         probabilities are left out for hard labels.
     no_order : str
         Why the classes have no order, if they have none: metrics that need one are then NaN with this note.
+    simultaneous : int
+        Number of intervals that are to hold together at 95 % (Bonferroni): adds lower_simultaneous and
+        upper_simultaneous, each at a level of 1 - 0.05 / ``simultaneous``. 0 for none.
 
     Returns
     -------
@@ -69,18 +78,23 @@ def metric_table(
     resampled = ResampledMetrics(predictions, group, resamples=0, seed=0)  # the jackknife alone
     rows: list[IntervalRow] = []
     for metric in chosen:
-        rows += _without_order(metric, predictions.classes, no_order) or _rows(metric, resampled)
+        rows += _without_order(metric, predictions.classes, no_order) or _rows(metric, resampled, simultaneous)
     return interval_table(rows, predictions, group)
 
 
-def _rows(metric: Metric, resampled: ResampledMetrics) -> list[IntervalRow]:
+def _rows(metric: Metric, resampled: ResampledMetrics, simultaneous: int) -> list[IntervalRow]:
     estimate, note, rows = resampled.estimate(metric), resampled.note(metric), []
     for position, name in enumerate(resampled.predictions.classes) if metric.per_class else [(None, "")]:
         own = estimate if position is None else estimate.of(position)
         size = resampled.sample_size(metric, position)
-        row = jackknife_row(metric.name, name, float(own.value), own.jackknife, size=size, bounds=metric.range)
+        of = partial(jackknife_row, metric.name, name, float(own.value), own.jackknife, size=size, bounds=metric.range)
         undefined = "" if np.isfinite(own.value) else resampled.undefined(metric, position)
-        rows.append(with_note(row, undefined=undefined, always=note))
+        row = with_note(of(), undefined=undefined, always=note)
+        if simultaneous:
+            wide = of(level=1 - (1 - LEVEL) / simultaneous)
+            bounds = {"lower_simultaneous": wide["lower_95"], "upper_simultaneous": wide["upper_95"]}
+            row = cast(IntervalRow, {**row, **bounds})
+        rows.append(row)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Intervals of sums and ratios of independent estimates, from the interval of each (MOVER).
+"""Intervals of sums, differences and ratios of independent estimates, from the interval of each (MOVER).
 
 The method of variance estimates recovery takes the distances of an estimate from its own bounds as its spread, so that
 intervals which respect a range, such as Wilson's, give one of a function of several estimates that does so too.
@@ -52,6 +52,35 @@ def weighted_sum(terms: Iterable[tuple[float, Estimate]]) -> Estimate:
     value = sum(weight * term.value for weight, term in kept)
     below = math.sqrt(sum((weight * (term.value - term.low)) ** 2 for weight, term in kept))
     above = math.sqrt(sum((weight * (term.high - term.value)) ** 2 for weight, term in kept))
+    return Estimate(value, value - below, value + above)
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """Difference of two independent estimates.
+
+    Parameters
+    ----------
+    first, second : Estimate
+        With bounds at one level, which is that of the result.
+
+    Returns
+    -------
+    Estimate
+        ``first`` less ``second``; bounds are NaN where one of either is.
+
+    References
+    ----------
+    Newcombe 1998, Statistics in Medicine 17:873 (method 10); Zou & Donner 2008, doi 10.1002/sim.3095.
+
+    Examples
+    --------
+    >>> found = difference(Estimate(56 / 70, 0.6918, 0.877), Estimate(48 / 80, 0.4905, 0.7004))
+    >>> [round(x, 4) for x in found]
+    [0.2, 0.0524, 0.3339]
+    """
+    value = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
     return Estimate(value, value - below, value + above)
 
 

@@ -18,6 +18,7 @@ from her2core.evidence.prediction_labels import class_indices, classes_of_labels
 from her2core.evidence.prediction_scores import WHERE, count_rows, one_score, score_values, to_probabilities
 from her2core.evidence.table_findings import table_notes, table_warnings
 from her2core.io.cells import UNKNOWN, identifiers
+from her2core.io.columns import GROUP_ROLES, find_column
 from her2core.io.text import clean_text
 from her2core.labels import order_classes
 
@@ -29,7 +30,7 @@ class Interpreted:
     Parameters
     ----------
     frame : DataFrame
-        Identifiers and split, one row a prediction.
+        Identifiers and split, one row a prediction; and those of ``io.columns.GROUP_ROLES`` that the table has.
     probabilities : ndarray of float64, shape (N, K), or None
         None where the table has predicted classes only.
     labels : ndarray of int64, shape (N,)
@@ -123,6 +124,7 @@ def interpret_table(
     patients = None if columns.patient_id is None else table.column(columns.patient_id)
     notes += said + table_notes(ids, labels, names, split_column=columns.split)
     warnings = table_warnings(ids, patients, labels=labels, classes=names)
+    ids = ids.assign(**_groups(table, columns))
     return Interpreted(ids, probs, labels, tuple(names), predicted, tuple(notes), tuple(warnings))
 
 
@@ -244,6 +246,19 @@ def _ids(table: _Columns, columns: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
                 )
         ids[role] = column
     return id_table(ids, len(table.frame)), notes
+
+
+def _groups(table: _Columns, columns: ColumnMap) -> dict[str, pd.Series]:
+    """Columns that put patients into groups, by their names; those with another role are left out."""
+    roles = [getattr(columns, role) for role in (*ID_ROLES, "split", "label", "predicted")]
+    taken = {*filter(None, roles), *columns.scores.values()}
+    found: dict[str, pd.Series] = {}
+    for role in GROUP_ROLES:
+        name = find_column([n for n in table.names if n not in taken], role)
+        if name is not None:
+            taken.add(name)
+            found[role] = identifiers(table.column(name))
+    return found
 
 
 def id_table(given: dict[str, pd.Series], rows: int) -> pd.DataFrame:

@@ -40,7 +40,8 @@ class Predictions:
     Parameters
     ----------
     frame : DataFrame
-        Columns patch_id, patient_id, slide_id, site and split (train, val or test), all text.
+        Columns patch_id, patient_id, slide_id, site and split (train, val or test), all text; and those of
+        ``io.columns.GROUP_ROLES`` that a table has, such as age_group.
     probabilities : ndarray of float64, shape (N, K), or None
         Probabilities; None where only predicted classes are known. Read them as ``probs``.
     labels : ndarray of int64, shape (N,)

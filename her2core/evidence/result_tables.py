@@ -1,4 +1,4 @@
-"""Result tables beside the metrics: calibration, abstention, decisions, operating points and subgroups.
+"""Result tables beside the metrics: calibration, abstention, decisions, operating points, subgroups and labels.
 
 The tables that clinical reporting asks for, each made on demand (a page shows one, a run keeps all). What cannot be
 given is a row of ``ResultTable.missing`` with the reason.
@@ -17,14 +17,21 @@ from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import UNIT_COLUMN
 from her2core.evidence.arguments import check_choice, check_resampling
 from her2core.evidence.decisions import decision_curve
+from her2core.evidence.discordance import COLUMNS as DISCORDANCE_COLUMNS
+from her2core.evidence.discordance import discordance_table
+from her2core.evidence.group_differences import COLUMNS as DIFFERENCE_COLUMNS
+from her2core.evidence.group_differences import group_differences
 from her2core.evidence.inputs import EvaluationInputs
 from her2core.evidence.ish_referral import ish_table
+from her2core.evidence.label_noise import label_noise_table
 from her2core.evidence.operating_points import COLUMNS as POINT_COLUMNS
 from her2core.evidence.operating_points import THRESHOLD_RULES, validated_operating_point
 from her2core.evidence.predictions import IDS
 from her2core.evidence.reliability import calibration_table, compare_calibration, reliability_table
 from her2core.evidence.results import TableResult
-from her2core.evidence.subgroups import subgroup_table
+from her2core.evidence.subgroups import SEVERAL, subgroup_table
+from her2core.evidence.suspected_labels import COLUMNS as SUSPECTED_COLUMNS
+from her2core.evidence.suspected_labels import suspected_labels
 from her2core.evidence.three_way import three_way_curve
 
 UNITS = ("patch", "patient")
@@ -39,13 +46,24 @@ TABLES: dict[str, tuple[str, ...]] = {
     "three_way": ("unit", "metric", "class", "strategy", "threshold", "harm", *_BASE),
     "ish_referral": ("unit", "metric", "class", "policy", "prevalence", *_BASE),
     "operating_points": POINT_COLUMNS,
-    "subgroups": ("by", "group", "unit", "metric", "class", *_BASE, "patients"),
+    "subgroups": (
+        *("by", "group", "unit", "metric", "class", *_BASE, "lower_simultaneous", "upper_simultaneous", "patients"),
+    ),
+    "group_differences": DIFFERENCE_COLUMNS,
+    "discordance": DISCORDANCE_COLUMNS,
+    "label_noise": (
+        *("unit", "metric", "class", "label_error", *_BASE),
+        *("true_lowest", "true_highest", "true_if_independent", "perfect_network"),
+    ),
+    "suspected_labels": SUSPECTED_COLUMNS,
 }
+#: Tables that runs of before them lack; they are then made from the run's predictions.
+MADE_WHEN_ABSENT = ("group_differences", "discordance", "label_noise", "suspected_labels")
 MISSING = ("table", "unit", "what", "reason")
 #: Value of the column ``scores`` for a table of probabilities: whether they were calibrated is unknown.
 AS_GIVEN = "as given"
-#: Group of a patient whose patches differ in the column.
-SEVERAL = "several"
+#: Columns of which the label is made, or that are the result of a reading: groups, but not of people or places.
+_OF_THE_LABEL = ("her2_ihc", "ish", "label")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,8 +98,9 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
         reliability (``reliability_table``), risk_coverage, referral (``referral_table``), decisions
         (``decision_curve`` of ``EvaluationInputs.decision_class``), three_way (``three_way_curve``), ish_referral
         (``ish_table`` at the prevalence of the test part), operating_points
-        (``validated_operating_point``, every class and rule) or subgroups (``subgroup_table`` by every column that
-        makes groups).
+        (``validated_operating_point``, every class and rule), subgroups and group_differences (``subgroup_table`` and
+        ``group_differences`` by every column that makes groups), discordance (``discordance_table`` of all parts and of
+        the test part), label_noise or suspected_labels.
     resamples, seed : int
         Of the cluster bootstrap.
 
@@ -107,9 +126,9 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
     check_choice("name", name, TABLES)
     check_resampling(resamples, seed)
     frames, missing = [], []
-    for unit in UNITS:
+    for unit in ("patient",) if name == "discordance" else UNITS:
         try:
-            inputs.at(unit)
+            inputs.at(unit if name != "discordance" else "patch")
         except EvaluationError as reason:
             missing.append((name, unit, "", reason.sentence))
             continue
@@ -212,7 +231,29 @@ def _subgroups(d: EvaluationInputs, unit: str) -> _Parts:
             yield wanted, lambda **_: d.reasons.get("columns", "the data table has no such column")
 
 
-def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, **_: object) -> pd.DataFrame | str:
+def _differences(d: EvaluationInputs, unit: str) -> _Parts:
+    columns = d.test.frame[["site"]] if d.columns is None else d.columns
+    for by in columns:
+        if by not in _OF_THE_LABEL:
+            yield str(by), partial(_by_group, d, unit, columns[by], compare=True)
+
+
+def _discordance(d: EvaluationInputs, unit: str) -> _Parts:
+    for part in ("all", "test"):
+        if d.cohort is None:
+            yield part, lambda **_: d.reasons["columns"]
+        else:
+            yield part, lambda part=part, **_: discordance_table(d.cohort, part=part)
+
+
+def _suspected(d: EvaluationInputs, unit: str, **_: object) -> pd.DataFrame | str:
+    found = suspected_labels(d.at(unit))
+    return found if len(found) else "no label is suspected"
+
+
+def _by_group(
+    d: EvaluationInputs, unit: str, cells: pd.Series, *, compare: bool = False, **_: object
+) -> pd.DataFrame | str:
     at, by = d.at(unit), str(cells.name)
     if unit != "patch":
         ids = d.test.frame[UNIT_COLUMN[unit]]
@@ -226,7 +267,7 @@ def _by_group(d: EvaluationInputs, unit: str, cells: pd.Series, **_: object) -> 
     if len(groups) == 1 and cells.notna().all() and str(groups[0]) != "unknown":
         return f"one group only: {str(groups[0])[:80]}"
     frame = at.frame[[*IDS, "split"]].drop(columns=[by], errors="ignore").assign(**{by: cells.to_numpy()})
-    return subgroup_table(replace(at, frame=frame), by=by)
+    return (group_differences if compare else subgroup_table)(replace(at, frame=frame), by=by)
 
 
 _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
@@ -239,4 +280,8 @@ _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
     "ish_referral": lambda d, unit: _of_her2(d, lambda **_: ish_table(d.at(unit), (d.sets or {}).get(unit))),
     "operating_points": _operating_points,
     "subgroups": _subgroups,
+    "group_differences": _differences,
+    "discordance": _discordance,
+    "label_noise": lambda d, unit: iter([("", lambda **_: label_noise_table(d.at(unit)))]),
+    "suspected_labels": lambda d, unit: iter([("", partial(_suspected, d, unit))]),
 }

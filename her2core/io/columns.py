@@ -34,6 +34,10 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "mpp": ("mpp", "micronsperpixel", "umperpixel", "umpx"),
     "her2_ihc": ("her2ihc", "ihc", "ihcscore", "her2score", "ihcher2", "her2ihcscore", "scoreihc"),
     "ish": ("ish", "fish", "ishresult", "fishresult", "her2fish", "her2ish", "ishstatus", "fishstatus"),
+    "age_group": ("agegroup", "ageband", "agecategory", "agerange"),
+    "race": ("race",),
+    "ethnicity": ("ethnicity", "ethnicgroup"),
+    "sex": ("sex", "gender"),
     "label": (
         *("label", "truelabel", "labeltrue", "ytrue", "true", "trueclass", "target", "targets", "groundtruth", "gt"),
         *("truth", "class", "her2status", "her2", "her2class", "her2result", "y", "labels"),
@@ -54,6 +58,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _PART_OF = {spelling: part for part, spellings in PARTS.items() for spelling in spellings}
+#: Roles that put patients into groups, besides site.
+GROUP_ROLES = ("scanner", "age_group", "race", "ethnicity", "sex", "her2_ihc", "ish")
 #: Roles whose cells are text, even where they look like numbers ("1.10" is not 1.1).
 _TEXT = ("path", "patch_id", "patient_id", "slide_id", "site", "scanner", "her2_ihc", "ish", "label", "predicted")
 

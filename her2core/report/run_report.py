@@ -24,8 +24,8 @@ from her2core.evidence.inputs import inputs_from_folder, inputs_from_predictions
 from her2core.evidence.misclassified import misclassified
 from her2core.evidence.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.evidence.predictions import Predictions
+from her2core.evidence.result_tables import MADE_WHEN_ABSENT, all_missing, all_result_tables, result_table
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
-from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.report.document import Picture
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic, patch_images
@@ -299,7 +299,13 @@ def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
 def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame] | None:
     """The run's own tables; None where one is missing or older than the metrics for ordered classes."""
     try:
-        found = {**run.evaluation, **{name: run.table(name) for name in (*RESULT_TABLES, "missing")}}
+        stored = [n for n in RESULT_TABLES if n not in MADE_WHEN_ABSENT or (run.path / f"evaluation/{n}.csv").exists()]
+        found = {**run.evaluation, **{name: run.table(name) for name in (*stored, "missing")}}
+        absent = [name for name in RESULT_TABLES if name not in stored]
+        inputs = inputs_from_folder(run.path, run.card) if absent else None
+        made = {name: result_table(inputs, name) for name in absent if inputs is not None}
+        found |= {name: table.frame for name, table in made.items()}
+        found["missing"] = pd.concat([found["missing"], all_missing(made)] if made else [found["missing"]])
     except RunError:
         return None
     if not (found["metrics"]["metric"] == "npv").any():

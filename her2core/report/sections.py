@@ -16,6 +16,7 @@ TITLES = {
     "abstention": "Abstention",
     "decisions": "Decision curve",
     "subgroups": "Subgroups",
+    "labels": "Labels",
     "failures": "Misclassified cases",
     "maps": "Class-activation maps",
     "missing": "What could not be assessed",
@@ -42,7 +43,7 @@ def where(*keys: str) -> str:
     Examples
     --------
     >>> where("partition", "methods")
-    'Section 3 (Partition) and Section 16 (How the figures were computed)'
+    'Section 3 (Partition) and Section 17 (How the figures were computed)'
     """
     return " and ".join(f"Section {number(k)} ({TITLES[k]})" for k in keys)
 

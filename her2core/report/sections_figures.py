@@ -1,4 +1,4 @@
-"""Sections of figures in the run report: performance, thresholds, calibration, abstention, decisions, subgroups."""
+"""Sections of figures in the run report: performance, thresholds, calibration, abstention and decisions."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ _SET_COLUMNS = (
     "empty_rate",
 )
 _COVERAGES, _THRESHOLDS = (0.25, 0.5, 0.75, 0.9, 1.0), (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-#: Most classes whose recall is shown by group; with more, the run's own table has it.
-_MOST_CLASSES = 6
 _TWO_READINGS = (
     '"Class-specific accuracy" has two readings: recall (the share of a class that was recognised) and one-vs-rest '
     "accuracy (the share of all cases whose membership of a class was predicted correctly). Both are reported."
@@ -38,12 +36,6 @@ _TWO_READINGS = (
 _ON_VALIDATION = (
     "A threshold selected on the test partition makes the figures of that partition optimistic. These were selected on "
     "the validation partition (with the number of cases shown) and applied unchanged to the test partition."
-)
-_ONE_BY_ONE = (
-    "Each group is assessed separately: an interval that excludes another group's value is no test of a difference."
-)
-_NO_PEOPLE = (
-    "No column of these data describes age, sex or ethnicity: fairness across groups of people cannot be assessed."
 )
 
 
@@ -131,7 +123,7 @@ def operating_points(r: RunReport) -> Section:
                     wide=1.0,
                 )
             )
-    return section("operating", *blocks, *_absent(r, "operating_points"))
+    return section("operating", *blocks, *absent(r, "operating_points"))
 
 
 def calibration(r: RunReport) -> Section:
@@ -180,7 +172,7 @@ def calibration(r: RunReport) -> Section:
                 wide=1.0,
             )
         )
-    return section("calibration", *blocks, *_absent(r, "calibration"))
+    return section("calibration", *blocks, *absent(r, "calibration"))
 
 
 def abstention(r: RunReport) -> Section:
@@ -223,7 +215,7 @@ def abstention(r: RunReport) -> Section:
                 wide=0.9,
             )
         )
-    return section("abstention", *blocks, *_absent(r, "risk_coverage", "referral"))
+    return section("abstention", *blocks, *absent(r, "risk_coverage", "referral"))
 
 
 def decisions(r: RunReport) -> Section:
@@ -264,54 +256,7 @@ def decisions(r: RunReport) -> Section:
                 wide=0.6,
             )
         )
-    return section("decisions", *blocks, *_absent(r, "decisions"))
-
-
-def subgroups(r: RunReport) -> Section:
-    """Metrics in each group of each column, with numbers of patients.
-
-    Examples
-    --------
-    >>> from her2core.report.examples import example_report
-    >>> subgroups(example_report()).title
-    'Subgroups'
-    """
-    blocks: list[Block] = [Words(_ONE_BY_ONE), *([] if r.about_people else [Words(_NO_PEOPLE)])]
-    for unit in UNITS:
-        table = r.table("subgroups", unit)
-        for by in dict.fromkeys(table["by"]):
-            rows = table[table["by"] == by]
-            groups = list(dict.fromkeys(rows["group"]))
-            overall = rows[rows["class"].astype(object).fillna("") == ""]
-            measures = list(dict.fromkeys(overall["metric"]))
-            blocks.append(
-                pivot(
-                    overall,
-                    caption=f"By {by}, counted by {unit}",
-                    head=str(by),
-                    down="group",
-                    across="metric",
-                    order=groups,
-                    columns=[(m, metric_label(m)) for m in measures],
-                    first=[("n", "Rows"), ("patients", "Patients")],
-                    wide=1.0,
-                )
-            )
-            recall = rows[rows["metric"] == "recall"]
-            if len(r.classes) <= _MOST_CLASSES:
-                blocks.append(
-                    pivot(
-                        recall,
-                        caption=f"Recall of each class by {by}, counted by {unit}",
-                        head=str(by),
-                        down="group",
-                        across="class",
-                        order=groups,
-                        columns=[(c, c) for c in r.classes],
-                        wide=1.0,
-                    )
-                )
-    return section("subgroups", *blocks, *_absent(r, "subgroups"))
+    return section("decisions", *blocks, *absent(r, "decisions"))
 
 
 def _risk_grid(r: RunReport) -> Grid:
@@ -366,8 +311,15 @@ def _at(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     return table[table["unit"] == unit]
 
 
-def _absent(r: RunReport, *tables: str) -> list[Block]:
-    """A sentence for everything of these tables that could not be computed."""
+def absent(r: RunReport, *tables: str) -> list[Block]:
+    """A sentence for everything of these tables that could not be computed.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> absent(example_report(), "referral")[0].text[:36]
+    'Not available. by patch; by patient:'
+    """
     here = r.missing[r.missing["table"].isin(tables)]
     if here.empty:
         return []

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
 from dashboard.views.decisions import at_prevalence_section, three_way_section
+from dashboard.views.labels import discordance_section
 from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.operating_points import RULE_LABELS
@@ -70,6 +71,7 @@ if not curve.empty:
 
 three_way_section(review, unit)
 at_prevalence_section(review, unit)
+discordance_section(review)
 
 st.header("Thresholds set on validation data")
 points = rows_at(opened_result_table(review, "operating_points"), unit)

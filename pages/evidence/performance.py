@@ -11,6 +11,7 @@ from dashboard.selection import opened_review
 from dashboard.session import remember
 from dashboard.views.baselines import show_baselines, warn_of_baselines
 from dashboard.views.gallery import gallery
+from dashboard.views.labels import label_noise_section
 from dashboard.views.performance import (
     further_metrics,
     report_downloads,
@@ -150,6 +151,7 @@ if at_unit.has_scores:
 else:
     st.info("Not available: ROC and precision-recall curves, and the threshold explorer. They need scores.")
 show_baselines(review, unit)
+label_noise_section(review, unit)
 if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)

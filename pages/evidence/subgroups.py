@@ -1,22 +1,43 @@
-"""Subgroups page: metrics by site, scanner and other groups of patients."""
+"""Subgroups page: metrics by site, scanner, age group, race and other groups, and differences between them."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_interval, markdown_sentence
+from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
+from her2core.io.text import markdown_text
 from her2core.plots.subgroups import subgroup_description, subgroup_figure
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall")
+METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall", "specificity")
+
+
+def _together(row: pd.Series) -> str:
+    """Interval that holds together with those of the other groups; empty where there is none."""
+    low = row.get("lower_simultaneous", float("nan"))
+    return "" if pd.isna(low) else f"[{low:.1%}, {row['upper_simultaneous']:.1%}]"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """Difference with its interval, in points."""
+    if pd.isna(row["difference"]):
+        return "-"
+    low, high = row["lower_simultaneous"], row["upper_simultaneous"]
+    bounds = "(no interval)" if pd.isna(low) else f"[{low:+.1%}, {high:+.1%}]"
+    return f"{row['difference']:+.1%} {bounds}"
+
 
 review = opened_review("Subgroups")
 st.markdown(
     "An average may hide a site, a scanner or a group of patients for which the model fails. Subgroups are assessed "
-    "one by one; an interval that excludes another subgroup's value is not a test of the difference."
+    "one by one; an interval that excludes another subgroup's value is not a test of the difference. Differences are "
+    "tested below, corrected for their number."
 )
 unit = unit_switch(review, "Unit of analysis", key="group_unit", default=0, among=UNITS)
 rows = rows_at(opened_result_table(review, "subgroups"), unit)
@@ -27,15 +48,18 @@ if rows.empty:
 left, middle, right = st.columns(3)
 by = left.selectbox("Subgroups by", list(dict.fromkeys(rows["by"])), key="groups_by", bind="query-params")
 metric = middle.selectbox("Metric", METRICS, format_func=metric_label, key="group_metric", bind="query-params")
-of = right.selectbox("Class", review.classes, key="group_class") if metric == "recall" else ""
+of = right.selectbox("Class", review.classes, key="group_class") if metric in ("recall", "specificity") else ""
 shown = rows[(rows["by"] == by) & (rows["metric"] == metric) & (rows["class"] == of)]
 title = metric_label(metric) + (f", {of}" if of else "")
-figure(subgroup_figure(shown), subgroup_description(shown, title=title, by=by), key="groups", table=shown)
+drawn = shown[shown["value"].notna()]
+if not drawn.empty:
+    figure(subgroup_figure(drawn), subgroup_description(drawn, title=title, by=by), key="groups", table=shown)
 dataframe(
     [
         {
             by: str(row["group"]),
             title: format_interval(row),
+            **({"all groups together": _together(row)} if "lower_simultaneous" in shown else {}),
             "patients": row["patients"],
             "patches" if unit == "patch" else f"{unit}s": row["n"],
             "note": row["note"] if isinstance(row["note"], str) else "",
@@ -44,10 +68,44 @@ dataframe(
     ],
     f"{title} by {by}, by {unit}",
 )
+if "lower_simultaneous" in shown:
+    st.caption(
+        "Brackets: 95% interval of each group alone; all groups together: intervals that hold for all groups at once "
+        "(Bonferroni)."
+    )
 small = [str(row["group"]) for _, row in shown.iterrows() if "too few" in str(row["note"])]
 if small:
     st.warning(
         f"Too few patients for a reliable estimate: {markdown_sentence(', '.join(small))}.", icon=":material/warning:"
     )
+st.header("Differences between groups")
+differences = opened_result_table(review, "group_differences")
+compared = differences.frame[(differences.frame["unit"] == unit) & (differences.frame["by"] == by)]
+if compared.empty:
+    missing = differences.missing
+    reasons = missing.loc[(missing["unit"] == unit) & missing["what"].isin([by, ""]), "reason"].astype(str)
+    st.info(f"Not available: {markdown_sentence('; '.join(reasons) or 'not compared by ' + by)}.")
+else:
+    first = compared.iloc[0]
+    st.caption(
+        f"Group less {markdown_text(str(first['reference']))} ({count(int(first['reference_patients']), 'patient')}, "
+        f"the largest). The intervals of the {int(first['comparisons'])} comparisons hold together at 95% "
+        "(Bonferroni); only one that excludes zero shows a difference."
+    )
+    dataframe(
+        [
+            {
+                "group": str(row["group"]),
+                "patients": int(row["patients"]),
+                "metric": metric_label(row["metric"], of=row["class"]),
+                "difference": _difference(row),
+                "statement": row["statement"],
+                "note": row["note"] if isinstance(row["note"], str) else "",
+            }
+            for row in compared.to_dict("records")
+        ],
+        f"Differences by {by}, by {unit}",
+    )
+    download_table("All differences (CSV)", differences.frame, f"{review.name}-{unit}-group-differences")
 download_table("All subgroups (CSV)", rows, f"{review.name}-{unit}-subgroups")
 st.caption(NOTICE)

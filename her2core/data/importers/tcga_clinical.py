@@ -12,6 +12,8 @@ from her2core.labels import IHC_SCORES, LabelScheme
 
 BARCODE = "bcr_patient_barcode"
 STATUS, SCORE, FISH = "her2_status_by_ihc", "her2_ihc_score", "her2_fish_status"
+#: Kept where the table has it.
+ETHNICITY = "ethnicity"
 NEEDED = (BARCODE, STATUS, SCORE, FISH, "age_at_diagnosis", "race", "er_status_by_ihc", "pr_status_by_ihc")
 _STATUS = ("negative", "equivocal", "positive")
 SCHEMES_TCGA = {
@@ -67,15 +69,15 @@ def read_clinical(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by patient_id: her2_status_by_ihc, her2_ihc, ish, her2_final, age_group, race, er, pr. Unknown is None
-        for status and score, ``unknown`` elsewhere.
+        Indexed by patient_id: her2_status_by_ihc, her2_ihc, ish, her2_final, age_group, race, er, pr, and ethnicity
+        where the table has it. Unknown is None for status and score, ``unknown`` elsewhere.
 
     Raises
     ------
     ManifestError
         For a missing column, or a patient with two rows.
     """
-    table = read_table(path, text=NEEDED).frame
+    table = read_table(path, text=(*NEEDED, ETHNICITY)).frame
     if missing := [name for name in NEEDED if name not in table]:
         raise ManifestError(
             f"columns {', '.join(NEEDED)}",
@@ -91,7 +93,8 @@ def read_clinical(path: Path) -> pd.DataFrame:
             where=path,
             fix="Keep the row that applies.",
         )
-    words = {name: table[name].astype(str).str.strip().str.lower() for name in NEEDED[1:]}
+    named = [*NEEDED[1:], *([ETHNICITY] if ETHNICITY in table else [])]
+    words = {name: table[name].astype(str).str.strip().str.lower() for name in named}
     clinical = pd.DataFrame(index=table.index)
     clinical[STATUS] = _known(words[STATUS], _STATUS)
     clinical["her2_ihc"] = _known(words[SCORE], IHC_SCORES)
@@ -101,7 +104,8 @@ def read_clinical(path: Path) -> pd.DataFrame:
     age = pd.to_numeric(words["age_at_diagnosis"], errors="coerce")
     bands = pd.cut(age, [0, 50, 65, 200], right=False, labels=["under 50", "50 to 64", "65 and over"])  # our choice
     clinical["age_group"] = bands.astype("object").fillna("unknown")
-    clinical["race"] = words["race"].where(~words["race"].str.startswith("["), "unknown")
+    for name in ("race", *named[len(NEEDED) - 1 :]):
+        clinical[name] = words[name].where(~words[name].str.startswith("["), "unknown")
     for short in ("er", "pr"):
         clinical[short] = _known(words[f"{short}_status_by_ihc"], ("negative", "positive")).fillna("unknown")
     return clinical.rename_axis("patient_id")

@@ -31,6 +31,7 @@ Table = Literal[
     "decisions",
     "ish_referral",
     "three_way",
+    "discordance",
 ]
 
 

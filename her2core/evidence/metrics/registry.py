@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from her2core.errors import ConfigError
+from her2core.evidence.metrics.discordance_metrics import DISCORDANCE
 from her2core.evidence.metrics.further_metrics import CALIBRATION, DECISIONS, OPERATING_POINTS, SELECTIVE
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.referral_metrics import ISH_REFERRAL, THREE_WAY
@@ -17,7 +18,10 @@ from her2core.evidence.metrics.table_metrics import OVERALL, PER_CLASS
 
 METRICS: dict[str, Metric] = {
     m.name: m
-    for m in (*OVERALL, *PER_CLASS, *CALIBRATION, *OPERATING_POINTS, *SELECTIVE, *DECISIONS, *ISH_REFERRAL, *THREE_WAY)
+    for m in (
+        *(*OVERALL, *PER_CLASS, *CALIBRATION, *OPERATING_POINTS, *SELECTIVE, *DECISIONS),
+        *(*ISH_REFERRAL, *THREE_WAY, *DISCORDANCE),
+    )
 }
 
 

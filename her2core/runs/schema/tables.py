@@ -48,9 +48,10 @@ _WORDS = (
     "what",
     "measure",
 )
+_OF_LABELS = ("part", "id", "suggested", "published_source")
 _OF_STUDIES = ("reference", "network", "statement", "name", "init", "frozen", "state", "processor")
 #: Columns of the tables of evaluations and studies that are text, even where a class is called 0.
-TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES)
+TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES, *_OF_LABELS, "her2_ihc", "ish", "patient_id")
 _COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "label", "source", "split", "her2_ihc", "ish")
 _TEXT = frozenset((*TEXT_COLUMNS, *_COLUMNS))
 #: Of the columns that a schema names, these hold counts; the rest that are no text hold numbers.
@@ -68,6 +69,9 @@ _WHOLE = frozenset(
         "asked",
         "epoch",
         "fold",
+        "comparisons",
+        "reference_patients",
+        "suspected",
     }
 )
 _BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
@@ -185,8 +189,42 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
     "subgroups": TableSchema(
         ("by", "group", "unit", "metric", "class", *_BASE, "patients"),
         ("by", "group", "unit", "metric", "class"),
+        optional=("lower_simultaneous", "upper_simultaneous"),
         finite=(*_COUNTED, "patients"),
         complete=(("by", "group", "unit"), "metric", ("accuracy", "balanced_accuracy", "recall")),
+    ),
+    "group_differences": TableSchema(
+        (
+            *("by", "group", "reference", "unit", "metric", "class", "value", "reference_value", "difference"),
+            *("lower_simultaneous", "upper_simultaneous", "comparisons", "statement", "note"),
+            *("patients", "reference_patients"),
+        ),
+        ("by", "group", "unit", "metric", "class"),
+        finite=("comparisons", "patients", "reference_patients"),
+    ),
+    "discordance": TableSchema(
+        (
+            *("part", "unit", "metric", "her2_ihc", "ish", "count", "value", "lower_95", "upper_95", "note", "n"),
+            *("published_low", "published_high", "published_source"),
+        ),
+        ("part", "unit", "her2_ihc", "ish"),
+        finite=("count", "n"),
+    ),
+    "label_noise": TableSchema(
+        (
+            *("unit", "metric", "class", "label_error", *_BASE),
+            *("true_lowest", "true_highest", "true_if_independent", "perfect_network"),
+        ),
+        ("unit", "metric", "class", "label_error"),
+        finite=(*_COUNTED, "label_error", "value", "true_lowest", "true_highest"),
+    ),
+    "suspected_labels": TableSchema(
+        (
+            *("unit", "id", "patient_id", "class", "suggested", "probability", "probability_suggested"),
+            *("suspected", "n"),
+        ),
+        ("unit", "id"),
+        finite=("suspected", "n", "probability", "probability_suggested"),
     ),
     "prediction_sets": TableSchema(
         ("unit", "class", "nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate", "n"),
@@ -315,6 +353,7 @@ def _check_values(frame: pd.DataFrame, schema: TableSchema, classes: tuple[str, 
         "unit": UNITS,
         "resampling_unit": (*UNITS, "site", ""),
         "class": (*classes, ""),
+        "suggested": classes,
         "true": classes,
         "predicted": classes,
         "split": PARTS,
