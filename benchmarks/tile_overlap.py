@@ -13,27 +13,41 @@ import numpy as np
 #: Correlation of the overlap, and its share of a tile, from which two tiles overlap.
 MIN_CORRELATION, MIN_SHARE = 0.9, 0.04
 #: Highest shifts of each pair that are tried.
-PEAKS = 3
+PEAKS = 5
+#: Powers of the spectra by which they are divided: 1 is phase correlation; less for blurred tiles, without fine
+#: structure to match.
+WHITENING = (1.0, 0.5)
 
 
 def overlapping_pairs(tiles: list[np.ndarray]) -> list[tuple[int, int]]:
     """Pairs of tiles, uint8 RGB of one size, that show one place shifted, as positions in ``tiles``."""
-    side = min(min(tile.shape[:2]) for tile in tiles)
-    grey = [cv2.cvtColor(np.ascontiguousarray(t[:side, :side]), cv2.COLOR_RGB2GRAY).astype(np.float32) for t in tiles]
+    side = min(min(tile.shape[:2]) for tile in tiles) // 2
+    grey = [cv2.cvtColor(np.ascontiguousarray(t[: 2 * side, : 2 * side]), cv2.COLOR_RGB2GRAY) for t in tiles]
+    small = [cv2.resize(g, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) for g in grey]
     window = np.outer(*[np.hanning(side).astype(np.float32)] * 2) ** 0.25
-    spectra = np.array([np.fft.rfft2((g - g.mean()) * window, (2 * side, 2 * side)).astype(np.complex64) for g in grey])
-    spectra /= np.abs(spectra) + 1e-6
+    plain = np.array([np.fft.rfft2((g - g.mean()) * window, (2 * side, 2 * side)).astype(np.complex64) for g in small])
+    strength = np.abs(plain) + 1e-6
     found = []
-    for i in range(len(grey)):
-        for j in range(i + 1, len(grey)):
-            surface = np.fft.irfft2(spectra[i] * spectra[j].conj())
-            for _ in range(PEAKS):
-                y, x = np.unravel_index(int(surface.argmax()), surface.shape)
-                if _correlation(grey[i], grey[j], *(int(p) - 2 * side * (p >= side) for p in (y, x))):
+    for i in range(len(small)):
+        for j in range(i + 1, len(small)):
+            product = plain[i] * plain[j].conj()
+            for power in WHITENING:
+                surface = np.fft.irfft2(product / (strength[i] * strength[j]) ** power)
+                if _any_peak_agrees(surface, small[i], small[j]):
                     found.append((i, j))
                     break
-                surface[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = -1
     return found
+
+
+def _any_peak_agrees(surface: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether one of the highest peaks is a shift at which the two agree."""
+    side = len(surface)
+    for _ in range(PEAKS):
+        y, x = np.unravel_index(int(surface.argmax()), surface.shape)
+        if _correlation(one, other, *(int(p) - side * (p >= side // 2) for p in (y, x))):
+            return True
+        surface[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = -np.inf
+    return False
 
 
 def _correlation(one: np.ndarray, other: np.ndarray, down: int, right: int) -> bool:
