@@ -7,7 +7,7 @@ import pytest
 from benchmarks.planted_faults import ALONG, OF_CONTENTS, PLANTED, plant
 from her2core.data.checks import CHECKS
 
-#: A part of what benchmarks/leak_audit.py plants.
+#: Cohorts of each planted fault, and without one.
 SEEDS = range(3)
 CLEAN, CLEAN_WITH_IMAGES = range(8), range(3)
 

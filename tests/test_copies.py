@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.copies import CHANGES
 from benchmarks.planted_faults import texture
-from her2core.data.checks import search
+from her2core.data.checks import contents, duplicates, search
 from her2core.data.checks.duplicates import near_pairs
 from her2core.data.checks.fingerprint import thumbnail
+from her2core.data.checks.inputs import example_inputs
 from her2core.data.checks.local_features import LocalFeatures, shared_tissue
 
 COUNT = 30
@@ -82,3 +84,31 @@ def test_the_search_within_cells_finds_what_the_exhaustive_one_finds(monkeypatch
     assert set(zip(*(p.tolist() for p in near_pairs(small)[:2]), strict=True)) == expected
     monkeypatch.setattr(search, "EXHAUSTIVE", 50)
     assert set(zip(*(p.tolist() for p in near_pairs(small)[:2]), strict=True)) == expected
+
+
+def test_beyond_a_number_of_patches_key_points_are_not_searched_and_this_is_said(monkeypatch):
+    small = np.stack([thumbnail(np.ascontiguousarray(image)) for image in patches()])
+    digests = np.array([f"{i:064x}" for i in range(COUNT)], object)
+    read = contents.Contents(digests, small, np.zeros((COUNT, 14)), {})
+    inputs = example_inputs(contents=read, patient_id=[f"P{i}" for i in range(COUNT)])
+    assert duplicates.near_duplicates(inputs) is None
+    monkeypatch.setattr(duplicates, "MOST_WITH_KEY_POINTS", COUNT - 1)
+    assert "crops, rotations and shifts are not" in duplicates.near_duplicates(inputs).reason
+    small[5] = small[9].T
+    found = duplicates.near_duplicates(inputs)
+    assert len(found.pairs) == 1
+    assert found.note.startswith("Not all were searched")
+
+
+def test_a_large_cohort_gets_no_key_points(monkeypatch, tmp_path):
+    from PIL import Image
+
+    from her2core.data.manifest import build_manifest
+
+    for row, image in enumerate(patches()[:3]):
+        Image.fromarray(image).save(tmp_path / f"{row}.png")
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(3)], "label": ["negative", "positive", "negative"]})
+    manifest = build_manifest(table, root=tmp_path)
+    assert contents.read_contents(manifest).local is not None
+    monkeypatch.setattr(contents, "MOST_WITH_KEY_POINTS", 2)
+    assert contents.read_contents(manifest).local is None

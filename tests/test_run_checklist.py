@@ -12,11 +12,15 @@ import pytest
 from cohorts import read
 
 from her2core import open_run
+from her2core.errors import ConfigError
 from her2core.evidence.partition import partition_of_run
 from her2core.report.checklist import CHECKLISTS, STATES, fill
+from her2core.report.checklist_items import read_checklist
 from her2core.report.claim import CLAIM
+from her2core.report.document import Grid, Words
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.sections import TITLES, where
+from her2core.report.sections_end import checklists
 from her2core.report.tripod import TRIPOD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,3 +157,27 @@ def test_partition_counts_are_those_of_the_data(tiny_run):
         assert (row.patches, row.patients) == (len(here), here["patient_id"].nunique())
     assert found.counts["patches"].sum() == len(joined)
     assert found.keeps_patients_apart
+
+
+def test_what_a_table_does_not_report_is_one_list(demo, brought):
+    """Every item is either a row of the guideline's table or in its list, once."""
+    for report, one_list in ((brought, True), (demo, False)):
+        blocks = checklists(report).blocks
+        grids = [b for b in blocks if isinstance(b, Grid)]
+        lists = [b.text for b in blocks if isinstance(b, Words) and b.text.startswith("Not reported, ")]
+        assert len(lists) == (2 if one_list else 0)
+        for checklist, grid in zip(CHECKLISTS, grids, strict=True):
+            missing = [row for row in fill(checklist, report) if row.state == "not reported"]
+            assert len(grid.rows) == len(checklist.items) - (len(missing) if one_list else 0)
+            if one_list:
+                text = lists[CHECKLISTS.index(checklist)]
+                assert text.startswith(f"Not reported, {len(missing)} items.")
+                assert all(text.count(f"{row.number} {row.topic}") >= 1 for row in missing)
+
+
+def test_items_say_their_licence_and_that_the_words_are_our_own():
+    for checklist in CHECKLISTS:
+        assert checklist.licence in checklist.citation
+        assert "in our own words" in checklist.citation
+    with pytest.raises(ConfigError, match="a rule for each item of tripod_ai.json, but got none for 99"):
+        read_checklist("tripod_ai", {item.number: item.rule for item in TRIPOD.items} | {"99": TRIPOD.items[0].rule})

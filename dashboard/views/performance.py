@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.cache import map_scores
 from dashboard.review import Review
-from dashboard.session import remember
+from dashboard.session import recall, remember
 from dashboard.widgets import (
     File,
     count,
@@ -159,6 +159,11 @@ def report_downloads(review: Review) -> None:
     ]
     with st.container(horizontal=True):
         downloads_on_request("Make the report", files, place="report", content=review.key)
+    made: RenderedReport | None = recall(("report", review.key))
+    if made is not None:
+        with st.expander("Items of the reporting guidelines that a table of predictions does not report"):
+            for guideline, listed in made.not_reported.items():
+                st.markdown(f"**{markdown_text(guideline)}**: {markdown_sentence(listed)}")
 
 
 def _report(review: Review) -> RenderedReport:

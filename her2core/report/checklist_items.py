@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal, get_args
 
+from her2core.errors import ConfigError
 from her2core.report.run_report import RunReport
 from her2core.report.sections import where
 
@@ -36,11 +39,48 @@ class Item:
 
 @dataclass(frozen=True)
 class Checklist:
-    """A guideline: its name, how to cite it, and its items in order."""
+    """A guideline: its name, how to cite it, its licence, how its items are worded here, and its items in order."""
 
     name: str
     citation: str
     items: tuple[Item, ...]
+    licence: str
+    wording: str
+
+
+def read_checklist(name: str, rules: Mapping[str, Rule]) -> Checklist:
+    """Read a guideline's items from their file, and give each its rule.
+
+    Parameters
+    ----------
+    name : str
+        File in ``report/items``, without suffix.
+    rules : mapping of str to Rule
+        Number of every item -> its rule.
+
+    Returns
+    -------
+    Checklist
+
+    Raises
+    ------
+    ConfigError
+        Where items and rules are not the same numbers.
+
+    Examples
+    --------
+    >>> read_checklist("claim_2024", {})
+    Traceback (most recent call last):
+    her2core.errors.ConfigError: Expected a rule for each item of claim_2024.json, but got none for 1. Add the rule.
+    """
+    text = (files("her2core.report") / "items" / f"{name}.json").read_text(encoding="utf-8")
+    stated = json.loads(text)
+    numbers = [item["number"] for item in stated["items"]]
+    if differing := [n for n in numbers if n not in rules] + [n for n in rules if n not in numbers]:
+        raise ConfigError(f"a rule for each item of {name}.json", got=f"none for {differing[0]}", fix="Add the rule.")
+    items = tuple(Item(i["number"], i["topic"], i["text"], rules[i["number"]]) for i in stated["items"])
+    citation = f"{stated['citation']} Licence: {stated['licence']}. Items: {stated['wording']}."
+    return Checklist(stated["name"], citation, items, stated["licence"], stated["wording"])
 
 
 _BY_AUTHOR = "not contained in a run; its authors have to add it"

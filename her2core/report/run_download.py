@@ -13,6 +13,7 @@ from her2core.report.run_document import report_document
 from her2core.report.run_html import render_run_html
 from her2core.report.run_pdf import render_run_pdf
 from her2core.report.run_report import RunReport
+from her2core.report.sections_end import not_reported_sentence
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class RenderedReport:
         Sections with text, tables and charts.
     counts : mapping of str to mapping of str to int
         Guideline -> state -> number of its items.
+    not_reported : mapping of str to str
+        Guideline -> its items that are not reported, as one list by their reason.
     """
 
     document: Document
     counts: Mapping[str, Mapping[State, int]]
+    not_reported: Mapping[str, str]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -65,7 +69,10 @@ def render_report(report: RunReport) -> RenderedReport:
     (b'<!doctype html>', 1)
     """
     counts: dict[str, Mapping[State, int]] = {}
+    lists: dict[str, str] = {}
     for checklist in CHECKLISTS:
-        count = Counter(row.state for row in fill(checklist, report))
+        filled = fill(checklist, report)
+        count = Counter(row.state for row in filled)
         counts[checklist.name] = {state: count[state] for state in STATES}
-    return RenderedReport(report_document(report), counts)
+        lists[checklist.name] = not_reported_sentence(filled)
+    return RenderedReport(report_document(report), counts, lists)

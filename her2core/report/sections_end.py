@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from her2core.io.text import capitalised
 from her2core.report.checklist import CHECKLISTS, STATES, Filled, fill
 from her2core.report.document import Block, Facts, Grid, Points, Row, Section, Words
 from her2core.report.run_report import RunReport
@@ -173,8 +174,40 @@ def checklists(r: RunReport) -> Section:
         count = Counter(row.state for row in filled)
         blocks.append(Words(f"{checklist.name}: {', '.join(f'{count[s]} {s}' for s in STATES)}.", "strong"))
         blocks.append(Words(checklist.citation, "muted"))
-        blocks.append(_checklist_grid(checklist.name, filled))
+        if r.run is not None:
+            blocks.append(_checklist_grid(checklist.name, filled))
+            continue
+        blocks.append(_checklist_grid(checklist.name, tuple(f for f in filled if f.state != "not reported")))
+        blocks.append(Words(not_reported_sentence(filled)))
     return section("checklists", *blocks)
+
+
+def not_reported_sentence(filled: Sequence[Filled]) -> str:
+    """The items that are not reported as one list, by their reason.
+
+    Parameters
+    ----------
+    filled : sequence of Filled
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from her2core.report.checklist import Filled
+    >>> states = ("met", "not reported", "not reported")
+    >>> items = [Filled(str(i), t, "", s, "not known") for i, (t, s) in enumerate(zip("abc", states, strict=True))]
+    >>> not_reported_sentence(items)
+    'Not reported, 2 items. Not known: 1 b, 2 c.'
+    """
+    reasons: dict[str, list[str]] = {}
+    for item in filled:
+        if item.state == "not reported":
+            reasons.setdefault(item.where, []).append(f"{item.number} {item.topic}")
+    count = sum(map(len, reasons.values()))
+    listed = " ".join(f"{capitalised(reason)}: {', '.join(names)}." for reason, names in reasons.items())
+    return f"Not reported, {count} items. {listed}" if count else "No item is not reported."
 
 
 def card(r: RunReport) -> Section:

@@ -1,7 +1,7 @@
 """Image contents of a manifest, read once: digests, thumbnails, colour statistics and properties of every patch.
 
-Memory per patch: 64 bytes of digest, 4.6 kB of thumbnail, 18 kB of key points and 56 bytes of colour, or about 2.3
-gigabytes for 100,000 patches.
+Memory per patch: 64 bytes of digest, 4.6 kB of thumbnail, 18 kB of key points and 56 bytes of colour. Key points are
+found up to ``MOST_WITH_KEY_POINTS`` patches: finding and searching them takes minutes there, and grows in proportion.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from her2core.data.patches import PatchReader
 from her2core.errors import Her2Error
 from her2core.io.image_properties import image_properties
 
+#: Patches beyond which no key points are found: the largest number measured (benchmarks/copies.py).
+MOST_WITH_KEY_POINTS = 30_000
+
 
 @dataclass(frozen=True, eq=False)
 class Contents:
@@ -42,7 +45,7 @@ class Contents:
         Properties of files and patches (``properties.OF_FILE`` and ``OF_PIXELS``), one row a patch; without rows where
         they were not read.
     local : LocalFeatures, optional
-        Key points of every patch.
+        Key points of every patch; None beyond ``MOST_WITH_KEY_POINTS`` patches.
     """
 
     digests: np.ndarray
@@ -96,7 +99,7 @@ def read_contents(
     thumbnails = np.zeros((count, SIDE, SIDE), np.float16)
     colours = np.zeros((count, len(COLOUR_STATISTICS)), np.float32)
     rows: list[tuple[object, ...] | None] = [None] * count
-    local = LocalFeatures.empty(count)
+    local = LocalFeatures.empty(count) if count <= MOST_WITH_KEY_POINTS else None
     unreadable: dict[str, str] = {}
     files: dict[str, tuple[object, ...]] = {}
     paths = manifest.frame["path"].tolist()
@@ -116,7 +119,8 @@ def read_contents(
             return
         thumbnails[i], colours[i] = thumbnail(image), colour_statistics(image)
         rows[i] = (*files[paths[i]], *pixel_row(image))
-        local.add(i, image)
+        if local is not None:
+            local.add(i, image)
         digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
 
     by_file = np.argsort(manifest.frame["path"].to_numpy().astype(str), kind="stable")

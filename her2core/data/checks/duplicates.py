@@ -3,7 +3,7 @@
 Identical images have the same pixels, however their files are encoded. Near-duplicates are found in two ways. Copies
 framed alike: similar vectors (`search`), then thumbnails that correlate after registration (`alignment`). Copies that
 share a part of their tissue, turned or magnified: key points (`local_features`). Sensitivity to each disturbance and
-the number of false pairs are measured by benchmarks/leak_audit.py and benchmarks/copies.py.
+the number of false pairs are measured by benchmarks/copies.py and benchmarks/planted_tissue.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.data.checks.alignment import aligned_correlation
+from her2core.data.checks.contents import MOST_WITH_KEY_POINTS
 from her2core.data.checks.fingerprint import has_structure, oriented, structured_fraction, vectors
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.local_features import shared_tissue
@@ -27,6 +28,10 @@ MIN_WHOLE, MIN_FINE = 0.85, 0.8
 #: better.
 SPARSE, MIN_FINE_SPARSE = 0.3, 0.9
 _CHUNK = 4096
+FRAMED_ONLY = (
+    f"beyond {MOST_WITH_KEY_POINTS:,} patches only copies framed alike are searched for; crops, rotations and shifts "
+    "are not"
+)
 
 
 def identical_images(inputs: CheckInputs) -> Result:
@@ -102,6 +107,7 @@ def near_duplicates(inputs: CheckInputs) -> Result:
     digests = contents.digests[usable]
     differ = digests[first] != digests[second]
     first, second = first[differ], second[differ]
+    framed_only = contents.local is None and len(frame) > MOST_WITH_KEY_POINTS
     framed = set(zip(first.tolist(), second.tolist(), strict=True))
     if contents.local is not None:
         one, other, _ = shared_tissue(contents.local, usable, source=source, part=parts)
@@ -112,7 +118,7 @@ def near_duplicates(inputs: CheckInputs) -> Result:
         ]
         first, second = np.r_[first, one[new]], np.r_[second, other[new]]
     if not len(first):
-        return None
+        return CouldNotRun(FRAMED_ONLY) if framed_only else None
     ids, patients = frame["patch_id"].to_numpy(), frame["patient_id"].to_numpy()
     different_patients = (patients[first] != patients[second]) | (patients[first] == UNKNOWN)
     patients_known = not (patients == UNKNOWN).any()
@@ -129,6 +135,7 @@ def near_duplicates(inputs: CheckInputs) -> Result:
         list(dict.fromkeys(ids[np.stack([first, second], axis=1).ravel()])),
         list(zip(ids[first], ids[second], strict=True)),
         severity=None if inputs.split is not None or different_patients.any() else "info",
+        note=f"Not all were searched: {FRAMED_ONLY}." if framed_only else "",
     )
 
 

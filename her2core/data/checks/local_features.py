@@ -27,14 +27,15 @@ MIN_INLIERS, MIN_INLIER_SHARE = 9, 0.25
 _NEAREST, _MIN_VOTES, _MAX_CANDIDATES = 4, 3, 20
 #: The first and the last of these beyond so many patches, where time and memory matter more than the last copies.
 _MANY, _NEAREST_OF_MANY, _CANDIDATES_OF_MANY = 20_000, 2, 10
-#: Descriptors in a cell on average, most cells of a side, and the share of patches beyond which a cell says nothing.
-_IN_CELL, _MAX_CELLS, _COMMON = 8, 1024, 0.02
+#: Descriptors in a cell on average, most cells of a side, and the share of patches, and number of descriptors, beyond
+#: which a cell says nothing: with a fixed number the time grows with the patches, not with their square.
+_IN_CELL, _MAX_CELLS, _COMMON, _MOST_IN_CELL = 8, 1024, 0.02, 400
 #: Matches with about one difference of scale and angle without which none is fitted.
 _MIN_AGREEING = 7
 #: Changes of scale that are accepted, distance of an inlier in pixels, and least extent of inliers along both axes.
 _SCALES, _TOLERANCE, _EXTENT = (0.3, 3.4), 4.0, 0.12
 _ANGLES, _OCTAVES = 12, 2
-_VOTES_AT_ONCE, _OWNERS_AT_ONCE = 4_000_000, 4000
+_VOTES_AT_ONCE, _OWNERS_AT_ONCE = 4_000_000, 1000
 #: Other patches, and their share of all, with the same key point in the same place from which it belongs to a scale
 #: bar, stamp or frame.
 _REPEATED, _REPEATED_SHARE = 3, 0.01
@@ -149,9 +150,7 @@ def _candidates(
     valid = np.isfinite(points[:, :, 0])
     if (valid.any(axis=1)).sum() < 2:
         return np.empty(0, int), np.empty(0, int), valid
-    cells = _Cells(
-        features.descriptors[rows][valid], np.repeat(np.arange(len(rows)), valid.sum(axis=1)), len(rows), seed
-    )
+    cells = _Cells(_Descriptors(features.descriptors, rows, *np.nonzero(valid)), len(rows), seed)
     place, size, angle = points[valid][:, :2], points[valid][:, 2], points[valid][:, 3]
     usable = cells.distinctive()
     repeated = np.zeros(len(place), int)
@@ -165,7 +164,8 @@ def _candidates(
     valid[valid] = usable
     every: list[tuple[np.ndarray, np.ndarray]] = []
     for begin in range(0, len(rows), _OWNERS_AT_ONCE):  # a pair is voted for from its lower side only
-        own = usable & (cells.owner >= begin) & (cells.owner < begin + _OWNERS_AT_ONCE)
+        low, high = np.searchsorted(cells.owner, (begin, begin + _OWNERS_AT_ONCE))
+        own = low + np.flatnonzero(usable[low:high])
         every.append(_votes(cells, own, usable, place=(size, angle), source=source, part=part))
     pairs, number = (np.concatenate(column) for column in zip(*every, strict=True))
     best = np.lexsort((-number, pairs))
@@ -206,25 +206,43 @@ def _votes(
     return keys[kept] // (9 * _ANGLES), number[kept]
 
 
+@dataclass(frozen=True, eq=False)
+class _Descriptors:
+    """Descriptors in use, by the position of their patch and of the point in it; nothing is copied."""
+
+    every: np.ndarray
+    rows: np.ndarray
+    owner: np.ndarray
+    point: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def half(self, which: np.ndarray | slice, columns: slice) -> np.ndarray:
+        """One half of some of them, float32."""
+        chosen: np.ndarray = self.every[self.rows[self.owner[which]], self.point[which], columns]
+        return chosen.astype(np.float32)
+
+
 class _Cells:
     """Inverted multi-index of descriptors: a cell is a pair of cells of their halves."""
 
-    def __init__(self, descriptors: np.ndarray, owner: np.ndarray, patches: int, seed: int) -> None:
-        self.owner, self.patches = owner, patches
+    def __init__(self, descriptors: _Descriptors, patches: int, seed: int) -> None:
+        self.owner, self.patches = descriptors.owner, patches
         self.nearest = _NEAREST if self.patches <= _MANY else _NEAREST_OF_MANY
-        self.halves = [_cells(descriptors[:, h], self.nearest, seed) for h in (slice(0, 64), slice(64, 128))]
+        self.halves = [_cells(descriptors, h, self.nearest, seed) for h in (slice(0, 64), slice(64, 128))]
         self.count = int(max(half.max() for half in self.halves)) + 1
         words = self._words(0, 0)
         self.order = np.argsort(words, kind="stable")
         self.ordered = words[self.order]
 
-    def _words(self, a: int, b: int) -> np.ndarray:
-        return self.halves[0][:, a].astype(np.int64) * self.count + self.halves[1][:, b]
+    def _words(self, a: int, b: int, of: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return self.halves[0][of, a].astype(np.int64) * self.count + self.halves[1][of, b]
 
     @property
     def limit(self) -> int:
         """Descriptors of a cell beyond which it says nothing."""
-        return max(8 * _IN_CELL, round(_COMMON * self.patches))
+        return min(max(8 * _IN_CELL, round(_COMMON * self.patches)), _MOST_IN_CELL)
 
     def distinctive(self) -> np.ndarray:
         """Descriptors whose own cell is not one of many patches, bool (n,)."""
@@ -234,37 +252,38 @@ class _Cells:
 
     def hits(self, usable: np.ndarray, own: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Usable descriptors (``own`` of them) and those of their nearest cells, in blocks, without common cells."""
-        own = usable if own is None else own
+        own = np.flatnonzero(usable) if own is None else own
         for a in range(self.nearest):
             for b in range(self.nearest):
-                low, high = (np.searchsorted(self.ordered, self._words(a, b), side=s) for s in ("left", "right"))
-                length = np.where((high - low > self.limit) | ~own, 0, high - low)
+                words = self._words(a, b, own)
+                low, high = (np.searchsorted(self.ordered, words, side=s) for s in ("left", "right"))
+                length = np.where(high - low > self.limit, 0, high - low)
                 ends = np.cumsum(length)
                 at = 0
                 while at < len(length):
                     stop = max(at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _VOTES_AT_ONCE)))
                     some = length[at:stop]
-                    asking = np.repeat(np.arange(at, stop), some)
-                    answer = self.order[low[asking] + np.arange(len(asking)) - np.repeat(np.cumsum(some) - some, some)]
-                    keep = usable[answer]
+                    place = np.repeat(np.arange(at, stop), some)
+                    answer = self.order[low[place] + np.arange(len(place)) - np.repeat(np.cumsum(some) - some, some)]
+                    keep, asking = usable[answer], own[place]
                     yield asking[keep], answer[keep]
                     at = stop
 
 
-def _cells(values: np.ndarray, nearest: int, seed: int) -> np.ndarray:
+def _cells(values: _Descriptors, columns: slice, nearest: int, seed: int) -> np.ndarray:
     """Nearest cells of half descriptors, int (n, nearest): k-means of a sample, then an exhaustive comparison."""
     from sklearn.cluster import MiniBatchKMeans
 
     count = int(np.clip(np.sqrt(len(values) / _IN_CELL), 8, _MAX_CELLS))
     rng = np.random.default_rng(seed)
-    sample = values[rng.choice(len(values), min(len(values), 40 * count), replace=False)].astype(np.float32)
+    sample = values.half(rng.choice(len(values), min(len(values), 40 * count), replace=False), columns)
     model = MiniBatchKMeans(count, random_state=seed, n_init=1, max_iter=20, batch_size=4096).fit(sample)
     centres = model.cluster_centers_.astype(np.float32)
     norms = (centres**2).sum(axis=1)
     found = np.empty((len(values), nearest), np.int32)
     for begin in range(0, len(values), 65_536):
         some = slice(begin, begin + 65_536)
-        distance = norms - 2 * values[some].astype(np.float32) @ centres.T
+        distance = norms - 2 * values.half(some, columns) @ centres.T
         near = np.argpartition(distance, range(nearest), axis=1)[:, :nearest]
         found[some] = near
     return found
