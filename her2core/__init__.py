@@ -50,6 +50,7 @@ _MODULES = {
     "StainNormalizer": "her2core.stain.macenko",
     "RunConfig": "her2core.training.config",
     "load_config": "her2core.training.config",
+    "validate_external": "her2core.training.external",
     "train": "her2core.training.fit",
 }
 
@@ -93,6 +94,7 @@ __all__ = [
     "read_predictions",
     "split_manifest",
     "train",
+    "validate_external",
     "verdict",
 ]
 
@@ -128,6 +130,7 @@ if TYPE_CHECKING:
     from her2core.runs.folder import Run, open_run
     from her2core.stain.macenko import StainNormalizer
     from her2core.training.config import RunConfig, load_config
+    from her2core.training.external import validate_external
     from her2core.training.fit import train
 
 

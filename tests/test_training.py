@@ -308,7 +308,7 @@ def test_patches_that_do_not_fit_in_memory_are_read_one_by_one(one_epoch, tmp_pa
         ({"name": "Has Spaces"}, "`name` to be"),
         ({"name": "Has Spaces", "seed": -1}, "and 1 more to correct"),
         ({"manifest": None}, "`manifest` to be a path"),
-        ({"split": {"unit": "tile"}}, "`split.unit` to be one of 'patient', 'slide', 'site', 'patch_random'"),
+        ({"split": {"unit": "tile"}}, "`split.unit` to be one of 'patient', 'slide', 'field', 'site', 'patch_random'"),
         ({"split": {"unit": "patients"}}, "Did you mean 'patient'"),
         ({"hardware": {"devices": "all"}}, "`hardware.devices` to be a whole number, or 'auto', but got 'all'"),
         ({"input": {"mean": [0.5]}}, "`input.mean` to be a list of 3 numbers"),

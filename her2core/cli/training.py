@@ -99,6 +99,15 @@ def train(
     show_default=True,
     help="With --prevalence: share of equivocal cases that ISH finds positive (stated, not measured).",
 )
+@click.option(
+    "--on",
+    "cohort",
+    type=click.Path(path_type=Path),
+    help="External validation: predict the patches of this manifest by the run, and evaluate those.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="With --on: folder of the new run. [default: runs/RUN-on-MANIFEST]"
+)
 @click.option("--label-shift", is_flag=True, help="Correct probabilities for other class shares than in training.")
 @click.option(
     "--trained",
@@ -121,15 +130,21 @@ def evaluate(
     every: bool,
     prevalence: float | None,
     ish_positive: float,
+    cohort: Path | None,
+    out: Path | None,
     label_shift: bool,
     trained: tuple[str, ...],
     label_error: float | None,
     table: TableOptions,
     as_json: bool,
 ) -> None:
-    """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table."""
+    """Metrics with 95 % intervals that resample patients, for a run folder or any predictions table.
+
+    With --on a run predicts another cohort first; the answer is that of the new run, which is kept.
+    """
     from her2core.cli.at_prevalence import at_prevalence, shares_in_training
     from her2core.cli.evidence_text import evidence_text, not_available
+    from her2core.cli.external import external_lines, external_validation, external_value
     from her2core.cli.labels import LabelTables
     from her2core.cli.verdict_text import UNCORRECTED
     from her2core.evidence.aggregation_rules import DEFAULT_RULE
@@ -139,6 +154,8 @@ def evaluate(
     from her2core.evidence.verdict import verdict
     from her2core.runs.folder import open_run
 
+    if cohort is not None:
+        source = external_validation(source, cohort, out, part=part, save=save)
     if save and rule != DEFAULT_RULE:
         raise ConfigError(
             "either --rule or --save",
@@ -188,7 +205,12 @@ def evaluate(
         **({} if labels is None else labels.as_dict()),
         "notice": RESEARCH,
     }
-    further = [*([] if stated is None else stated.lines), *([] if labels is None else labels.lines)]
+    further = [
+        *external_lines(folder),
+        *([] if stated is None else stated.lines),
+        *([] if labels is None else labels.lines),
+    ]
+    value["external"] = external_value(folder)
     worth = effective_sample((read_source(source)[0] if predictions is None else predictions).part(part))
     value["effective_sample"] = None if worth is None else asdict(worth)
     about = None

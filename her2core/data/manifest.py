@@ -138,6 +138,28 @@ class Manifest:
         """
         return replace(self, frame=self.frame[self.frame["patch_id"].isin(set(patch_ids))].reset_index(drop=True))
 
+    def data_table(self, split: pd.DataFrame) -> pd.DataFrame:
+        """Rows without paths and windows, with their part: the data table of a run.
+
+        Parameters
+        ----------
+        split : DataFrame
+            Columns ``patch_id`` and ``split``.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"path": ["1.png", "2.png"], "label": ["low", "high"]})
+        >>> split = pd.DataFrame({"patch_id": ["1.png", "2.png"], "split": ["train", "test"]})
+        >>> "path" in build_manifest(table, root=".").data_table(split)
+        False
+        """
+        hidden = [c for c in ("path", "split", *WINDOW) if c in self.frame]
+        return self.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
+
     def missing_files(self) -> list[str]:
         """Paths of this manifest at which there is no file, or none that can be reached.
 

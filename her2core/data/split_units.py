@@ -50,7 +50,7 @@ class SplitUnit:
     False
     """
 
-    name: Unit
+    name: Unit | Literal["external"]
     label: str
     description: str
     column: str | None
@@ -110,6 +110,15 @@ _ALL = (
 )
 #: Every split unit by its name, in the order in which they are offered.
 SPLIT_UNITS: Mapping[str, SplitUnit] = MappingProxyType({unit.name: unit for unit in _ALL})
+#: Of an external validation; no split that can be asked for.
+EXTERNAL = SplitUnit(
+    "external",
+    "by data set",
+    "the test part is another data set than training and validation",
+    None,
+    "performance on that data set",
+    True,
+)
 #: Labels alone, for figures and tables.
 SPLIT_LABELS: Mapping[str, str] = MappingProxyType({unit.name: unit.label for unit in _ALL})
 UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
@@ -143,6 +152,27 @@ def split_unit(name: str) -> SplitUnit:
     return SPLIT_UNITS[name]
 
 
+def known_split(name: str | None) -> SplitUnit | None:
+    """How a run's data were split, as far as its card says.
+
+    Parameters
+    ----------
+    name : str or None
+        ``split_unit`` of a card.
+
+    Returns
+    -------
+    SplitUnit or None
+        None for a name that is not known.
+
+    Examples
+    --------
+    >>> known_split("external").label, known_split("tile")
+    ('by data set', None)
+    """
+    return EXTERNAL if name == EXTERNAL.name else SPLIT_UNITS.get(name or "")
+
+
 def split_label(name: str | None) -> str:
     """How the data were split, for people, whatever a file says.
 
@@ -162,7 +192,8 @@ def split_label(name: str | None) -> str:
     """
     if name is None:
         return "in an unknown way"
-    return SPLIT_UNITS[name].label if name in SPLIT_UNITS else f"by {name.replace('_', ' ')}"
+    known = known_split(name)
+    return known.label if known else f"by {name.replace('_', ' ')}"
 
 
 def markdown_table() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from her2core.data.split_units import SPLIT_UNITS
+from her2core.data.split_units import known_split
 
 _WITHOUT = {"patch_random": "this patch, but with others of its slide and patient"}
 
@@ -36,7 +36,8 @@ def out_of_fold_note(card: Mapping[str, Any]) -> str:
     if not models:
         return ""
     unit = models["unit"]
-    apart = SPLIT_UNITS[unit].separates_patients if unit in SPLIT_UNITS else False
+    known = known_split(unit)
+    apart = known is not None and known.separates_patients
     without = _WITHOUT.get(unit, f"its {unit}" if apart else f"its {unit}, perhaps with others of its patient")
     return (
         f"Out-of-fold, {len(models['folds'])} models: each patch was predicted by a model that was trained without "

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from her2core.data.split_units import PART_NAMES, PARTS, SPLIT_UNITS, split_label
+from her2core.data.split_units import PART_NAMES, PARTS, known_split, split_label
 from her2core.errors import RunError
 from her2core.evidence.predictions import Predictions
 from her2core.io.cells import UNKNOWN
@@ -69,7 +69,7 @@ class Partition:
         >>> Partition("slide", pd.DataFrame(), {"patient": 0, "slide": 0}, PARTS).keeps_patients_apart
         False
         """
-        unit = SPLIT_UNITS.get(self.unit or "")
+        unit = known_split(self.unit)
         return self.patients == "none" and unit is not None and unit.separates_patients
 
     @property

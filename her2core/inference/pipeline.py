@@ -55,7 +55,7 @@ class Pipeline:
         self._temperature = float(card["temperature"])
         sets = card.get("prediction_sets")
         self._sets = PredictionSets.from_card(sets, run_classes=run.classes) if sets else None
-        self._ood = ood
+        self.detector = ood
 
     def analyse(
         self, images: Sequence[ImageLike], names: Sequence[str], *, mpp: float | None, keep: bool
@@ -143,10 +143,10 @@ class Pipeline:
 
     def _ood_scores(self, features: Tensor, prepared: Sequence[Prepared], batch: Tensor) -> list[float | None]:
         """In units of the threshold; None without a detector or assessable tissue."""
-        if self._ood is None:
+        if self.detector is None:
             return [None] * len(prepared)
-        scores = self._ood.score(patch_descriptors(self.network, features, prepared, batch))
-        return [float(s / self._ood.threshold) if p.usable else None for p, s in zip(prepared, scores, strict=True)]
+        scores = self.detector.score(patch_descriptors(self.network, features, prepared, batch))
+        return [float(s / self.detector.threshold) if p.usable else None for p, s in zip(prepared, scores, strict=True)]
 
     def _prediction(
         self, name: str, prepared: Prepared, probabilities: np.ndarray, ood_score: float | None, spent: dict[str, float]

@@ -90,13 +90,18 @@ class Predictor:
 
     @property
     def network(self) -> PatchNetwork:
-        """The network itself, in evaluation mode and shared by all callers: never change it."""
+        """The network, in evaluation mode and shared by all callers: never change it."""
         return self._pipeline.network
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation, each (3,), by which pixels in 0..1 are scaled."""
         return self._pipeline.mean, self._pipeline.std
+
+    @property
+    def detector(self) -> OODDetector | None:
+        """The out-of-distribution detector; None for a run without one."""
+        return self._pipeline.detector
 
     # str is a Sequence[str], and one path is one image: the first signature comes first.
     @overload
@@ -374,12 +379,10 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") ->
 
     Examples
     --------
-    >>> predictor = load_predictor("models/demo")  # doctest: +SKIP
-    >>> predictor.predict("patch.png").label  # doctest: +SKIP
+    >>> load_predictor("models/demo").predict("patch.png").label  # doctest: +SKIP
     'positive'
     >>> load_predictor("absent")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-        ...
     her2core.errors.RunError: Expected ...
     """
     run = run if isinstance(run, Run) else open_run(run)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
-from her2core.data.split_units import PART_NAMES, SPLIT_UNITS
+from her2core.data.split_units import PART_NAMES, known_split
 from her2core.errors import RunError
 from her2core.evidence.metrics.registry import metric_label
 from her2core.report.document import Block, Facts, Grid, Points, Section, Tone, Words
@@ -139,7 +139,7 @@ def partition(r: RunReport) -> Section:
     ]
     settings = r.config.get("split")
     split: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    unit = SPLIT_UNITS.get(str(p.unit))
+    unit = known_split(p.unit)
     facts = [("Split", _NOT_STATED if unit is None else f"{unit.label}: {unit.description}")]
     if r.run is not None and p.unit != "predefined":
         facts += [

@@ -30,6 +30,7 @@ RUN_LIMITS: dict[str, int] = {
     "splits.parquet": 256 * MiB,
     "predictions.parquet": 512 * MiB,
     "dataset.parquet": 512 * MiB,
+    "image_properties.parquet": 512 * MiB,
     "evaluation/cost.json": MiB,
     "evaluation/maps.csv": 16 * MiB,
     "study.json": MiB,

@@ -178,6 +178,12 @@ class Run:
         return self._table("dataset.parquet")
 
     @cached_property
+    def image_properties(self) -> pd.DataFrame | None:
+        """image_properties.parquet: properties of the images that were read; None where they were not kept."""
+        name = "image_properties.parquet"
+        return self._table(name) if os.path.lexists(self.path / name) else None
+
+    @cached_property
     def checks(self) -> CheckReport:
         """How every check of data and split ended. Raises RunError where the run has no such file, or a broken one."""
         from her2core.data.checks.report import CheckReport

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +17,17 @@ from her2core.data.checks import check_manifest
 from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.checks.report import CheckReport
 from her2core.data.folds import NEVER_TESTED
-from her2core.data.manifest import WINDOW, Manifest
+from her2core.data.image_properties import image_properties
+from her2core.data.manifest import Manifest
 from her2core.errors import StudyError
 from her2core.evidence.baselines import BaselineData
-from her2core.evidence.evaluation import evaluate_folder
 from her2core.evidence.out_of_fold import out_of_fold_note
-from her2core.evidence.predictions import calibrated_predictions
-from her2core.io.files import write_json, write_parquet, write_text
-from her2core.runs.folder import SCHEMA_VERSION, Run, open_run
-from her2core.runs.provenance import provenance
+from her2core.runs.folder import Run, open_run
 from her2core.study.crossval import Repetition
 from her2core.training.artifacts import CHECKED_CONTENTS
-from her2core.training.baselines import folds_of, write_baselines
+from her2core.training.baselines import folds_of
+from her2core.training.card import part_counts
+from her2core.training.review_run import ReviewRun, write_review_run
 
 
 class StudyData:
@@ -142,16 +140,25 @@ def write_out_of_fold(
     if sorted(wanted) != sorted(table["patch_id"]):
         fix = "Delete the folds below .folds and train again."
         raise StudyError("each patch in the test part of its fold", got="others", where=target, fix=fix)
-    card = _card(repetition, runs, manifest, splits, title=title)
-    warnings = list(dict.fromkeys(w for run in runs for w in run.warnings))
-    part = target.parent / f".{target.name}.{os.getpid()}.part"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _write(part, repetition, data, card, warnings, table=table, splits=splits, first=runs[0])
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return open_run(target)
+    baselines = _baselines(data, splits)
+    content = ReviewRun(
+        card=_card(repetition, runs, manifest, splits, title=title),
+        config=repetition.jobs[0].config.to_yaml(),
+        predictions=table,
+        splits=splits,
+        dataset=manifest.data_table(splits),
+        checks=data.checks,
+        baselines=baselines,
+        properties=image_properties(baselines.features),
+        warnings=list(dict.fromkeys(w for run in runs for w in run.warnings)),
+        facts={
+            **{name: runs[0].info[name] for name in ("parameters",) if name in runs[0].info},
+            "config_hash": _config_hash(repetition),
+            "manifest_hash": data.hash,
+            "seed": repetition.seed,
+        },
+    )
+    return write_review_run(content, target)
 
 
 def _predictions(repetition: Repetition, runs: Sequence[Run]) -> pd.DataFrame:
@@ -174,12 +181,7 @@ def _card(
         "weights_sha256": hashes,
     }
     frame = manifest.frame.assign(split=splits["split"].to_numpy())
-    counts = {
-        of: {
-            part: rows.groupby("label")[column].nunique().astype(int).to_dict() for part, rows in frame.groupby("split")
-        }
-        for of, column in (("patches", "patch_id"), ("patients", "patient_id"))
-    }
+    counts = {of: part_counts(frame, column) for of, column in (("patches", "patch_id"), ("patients", "patient_id"))}
     note = out_of_fold_note({"out_of_fold": models})
     limits = list(dict.fromkeys([note, *(limit for run in runs for limit in run.card["limits"]), *assignment.notes]))
     dropped = ("ood", "prediction_sets")
@@ -194,46 +196,13 @@ def _card(
     }
 
 
-def _write(
-    folder: Path,
-    repetition: Repetition,
-    data: StudyData,
-    card: dict[str, Any],
-    warnings: list[str],
-    *,
-    table: pd.DataFrame,
-    splits: pd.DataFrame,
-    first: Run,
-) -> None:
-    manifest = data.manifest
-    hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
-    dataset = manifest.frame.drop(columns=hidden).merge(splits[["patch_id", "split"]], on="patch_id", how="left")
-    folder.mkdir()
-    write_text(folder / "config.yaml", repetition.jobs[0].config.to_yaml())
-    write_parquet(folder / "splits.parquet", splits)
-    write_parquet(folder / "predictions.parquet", table)
-    write_parquet(folder / "dataset.parquet", dataset)
-    write_json(folder / "checks.json", data.checks.as_dicts())
-    write_json(folder / "model.card.json", card)
+def _baselines(data: StudyData, splits: pd.DataFrame) -> BaselineData:
     if data.contents is not None:
-        rows, features = baseline_features(manifest, splits, contents=data.contents)
+        rows, features = baseline_features(data.manifest, splits, contents=data.contents)
     else:
-        rows, features = manifest.frame.assign(split=splits["split"].to_numpy()), table_features(manifest.frame)
-    write_baselines(folder, calibrated_predictions(table, card), BaselineData(rows, features, folds_of(splits)))
-    evaluate_folder(folder, card, warnings, table=table, dataset=dataset)
-    made = {name: first.info[name] for name in ("parameters",) if name in first.info}
-    text = splits.sort_values("patch_id").to_csv(index=False, lineterminator="\n")
-    info = {
-        **provenance(),
-        **made,
-        "config_hash": _config_hash(repetition),
-        "manifest_hash": data.hash,
-        "split_hash": hashlib.sha256(text.encode()).hexdigest(),
-        "seed": repetition.seed,
-        "warnings": warnings,
-        "weights_released": False,
-    }
-    write_json(folder / "run.json", {"schema_version": SCHEMA_VERSION, **info, "status": "finished"})
+        frame = data.manifest.frame
+        rows, features = frame.assign(split=splits["split"].to_numpy()), table_features(frame)
+    return BaselineData(rows, features, folds_of(splits))
 
 
 def _config_hash(repetition: Repetition) -> str:

@@ -1,6 +1,7 @@
 """Artifacts with which a finished run is served and reviewed without its data.
 
     dataset.parquet                  the manifest's rows without paths, with their split
+    image_properties.parquet         colours and file properties of the patches, for comparison with other cohorts
     checks.json                      how every check of manifest and split ended
     ood.safetensors                  the out-of-distribution detector (her2core.ood)
     evaluation/cost.json             parameters, FLOPs, measured time
@@ -23,7 +24,9 @@ import torch
 from her2core.data.baseline_features import baseline_features
 from her2core.data.checks import check_manifest
 from her2core.data.checks.contents import read_contents
-from her2core.data.manifest import WINDOW, Manifest, read_manifest
+from her2core.data.image_properties import FILE as PROPERTIES_FILE
+from her2core.data.image_properties import image_properties
+from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.prepare import Prepare
 from her2core.errors import RunError
 from her2core.evidence.baselines import BaselineData
@@ -92,8 +95,7 @@ def write_artifacts(
     Her2Error
         For patches that cannot be read, or too few of them.
     """
-    hidden = [c for c in ("path", "split", *WINDOW) if c in manifest.frame]
-    dataset = manifest.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
+    dataset = manifest.data_table(split)
     contents = read_contents(manifest) if len(manifest) <= CHECKED_CONTENTS else None
     mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
     embeddings = None
@@ -123,6 +125,8 @@ def write_artifacts(
 
     write_baselines(folder, predictions, baselines)
     write_parquet(folder / "dataset.parquet", dataset)
+    if (properties := image_properties(baselines.features)) is not None:
+        write_parquet(folder / PROPERTIES_FILE, properties)
     write_json(folder / "checks.json", checks.as_dicts())
     write_json(folder / "evaluation" / "cost.json", cost)
     write_csv(folder / "evaluation" / "prediction_sets.csv", coverage, float_format="%.6f")

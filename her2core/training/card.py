@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from her2core.data.manifest import Manifest
+from her2core.data.split_units import PARTS
 from her2core.errors import ManifestError
 from her2core.io.images import image_size
 from her2core.notice import NOTICE
@@ -147,18 +148,32 @@ def model_card(
             "sources": sorted(set(frame["source"])),
             "patients_known": manifest.patients_known,
             "split_unit": config.split.unit,
-            "patches": _counts(frame, "patch_id"),
-            "patients": _counts(frame, "patient_id") if manifest.patients_known else None,
+            "patches": part_counts(frame, "patch_id"),
+            "patients": part_counts(frame, "patient_id") if manifest.patients_known else None,
         },
     }
 
 
-def _counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
-    """Different values of a column, by split part and class."""
+def part_counts(frame: pd.DataFrame, column: str) -> dict[str, dict[str, int]]:
+    """Different values of a column, by split part and class.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``split``, ``label`` and ``column``.
+    column : str
+
+    Returns
+    -------
+    dict of str to dict of str to int
+
+    Examples
+    --------
+    >>> part_counts(pd.DataFrame({"split": ["test"] * 2, "label": ["a"] * 2, "patient_id": ["1", "1"]}), "patient_id")
+    {'test': {'a': 1}}
+    """
     table = frame.groupby(["split", "label"])[column].nunique()
-    return {
-        part: {k: int(v) for k, v in table[part].items()} for part in ("train", "val", "test") if part in table.index
-    }
+    return {part: {str(k): int(v) for k, v in table[part].items()} for part in PARTS if part in table.index}
 
 
 def _field(frame: pd.DataFrame, manifest: Manifest) -> float | None:

@@ -161,6 +161,16 @@ class OutOfFold(Section):
         return self
 
 
+class External(Section):
+    """Run that was evaluated on another cohort, and what its card says of its own data."""
+
+    run: Words
+    title: Words
+    weights_sha256: Hash
+    manifest_hash: Hash
+    data: Data
+
+
 class Detector(Section):
     """Out-of-distribution detector."""
 
@@ -195,6 +205,7 @@ class Card(Section):
     prediction_sets: Sets | None = None
     ood: Detector | None = None
     out_of_fold: OutOfFold | None = None
+    external: External | None = None
 
     @field_validator("classes")
     @classmethod

@@ -35,6 +35,7 @@ _KEYS = (
     "group",
     "method",
     "measure",
+    "property",
 )
 _WORDS = (
     "kind",
@@ -72,6 +73,8 @@ _WHOLE = frozenset(
         "comparisons",
         "reference_patients",
         "suspected",
+        "n_development",
+        "n_external",
     }
 )
 _BASE = ("value", "lower_95", "upper_95", "note", "resampling_unit", "n_clusters", "n")
@@ -242,6 +245,24 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         finite=(*_COUNTED, "value", "network", "difference"),
         numbers=("network",),
     ),
+    "external": TableSchema(
+        (
+            *("unit", "metric", "class", "development", "development_lower_95", "development_upper_95"),
+            *("external", "external_lower_95", "external_upper_95", "difference", "lower_95", "upper_95"),
+            *("n_development", "n_external", "note"),
+        ),
+        ("unit", "metric", "class"),
+        rows=True,
+        finite=("n_development", "n_external"),
+    ),
+    "drift": TableSchema(
+        (
+            *("kind", "property", "development", "external", "difference", "lower_95", "upper_95"),
+            *("standardised_difference", "p_value_holm", "n_development", "n_external", "resampling_unit", "note"),
+        ),
+        ("kind", "property"),
+        finite=("n_development", "n_external"),
+    ),
     "maps": TableSchema(
         ("method", "measure", "value", "lower_95", "upper_95", "n", "n_clusters"), ("method", "measure"), True, _COUNTED
     ),
@@ -253,6 +274,7 @@ RUN_TABLES: dict[str, TableSchema] = {
     "dataset.parquet": TableSchema(
         ("patch_id", "patient_id", "slide_id", "site", "label", "split", "scanner", "source"), ("patch_id",), True
     ),
+    "image_properties.parquet": TableSchema(("patch_id",), ("patch_id",), True),
     "history.csv": TableSchema(
         ("train_loss", "val_loss", "val_balanced_accuracy"),
         rows=True,
