@@ -17,7 +17,9 @@ from her2core.cli import cli
 ROOT = Path(__file__).resolve().parents[1]
 #: Page name -> its script.
 PAGES = {
-    {"predictions": "your predictions"}.get(page.stem, page.stem): str(page.relative_to(ROOT))
+    {"predictions": "your predictions", "external": "external validation"}.get(page.stem, page.stem): str(
+        page.relative_to(ROOT)
+    )
     for page in sorted((ROOT / "pages").rglob("*.py"))
 }
 #: Pages about the selected model.

@@ -195,11 +195,11 @@ def test_external_figures_by_patch_only_where_patients_are_unknown(validated, ti
 def test_the_page_shows_both_cohorts_and_says_so_of_other_runs(validated, tiny_run, models):
     shutil.copytree(validated.path, models / "external")
     shutil.copytree(tiny_run.path, models / "own")
-    at = visit("external", run="external")
+    at = visit("external validation", run="external")
     assert errors(at) == []
     assert at.dataframe[0].value["metric"].tolist()[0] == "Accuracy"
     assert "Image properties differ" in " ".join(w.value for w in at.warning)
-    at = visit("external", run="own")
+    at = visit("external validation", run="own")
     assert errors(at) == []
     assert "her2 evaluate" in at.code[0].value
     assert "own test part" in said(at.info)

@@ -19,7 +19,8 @@ from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.evidence.run_sets import sets_of_card
 from her2core.io.columns import GROUP_ROLES
 from her2core.io.tables import read_table
-from her2core.runs.schema.tables import RUN_TABLES, check_table
+from her2core.runs.schema.table_checks import check_table
+from her2core.runs.schema.tables import RUN_TABLES
 
 #: Columns of a run's data table that make no groups: ids, the true class and the split.
 _NO_GROUPS = ("path", "patient_id", "slide_id", "label", "split")

@@ -24,7 +24,8 @@ from her2core.runs.files import AGAIN, json_object, open_run_file, read_run_json
 from her2core.runs.schema.card import check_card
 from her2core.runs.schema.evaluation import check_evaluation
 from her2core.runs.schema.info import check_config, check_cost, check_info
-from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, TEXT_COLUMNS, check_table
+from her2core.runs.schema.table_checks import check_table
+from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, TEXT_COLUMNS
 
 if TYPE_CHECKING:
     from her2core.data.checks.report import CheckReport

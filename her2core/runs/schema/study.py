@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from her2core.errors import RunError
 from her2core.runs.schema.card import Facts, Scheme
 from her2core.runs.schema.fields import Section, Text, Words, check_fields
-from her2core.runs.schema.tables import TableSchema, check_table
+from her2core.runs.schema.table_checks import check_table
+from her2core.runs.schema.tables import TableSchema
 
 StudyKind = Literal["leakage", "backbones", "cv"]
 #: Metrics that a study gives for each unit and group, as ``evidence.seeds`` computes them.
