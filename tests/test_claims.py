@@ -18,7 +18,7 @@ from test_runs import fill
 from her2core.errors import RunError
 from her2core.io.files import write_json
 from her2core.runs import lock
-from her2core.runs.folder import REQUIRED, SCHEMA_VERSION
+from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, open_run
 from her2core.runs.listing import list_runs
 from her2core.runs.lock import process_start
 from her2core.runs.writer import RunWriter
@@ -36,7 +36,7 @@ def test_an_unfinished_run_is_not_listed_until_one_rename_finishes_it(tmp_path):
     draft.event("epoch", number=1, loss=0.5)
     checkpoint(draft)
     assert list_runs(tmp_path) == ([], [])
-    finished = draft.finish({"seed": 3, "status": "whatever", "warnings": []})
+    finished = open_run(draft.finish({"seed": 3, "status": "whatever", "warnings": []}))
     assert finished.info["status"] == "finished"
     assert finished.info["schema_version"] == SCHEMA_VERSION
     assert [r.name for r in list_runs(tmp_path)[0]] == [finished.name]
@@ -321,7 +321,7 @@ def test_a_process_killed_after_publication_is_tidied_up_by_the_same_command(tmp
     assert draft.checkpoints.folder.is_dir()
     with RunWriter(tmp_path, "key", name="mine") as again:
         assert again.open(fresh=False) is False
-        assert again.published.path == tmp_path / "mine"
+        assert again.published == tmp_path / "mine"
     assert list((tmp_path / ".work").iterdir()) == []
     assert not list((tmp_path / "mine").rglob("*.part"))
 

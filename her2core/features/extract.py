@@ -76,7 +76,7 @@ def frozen_features(
     """
     network.eval().to(device)
     keys = [key.tobytes() for key in patch_keys(images)]
-    store = FeatureStore(cache, _fingerprint(network, built, mean, std))
+    store = FeatureStore(cache, network_fingerprint(network, built, mean, std))
     known = store.read()
     missing = list({key: i for i, key in enumerate(keys) if key not in known}.values())
     fresh: dict[bytes, np.ndarray] = {}
@@ -112,9 +112,31 @@ def _refuse_changed_embedding(network: PatchNetwork, few: torch.Tensor) -> None:
         )
 
 
-def _fingerprint(network: PatchNetwork, built: str, mean: Sequence[float], std: Sequence[float]) -> str:
-    """SHA-256 (hex) of what decides an embedding besides the pixels: how the network is built and by which timm, its
-    weights and buffers, the scaling. The last layer is left out.
+def network_fingerprint(network: PatchNetwork, built: str, mean: Sequence[float], std: Sequence[float]) -> str:
+    """Hash what decides an embedding besides the pixels.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        Weights, buffers and layers count, but for the last layer; and the version of timm.
+    built : str
+        Name and options that the network was built from.
+    mean, std : sequence of float
+        Scaling of pixels in 0..1, each (3,).
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from her2core.networks.registry import build_network
+    >>> network = build_network("timm:test_resnet", 3)
+    >>> before = network_fingerprint(network, "test_resnet", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    >>> before == network_fingerprint(network, "test_resnet", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    True
     """
     last = f"{network.last_layer}."
     described = json.dumps([built, metadata.version("timm"), list(mean), list(std)])

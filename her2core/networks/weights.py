@@ -23,7 +23,7 @@ from her2core.networks.weight_files import read_weights
 from her2core.networks.weight_names import match_weights
 
 
-def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str:
+def save_weights(network: PatchNetwork, path: Path, *, half: bool = True, last: bool = True) -> str:
     """Write a network's state as safetensors, under a temporary name first.
 
     Parameters
@@ -35,6 +35,8 @@ def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str
     half : bool, default True
         Store floats as float16, but for a linear last layer: it is small, and where features hardly vary its weights
         leave float16's range.
+    last : bool, default True
+        Write the last layer too; first weights of other networks do without.
 
     Returns
     -------
@@ -49,10 +51,12 @@ def save_weights(network: PatchNetwork, path: Path, *, half: bool = True) -> str
     >>> len(save_weights(build_network("timm:test_resnet", 3), path))
     64
     """
-    state, last = {}, getattr(network, "last_layer", None)
+    state, layer = {}, getattr(network, "last_layer", None)
     for name, value in network.state_dict().items():
+        if not last and name.startswith(f"{layer}."):
+            continue
         value = value.detach().cpu().contiguous()
-        small = name in (f"{last}.weight", f"{last}.bias")
+        small = name in (f"{layer}.weight", f"{layer}.bias")
         state[name] = value.half() if half and value.is_floating_point() and not small else value
     write_tensors(path, lambda t: save_file(state, t))
     return sha256_file(path)

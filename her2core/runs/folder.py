@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 #: Marks a folder of runs that belong to one study.
 STUDY = "study.json"
+#: Marks a folder of distilled weights, which is no run.
+DISTILLED = "distilled.json"
+#: Patches of a distillation, in the folder of its weights.
+PATCHES = "patches.parquet"
 WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only has none of it.
 SERVING = (WEIGHTS, "ood.safetensors")

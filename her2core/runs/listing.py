@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from her2core.errors import Her2Error, RunError
-from her2core.runs.folder import STUDY, Run, open_run
+from her2core.runs.folder import DISTILLED, STUDY, Run, open_run
 
 
 def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
@@ -39,7 +39,7 @@ def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
             continue
         for path in paths:
             try:
-                if not os.path.isdir(path) or path.name.startswith(".") or _holds_runs(path):
+                if not os.path.isdir(path) or path.name.startswith(".") or _no_run(path):
                     continue
                 runs.append(open_run(path))
             except Her2Error as refused:
@@ -58,10 +58,10 @@ def _unreadable(path: Path, refused: Exception) -> RunError:
     )
 
 
-def _holds_runs(path: Path) -> bool:
-    """Whether this is a folder of runs (models/study, or a study with its tables) and not a broken run."""
+def _no_run(path: Path) -> bool:
+    """Whether this is a folder of runs (models/study, or a study with its tables) or of weights, not a broken run."""
     entries = list(path.iterdir())
-    return os.path.isfile(path / STUDY) or (
+    return any(os.path.isfile(path / name) for name in (STUDY, DISTILLED)) or (
         all(os.path.isdir(e) for e in entries)
         and any(e.name.startswith(".") or os.path.isfile(e / "run.json") for e in entries)
     )

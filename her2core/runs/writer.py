@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ import pandas as pd
 from her2core.errors import Her2Error, RunError
 from her2core.io.files import write_csv, write_json, write_parquet, write_text
 from her2core.runs.checkpoints import CheckpointStore
-from her2core.runs.folder import REQUIRED, SCHEMA_VERSION, Run, open_run
+from her2core.runs.files import read_run_json
+from her2core.runs.folder import REQUIRED, SCHEMA_VERSION
 from her2core.runs.lock import LOCK, Claim, exclusively
 
 LOG = logging.getLogger("her2core")
@@ -45,6 +47,10 @@ class RunWriter:
         resumes.
     name : str, optional
         Folder name of the finished run; the key when left out. Where it is taken, a number is added.
+    record : str, optional
+        The file that is written last and makes the folder a finished one.
+    required : sequence of str, optional
+        Files without which it is not finished.
 
     Attributes
     ----------
@@ -52,8 +58,8 @@ class RunWriter:
         The unfinished run.
     checkpoints : CheckpointStore
         Its checkpoints.
-    published : Run or None
-        After ``open``: the finished run, where the process was killed between publishing it and tidying up.
+    published : Path or None
+        After ``open``: the finished folder, where the process was killed between publishing it and tidying up.
 
     Examples
     --------
@@ -61,11 +67,14 @@ class RunWriter:
     'runs/.work/resnet50_own_1a2b3c4d'
     """
 
-    def __init__(self, root: Path, key: str, *, name: str = "") -> None:
+    def __init__(
+        self, root: Path, key: str, *, name: str = "", record: str = REQUIRED[0], required: Sequence[str] = REQUIRED
+    ) -> None:
         self.root, self.key, self.name = Path(root), key, name or key
         self.path = self.root / ".work" / key
         self.checkpoints = CheckpointStore(self.root / ".work" / f"{key}.checkpoints")
-        self.published: Run | None = None
+        self.published: Path | None = None
+        self._record, self._required = record, required
         self._guard = self.root / ".work" / f".{key}.claim"
         self._claim: Claim | None = None
 
@@ -142,13 +151,14 @@ class RunWriter:
             )
         return whole is not None
 
-    def _published(self) -> Run | None:
+    def _published(self) -> Path | None:
         try:
             name = json.loads((self.checkpoints.folder / PUBLISHED).read_text(encoding="utf-8"))["run"]
-            run = open_run(self.root / Path(name).name)
+            path = self.root / Path(name).name
+            key = read_run_json(path, self._record)["draft"]
         except (OSError, ValueError, KeyError, TypeError, Her2Error):
             return None
-        return run if run.info.get("draft") == self.key else None
+        return path if key == self.key else None
 
     def _remove_parts(self) -> None:
         """Delete temporary files of a killed process, in ``evaluation/`` too."""
@@ -226,24 +236,25 @@ class RunWriter:
         """
         write_text(self.path / "config.yaml", text)
 
-    def finish(self, info: dict[str, Any]) -> Run:
-        """Write run.json, with the status last, and rename the folder to its final name.
+    def finish(self, info: dict[str, Any]) -> Path:
+        """Write run.json (or another ``record``), with the status last, and rename the folder to its final name.
 
         Parameters
         ----------
         info : dict
-            The content of run.json without schema version and status.
+            The record's content without schema version and status.
 
         Returns
         -------
-        Run
+        Path
+            The finished folder.
 
         Raises
         ------
         RunError
             When a required file is missing.
         """
-        missing = [n for n in REQUIRED if n != "run.json" and not (self.path / n).is_file()]
+        missing = [n for n in self._required if n != self._record and not (self.path / n).is_file()]
         if missing:
             raise RunError("a complete run", got=f"no {missing[0]}", where=self.path, fix="Train it again.")
         for done in (PROGRESS, STOP):
@@ -251,7 +262,8 @@ class RunWriter:
         self._remove_parts()
         self.event("finished", run=self._free().name)
         write_json(
-            self.path / "run.json", {"schema_version": SCHEMA_VERSION, **info, "draft": self.key, "status": "finished"}
+            self.path / self._record,
+            {"schema_version": SCHEMA_VERSION, **info, "draft": self.key, "status": "finished"},
         )
         with exclusively(self._guard):
             (self.path / LOCK).unlink(missing_ok=True)  # whoever wants to claim the run waits at the guard meanwhile
@@ -267,7 +279,7 @@ class RunWriter:
                         raise
             shutil.rmtree(self.checkpoints.folder, ignore_errors=True)
         self.release()
-        return open_run(target)
+        return target
 
     def _free(self) -> Path:
         """The run's name, or the first of <name>-2, <name>-3, ... that is not taken."""

@@ -21,7 +21,7 @@ from her2core.runs.writer import STOP, RunWriter
 from her2core.training.interrupts import raise_pending
 
 if TYPE_CHECKING:
-    from her2core.training.module import PatchClassifier
+    from her2core.training.module import NetworkModule
 
 BEST = "best.safetensors"
 #: Least seconds between two writes of progress.json.
@@ -91,7 +91,7 @@ class CheckpointCallback(Checkpoint):
         self._add_row(trainer)
         if trainer.is_global_zero:
             if better:
-                network, path = cast("PatchClassifier", pl_module).network, self.writer.checkpoints.folder / BEST
+                network, path = cast("NetworkModule", pl_module).network, self.writer.checkpoints.folder / BEST
                 self.best_sha256 = save_weights(network, path, half=False)
             self.write_history()
             self.writer.event("epoch", **self.rows[-1], best=self.best, best_epoch=self.best_epoch)

@@ -17,12 +17,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, FiniteFloat, PositiveFloat, ValidationError, field_validator, model_validator
 
-from her2core.errors import ConfigError
-from her2core.io.documents import parse_yaml
 from her2core.runs.schema.card import LARGEST_PX, SMALLEST_PX
 from her2core.stain.methods import STAIN_METHODS
 from her2core.training.backbone_defaults import with_backbone_defaults
 from her2core.training.config_errors import config_error
+from her2core.training.config_files import apply_override, read_fields
 from her2core.training.config_split import Section, SplitConfig
 
 LOG = logging.getLogger(__name__)
@@ -95,8 +94,8 @@ class AugmentConfig(Section):
     stain: float = Field(0.15, ge=0, le=1, description="relative standard deviation of each stain's concentration")
 
 
-class TrainConfig(Section):
-    """Optimisation: AdamW, linear warm-up and cosine decay."""
+class OptimisationConfig(Section):
+    """Optimisation of a network: AdamW, linear warm-up and cosine decay."""
 
     epochs: int = Field(20, ge=1, description="at most this many passes over the training patches")
     batch_size: int = Field(32, ge=2, description="patches a step on each device")
@@ -104,14 +103,19 @@ class TrainConfig(Section):
     trunk_lr: float = Field(1.0, ge=0, le=1, description="the trunk's share of lr; below 1 for pretrained trunks")
     weight_decay: float = Field(0.05, ge=0, description="on weights, not on norms and biases")
     warmup_epochs: float = Field(1.0, ge=0, description="linear rise of the learning rate, epochs")
+    patience: int = Field(8, ge=1, description="stop after this many epochs without an improvement")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+
+
+class TrainConfig(OptimisationConfig):
+    """Optimisation of a classifier."""
+
     freeze_epochs: int = Field(0, ge=0, description="epochs with the trunk frozen, before all is trained")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     class_weights: Literal["balanced", "none"] = Field("balanced", description="loss weights by inverse frequency")
     monitor: Literal["val_balanced_accuracy", "val_accuracy", "val_loss"] = Field(
         "val_balanced_accuracy", description="selects the best epoch and stops early"
     )
-    patience: int = Field(8, ge=1, description="stop after this many epochs without an improvement")
-    augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
 
 #: Default candidates on frozen features: inverse regularisation strengths C, numbers of neighbours k.
@@ -291,22 +295,13 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     ''
     """
     path = Path(path)
-    if not path.is_file():
-        raise ConfigError("a YAML file", got="no such file", where=path, fix="configs/own.yaml is an example.")
-    try:
-        content = parse_yaml(path.read_bytes()) or {}
-    except ValueError as broken:
-        raise ConfigError("valid YAML", got=str(broken), where=path, fix="Correct that line.") from None
-    if not isinstance(content, dict):
-        raise ConfigError(
-            "fields and values", got=type(content).__name__, where=path, fix="configs/own.yaml is an example."
-        )
+    content = read_fields(path, example="configs/own.yaml")
     described = content.pop("describes", None)
     stated = content.get("manifest")
     if described is not None and stated != described and {"title", "limits"} & set(content):
         LOG.warning("%s: title and limits are about %s, not %s, and were dropped.", path.name, described, stated)
         content = {name: value for name, value in content.items() if name not in ("title", "limits")}
-    overridden = {_apply(content, override) for override in overrides}
+    overridden = {apply_override(content, override) for override in overrides}
     if overridden & TITLED and "title" not in overridden:
         content.pop("title", None)
     if "manifest" in overridden and "limits" not in overridden:
@@ -338,6 +333,7 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
     --------
     >>> make_config({"name": "own", "manifest": "m.csv", "seed": 3}).seed
     3
+    >>> from her2core.errors import ConfigError
     >>> try:
     ...     make_config({"name": "own", "manifest": "m.csv", "train": {"lr": -1}})
     ... except ConfigError as error:
@@ -348,22 +344,3 @@ def make_config(content: dict[str, Any], *, where: str = "configuration") -> Run
         return RunConfig.model_validate(with_backbone_defaults(content))
     except ValidationError as refused:
         raise config_error(refused, RunConfig, where=where) from None
-
-
-def _apply(content: dict[str, Any], override: str) -> str:
-    """Write one ``a.b=c`` into the content; returns the first part of the name."""
-    name, equals, value = override.partition("=")
-    if not equals or not name:
-        raise ConfigError("--set a.b=c", got=repr(override), where="--set", fix="Put an equals sign between.")
-    *parents, last = name.split(".")
-    for parent in parents:
-        content = content.setdefault(parent, {})
-        if not isinstance(content, dict):
-            raise ConfigError(f"a section `{parent}`", got="a value", where=f"--set {name}", fix="Check the name.")
-    try:
-        content[last] = parse_yaml(value)
-    except ValueError:
-        raise ConfigError(
-            "a YAML value", got=repr(value), where=f"--set {name}", fix="Quote it, or close its brackets."
-        ) from None
-    return name.partition(".")[0]

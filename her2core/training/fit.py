@@ -34,7 +34,7 @@ from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import build_network, output_grid, parameter_count
 from her2core.networks.weight_files import read_weights
 from her2core.networks.weights import load_into, save_weights, start_from
-from her2core.runs.folder import WEIGHTS, Run
+from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.runs.writer import RunWriter
 from her2core.stain.reference import StainReference
@@ -120,7 +120,7 @@ def train(
     with RunWriter(Path(root), _key(config, manifest), name=config.name) as writer:
         resume = writer.open(fresh=fresh) if first_process() else writer.has_checkpoint()
         if writer.published:
-            return writer.published  # its process was killed when nothing but tidying up was left
+            return open_run(writer.published)  # its process was killed when nothing but tidying up was left
         if first_process():
             writer.write_config(config.to_yaml())
             writer.write_splits(split)
@@ -200,7 +200,7 @@ def train(
             "parameters": parameter_count(network),
             **fitted.facts,
         }
-        return writer.finish(info)
+        return open_run(writer.finish(info))
 
 
 def _split(manifest: Manifest, config: RunConfig) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from her2core.errors import ConfigError
-from her2core.training.config import HardwareConfig, RunConfig
+from her2core.training.config import HardwareConfig
 
 LOG = logging.getLogger("her2core")
 SLOW = (
@@ -104,12 +104,14 @@ def one_device(hardware: HardwareConfig) -> torch.device:
     return torch.device("cuda" if available and hardware.accelerator != "cpu" else "cpu")
 
 
-def strategy(config: RunConfig) -> str:
+def strategy(hardware: HardwareConfig, *, frozen: bool = False) -> str:
     """Lightning's strategy; a frozen trunk leaves parameters without gradient, which plain DDP refuses.
 
     Parameters
     ----------
-    config : RunConfig
+    hardware : HardwareConfig
+    frozen : bool, default False
+        Whether the trunk is frozen for some epochs.
 
     Returns
     -------
@@ -117,11 +119,10 @@ def strategy(config: RunConfig) -> str:
 
     Examples
     --------
-    >>> strategy(RunConfig(name="own", manifest="m.csv"))
-    'auto'
+    >>> strategy(HardwareConfig(strategy="ddp"), frozen=True)
+    'ddp_find_unused_parameters_true'
     """
-    frozen_ddp = config.hardware.strategy == "ddp" and config.train.freeze_epochs > 0
-    return "ddp_find_unused_parameters_true" if frozen_ddp else config.hardware.strategy
+    return "ddp_find_unused_parameters_true" if hardware.strategy == "ddp" and frozen else hardware.strategy
 
 
 def precision(hardware: HardwareConfig) -> Literal["32-true", "16-mixed", "bf16-mixed"]:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -25,10 +25,10 @@ from her2core.networks.weight_files import read_weights
 from her2core.networks.weights import load_into
 from her2core.runs.writer import RunWriter
 from her2core.training.callbacks import BEST, CheckpointCallback, ProgressCallback, Stopped
-from her2core.training.config import RunConfig
+from her2core.training.config import HardwareConfig, OptimisationConfig, RunConfig
 from her2core.training.hardware import devices, precision, strategy
 from her2core.training.interrupts import end_with_parent
-from her2core.training.module import PatchClassifier
+from her2core.training.module import NetworkModule, PatchClassifier
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,81 @@ def train_network(
     RunError
         When a worker process was killed, the loss is no finite number, or the best epoch's weights are damaged.
     """
-    trainer, keep = _trainer(config, writer, watch, progress)
-    loaders = _loaders(config, datasets, trainer)
     counts = np.bincount(datasets["train"].targets, minlength=classes).tolist()
-    module = PatchClassifier(
-        network, config.train, class_counts=counts, steps_per_epoch=len(loaders[0]), seed=config.seed
-    )
+
+    def module(steps: int) -> PatchClassifier:
+        return PatchClassifier(network, config.train, class_counts=counts, steps_per_epoch=steps, seed=config.seed)
+
+    settings = LoopSettings(config.train, config.hardware, config.seed, config.train.monitor)
+    frozen = config.train.freeze_epochs > 0
+    return optimise(module, settings, writer, datasets, watch, resume=resume, progress=progress, frozen=frozen)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the optimisation of any network needs to know.
+
+    Attributes
+    ----------
+    train : OptimisationConfig
+        Epochs, batch size, patience.
+    hardware : HardwareConfig
+    seed : int
+        Of the order of patches.
+    monitor : str
+        The logged metric that selects the best epoch; ``val_loss`` is minimised, others are maximised.
+    """
+
+    train: OptimisationConfig
+    hardware: HardwareConfig
+    seed: int
+    monitor: str
+
+
+def optimise(
+    module: Callable[[int], NetworkModule],
+    settings: LoopSettings,
+    writer: RunWriter,
+    datasets: Mapping[str, Dataset[Any]],
+    watch: ProgressCallback,
+    *,
+    resume: bool,
+    progress: bool,
+    frozen: bool = False,
+) -> Fitted | None:
+    """Run Lightning's loop; afterwards the module's network has the best epoch's weights.
+
+    Parameters
+    ----------
+    module : callable
+        Makes the module from the number of optimiser steps of an epoch.
+    settings : LoopSettings
+    writer : RunWriter
+        Receives history, events and checkpoints.
+    datasets : mapping
+        ``train`` and ``val``, which give pairs of tensors and have a length; ``train`` is indexed by (row, epoch).
+    watch : ProgressCallback
+        Reports the progress and ends the training when that is requested.
+    resume : bool
+        Continue from the writer's checkpoint.
+    progress : bool
+        Show Lightning's progress bar.
+    frozen : bool, default False
+        Whether the trunk is frozen for some epochs.
+
+    Returns
+    -------
+    Fitted or None
+        None in a helper process of a run over several devices.
+
+    Raises
+    ------
+    NetworkError, Stopped, RunError
+        As ``train_network``.
+    """
+    trainer, keep = _trainer(settings, writer, watch, progress, frozen=frozen)
+    loaders = _loaders(settings, datasets, trainer)
+    made = module(len(loaders[0]))
     with warnings.catch_warnings():
         # The number of workers is a setting; the other is Lightning 2.6 calling what torch 2.14 deprecates.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -109,7 +178,7 @@ def train_network(
         # A checkpoint holds tensors and numbers only; read as such, it cannot run code.
         checkpoint = writer.checkpoints.newest() if resume else None
         try:
-            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(made, *loaders, ckpt_path=checkpoint, weights_only=True)
         except Stopped:
             if trainer.is_global_zero:
                 raise
@@ -135,27 +204,25 @@ def train_network(
             where=writer.checkpoints.folder / BEST,
             fix="Start over: the same command with --fresh.",
         ) from None
-    load_into(network, best, where="best epoch")
-    facts = {"best_epoch": keep.best_epoch, "epochs_trained": trainer.current_epoch, config.train.monitor: keep.best}
+    load_into(made.network, best, where="best epoch")
+    facts = {"best_epoch": keep.best_epoch, "epochs_trained": trainer.current_epoch, settings.monitor: keep.best}
     return Fitted(trainer.strategy.root_device, facts)
 
 
 def _trainer(
-    config: RunConfig, writer: RunWriter, watch: ProgressCallback, progress: bool
+    settings: LoopSettings, writer: RunWriter, watch: ProgressCallback, progress: bool, *, frozen: bool
 ) -> tuple[pl.Trainer, CheckpointCallback]:
-    hardware, settings = config.hardware, config.train
-    keep = CheckpointCallback(writer, settings.monitor)
-    stop = EarlyStopping(
-        settings.monitor, patience=settings.patience, mode="min" if settings.monitor == "val_loss" else "max"
-    )
+    hardware, monitor = settings.hardware, settings.monitor
+    keep = CheckpointCallback(writer, monitor)
+    stop = EarlyStopping(monitor, patience=settings.train.patience, mode="min" if monitor == "val_loss" else "max")
     bar: list[pl.Callback] = [TQDMProgressBar()] if progress else []
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     trainer = pl.Trainer(
-        max_epochs=settings.epochs,
+        max_epochs=settings.train.epochs,
         accelerator=hardware.accelerator,
         devices=devices(hardware),
         num_nodes=hardware.nodes,
-        strategy=strategy(config),
+        strategy=strategy(hardware, frozen=frozen),
         precision=precision(hardware),
         callbacks=[_OwnSignals(), stop, keep, watch, *bar],
         logger=False,
@@ -184,14 +251,15 @@ class _OwnSignals(pl.Callback):
 
 
 def _loaders(
-    config: RunConfig, datasets: Mapping[str, PatchDataset], trainer: pl.Trainer
+    settings: LoopSettings, datasets: Mapping[str, Dataset[Any]], trainer: pl.Trainer
 ) -> tuple[DataLoader, DataLoader]:
-    settings, rank, world_size = config.train, trainer.global_rank, trainer.world_size
+    size, rank, world_size = settings.train.batch_size, trainer.global_rank, trainer.world_size
     train, val = datasets["train"], datasets["val"]
+    patches, held_out = len(cast("Sized", train)), len(cast("Sized", val))
     sampler = EpochSampler(
-        len(train),
-        seed=config.seed,
-        batch_size=settings.batch_size,
+        patches,
+        seed=settings.seed,
+        batch_size=size,
         rank=rank,
         world_size=world_size,
         epoch=lambda: trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]  # Lightning's stubs
@@ -199,27 +267,26 @@ def _loaders(
     if len(sampler) < 2:
         raise NetworkError(
             "at least two training patches for each process",
-            got=f"{len(train)} in all",
+            got=f"{patches} in all",
             where="training",
             fix="Add data or use fewer devices.",
         )
-    mine = Subset(val, range(rank, len(val), world_size))
-    return (
-        _loader(train, settings.batch_size, config, sampler=sampler),
-        _loader(mine, settings.batch_size * 2, config),
-    )
+    mine = Subset(val, range(rank, held_out, world_size))
+    return _loader(train, size, settings, sampler=sampler), _loader(mine, size * 2, settings)
 
 
-def _loader(dataset: Dataset, batch_size: int, config: RunConfig, *, sampler: EpochSampler | None = None) -> DataLoader:
+def _loader(
+    dataset: Dataset, batch_size: int, settings: LoopSettings, *, sampler: EpochSampler | None = None
+) -> DataLoader:
     return DataLoader(
-        dataset if config.hardware.workers == 0 else _Carrying(dataset),
+        dataset if settings.hardware.workers == 0 else _Carrying(dataset),
         batch_size,
         sampler=sampler,
-        num_workers=config.hardware.workers,
+        num_workers=settings.hardware.workers,
         collate_fn=_collate,
         worker_init_fn=partial(_start_worker, parent=os.getpid()),
         # An iterator draws a number. From the global generator, that would change the dropout of a resumed epoch.
-        generator=torch.Generator().manual_seed(config.seed),
+        generator=torch.Generator().manual_seed(settings.seed),
     )
 
 

@@ -14,11 +14,74 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from her2core.networks.protocol import PatchNetwork
-from her2core.training.config import TrainConfig
+from her2core.training.config import OptimisationConfig, TrainConfig
 
 
-class PatchClassifier(pl.LightningModule):
-    """Cross-entropy with class weights, AdamW, linear warm-up and cosine decay, trunk frozen for the first epochs.
+class NetworkModule(pl.LightningModule):
+    """A network under optimisation: AdamW, linear warm-up and cosine decay.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        Whose parameters are trained, with ``trunk_modules()``.
+    optimisation : OptimisationConfig
+        Rates and schedule.
+    steps_per_epoch : int
+        Optimiser steps of an epoch on this device.
+    seed : int
+        With the epoch, it seeds dropout.
+    """
+
+    network: PatchNetwork
+
+    def __init__(
+        self, network: PatchNetwork, optimisation: OptimisationConfig, *, steps_per_epoch: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.optimisation, self.steps_per_epoch, self.seed = optimisation, steps_per_epoch, seed
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch."""
+        # Dropout draws from the global generator: seeding it here makes a resumed epoch equal to an unbroken one.
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 101 + self.global_rank)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Raise the error that a worker process met while it prepared this batch."""
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW without decay on norms and biases; the schedule steps with every batch."""
+        trunk = {id(p) for m in self.network.trunk_modules() for p in m.parameters()}
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for parameter in self.network.parameters():
+            groups.setdefault((id(parameter) in trunk, parameter.ndim > 1), []).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": self.optimisation.lr * (self.optimisation.trunk_lr if in_trunk else 1.0),
+                    "weight_decay": self.optimisation.weight_decay if is_weight else 0.0,
+                }
+                for (in_trunk, is_weight), parameters in groups.items()
+            ]
+        )
+        warmup = self.optimisation.warmup_epochs * self.steps_per_epoch
+        total = self.optimisation.epochs * self.steps_per_epoch
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class PatchClassifier(NetworkModule):
+    """Cross-entropy with class weights; the trunk is frozen for the first epochs.
 
     Parameters
     ----------
@@ -35,14 +98,12 @@ class PatchClassifier(pl.LightningModule):
     """
 
     class_weight: Tensor
-    network: PatchNetwork
 
     def __init__(
         self, network: PatchNetwork, settings: TrainConfig, *, class_counts: list[int], steps_per_epoch: int, seed: int
     ) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.settings, self.steps_per_epoch, self.seed = settings, steps_per_epoch, seed
+        super().__init__(network, settings, steps_per_epoch=steps_per_epoch, seed=seed)
+        self.settings = settings
         self.register_buffer("class_weight", _class_weight(class_counts, settings.class_weights), persistent=False)
         classes = len(class_counts)
         # NaN is kept, so that a diverged epoch is seen; the default drops it from the mean.
@@ -53,18 +114,11 @@ class PatchClassifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch and freeze or unfreeze the trunk."""
-        # Dropout draws from the global generator: seeding it here makes a resumed epoch equal to an unbroken one.
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 101 + self.global_rank)
+        super().on_train_epoch_start()
         frozen = self.current_epoch < self.settings.freeze_epochs
         for module in self.network.trunk_modules():
             module.requires_grad_(not frozen)
             module.train(not frozen)  # a frozen trunk keeps its batch statistics too
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Raise the error that a worker process met while it prepared this batch."""
-        if isinstance(batch, Exception):
-            raise batch
-        return batch
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Compute the loss of a batch: float32 (N, 3, H, W) images and int64 (N,) classes."""
@@ -95,33 +149,6 @@ class PatchClassifier(pl.LightningModule):
         """Log the validation metrics."""
         for name in ("val_loss", "val_accuracy", "val_balanced_accuracy"):
             self.log(name, getattr(self, name), prog_bar=name != "val_accuracy", logger=False)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW without decay on norms and biases; the schedule steps with every batch."""
-        trunk = {id(p) for m in self.network.trunk_modules() for p in m.parameters()}
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for parameter in self.network.parameters():
-            groups.setdefault((id(parameter) in trunk, parameter.ndim > 1), []).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": parameters,
-                    "lr": self.settings.lr * (self.settings.trunk_lr if in_trunk else 1.0),
-                    "weight_decay": self.settings.weight_decay if is_weight else 0.0,
-                }
-                for (in_trunk, is_weight), parameters in groups.items()
-            ]
-        )
-        warmup = self.settings.warmup_epochs * self.steps_per_epoch
-        total = self.settings.epochs * self.steps_per_epoch
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, total - warmup))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def _class_weight(counts: list[int], how: str) -> Tensor:
