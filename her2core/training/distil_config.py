@@ -208,6 +208,7 @@ def make_distillation(content: dict[str, Any], *, where: str = "configuration") 
 
     Examples
     --------
+    >>> from her2core.errors import ConfigError
     >>> nothing = {"name": "x", "student": {"name": "resnet50"}, "teacher": {"network": {"name": "resnet50"}}}
     >>> try:
     ...     make_distillation(nothing)
