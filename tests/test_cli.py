@@ -301,7 +301,7 @@ def test_demo_check_and_split_go_together(her2):
 
     code, out, _ = her2("data", "split", found["path"], "--unit", "patients", "--out", "x.parquet", "--json")
     assert code == 1
-    assert "'patients' is not one of 'patient', 'slide', 'site'" in strict_json(out)["error"]
+    assert "'patients' is not one of 'patient', 'slide', 'field', 'site'" in strict_json(out)["error"]
     assert not Path("x.parquet").exists()
     code, out, _ = her2("data", "check", found["path"], "--split", found["path"], "--json")
     assert code == 1
