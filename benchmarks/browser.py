@@ -29,6 +29,7 @@ NAMES = (
     "calibration",
     "decisions",
     "subgroups",
+    "planning",
     "predictions",
     "backbones",
     "leakage",

@@ -35,6 +35,7 @@ def pages() -> dict[str, list[StreamlitPage]]:
             st.Page(PAGES / "evidence/decisions.py", title="Decisions", icon=":material/alt_route:"),
             st.Page(PAGES / "evidence/subgroups.py", title="Subgroups", icon=":material/groups:"),
             st.Page(PAGES / "evidence/external.py", title="External validation", icon=":material/public:"),
+            st.Page(PAGES / "evidence/planning.py", title="Planning", icon=":material/straighten:"),
             st.Page(PAGES / "evidence/predictions.py", title="Your predictions", icon=":material/upload_file:"),
         ],
         "Study": [

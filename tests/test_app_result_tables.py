@@ -14,6 +14,7 @@ from cohorts import table
 
 from dashboard.widgets import format_interval, format_number
 from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.planning import effective_sample, patients_for_width
 from her2core.evidence.run_sets import refit_run_sets
 from her2core.runs.folder import open_run
 from her2core.runs.provenance import provenance
@@ -273,3 +274,21 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     at = visit("backbones", unit="slide")
     assert errors(at) == []
     assert "Not available by slide; shown by patch" in said(at.main.caption)
+
+
+def test_planning_takes_the_run_as_pilot_or_typed_numbers(demo, tiny_run):
+    at = visit("planning")
+    assert not errors(at)
+    test = tiny_run.test_predictions()
+    found = effective_sample(test)
+    assert found is None or found.sentence in said(at.caption)
+    value = {box.label: box.value for box in at.number_input}
+    assert value["Expected value (%)"] == pytest.approx(100 * (test.predicted == test.labels).mean(), abs=0.051)
+    by_key = {box.label: box for box in at.number_input}
+    by_key["Width of the interval (points)"].set_value(10.0)
+    by_key["Expected value (%)"].set_value(90.0)
+    by_key["Patches per patient"].set_value(25.0)
+    by_key["Intraclass correlation"].set_value(0.3).run()
+    expected = patients_for_width(0.1, proportion=0.9, patches=25, correlation=0.3)
+    assert at.metric[0].value == f"{expected:,}"
+    assert figure(at)["data"][1]["x"] == [expected]

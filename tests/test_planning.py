@@ -11,7 +11,7 @@ from scipy.stats import f_oneway
 from statsmodels.stats.proportion import proportion_confint
 
 from her2core.errors import ConfigError, EvaluationError
-from her2core.evidence.planning import effective_sample, intraclass_correlation, patients_for_width, pilot
+from her2core.evidence.planning import effective_sample, intraclass_correlation, patients_for_width, pilot, width_table
 from her2core.evidence.predictions import read_predictions
 
 
@@ -105,3 +105,17 @@ def test_the_command_plans_from_a_pilot_and_the_evaluation_says_what_patches_are
     code, out, err = her2("evaluate", tmp_path / "pilot.csv")
     assert code == 0, err
     assert worth.sentence in out
+
+
+def test_the_widths_by_patients_are_those_of_statsmodels_and_fit_the_number_needed():
+    table = width_table(proportion=0.8, patches=10, correlation=0.25, most=400)
+    worth = 10 / (1 + 9 * 0.25)
+    for row in table.itertuples():
+        n = row.patients * worth
+        low, high = proportion_confint(0.8 * n, n, method="wilson")
+        assert (row.lower_95, row.upper_95) == pytest.approx((low, high), abs=1e-9)
+    needed = patients_for_width(0.1, proportion=0.8, patches=10, correlation=0.25)
+    assert (table.loc[table["patients"] >= needed, "width"] <= 0.1).all()
+    assert (table.loc[table["patients"] < needed, "width"] > 0.1).all()
+    with pytest.raises(ConfigError, match="at least 5"):
+        width_table(most=4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from her2core.errors import ConfigError, EvaluationError
@@ -168,8 +169,59 @@ def patients_for_width(width: float, *, proportion: float = 0.5, patches: float 
     >>> patients_for_width(0.2, patches=25, correlation=0.3)
     31
     """
+    if not 0.01 < width < 1:
+        raise ConfigError("argument `width` to be above 0.01 and below 1", got=repr(width), fix="Correct it.")
+    worth = _worth(proportion, patches, correlation)
+    low, high = 0, MOST_PATIENTS
+    while high - low > 1:
+        middle = (low + high) // 2
+        ends = wilson_interval(proportion, middle * worth)
+        low, high = (low, middle) if ends[1] - ends[0] <= width + 1e-12 else (middle, high)
+    return high
+
+
+def width_table(
+    *, proportion: float = 0.5, patches: float = 1.0, correlation: float = 1.0, most: int = 1000
+) -> pd.DataFrame:
+    """Width of the 95 % interval of an accuracy or recall, by the number of patients.
+
+    Parameters
+    ----------
+    proportion, patches, correlation : float
+        As ``patients_for_width`` takes them.
+    most : int
+        Largest number of patients, at least 5.
+
+    Returns
+    -------
+    DataFrame
+        Columns patients (5 to ``most``, about evenly on a logarithmic scale), lower_95, upper_95 and width.
+
+    Raises
+    ------
+    ConfigError
+        For an argument out of range.
+
+    References
+    ----------
+    Wilson 1927, doi 10.1080/01621459.1927.10502953; Kish 1965, ISBN 0-471-48900-X.
+
+    Examples
+    --------
+    >>> width_table(proportion=0.9, most=37).round(3).iloc[-1].to_dict()
+    {'patients': 37.0, 'lower_95': 0.763, 'upper_95': 0.962, 'width': 0.199}
+    """
+    if most < 5:
+        raise ConfigError("argument `most` to be at least 5", got=repr(most), fix="Correct it.")
+    worth = _worth(proportion, patches, correlation)
+    numbers = np.unique(np.rint(np.geomspace(5, most, 60)).astype(int))
+    low, high = np.array([wilson_interval(proportion, n * worth) for n in numbers]).T
+    return pd.DataFrame({"patients": numbers, "lower_95": low, "upper_95": high, "width": high - low})
+
+
+def _worth(proportion: float, patches: float, correlation: float) -> float:
+    """Independent rows that a patient is worth; refuses arguments out of range."""
     ranges = (
-        ("width", width, 0.01 < width < 1, "above 0.01 and below 1"),
         ("proportion", proportion, 0 <= proportion <= 1, "from 0 to 1"),
         ("patches", patches, 1 <= patches < np.inf, "at least 1"),
         ("correlation", correlation, 0 <= correlation <= 1, "from 0 to 1"),
@@ -177,13 +229,7 @@ def patients_for_width(width: float, *, proportion: float = 0.5, patches: float 
     for name, value, fine, said in ranges:
         if not fine:
             raise ConfigError(f"argument `{name}` to be {said}", got=repr(value), fix="Correct it.")
-    worth = patches / (1 + (patches - 1) * correlation)
-    low, high = 0, MOST_PATIENTS
-    while high - low > 1:
-        middle = (low + high) // 2
-        ends = wilson_interval(proportion, middle * worth)
-        low, high = (low, middle) if ends[1] - ends[0] <= width + 1e-12 else (middle, high)
-    return high
+    return patches / (1 + (patches - 1) * correlation)
 
 
 def pilot(predictions: Predictions) -> EffectiveSample:
