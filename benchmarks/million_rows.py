@@ -38,6 +38,7 @@ def make(path: Path) -> None:
     ids = {"patch_id": np.arange(ROWS), "patient_id": patient, "slide_id": slide}
     frame = pd.DataFrame({name: pd.Series(values).astype("str").radd(name[0]) for name, values in ids.items()})
     frame["label"] = np.array(CLASSES)[label]
+    frame["race"] = np.array(["a", "b"])[patient % 7 % 2]
     for i, name in enumerate(CLASSES):
         frame[f"probability_{name}"] = probs[:, i]
     frame.to_csv(path, index=False, float_format="%.8f")
@@ -47,9 +48,16 @@ def make(path: Path) -> None:
 def measure(path: Path, suffix: str) -> dict:
     from her2core.evidence.curves import pr_points, roc_points
     from her2core.evidence.evaluation import evaluate
+    from her2core.evidence.group_differences import group_differences
+    from her2core.evidence.ish_referral import ish_table
+    from her2core.evidence.label_noise import label_noise_table
     from her2core.evidence.metrics import metrics_of
     from her2core.evidence.misclassified import confusion_cell, misclassified
     from her2core.evidence.predictions import Predictions
+    from her2core.evidence.prevalence import predictive_value_table
+    from her2core.evidence.subgroups import subgroup_table
+    from her2core.evidence.suspected_labels import suspected_labels
+    from her2core.evidence.three_way import three_way_curve
     from her2core.evidence.thresholds import operating_point
     from her2core.io.tables import read_table
 
@@ -77,6 +85,13 @@ def measure(path: Path, suffix: str) -> dict:
     timed("operating_point, first", lambda: operating_point(predictions, of="positive", threshold=0.5))
     timed("operating_point, slider moved", lambda: operating_point(predictions, of="positive", threshold=0.6))
     wrong = timed("misclassified", lambda: misclassified(predictions))
+    timed("three_way_curve", lambda: three_way_curve(predictions))
+    timed("ish_table", lambda: ish_table(predictions))
+    timed("predictive_value_table", lambda: predictive_value_table(predictions, prevalence=0.15))
+    timed("label_noise_table", lambda: label_noise_table(predictions))
+    timed("suspected_labels", lambda: suspected_labels(predictions))
+    timed("subgroup_table, two groups", lambda: subgroup_table(predictions, by="race"))
+    timed("group_differences, two groups", lambda: group_differences(predictions, by="race"))
     timed("confusion_cell", lambda: confusion_cell(predictions, true="negative", predicted="positive"))
     return {
         "file_mb": round(path.stat().st_size / 1e6, 1),

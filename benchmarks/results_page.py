@@ -107,6 +107,7 @@ def dashboard() -> str:
             "quality",
         ),
     ]
+    rows += _decision_rows()
     lines = ["| quantity | measured | target | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -199,6 +200,61 @@ def _fingerprints_alone(copies: dict) -> list[tuple[str, str, str, str]]:
             "copies",
         )
     ]
+
+
+def _decision_rows() -> list[tuple[str, str, str, str]]:
+    """Rows on aggregation, prediction sets, predictive values and a million patches."""
+    rule, sets, values, million = (
+        json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("aggregation_rule", "set_coverage", "predictive_values", "million_rows")
+    )
+    gains = list(rule["simulated"].values())
+    validation, test = ([g[f"gain_on_{part}"] for g in gains] for part in ("validation", "test"))
+    rows = [
+        (
+            f"balanced accuracy by patient of a rule chosen on validation less that of the mean, {len(gains)} "
+            "simulated designs, in points: on validation; on test",
+            f"{min(validation):+.1f} to {max(validation):+.1f}; {min(test):+.1f} to {max(test):+.1f}",
+            "",
+            "aggregation_rule",
+        )
+    ]
+    for name, found in sets["summary"].items():
+        rows.append(
+            (
+                f"coverage of prediction sets, {name}, {found['designs']} designs, lowest to highest",
+                f"{found['lowest']:.1%} to {found['highest']:.1%}",
+                f"{sets['nominal']:.0%}",
+                "set_coverage",
+            )
+        )
+    for name, found in values["summary"].items():
+        rows.append(
+            (
+                f"coverage of the intervals of {name.upper()} at a prevalence of {values['prevalence']:.0%}: mean; "
+                f"lowest to highest of {len(values['rows'])} designs",
+                f"{found['mean']:.1%}; {found['lowest']:.1%} to {found['highest']:.1%}",
+                f"{values['nominal']:.0%}",
+                "predictive_values",
+            )
+        )
+    steps = million["parquet"]["steps"]
+    named = (
+        "three_way_curve",
+        "ish_table",
+        "predictive_value_table",
+        "suspected_labels",
+        "group_differences, two groups",
+    )
+    rows.append(
+        (
+            f"seconds of CPU for {million['rows']:,} patches: {', '.join(named)}; peak memory in MB",
+            f"{', '.join(str(round(steps[n]['cpu'], 1)) for n in named)}; {million['parquet']['peak_rss_mb']:,}",
+            "",
+            "million_rows",
+        )
+    )
+    return rows
 
 
 def evidence() -> str:

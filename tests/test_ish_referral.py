@@ -208,3 +208,13 @@ def test_the_command_names_the_prevalence(tmp_path):
     assert rows["value"].tolist() == pytest.approx([s * 0.15 / (s * 0.15 + (1 - c) * 0.85)])
     assert rows["prevalence"].tolist() == [0.15]
     assert "predictive_values" not in json.loads(run.invoke(cli, ["evaluate", str(file), "--json"]).output)
+
+
+def test_patients_with_cases_of_several_kinds_are_said():
+    label = np.array(["negative", "positive"] * 20)
+    frame = pd.DataFrame({"label": label, "predicted": label})
+    apart = read_predictions(frame.assign(patient_id=[f"P{i}" for i in range(40)]))
+    mixed = read_predictions(frame.assign(patient_id=[f"P{i // 4}" for i in range(40)]))
+    said = "patients with cases of several kinds: their correlation is ignored"
+    assert not ish_table(apart)["note"].str.contains(said).any()
+    assert ish_table(mixed)["note"].str.contains(said).all()

@@ -205,7 +205,8 @@ def ish_table(
         One row per policy and metric of ``ISH_LABELS``: unit, metric, class (""), policy, prevalence, value, lower_95,
         upper_95, interval_method, note, resampling_unit, n_clusters, n. Values are proportions of all cases at the
         prevalence, ``positives_missed_of_positive`` of the positive ones. Intervals combine those of the rates among
-        the cases of each kind (Zou & Donner 2008) and take prevalence and proportions as known.
+        the cases of each kind (Zou & Donner 2008) and take prevalence and proportions as known. These rates are taken
+        as independent: they are where no patient has cases of several kinds, and ``note`` says where some have.
 
     Raises
     ------
@@ -235,13 +236,16 @@ def ish_table(
         f"prevalence {mix.prevalence:.1%}, {'as in this test part' if prevalence is None else 'as stated'}",
         f"ISH taken to find {ish_positive:.0%} of equivocal cases positive: stated, not measured" if equivocal else "",
     )
+    of = clusters(predictions)
+    both = len(pd.DataFrame({"of": of.codes, "kind": kinds}).drop_duplicates()) - len(np.unique(of.codes))
+    note = join_notes(note, f"{of.unit}s with cases of several kinds: their correlation is ignored" if both else "")
     rows: list[dict[str, object]] = []
     for policy, action in policies(predictions, sets).items():
         possible = _POSSIBLE.get(policy.split(" below ")[0], _ACTIONS)
         rates = [[_rate(predictions, kinds == k, action == a, _fixed(a, possible)) for a in _ACTIONS] for k in _ACTIONS]
         for metric, row in _figures(rates, mix).items():
             rows.append({**row, "metric": metric, "note": join_notes(note, row["note"]), "policy": policy})
-    frame = interval_table(({**row, "prevalence": mix.prevalence} for row in rows), predictions, clusters(predictions))
+    frame = interval_table(({**row, "prevalence": mix.prevalence} for row in rows), predictions, of)
     return frame
 
 

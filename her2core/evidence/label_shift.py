@@ -92,14 +92,14 @@ def saerens(probs: ArrayLike, *, trained: ArrayLike) -> LabelShift:
             fix="Give the share of each class in the training data.",
         )
     prior = prior / prior.sum()
-    shares, corrected = prior, values
-    for step in range(1, STEPS + 1):  # noqa: B007
+    shares, corrected, steps = prior, values, 0
+    changed = np.inf
+    while changed >= TOLERANCE and steps < STEPS:
         corrected = values * (shares / prior)
         corrected /= corrected.sum(axis=1, keepdims=True)
         before, shares = shares, corrected.mean(axis=0)
-        if np.abs(shares - before).max() < TOLERANCE:
-            break
-    return LabelShift(prior, shares, corrected, step)
+        changed, steps = float(np.abs(shares - before).max()), steps + 1
+    return LabelShift(prior, shares, corrected, steps)
 
 
 def corrected_for_shift(predictions: Predictions, *, trained: Mapping[str, float]) -> Predictions:

@@ -47,7 +47,8 @@ def width_figure(table: pd.DataFrame, *, wanted: float, needed: int) -> go.Figur
         marker={"size": 12, "color": CYCLE[1]},
         hovertemplate=f"{needed:,} patients: width {wanted:.1%}<extra></extra>",
     )
-    figure.update_xaxes(title="patients", type="log", gridcolor=GRID)
+    ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+    figure.update_xaxes(title="patients", type="log", tickvals=ticks, tickformat=",", gridcolor=GRID)
     figure.update_yaxes(title="width of the 95% interval", rangemode="tozero", tickformat=".0%", gridcolor=GRID)
     return apply_layout(figure, height=380, legend=True)
 

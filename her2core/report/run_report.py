@@ -24,6 +24,7 @@ from her2core.evidence.inputs import inputs_from_folder, inputs_from_predictions
 from her2core.evidence.misclassified import misclassified
 from her2core.evidence.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.evidence.predictions import Predictions
+from her2core.evidence.prevalence import predictive_value_table
 from her2core.evidence.result_tables import MADE_WHEN_ABSENT, all_missing, all_result_tables, result_table
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.report.document import Picture
@@ -32,6 +33,8 @@ from her2core.runs.patch_images import is_synthetic, patch_images
 
 #: Misclassified cases that are listed, and those whose image is shown.
 LISTED, SHOWN = 15, 8
+#: Prevalence of the predictive values: our choice, as on the page Decisions.
+PREVALENCE = 0.15
 #: Words in the name of a column that describes people.
 _PEOPLE = {"age", "sex", "gender", "ethnicity", "race", "ancestry"}
 _NO_PICTURES = "Images are included on request only (--pictures)."
@@ -81,6 +84,8 @@ class RunReport:
         Evaluation of the class-activation maps.
     baselines : DataFrame or None
         What is reached without looking at the tissue; None where it was not computed.
+    predictive : mapping of str to DataFrame
+        Unit -> predictive values at the prevalence ``PREVALENCE``.
     pictures : tuple of Picture
         Images of misclassified cases.
     pictures_note : str
@@ -106,6 +111,7 @@ class RunReport:
     coverage: pd.DataFrame | None = None
     maps: pd.DataFrame | None = None
     baselines: pd.DataFrame | None = None
+    predictive: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
     pictures_note: str = _NO_PICTURES
 
@@ -283,7 +289,7 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
 
 def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
     """What both kinds of report compute from their rows: misclassified cases and ROC points by unit."""
-    test, wrong, counts, roc, patients = predictions.part("test"), {}, {}, {}, {}
+    test, wrong, counts, roc, patients, predictive = predictions.part("test"), {}, {}, {}, {}, {}
     for unit in evaluation.units[evaluation.units["assessed"].astype(bool)].itertuples():
         rule = unit.rule if isinstance(unit.rule, str) and unit.rule else "mean"
         at = test if unit.unit == "patch" else aggregate(test, unit.unit, rule=rule)
@@ -293,7 +299,8 @@ def _shared(predictions: Predictions, evaluation: Evaluation) -> dict[str, Any]:
         if unit.unit == "patch" and test.patients_known:
             many = found["patient_id"].value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
             patients = {str(name): int(n) for name, n in many.items()}
-    return {"wrong": wrong, "wrong_counts": counts, "roc": roc, "wrong_patients": patients}
+        predictive[unit.unit] = predictive_value_table(at, prevalence=PREVALENCE)
+    return {"wrong": wrong, "wrong_counts": counts, "roc": roc, "wrong_patients": patients, "predictive": predictive}
 
 
 def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame] | None:

@@ -13,6 +13,7 @@ from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, pivot
 from her2core.report.sections import section, units, where
 from her2core.report.sections_baselines import baseline_blocks
+from her2core.report.sections_referral import referral_blocks
 
 _OVERALL = tuple(m.name for m in metrics_of("metrics") if not m.per_class)
 _OF_CLASS = tuple(m.name for m in metrics_of("metrics") if m.per_class)
@@ -256,7 +257,8 @@ def decisions(r: RunReport) -> Section:
                 wide=0.6,
             )
         )
-    return section("decisions", *blocks, *absent(r, "decisions"))
+    blocks += referral_blocks(r)
+    return section("decisions", *blocks, *absent(r, "decisions", "three_way", "ish_referral"))
 
 
 def _risk_grid(r: RunReport) -> Grid:
