@@ -13,8 +13,10 @@ from app_steps import PAGES, errors, evaluate_again, figure, numbers, said, visi
 from cohorts import table
 
 from dashboard.widgets import format_interval, format_number
+from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.planning import effective_sample, patients_for_width
+from her2core.evidence.result_tables import result_table
 from her2core.evidence.run_sets import refit_run_sets
 from her2core.runs.folder import open_run
 from her2core.runs.provenance import provenance
@@ -292,3 +294,16 @@ def test_planning_takes_the_run_as_pilot_or_typed_numbers(demo, tiny_run):
     expected = patients_for_width(0.1, proportion=0.9, patches=25, correlation=0.3)
     assert at.metric[0].value == f"{expected:,}"
     assert figure(at)["data"][1]["x"] == [expected]
+
+
+def test_subgroups_says_of_sites_what_the_table_does(demo, tiny_run):
+    at = visit("subgroups")
+    assert errors(at) == []
+    inputs = inputs_from_folder(tiny_run.path, tiny_run.card)
+    found = result_table(inputs, "between_sites")
+    if found.frame.empty:
+        assert "Not available: " in said(at.info)
+        assert "known sites" in said(at.info)
+    else:
+        shown = next(d.value for d in at.dataframe if "homogeneity p" in d.value)
+        assert shown["sites"].tolist() == found.frame.loc[found.frame["value"].notna(), "sites"].tolist()

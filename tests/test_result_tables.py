@@ -22,7 +22,7 @@ from her2core.evidence.metric_table import metric_table
 from her2core.evidence.operating_points import RULE_LABELS, THRESHOLD_RULES, validated_operating_point, youden_threshold
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.reliability import calibration_table, reliability_table
-from her2core.evidence.result_tables import MISSING, TABLES, all_missing, all_result_tables, result_table
+from her2core.evidence.result_tables import BY_PATIENT, MISSING, TABLES, all_missing, all_result_tables, result_table
 from her2core.evidence.run_sets import fit_run_sets
 from her2core.evidence.thresholds import operating_point, threshold_for_sensitivity
 
@@ -106,7 +106,7 @@ def test_an_unknown_table_is_refused_with_those_there_are():
 def test_hard_cases_give_a_stated_result_or_a_reason(kind):
     result_tables = all_result_tables(inputs_from_predictions(hard(kind)), **FEW)
     for name, found in result_tables.items():
-        for unit in ("patient",) if name == "discordance" else ("patch", "patient"):
+        for unit in ("patient",) if name in BY_PATIENT else ("patch", "patient"):
             assert len(at(found.frame, unit)) or reasons(found.missing, unit=unit), f"{name} by {unit} is silent"
         if name == "suspected_labels":
             continue
@@ -201,7 +201,7 @@ def test_a_run_has_all_of_it(tiny_run):
     referral = result_table(d, "referral", **FEW)
     assert referral.frame.empty
     assert [reason.split("only ")[1].split(" (9")[0] for reason in reasons(referral.missing)] == ["3 patients"] * 2
-    for name in set(TABLES) - {"referral", "group_differences"}:
+    for name in set(TABLES) - {"referral", "group_differences", "between_sites"}:
         assert len(tiny_run.table(name)), name
     assert list(tiny_run.table("missing")) == list(MISSING)
     metrics = tiny_run.table("metrics")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from her2core.cli.text import records
+from her2core.evidence.between_sites import between_sites_sentences
 from her2core.evidence.evaluation import Source, read_source
 from her2core.evidence.inputs import EvaluationInputs, inputs_from_folder, inputs_from_predictions
 from her2core.evidence.label_noise import label_noise_sentence, label_noise_table
@@ -18,7 +19,7 @@ NAMES = ("subgroups", *MADE_WHEN_ABSENT)
 
 
 class LabelTables:
-    """Subgroups, differences between them, discordance, label noise and suspected labels of a test part.
+    """Subgroups, differences between them, sites, discordance, label noise and suspected labels of a test part.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class LabelTables:
 
     @property
     def lines(self) -> list[str]:
-        """Differences between groups that are shown, discordance, and label noise where a share was stated."""
+        """Differences between groups that are shown, sites, discordance, and label noise where a share was stated."""
         lines = []
         differences = self.tables["group_differences"].frame
         for row in differences[differences["statement"] == "differs"].to_dict("records"):
@@ -56,6 +57,7 @@ class LabelTables:
                 f"{row['difference']:+.3f}  [{row['lower_simultaneous']:+.3f}, {row['upper_simultaneous']:+.3f}], "
                 f"corrected for {int(row['comparisons'])} comparisons"
             )
+        lines += between_sites_sentences(self.tables["between_sites"].frame)
         cells = self.tables["discordance"].frame
         cells = cells[(cells["part"] == "all") & (cells["ish"] != "unknown") & (cells["n"] > 0)]
         for row in cells[cells["ish"] == "positive"].itertuples():

@@ -17,6 +17,7 @@ from her2core.evidence.arguments import check_choice, check_predictions
 from her2core.evidence.conformal import PredictionSets
 from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.evidence.run_sets import sets_of_card
+from her2core.io.cells import UNKNOWN
 from her2core.io.columns import GROUP_ROLES
 from her2core.io.tables import read_table
 from her2core.runs.schema.table_checks import check_table
@@ -50,6 +51,8 @@ class EvaluationInputs:
         Unit to the rule that aggregates patches to it.
     cohort : DataFrame, optional
         Data table of all parts, one row a patch: patient_id, split and further columns such as her2_ihc and ish.
+    new_sites : bool, optional
+        Whether the tested sites were left out of training; None where that is not known.
     """
 
     test: Predictions
@@ -60,6 +63,7 @@ class EvaluationInputs:
     reasons: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
     cohort: pd.DataFrame | None = None
+    new_sites: bool | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -169,7 +173,9 @@ def inputs_from_folder(
         cohort = dataset
     else:
         reasons["columns"] = "this run has no data table (her2 runs complete adds it)"
-    return _inputs(every, uncalibrated=uncalibrated, sets=sets, columns=columns, reasons=reasons, cohort=cohort)
+    models = card.get("out_of_fold")
+    found = _inputs(every, uncalibrated=uncalibrated, sets=sets, columns=columns, reasons=reasons, cohort=cohort)
+    return replace(found, new_sites=models["unit"] == "site") if models else found
 
 
 def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:
@@ -222,4 +228,16 @@ def _inputs(
     test, validation = predictions.part("test"), predictions.part("val")
     check_predictions(test, "predictions of the test part")
     rules = {unit: rule_of_unit(unit, asked=DEFAULT_RULE, validation=validation)[0] for unit in UNIT_COLUMN}
-    return EvaluationInputs(test, validation, uncalibrated, sets, columns, reasons, rules, cohort)
+    return EvaluationInputs(
+        test, validation, uncalibrated, sets, columns, reasons, rules, cohort, _sites_are_new(cohort)
+    )
+
+
+def _sites_are_new(cohort: pd.DataFrame | None) -> bool | None:
+    """Whether no site of the test part is in training; None without training rows or known sites."""
+    if cohort is None or "site" not in cohort:
+        return None
+    sites = {part: set(cohort.loc[cohort["split"] == part, "site"].astype("str")) for part in ("train", "test")}
+    if not sites["train"] or any(UNKNOWN in of for of in sites.values()):
+        return None
+    return sites["train"].isdisjoint(sites["test"])

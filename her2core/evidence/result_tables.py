@@ -16,6 +16,8 @@ from her2core.errors import EvaluationError
 from her2core.evidence.abstention import referral_table, risk_coverage
 from her2core.evidence.aggregate import UNIT_COLUMN
 from her2core.evidence.arguments import check_choice, check_resampling
+from her2core.evidence.between_sites import COLUMNS as SITES_COLUMNS
+from her2core.evidence.between_sites import between_sites
 from her2core.evidence.decisions import decision_curve
 from her2core.evidence.discordance import COLUMNS as DISCORDANCE_COLUMNS
 from her2core.evidence.discordance import discordance_table
@@ -50,6 +52,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("by", "group", "unit", "metric", "class", *_BASE, "lower_simultaneous", "upper_simultaneous", "patients"),
     ),
     "group_differences": DIFFERENCE_COLUMNS,
+    "between_sites": SITES_COLUMNS,
     "discordance": DISCORDANCE_COLUMNS,
     "label_noise": (
         *("unit", "metric", "class", "label_error", *_BASE),
@@ -58,7 +61,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "suspected_labels": SUSPECTED_COLUMNS,
 }
 #: Tables that runs of before them lack; they are then made from the run's predictions.
-MADE_WHEN_ABSENT = ("group_differences", "discordance", "label_noise", "suspected_labels")
+MADE_WHEN_ABSENT = ("group_differences", "between_sites", "discordance", "label_noise", "suspected_labels")
+#: Tables that exist by patient alone.
+BY_PATIENT = ("discordance", "between_sites")
 MISSING = ("table", "unit", "what", "reason")
 #: Value of the column ``scores`` for a table of probabilities: whether they were calibrated is unknown.
 AS_GIVEN = "as given"
@@ -99,8 +104,8 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
         (``decision_curve`` of ``EvaluationInputs.decision_class``), three_way (``three_way_curve``), ish_referral
         (``ish_table`` at the prevalence of the test part), operating_points
         (``validated_operating_point``, every class and rule), subgroups and group_differences (``subgroup_table`` and
-        ``group_differences`` by every column that makes groups), discordance (``discordance_table`` of all parts and of
-        the test part), label_noise or suspected_labels.
+        ``group_differences`` by every column that makes groups), between_sites, discordance (``discordance_table`` of
+        all parts and of the test part), label_noise or suspected_labels.
     resamples, seed : int
         Of the cluster bootstrap.
 
@@ -126,7 +131,7 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
     check_choice("name", name, TABLES)
     check_resampling(resamples, seed)
     frames, missing = [], []
-    for unit in ("patient",) if name == "discordance" else UNITS:
+    for unit in ("patient",) if name in BY_PATIENT else UNITS:
         try:
             inputs.at(unit if name != "discordance" else "patch")
         except EvaluationError as reason:
@@ -281,6 +286,7 @@ _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
     "operating_points": _operating_points,
     "subgroups": _subgroups,
     "group_differences": _differences,
+    "between_sites": lambda d, unit: iter([("", lambda **_: between_sites(d.at(unit), new_sites=d.new_sites))]),
     "discordance": _discordance,
     "label_noise": lambda d, unit: iter([("", lambda **_: label_noise_table(d.at(unit)))]),
     "suspected_labels": lambda d, unit: iter([("", partial(_suspected, d, unit))]),

@@ -6,9 +6,11 @@ import math
 
 import pandas as pd
 
+from her2core.evidence.between_sites import between_sites_sentences
 from her2core.evidence.label_noise import WOLFF, label_noise_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
+from her2core.io.text import capitalised
 from her2core.report.document import Block, Grid, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, figure, pivot
@@ -84,7 +86,10 @@ def subgroups(r: RunReport) -> Section:
             compared = differences[differences["by"] == by]
             if not compared.empty:
                 blocks.append(_difference_grid(compared, str(by), unit))
-    return section("subgroups", *blocks, *absent(r, "subgroups", "group_differences"))
+    sites = r.result_tables["between_sites"]
+    blocks += [Words(said) for said in between_sites_sentences(sites)]
+    blocks += [Words(capitalised(f"{note}."), "muted") for note in dict.fromkeys(sites["note"]) if note]
+    return section("subgroups", *blocks, *absent(r, "subgroups", "group_differences", "between_sites"))
 
 
 def labels(r: RunReport) -> Section:

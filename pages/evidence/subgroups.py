@@ -9,10 +9,20 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
+from dashboard.widgets import (
+    NOTICE,
+    count,
+    dataframe,
+    download_table,
+    figure,
+    format_interval,
+    format_p,
+    markdown_sentence,
+)
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
-from her2core.io.text import markdown_text
+from her2core.io.text import capitalised, markdown_text
+from her2core.plots.colours import interval_text
 from her2core.plots.subgroups import subgroup_description, subgroup_figure
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auroc", "recall", "specificity")
@@ -31,6 +41,12 @@ def _difference(row: dict[str, Any]) -> str:
     low, high = row["lower_simultaneous"], row["upper_simultaneous"]
     bounds = "(no interval)" if pd.isna(low) else f"[{low:+.1%}, {high:+.1%}]"
     return f"{row['difference']:+.1%} {bounds}"
+
+
+def _prediction(row: dict[str, Any]) -> str:
+    """Prediction interval of a new site; empty where there is none."""
+    low, high = row["lower_prediction_95"], row["upper_prediction_95"]
+    return "" if pd.isna(low) else f"[{low:.1%}, {high:.1%}]"
 
 
 review = opened_review("Subgroups")
@@ -107,5 +123,34 @@ else:
         f"Differences by {by}, by {unit}",
     )
     download_table("All differences (CSV)", differences.frame, f"{review.name}-{unit}-group-differences")
+st.header("Between sites")
+sites = opened_result_table(review, "between_sites")
+if sites.frame.empty:
+    st.info(f"Not available: {markdown_sentence('; '.join(sites.missing['reason'].astype(str)))}.")
+else:
+    st.caption(
+        "By patient, with a binomial-normal model: summary over sites with its 95% credible interval, and 95% "
+        "prediction interval of a new site. The p value is of the hypothesis that all sites are alike, by permutation; "
+        "with few or small sites a large one shows no homogeneity."
+    )
+    for note in dict.fromkeys(n for n in sites.frame["note"] if n):
+        st.info(markdown_sentence(f"{capitalised(note)}."))
+    dataframe(
+        [
+            {
+                "metric": metric_label(row["metric"], of=row["class"]),
+                "summary": interval_text(row["value"], row["lower_95"], row["upper_95"]),
+                "new site": _prediction(row),
+                "single sites": f"{row['lowest']:.0%} to {row['highest']:.0%}" if row["sites"] else "",
+                "homogeneity p": format_p(row["p_value"]),
+                "SD (log odds)": f"{row['tau']:.2f}",
+                "sites": int(row["sites"]),
+                "patients": int(row["patients"]),
+                "left out": row["left_out"],
+            }
+            for row in sites.frame[sites.frame["value"].notna()].to_dict("records")
+        ],
+        "Heterogeneity between sites, by patient",
+    )
 download_table("All subgroups (CSV)", rows, f"{review.name}-{unit}-subgroups")
 st.caption(NOTICE)

@@ -33,6 +33,7 @@ _WORDS = (
     "resampling_unit",
     "interval_method",
     "note",
+    "left_out",
     "reason",
     "rule_reason",
     "table",
@@ -64,6 +65,7 @@ WHOLE = frozenset(
         "comparisons",
         "reference_patients",
         "suspected",
+        "sites",
         "n_development",
         "n_external",
     }
@@ -235,6 +237,14 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("baseline", "unit", "metric", "class"),
         finite=(*_COUNTED, "value", "network", "difference"),
         numbers=("network",),
+    ),
+    "between_sites": TableSchema(
+        (
+            *("unit", "metric", "class", "value", "lower_95", "upper_95", "lower_prediction_95", "upper_prediction_95"),
+            *("lowest", "highest", "tau", "p_value", "sites", "patients", "left_out", "note"),
+        ),
+        ("unit", "metric", "class"),
+        finite=("sites", "patients"),
     ),
     "external": TableSchema(
         (
