@@ -14,6 +14,8 @@ from her2core.evidence.compare import Comparison, compare_many, compare_runs
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MADE_WHEN_ABSENT, ResultTable, result_table
+from her2core.evidence.verdict import Verdict
+from her2core.evidence.verdict import verdict as assess
 from her2core.io.archives import unique_name
 from her2core.io.uploads import allowed_roots, image_folders
 from her2core.locations import run_folders, working_folder
@@ -128,6 +130,19 @@ def baselines(run: Run) -> ResultTable | None:
     if not (run.path / "evaluation" / "baselines.csv").exists():
         return None
     return run_result_table(run, "baselines")
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _verdict(path: str, modified: tuple[float, ...]) -> Verdict:
+    return assess(open_run(path))
+
+
+def verdict(run: Run) -> Verdict:
+    """Whether the accuracy of a run can be believed. Raises RunError when it was not evaluated."""
+    tables = ("metrics", "confusion", "units", "calibration", "baselines")
+    files = [run.path / "evaluation" / f"{name}.csv" for name in tables]
+    files += [run.path / name for name in ("run.json", "predictions.parquet", "dataset.parquet", "checks.json")]
+    return _verdict(str(run.path), tuple(_modified(file) for file in files))
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

@@ -21,12 +21,13 @@ from dashboard.widgets import NOTICE, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.conformal import PredictionSets
-from her2core.evidence.evaluation import evaluate
+from her2core.evidence.evaluation import Evaluation, evaluate
 from her2core.evidence.inputs import EvaluationInputs, inputs_from_predictions
 from her2core.evidence.metrics.registry import metrics_of
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import ResultTable, result_table
 from her2core.evidence.run_sets import sets_of_card
+from her2core.evidence.verdict import Verdict, verdict
 from her2core.io.archives import unique_name
 from her2core.runs.folder import Run
 
@@ -116,6 +117,20 @@ class Review:
         """Why there is no ISH test to refer to: a run whose classes are no HER2 status; otherwise empty."""
         other = self.run is not None and not self.run.card["scheme"]["is_her2"]
         return "the classes of this run are no HER2 status: there is no ISH test to refer to" if other else ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the accuracy can be believed."""
+        if self.run is not None:
+            return cache.verdict(self.run)
+        whole = self.patches if self.whole is None else self.whole
+        found = Evaluation(self.metrics, self.confusion, self.units, self.warnings, self.notes)
+        return remember(("verdict", self.key), lambda: verdict(whole, evaluation=found, name=self.name))
+
+    @property
+    def has_baselines(self) -> bool:
+        """Whether baselines were computed."""
+        return self.run is not None and cache.baselines(self.run) is not None
 
     def rule(self, unit: str) -> str:
         """The rule by which patches were aggregated to slides or patients."""

@@ -129,8 +129,11 @@ def opened_run(title: str, load: Callable[[Run], T]) -> tuple[Run, T]:
     return selected, or_stop(lambda: load(selected))
 
 
-def opened_review(title: str) -> Review:
-    """Draw the page's heading; return the evidence of the selected run or predictions file, or end the page."""
+def opened_review(title: str, *, warn: bool = True) -> Review:
+    """Draw the page's heading; return the evidence of the selected run or predictions file, or end the page.
+
+    With ``warn`` warnings and notes follow; a page that draws the verdict states them there.
+    """
     selected = st.session_state.get("selected")
     if isinstance(selected, Review):
         heading(title, None, selected.title)
@@ -142,6 +145,8 @@ def opened_review(title: str) -> Review:
         heading(title, None)
         st.info(f"{NO_RUN} Or upload any tool's predictions: see **Your predictions**.")
         st.stop()
+    if not warn:
+        return review
     for warning in review.warnings:
         st.warning(markdown_sentence(warning), icon=":material/warning:")
     if review.notes:

@@ -7,7 +7,18 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from app_steps import edit_json, errors, evaluate_again, figure, numbers, rename_classes, rewrite, said, visit
+from app_steps import (
+    edit_json,
+    errors,
+    evaluate_again,
+    figure,
+    numbers,
+    rename_classes,
+    rewrite,
+    said,
+    unescaped,
+    visit,
+)
 
 from dashboard.widgets import format_interval
 from her2core.cli import cli
@@ -52,7 +63,10 @@ def test_both_readings_of_class_specific_accuracy_stand_by_name(demo, tiny_run):
 
 def test_confusion_stands_twice_as_counts_and_as_percent(demo, tiny_run):
     at = visit("performance")
-    assert [m.value for m in at.main.markdown][:2] == ["**Counts**", "**Percentage of the true class**"]
+    assert [m.value for m in at.main.markdown if m.value.startswith(("**Counts", "**Percentage"))] == [
+        "**Counts**",
+        "**Percentage of the true class**",
+    ]
     stored = tiny_run.table("confusion").query("unit == 'patient'")
     counts = stored["count"].to_numpy().reshape(3, 3)
     cells = figure(at, 0)["data"][0]
@@ -93,7 +107,9 @@ def test_warnings_of_the_run_travel_with_its_figures(demo):
     edit_json(demo / "run.json", warnings=[PATCH_RANDOM_WARNING])
     at = visit("performance")
     assert errors(at) == []
-    assert PATCH_RANDOM_WARNING in said(at.main.warning)
+    assert at.subheader[0].value.startswith("Can this number be believed? ")
+    first_table = next(m.value for m in at.main.markdown if "| Grade |" in m.value)
+    assert PATCH_RANDOM_WARNING.rstrip(".") in unescaped(first_table)
 
 
 def test_a_unit_that_cannot_be_assessed_says_why(demo, tiny_run):
@@ -159,7 +175,7 @@ def test_data_partition_and_limits_are_told(demo, tiny_run):
     edit_json(demo / "model.card.json", limits=["It knows nothing of tissue."])
     at = visit("performance")
     assert errors(at) == []
-    inside = at.expander[0]
+    inside = next(e for e in at.expander if e.label == "Data, split and limits")
     assert "Split **by patient**." in said(inside.markdown)
     assert "- It knows nothing of tissue." in said(inside.markdown)
     table = inside.dataframe[0].value.set_index("split")

@@ -51,7 +51,7 @@ def test_bad_tables_get_one_sentence_and_odd_ones_their_evidence(models, name):
     assert found == []
     assert at.title[0].value == "Performance"
     assert at.metric[0].label == "Accuracy"
-    assert case.noted in said(at.main.warning) + said(at.main.info)
+    assert case.noted in said(at.main.markdown) + said(at.main.info)
 
 
 def test_after_a_bad_table_a_good_one_is_read(models):

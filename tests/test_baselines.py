@@ -187,11 +187,13 @@ def test_a_training_computes_them_and_its_page_and_report_show_them(tiny_run, de
     assert errors(at) == []
     lost = [BASELINES[name] for name in not_beaten(found, "patient")]
     assert lost, "a network of two epochs beats every baseline: the test says nothing"
-    warnings = said(at.main.warning)
+    warnings = said(at.main.markdown)
     assert all(f"baseline {name}" in warnings for name in lost)
     assert "Baselines" in [h.value for h in at.main.header]
     report = report_document(run_report(tiny_run))
-    assert any("is not shown to beat the baseline" in warning for warning in report.warnings)
+    first = report.sections[0]
+    assert first.key == "verdict"
+    assert "is not shown to beat the baseline" in str(first.blocks)
 
 
 def test_the_command_computes_them_for_a_finished_run_and_evaluation_keeps_them(

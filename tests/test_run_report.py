@@ -15,6 +15,7 @@ from cohorts import read, table
 from documents import Page, pages
 
 from her2core import open_run
+from her2core.data.splits import PATCH_RANDOM_WARNING
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
 from her2core.notice import NOTICE
@@ -117,7 +118,8 @@ def test_a_run_from_before_the_tables_is_computed(tiny_run, tmp_path):
 def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
     report = run_report(open_run(ROOT / "models" / "tissue12"))
     document = report_document(report)
-    assert any("Random patch split" in w for w in document.warnings)
+    assert document.sections[0].key == "verdict"
+    assert document.sections[0].blocks[0].text == "Can this number be believed? No."
     assert any("not a HER2 status" in w for w in document.warnings)
     assert document.flags == (
         "Not a HER2 status",
@@ -126,7 +128,8 @@ def test_warnings_stand_before_any_number_and_on_every_page_of_the_pdf():
         "Intervals resample single patches",
     )
     text = Page(render_report(report).html().decode()).text
-    assert text.index("Random patch split") < text.index("1. Summary")
+    assert text.index("Random patch split") < text.index("2. Summary")
+    assert text[: text.index("2. Summary")].count(PATCH_RANDOM_WARNING) == 1, "said once before the first figure"
     found = pages(render_report(report).pdf())
     assert len(found) > 5
     for number, page in enumerate(found, start=1):

@@ -1,4 +1,4 @@
-"""Baselines of a run: a warning above the figures where one is not beaten, and their table."""
+"""Baselines of a run: their table; the verdict says above the figures which are not beaten."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ import streamlit as st
 from dashboard.cache import baselines
 from dashboard.review import Review
 from dashboard.widgets import dataframe, download_table, format_difference, format_interval, markdown_sentence
-from her2core.evidence.baselines import BASELINES, METRICS, baseline_sentences
+from her2core.evidence.baselines import BASELINES, METRICS
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.text import capitalised
-
-
-def warn_of_baselines(review: Review, unit: str) -> None:
-    """Say which baselines the network is not shown to beat, or that none were computed."""
-    found = baselines(review.run) if review.run else None
-    if found is None:
-        st.caption(
-            "Baselines were not computed for this run: whether it beats the majority class or the colours of the "
-            "patches is unknown (the command her2 baselines computes them)."
-            if review.run
-            else "Baselines need the data of a run; a table of predictions has none."
-        )
-        return
-    for sentence in baseline_sentences(found.frame, unit):
-        st.warning(markdown_sentence(sentence), icon=":material/warning:")
 
 
 def show_baselines(review: Review, unit: str) -> None:

@@ -62,11 +62,12 @@ def report(
         "written": written,
         "name": found.name,
         "units": list(found.units),
+        "verdict": found.verdict.as_dict(),
         "warnings": list(document.warnings),
         "checklists": document.counts,
         "notice": RESEARCH,
     }
-    lines = [f"warning: {w}" for w in document.warnings]
+    lines = [found.verdict.headline, found.verdict.sentence, *(f"warning: {w}" for w in document.warnings)]
     lines += [
         f"{name}: {', '.join(f'{n} {state}' for state, n in count.items())}" for name, count in document.counts.items()
     ]

@@ -118,10 +118,17 @@ def partition_of_run(run: Run) -> Partition:
         data = run.dataset
     except RunError:
         data = run.predictions
-    folds = None
-    if "fold" in run.splits:
-        folds = run.splits.set_index("patch_id")["fold"].reindex(data["patch_id"])
+    folds, splits = None, _splits(run)
+    if "fold" in splits:
+        folds = splits.set_index("patch_id")["fold"].reindex(data["patch_id"])
     return _partition(data, run.card["data"]["split_unit"], tuple(run.classes), folds)
+
+
+def _splits(run: Run) -> pd.DataFrame:
+    try:
+        return run.splits
+    except RunError:
+        return pd.DataFrame()
 
 
 def partition_of_predictions(predictions: Predictions) -> Partition:
@@ -141,8 +148,8 @@ def _partition(
     data: pd.DataFrame, unit: str | None, classes: tuple[str, ...], folds: pd.Series | None = None
 ) -> Partition:
     parts = tuple(p for p in PARTS if (data["split"] == p).any())
-    place = pd.Categorical(data["split"], categories=parts).codes
-    label = pd.Categorical(data["label"], categories=classes).codes
+    place = pd.Index(parts, dtype=object).get_indexer(data["split"].astype(object))
+    label = pd.Index(classes, dtype=object).get_indexer(data["label"].astype(object))
     patients, _ = pd.factorize(_known(data["patient_id"]))  # unknown ids are -1
     counts = pd.DataFrame(
         [

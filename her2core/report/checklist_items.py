@@ -92,7 +92,7 @@ def met(words: str, *sections: str) -> Assessment:
     Examples
     --------
     >>> met("disjoint by patient", "partition")
-    Assessment(state='met', where='Section 3 (Partition): disjoint by patient')
+    Assessment(state='met', where='Section 4 (Partition): disjoint by patient')
     """
     return Assessment("met", f"{where(*sections)}: {words}")
 

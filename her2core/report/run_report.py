@@ -27,6 +27,7 @@ from her2core.evidence.predictions import Predictions
 from her2core.evidence.prevalence import predictive_value_table
 from her2core.evidence.result_tables import MADE_WHEN_ABSENT, all_missing, all_result_tables, result_table
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
+from her2core.evidence.verdict import Verdict, verdict
 from her2core.report.document import Picture
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic, patch_images
@@ -62,6 +63,8 @@ class RunReport:
         What could not be computed: table, unit, what, reason.
     partition : Partition
         How the data were partitioned.
+    verdict : Verdict
+        Whether the accuracy can be believed.
     wrong : mapping of str to DataFrame
         Unit -> its misclassified cases, most confident first, the first ``LISTED`` of them.
     wrong_counts : mapping of str to (int, int)
@@ -100,6 +103,7 @@ class RunReport:
     result_tables: Mapping[str, pd.DataFrame]
     missing: pd.DataFrame
     partition: Partition
+    verdict: Verdict
     wrong: Mapping[str, pd.DataFrame]
     wrong_counts: Mapping[str, tuple[int, int]]
     wrong_patients: Mapping[str, int]
@@ -229,6 +233,7 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
         result_tables=tables,
         missing=missing,
         partition=partition_of_run(run),
+        verdict=verdict(run, evaluation=evaluation),
         origin=origin,
         run=run,
         config=_config(run),
@@ -281,6 +286,7 @@ def predictions_report(predictions: Predictions, *, name: str, resamples: int = 
         result_tables={n: e.frame for n, e in result_tables.items()},
         missing=all_missing(result_tables),
         partition=partition_of_predictions(predictions),
+        verdict=verdict(predictions, evaluation=evaluation, name=name),
         origin="All figures were computed from the table of predictions when this report was generated.",
         pictures_note="A table of predictions contains no images.",
         **_shared(predictions, evaluation),
@@ -318,7 +324,8 @@ def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame]
     if not (found["metrics"]["metric"] == "npv").any():
         return None
     metrics, confusion, units = (found[name] for name in TABLES)
-    evaluation = Evaluation(metrics, confusion, units, warnings=run.warnings)
+    notes = run.calibrated_predictions.notes
+    evaluation = Evaluation(metrics, confusion, units, warnings=run.warnings, notes=notes)
     return evaluation, {name: found[name] for name in RESULT_TABLES}, found["missing"]
 
 

@@ -6,6 +6,7 @@ from her2core.report.document import Block, Section
 
 #: Section key -> title, in the order of the report.
 TITLES = {
+    "verdict": "Verdict",
     "summary": "Summary",
     "data": "Data",
     "partition": "Partition",
@@ -32,7 +33,7 @@ def number(key: str) -> int:
     Examples
     --------
     >>> number("partition")
-    3
+    4
     """
     return list(TITLES).index(key) + 1
 
@@ -43,7 +44,7 @@ def where(*keys: str) -> str:
     Examples
     --------
     >>> where("partition", "methods")
-    'Section 3 (Partition) and Section 17 (How the figures were computed)'
+    'Section 4 (Partition) and Section 18 (How the figures were computed)'
     """
     return " and ".join(f"Section {number(k)} ({TITLES[k]})" for k in keys)
 

@@ -1,4 +1,4 @@
-"""Performance page: metrics with intervals, confusion matrix, curves, threshold explorer and report."""
+"""Performance page: verdict, metrics with intervals, confusion matrix, curves, threshold explorer and report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.review import unit_switch
 from dashboard.selection import opened_review
 from dashboard.session import remember
-from dashboard.views.baselines import show_baselines, warn_of_baselines
+from dashboard.views.baselines import show_baselines
 from dashboard.views.gallery import gallery
 from dashboard.views.labels import label_noise_section
 from dashboard.views.performance import (
@@ -19,6 +19,7 @@ from dashboard.views.performance import (
     show_map_scores,
     threshold_explorer,
 )
+from dashboard.views.verdict import show_verdict
 from dashboard.widgets import (
     NOTICE,
     count,
@@ -33,7 +34,6 @@ from her2core.evidence.aggregation_rules import RULES
 from her2core.evidence.curves import pr_points, roc_points
 from her2core.evidence.metrics.registry import headline_metrics, metric_label, metrics_of
 from her2core.evidence.misclassified import confusion_cell
-from her2core.evidence.planning import effective_sample
 from her2core.io.text import capitalised, markdown_text
 from her2core.plots.confusion import confusion_description, confusion_figure
 from her2core.plots.curves import pr_description, pr_figure, roc_description, roc_figure
@@ -44,9 +44,11 @@ CELL_VALUES: tuple[tuple[Literal["count", "proportion_of_true"], str], ...] = (
     ("proportion_of_true", "Percentage of the true class"),
 )
 
-review = opened_review("Performance")
+review = opened_review("Performance", warn=False)
 classes = review.classes
+verdict = show_verdict(review)
 
+st.header("Metrics")
 unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
 for row in review.units[~review.units["assessed"].astype(bool)].itertuples():
     st.caption(f"Not assessed by {row.unit}. {markdown_sentence(capitalised(row.reason))}")
@@ -56,17 +58,14 @@ st.caption(
     f"Test set: {count(int(first['n']), unit)}. Brackets: 95% intervals over "
     f"{count(int(first['n_clusters']), first['resampling_unit'])} (see About, Method)."
 )
-if (worth := effective_sample(review.at(unit))) is not None:
-    st.caption(worth.sentence)
 if unit != "patch":
     reason = review.units.set_index("unit").loc[unit, "rule_reason"]
     for rule in RULES:
         reason = reason.replace(rule, rule.replace("_", "-"))
     st.caption(f"Aggregation from patches to {unit}s: {markdown_sentence(reason)}.")
 note = metrics.loc[metrics["metric"] == "accuracy", "note"].astype(object).fillna("").iloc[0]
-if note:
+if note and not verdict.says(note):
     st.warning(f"Intervals: {markdown_sentence(note)}.", icon=":material/warning:")
-warn_of_baselines(review, unit)
 headline = [m for m in headline_metrics() if (metrics["metric"] == m.name).any()]
 for column, metric in zip(st.columns(len(headline)), headline, strict=True):
     value, bounds = value_and_bounds(metrics[metrics["metric"] == metric.name].iloc[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from her2core.data.split_units import PART_NAMES, split_label
 from her2core.evidence.resampling import MIN_CLUSTERS
-from her2core.evidence.table_findings import FEW_PATIENTS
+from her2core.evidence.table_findings import FEW_PATIENTS, FEW_PATIENTS_WARNING
 from her2core.evidence.verdict.grading_checks import checked, copies, labels, said, shortcuts
 from her2core.evidence.verdict.grading_figures import baselines, calibration, interval, patients
 from her2core.evidence.verdict.inputs import VerdictInputs
@@ -84,6 +84,8 @@ def overlap(inputs: VerdictInputs) -> Aspect:
     if neighbours or random:
         reason = "neighbouring tiles are in different parts" if neighbours else "single patches were assigned at random"
         return _overlap(LIMITS, [*text, *map(said, neighbours), *taken], reason)
+    if warned := [said for said in taken if said in inputs.evaluation.warnings]:
+        return _overlap(LIMITS, [*text, *taken], warned[0].rstrip("."))
     return _overlap(SUPPORTS, [*text, *taken], "no tested patient was trained on")
 
 
@@ -150,7 +152,8 @@ def sample(inputs: VerdictInputs) -> Aspect:
     counted = ", ".join(f"{clean_text(c, 60)} {n:,}" for c, n in by_class.items())
     text = f"{number:,} patient{'s were' if number != 1 else ' was'} tested ({counted})."
     found = [said(f) for f in checked(inputs, rule).found]
-    whole = " ".join([text, *(s for s in taken if "Few patients" not in s), *found])
+    counts = [] if any(said.startswith(FEW_PATIENTS_WARNING) for said in taken) else [text]
+    whole = " ".join([*counts, *taken, *found])
     if number < MIN_CLUSTERS:
         reason = f"only {number} patient{'s were' if number != 1 else ' was'} tested"
         return Aspect("sample", NOT_KNOWN, whole, reason, f"Test at least {FEW_PATIENTS} patients of all classes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
@@ -84,8 +85,10 @@ def interval(inputs: VerdictInputs, found: dict[str, Figure]) -> Aspect:
         sample = "The rows are all right or all wrong, so that their correlation within patients is not known."
     text = f"{sample} The interval is {_bounds(honest)} over patients, and {_bounds(usual)} as usually reported."
     if usual.lower_95 - honest.lower_95 > MARGIN:
-        worth_of = f", worth {worth.effective_rows:,.0f} independent ones" if worth is not None else ""
-        return Aspect("interval", LIMITS, text, f"the usual interval is too narrow ({usual.n:,} patches{worth_of})")
+        reason = "the usual interval is too narrow"
+        if worth is not None:
+            reason = f"{usual.n:,} patches are worth {worth.effective_rows:,.0f} independent ones"
+        return Aspect("interval", LIMITS, text, reason)
     return Aspect("interval", SUPPORTS, text, "the usual interval holds over patients")
 
 
@@ -114,7 +117,7 @@ def patients(inputs: VerdictInputs, found: dict[str, Figure]) -> Aspect:
         elif SEVERAL_LABELS in why:
             why = "patients have several labels"
         text = f"No accuracy by patient: {why.rstrip('.')}."
-        return Aspect("patients", NOT_KNOWN, text, "there is none by patient", needed)
+        return Aspect("patients", NOT_KNOWN, text, "there is no accuracy by patient", needed)
     text = (
         f"{by_patient.text} of {by_patient.n:,} patients are right; by patch {percent(usual.value)} with the usual "
         f"interval {_bounds(usual)}."
@@ -139,25 +142,30 @@ def baselines(inputs: VerdictInputs) -> Aspect:
     Aspect
     """
     constant = _constant(inputs)
+    table = pd.DataFrame() if inputs.baselines is None else _at_one_unit(inputs.baselines)
     if constant is not None and constant.grade == CONTRADICTS:
-        return constant
-    rows = None if inputs.baselines is None else _comparable(inputs.baselines)
-    if rows is None or rows.empty:
-        why = inputs.reasons.get("baselines", "no baseline can be compared")
-        if constant is not None and constant.grade == LIMITS:
+        unit = "patch" if table.empty else str(table["unit"].iloc[0])
+        lost = () if table.empty else baseline_sentences(table, unit)
+        return replace(constant, finding=" ".join((constant.finding, *lost)))
+    rows = table if table.empty else table[~table["statement"].astype(str).str.startswith(NOT_COMPARED)]
+    if rows.empty:
+        if constant is not None and constant.grade == LIMITS and table.empty:
             return constant
-        needed = "Train on the data as a run."
+        above = "" if constant is None else constant.finding
+        if not table.empty:
+            said = " ".join((*baseline_sentences(table, str(table["unit"].iloc[0])), above)).strip()
+            return Aspect("baselines", NOT_KNOWN, said, "no baseline can be compared", "Test more patients.")
+        why, needed = inputs.reasons["baselines"], "Train on the data as a run."
         if inputs.from_run:
             needed = f"Compute them: her2 baselines {inputs.name} --manifest MANIFEST --save."
-        beaten = "" if constant is None else f" {constant.finding}"
-        return Aspect("baselines", NOT_KNOWN, f"{capitalised(why)}.{beaten}", why, needed)
+        return Aspect("baselines", NOT_KNOWN, f"{capitalised(why)}. {above}".strip(), why, needed)
     unit = str(rows["unit"].iloc[0])
-    said = baseline_sentences(rows, unit)
+    lost = baseline_sentences(rows, unit)
     network = f"{metric_label(METRICS[0])} by {unit} {rows['network'].iloc[0]:.2f}"
-    if said:
+    if lost:
         grade = CONTRADICTS if (rows["statement"] == LOWER).any() else LIMITS
         names = ", ".join(BASELINES.get(n, n) for n in rows.loc[rows["statement"] != HIGHER, "baseline"])
-        return Aspect("baselines", grade, " ".join(said), f"it is not shown to beat the baseline {names}")
+        return Aspect("baselines", grade, " ".join(lost), f"it is not shown to beat the baseline {names}")
     names = ", ".join(f"{BASELINES.get(r.baseline, r.baseline)} {r.value:.2f}" for r in rows.itertuples())
     return Aspect("baselines", SUPPORTS, f"{network}, higher than every baseline: {names}.", "every baseline is beaten")
 
@@ -223,14 +231,12 @@ def _constant(inputs: VerdictInputs) -> Aspect | None:
     return Aspect("baselines", SUPPORTS, about, "it is better than always predicting one class")
 
 
-def _comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first metric, by patient where patients were compared and otherwise by patch."""
+def _at_one_unit(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first metric, by patient where a patient could be compared, otherwise by patch or what there is."""
     rows = table[table["metric"] == METRICS[0]]
-    rows = rows[~rows["statement"].astype(str).str.startswith(NOT_COMPARED)]
-    for unit in reversed(UNITS):
-        if (rows["unit"] == unit).any():
-            return rows[rows["unit"] == unit]
-    return rows
+    compared = rows[~rows["statement"].astype(str).str.startswith(NOT_COMPARED)]
+    units = [u for found in (compared, rows) for u in reversed(UNITS) if (found["unit"] == u).any()]
+    return rows[rows["unit"] == units[0]] if units else rows
 
 
 def _figure(name: str, label: str, row: dict[str, object]) -> Figure:

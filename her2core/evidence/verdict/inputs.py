@@ -168,9 +168,12 @@ def inputs_of_run(run: Run, evaluation: Evaluation) -> VerdictInputs:
         checks = run.checks
     except RunError:
         reasons["checks"] = "the run does not record its data checks"
-    baselines = run.baselines
-    if baselines is None:
+    baselines: pd.DataFrame | None = None
+    try:
+        baselines = run.baselines
         reasons["baselines"] = "baselines were not computed for this run"
+    except RunError:
+        reasons["baselines"] = "the table of the baselines cannot be read"
     calibration: pd.DataFrame | None = None
     try:
         calibration = run.table("calibration")
@@ -206,8 +209,8 @@ def inputs_of_table(predictions: Predictions, evaluation: Evaluation, *, name: s
     VerdictInputs
     """
     reasons = {
-        "checks": "a table of predictions has no images and no manifest that could be checked",
-        "baselines": "baselines need the data of a run, and a table of predictions has none",
+        "checks": "a table of predictions has no images to check",
+        "baselines": "a table of predictions has no data for baselines",
     }
     calibration = _calibration(predictions.part("test"), reasons)
     partition = partition_of_predictions(predictions)

@@ -21,6 +21,13 @@ from her2core.evidence.verdict.rules import (
     Rule,
 )
 
+_SHORT = {
+    "all_rows": "Training rows included",
+    "as_reported": "As usually reported",
+    "by_patch": "By patch, over patients",
+    "by_patient": "By patient",
+}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -56,6 +63,11 @@ class Figure:
     note: str = ""
 
     @property
+    def short(self) -> str:
+        """What it is, in a few words."""
+        return _SHORT[self.name]
+
+    @property
     def text(self) -> str:
         """Value and interval in percent."""
         if math.isnan(self.lower_95):
@@ -83,7 +95,7 @@ class Aspect:
     Examples
     --------
     >>> Aspect("overlap", "not known", "No ids.", "there are no ids", "Add the ids.").title
-    'Overlap of training and test'
+    'Overlap'
     """
 
     rule: str

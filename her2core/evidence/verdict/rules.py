@@ -95,14 +95,14 @@ class Rule:
 _ALL = (
     Rule(
         "overlap",
-        "Overlap of training and test",
+        "Overlap",
         "Are the tested patients new to the network?",
         {
             CONTRADICTS: "a patient or slide is in several parts of the split; or single patches were assigned at "
             "random and the ids do not show that no patient is in several parts",
             NOT_KNOWN: "there are no training rows, or ids are unknown, so that the parts cannot be compared",
-            LIMITS: "no id is in several parts, but touching or overlapping tiles are, or single patches were assigned "
-            "at random",
+            LIMITS: "no id is in several parts, but touching or overlapping tiles are, single patches were assigned at "
+            "random, or the run warns of its split",
             SUPPORTS: "the patient ids of training and test, and of validation where there is one, were compared, and "
             "none is in two parts (of out-of-fold predictions: in two folds)",
         },
@@ -114,7 +114,7 @@ _ALL = (
     ),
     Rule(
         "identifiers",
-        "Patient identifiers",
+        "Patient ids",
         "Is it known which patient each tested row is of?",
         {
             NOT_KNOWN: "a tested row names no patient, or identifiers were rounded by a spreadsheet",
@@ -154,7 +154,7 @@ _ALL = (
     ),
     Rule(
         "interval",
-        "Interval and effective sample",
+        "Effective sample",
         "Does the usual interval hold when patches of one patient are not independent?",
         {
             NOT_KNOWN: "there is no interval over patients",
@@ -165,6 +165,7 @@ _ALL = (
         "Wilson 1927, doi 10.1080/01621459.1927.10502953 (usual interval); Korn & Graubard 1998, Survey Methodology "
         "24:193 (interval over patients); Kish 1965, ISBN 0-471-48900-X (effective sample).",
         metrics=("accuracy",),
+        section="performance#metrics",
     ),
     Rule(
         "patients",
@@ -179,6 +180,7 @@ _ALL = (
         },
         f"Wilson 1927, doi 10.1080/01621459.1927.10502953. The comparison of the two intervals is {OURS.lower()}",
         metrics=("accuracy",),
+        section="performance#metrics",
     ),
     Rule(
         "baselines",
@@ -198,7 +200,7 @@ _ALL = (
     ),
     Rule(
         "copies",
-        "Copies across parts",
+        "Copies",
         "Does an image of the test part occur in training?",
         {
             LIMITS: "a check finds identical or near-duplicate images in different parts",

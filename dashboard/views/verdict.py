@@ -1,0 +1,99 @@
+"""The verdict on the accuracy under review: answer, sentence, figures and graded aspects, with details behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import streamlit as st
+
+from dashboard.navigation import KEPT, PAGES
+from dashboard.review import Review
+from dashboard.widgets import markdown_sentence
+from her2core.evidence.verdict import Aspect, Verdict
+from her2core.evidence.verdict.rules import CLAIM, CONTRADICTS, LIMITS, NOT_KNOWN, OVERALL, RULES, SUPPORTS
+from her2core.io.text import capitalised
+
+_GRAVEST_FIRST = (CONTRADICTS, LIMITS, NOT_KNOWN, SUPPORTS)
+#: Pages that show the evidence of an aspect, by their name in ``rules.Rule.section``.
+_PAGES = {
+    "dataset": (PAGES / "study/dataset.py", "Dataset"),
+    "calibration": (PAGES / "evidence/calibration.py", "Calibration"),
+}
+
+
+def show_verdict(review: Review) -> Verdict:
+    """Draw the verdict as a card, then the warnings and notes that it does not state; return it."""
+    found = review.verdict
+    with st.container(border=True):
+        st.subheader(found.headline, anchor="verdict")
+        st.markdown(f"**{markdown_sentence(found.sentence)}**")
+        _table([figure.short for figure in found.figures], [[_unbroken(figure.text) for figure in found.figures]])
+        groups = sorted(found.grouped, key=lambda group: _GRAVEST_FIRST.index(group[0].grade))
+        _table(("Aspect", "Finding", "Grade"), [_row(review, group) for group in groups])
+        with st.expander("Findings in full, and what cannot be known from these data"):
+            _details(review, found)
+        with st.expander("Rules of the grades"):
+            _rules()
+    for warning in review.warnings:
+        if not found.says(warning):
+            st.warning(markdown_sentence(warning), icon=":material/warning:")
+    if found.notes:
+        st.info("\n".join(f"- {markdown_sentence(note)}" for note in found.notes))
+    return found
+
+
+def _row(review: Review, group: Sequence[Aspect]) -> tuple[str, str, str]:
+    first = group[0]
+    finding = first.finding if first.rule == "further" else f"{capitalised(first.reason)}."
+    grade = f"**{first.grade}**" if first.grade in (CONTRADICTS, LIMITS) else first.grade
+    names = ", ".join(_linked(review, aspect) for aspect in group)
+    return names, markdown_sentence(finding), _unbroken(grade)
+
+
+def _linked(review: Review, aspect: Aspect) -> str:
+    """The aspect's name, linked to its evidence: a section of this page, or another page of the run."""
+    page, _, anchor = aspect.about.section.partition("#")
+    name = markdown_sentence(aspect.title)
+    if page == "performance":
+        absent = anchor == "baselines" and not review.has_baselines
+        return name if absent else f"[{name}](#{anchor or 'metrics'})"
+    # Another address opens in a tab of its own, whose session does not hold an uploaded table.
+    return name if review.run is None else f"[{name}]({page}?run={quote(str(st.query_params.get('run', review.name)))})"
+
+
+def _details(review: Review, found: Verdict) -> None:
+    for group in found.grouped:
+        names = ", ".join(markdown_sentence(aspect.title) for aspect in group)
+        st.markdown(f"**{names}**: {group[0].grade}. {markdown_sentence(group[0].finding)}")
+    _table(("Accuracy", "Of what"), [(f.text, markdown_sentence(f.label)) for f in found.figures])
+    rows = [(markdown_sentence(u.what), markdown_sentence(u.needed)) for u in found.unknowns]
+    _table(("Not known from these data", "What would make it known"), rows)
+    kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
+    with st.container(horizontal=True):
+        for name, (page, label) in _PAGES.items():
+            if name == "calibration" or review.run is not None:
+                st.page_link(page, label=label, query_params=kept)
+
+
+def _rules() -> None:
+    st.markdown(f"Claim: {markdown_sentence(CLAIM)}")
+    answers = "; ".join(f"*{answer}* where {markdown_sentence(when)}" for answer, when in OVERALL.items())
+    st.markdown(f"Answer, by the first condition that holds: {answers}.")
+    st.markdown("Aspects, graded by the first condition that holds:")
+    lines = []
+    for rule in RULES.values():
+        conditions = "; ".join(f"*{grade}* where {markdown_sentence(when)}" for grade, when in rule.grades.items())
+        lines.append(f"- **{markdown_sentence(rule.title)}**: {conditions}. {markdown_sentence(rule.source)}")
+    st.markdown("\n".join(lines))
+
+
+def _unbroken(text: str) -> str:
+    """The text with spaces that break no line."""
+    return text.replace(" ", "\u00a0")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table of Markdown cells, whose text from outside is escaped already."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    st.markdown("\n".join(lines))

@@ -1,0 +1,48 @@
+"""First section of the run report: whether its accuracy can be believed, and what that rests on."""
+
+from __future__ import annotations
+
+from her2core.evidence.verdict.rules import CLAIM, DOCUMENTATION
+from her2core.report.document import Block, Facts, Grid, Points, Section, Words
+from her2core.report.run_report import RunReport
+from her2core.report.sections import section
+
+_RULES = (
+    f"The claim: {CLAIM} Each aspect is graded by a written rule ({DOCUMENTATION} of the repository); the answer is "
+    "that of the worst aspect. There is no score."
+)
+
+
+def verdict(r: RunReport) -> Section:
+    """Answer, sentence, figures with naive and honest intervals, graded aspects, and what cannot be known.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> verdict(example_report()).blocks[0].text
+    'Can this number be believed? Not known.'
+    """
+    found = r.verdict
+    aspects = tuple(
+        (f"{', '.join(aspect.title for aspect in group)}: {group[0].grade}", group[0].finding)
+        for group in found.grouped
+    )
+    blocks: list[Block] = [
+        Words(found.headline, "strong"),
+        Words(found.sentence, "note"),
+        Grid(
+            "Accuracy of the test partition, with 95 % intervals",
+            ("Accuracy", "Of what"),
+            tuple((figure.text, figure.label) for figure in found.figures),
+            (1.0, 3.0),
+        ),
+        Facts(aspects),
+        Grid(
+            "What cannot be known from these data",
+            ("Not known", "What would make it known"),
+            tuple((unknown.what, unknown.needed) for unknown in found.unknowns),
+        ),
+        *((Points(found.notes),) if found.notes else ()),
+        Words(_RULES, "muted"),
+    ]
+    return section("verdict", *blocks)
