@@ -205,6 +205,14 @@ def test_test_rows_alone_cannot_show_that_the_patients_are_new():
     assert any("training rows" in unknown.needed for unknown in found.unknowns)
 
 
+def test_a_slope_that_is_not_defined_is_no_number():
+    frame = table()
+    frame[[f"probability_{c}" for c in CLASSES]] = 1 / 3
+    found = her2core.verdict(frame)
+    assert "not defined" in found.aspect("calibration").finding
+    assert not any("nan" in aspect.finding for aspect in found.aspects)
+
+
 @pytest.mark.parametrize(
     ("patients", "grade", "answer"),
     [

@@ -254,4 +254,4 @@ def _bounds_of(row: dict[str, object]) -> str:
 
 
 def _number(row: pd.Series) -> str:
-    return f"{row['value']:.2f} {_bounds_of(row.to_dict())}"
+    return "not defined" if math.isnan(row["value"]) else f"{row['value']:.2f} {_bounds_of(row.to_dict())}"
