@@ -214,7 +214,7 @@ def test_the_command_computes_them_for_a_finished_run_and_evaluation_keeps_them(
         tiny_run.table("missing")["table"] == "baselines"
     ).sum()
     out = her2("evaluate", copy)[1]
-    assert out.index("is not shown to beat the baseline") < out.index("By patch")
+    assert out.index("is not shown to beat the baseline") < out.index("\nBy patch\n")
     code, out, err = her2("baselines", copy)
     assert code == 0
     assert "the images were not read" in out

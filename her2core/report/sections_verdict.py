@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from her2core.evidence.verdict.rules import CLAIM, DOCUMENTATION
-from her2core.report.document import Block, Facts, Grid, Points, Section, Words
+from her2core.io.text import capitalised
+from her2core.report.document import Block, Grid, Points, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.sections import section
 
@@ -23,10 +24,7 @@ def verdict(r: RunReport) -> Section:
     'Can this number be believed? Not known.'
     """
     found = r.verdict
-    aspects = tuple(
-        (f"{', '.join(aspect.title for aspect in group)}: {group[0].grade}", group[0].finding)
-        for group in found.grouped
-    )
+    groups = [(", ".join(aspect.title for aspect in group), group[0]) for group in found.grouped]
     blocks: list[Block] = [
         Words(found.headline, "strong"),
         Words(found.sentence, "note"),
@@ -36,7 +34,13 @@ def verdict(r: RunReport) -> Section:
             tuple((figure.text, figure.label) for figure in found.figures),
             (1.0, 3.0),
         ),
-        Facts(aspects),
+        Grid(
+            "Aspects of the claim",
+            ("Aspect", "Finding", "Grade"),
+            tuple((titles, f"{capitalised(first.reason)}.", first.grade) for titles, first in groups),
+            (1.2, 2.6, 1.1),
+        ),
+        Points(tuple(f"{titles}: {first.finding}" for titles, first in groups)),
         Grid(
             "What cannot be known from these data",
             ("Not known", "What would make it known"),

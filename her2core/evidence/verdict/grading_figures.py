@@ -15,7 +15,7 @@ from her2core.evidence.statements import NOT_COMPARED
 from her2core.evidence.verdict.inputs import SEVERAL_LABELS, VerdictInputs
 from her2core.evidence.verdict.result import Aspect, Figure, percent
 from her2core.evidence.verdict.rules import CONTRADICTS, LARGEST_ECE, LIMITS, MARGIN, NOT_KNOWN, SUPPORTS
-from her2core.io.text import capitalised
+from her2core.io.text import capitalised, clean_text
 
 _IDS, _EXPORT = "Name the patient of every row.", "Export the identifiers as text."
 
@@ -194,7 +194,11 @@ def calibration(inputs: VerdictInputs) -> Aspect:
     error = overall.loc["ece_equal_mass"]
     off = ((slopes["lower_95"] > 1) | (slopes["upper_95"] < 1)).sum()
     parts = [f"ECE {_number(error)}"]
-    parts += [f"slope of {row['class']} {_number(row)}" for _, row in slopes.iterrows()] if len(slopes) <= 3 else []
+    parts += (
+        [f"slope of {clean_text(row['class'], 60)} {_number(row)}" for _, row in slopes.iterrows()]
+        if len(slopes) <= 3
+        else []
+    )
     parts += [f"the interval of the slope excludes 1 for {off} of {len(slopes)} classes"] if len(slopes) > 3 else []
     parts += [f"Brier score {_number(overall.loc['brier'])}"] if "brier" in overall.index else []
     text = f"{'; '.join(parts)}."

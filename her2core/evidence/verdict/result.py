@@ -187,7 +187,7 @@ class Verdict:
         -------
         bool
         """
-        return any(sentence in text for text in (*self.notes, *(a.finding for a in self.aspects)))
+        return bool(sentence) and any(sentence in text for text in (*self.notes, *(a.finding for a in self.aspects)))
 
     def aspect(self, rule: str) -> Aspect:
         """One aspect.
