@@ -11,16 +11,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from results_evidence import HOME, LINK, RESULTS, decision_rows, evidence
 
 from her2core.data.split_units import split_label
 from her2core.evidence.metrics import headline_metrics, metric_label
 from her2core.io.files import write_text
 from her2core.runs.folder import Run, open_run
 
-HOME = Path(__file__).resolve().parents[1]
-RESULTS = "benchmarks/results"
-#: From docs/results.md to the repository.
-LINK = ".."
 RUNS = ("demo", "tissue12", "her2st-erbb2")
 COLUMNS = tuple(m.name for m in headline_metrics())
 PER_CLASS = ("recall", "one_vs_rest_accuracy", "auroc")
@@ -107,7 +104,7 @@ def dashboard() -> str:
             "quality",
         ),
     ]
-    rows += _decision_rows()
+    rows += decision_rows()
     lines = ["| quantity | measured | target | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -188,152 +185,6 @@ def _study(folder: Path) -> str:
 
 #: Metrics whose coverage is listed; of all metrics the page states how many lie within the target range.
 #: Perturbations under which a near-duplicate should be found.
-def _fingerprints_alone(copies: dict) -> list[tuple[str, str, str, str]]:
-    """Row of the search without key points, where it was measured."""
-    if (cost := copies.get("fingerprints_alone")) is None:
-        return []
-    return [
-        (
-            f"the same by fingerprints alone for {cost['patches']:,} patches: thumbnails; search; peak memory in GB",
-            f"{cost['seconds_for_thumbnails']}, {cost['seconds_search_of_fingerprints']}; {cost['peak_memory_gb']:g}",
-            "minutes",
-            "copies",
-        )
-    ]
-
-
-def _decision_rows() -> list[tuple[str, str, str, str]]:
-    """Rows on aggregation, prediction sets, predictive values and a million patches."""
-    rule, sets, values, million = (
-        json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("aggregation_rule", "set_coverage", "predictive_values", "million_rows")
-    )
-    gains = list(rule["simulated"].values())
-    validation, test = ([g[f"gain_on_{part}"] for g in gains] for part in ("validation", "test"))
-    rows = [
-        (
-            f"balanced accuracy by patient of a rule chosen on validation less that of the mean, {len(gains)} "
-            "simulated designs, in points: on validation; on test",
-            f"{min(validation):+.1f} to {max(validation):+.1f}; {min(test):+.1f} to {max(test):+.1f}",
-            "",
-            "aggregation_rule",
-        )
-    ]
-    for name, found in sets["summary"].items():
-        rows.append(
-            (
-                f"coverage of prediction sets, {name}, {found['designs']} designs, lowest to highest",
-                f"{found['lowest']:.1%} to {found['highest']:.1%}",
-                f"{sets['nominal']:.0%}",
-                "set_coverage",
-            )
-        )
-    for name, found in values["summary"].items():
-        rows.append(
-            (
-                f"coverage of the intervals of {name.upper()} at a prevalence of {values['prevalence']:.0%}: mean; "
-                f"lowest to highest of {len(values['rows'])} designs",
-                f"{found['mean']:.1%}; {found['lowest']:.1%} to {found['highest']:.1%}",
-                f"{values['nominal']:.0%}",
-                "predictive_values",
-            )
-        )
-    steps = million["parquet"]["steps"]
-    named = (
-        "three_way_curve",
-        "ish_table",
-        "predictive_value_table",
-        "suspected_labels",
-        "group_differences, two groups",
-    )
-    rows.append(
-        (
-            f"seconds of CPU for {million['rows']:,} patches: {', '.join(named)}; peak memory in MB",
-            f"{', '.join(str(round(steps[n]['cpu'], 1)) for n in named)}; {million['parquet']['peak_rss_mb']:,}",
-            "",
-            "million_rows",
-        )
-    )
-    return rows
-
-
-def evidence() -> str:
-    """Measurements of the data checks and the intervals with targets and results files."""
-    coverage, speed, tissue, copies = (
-        json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("interval_coverage", "metric_speed", "planted_tissue", "copies")
-    )
-    partial, cost = copies["tiles"], copies["cost"]
-    rows = [
-        (
-            "planted on real tissue, found by kind; clean cohorts with a finding",
-            ", ".join(f"{kind} {n['found']} of {n['planted']}" for kind, n in tissue["by_kind"].items())
-            + f"; {tissue['clean_with_alarm']} of {tissue['clean']}",
-            "all; none",
-            "planted_tissue",
-        ),
-        (
-            f"partial copies found among {partial['tiles']:,} real tiles by key points or fingerprint: "
-            + "; ".join(partial["changes"]),
-            " / ".join(f"{c['either']:.0%}" for c in partial["changes"].values()),
-            "",
-            "copies",
-        ),
-        (
-            f"seconds for {cost['patches']:,} patches: key points; search of fingerprints; search of key points",
-            f"{cost['seconds_for_key_points']}, {cost['seconds_search_of_fingerprints']}, "
-            f"{cost['seconds_search_of_key_points']}",
-            "minutes",
-            "copies",
-        ),
-        *_fingerprints_alone(copies),
-    ]
-    for unit, found in coverage["summary"].items():
-        every = found["all"]
-        accuracies = ", ".join(f"{a:g}" for a in coverage["accuracies"][unit])
-        rows.append(
-            (
-                f"coverage of the 95 % intervals by {unit}, all metrics and classes: mean; lowest; of all "
-                f"metrics and designs within 92.5 to 97.5 %, below by more than two standard errors (20 "
-                f"to 120 patients, accuracy {accuracies}, classes balanced and "
-                f"80/15/5, sizes equal and lognormal, {coverage['cohorts_of_each_design']} cohorts each)",
-                f"{every['mean_coverage']:.1%}; {every['lowest']:.1%}; {every['within']}, "
-                f"{every['below_beyond_noise']} of {every['designs']}",
-                "92.5 to 97.5 %",
-                "interval_coverage",
-            )
-        )
-        rows.append(
-            (
-                f"cohorts without an interval by {unit}, with the reason stated",
-                f"{every['mean_without_interval']:.1%}",
-                "",
-                "interval_coverage",
-            )
-        )
-    rows.append(
-        (
-            "mean coverage of intervals that take patches as independent, by patch",
-            f"{coverage['summary']['patch']['all']['naive_mean']:.1%}",
-            "",
-            "interval_coverage",
-        )
-    )
-    whole = speed["steps"]["the whole set of metrics"]
-    rows.append(
-        (
-            f"full set of metrics with intervals, {speed['patches']:,} patches of {speed['patients']} patients",
-            f"{whole['seconds']:.1f} s ({whole['cpu']:.1f} s of CPU)",
-            "10 s",
-            "metric_speed",
-        )
-    )
-    lines = ["| quantity | measured | target | file |", "|---|---|---|---|"]
-    lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
-    return "\n".join(lines)
-
-
-#: Block of docs/results.md -> function that generates it.
 BLOCKS = {"figures": table, "leakage": leakage, "backbones": backbones, "evidence": evidence, "dashboard": dashboard}
 
 
