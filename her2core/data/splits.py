@@ -6,6 +6,8 @@ run.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 
@@ -285,3 +287,26 @@ def _allocate(count: int, fractions: tuple[float, float, float]) -> list[str]:
         counts[counts.argmax()] -= 1
         counts[counts.argmin()] += 1
     return [part for part, n in zip(PARTS, counts, strict=True) for _ in range(n)]
+
+
+def split_hash(split: pd.DataFrame) -> str:
+    """Hash of a split, whatever its row order.
+
+    Parameters
+    ----------
+    split : DataFrame
+        ``patch_id`` and the columns that say where each patch is.
+
+    Returns
+    -------
+    str
+        SHA-256 (hex).
+
+    Examples
+    --------
+    >>> split = pd.DataFrame({"patch_id": ["b", "a"], "split": ["test", "train"]})
+    >>> split_hash(split) == split_hash(split.iloc[::-1])
+    True
+    """
+    text = split.sort_values("patch_id").to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -18,6 +18,7 @@ import pytorch_lightning as pl
 from her2core.data.augment import Augment
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
+from her2core.data.splits import split_hash
 from her2core.errors import ConfigError
 from her2core.features.extract import network_fingerprint
 from her2core.io.files import write_json, write_parquet
@@ -149,7 +150,7 @@ def _built(entry: NetworkConfig) -> str:
 
 def _key(config: DistilConfig, patches: TaughtPatches) -> str:
     here = json.dumps([machine(config.hardware), patches.hashes], sort_keys=True)
-    ids = patches.table[["patch_id", "part"]].to_csv(index=False, lineterminator="\n")
+    ids = split_hash(patches.table[["patch_id", "part"]])
     content = hashlib.sha256((config.content_hash() + here + ids).encode()).hexdigest()
     return f"{config.student.name.replace(':', '-').replace('/', '-')}_{config.name}_{content[:8]}"
 

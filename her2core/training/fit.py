@@ -24,7 +24,7 @@ from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
 from her2core.data.prepared import PreparedCohort
-from her2core.data.splits import split_manifest, split_warnings
+from her2core.data.splits import split_hash, split_manifest, split_warnings
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.io.files import write_json, write_parquet
@@ -193,7 +193,7 @@ def train(
             **origin,
             "config_hash": config.content_hash(),
             "manifest_hash": manifest.content_hash(),
-            "split_hash": _split_hash(split),
+            "split_hash": split_hash(split),
             "seed": config.seed,
             "warnings": warnings,
             "start": start,
@@ -268,8 +268,3 @@ def _predict(
     for i, logits in enumerate(np.concatenate(rows).T):
         frame[f"logit_{part.classes[i]}"] = logits
     return frame
-
-
-def _split_hash(split: pd.DataFrame) -> str:
-    text = split.sort_values("patch_id").to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()

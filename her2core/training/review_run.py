@@ -6,7 +6,6 @@ the report open them as any other.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import pandas as pd
 
 from her2core.data.checks.report import CheckReport
 from her2core.data.image_properties import FILE as PROPERTIES_FILE
+from her2core.data.splits import split_hash
 from her2core.evidence.baselines import BaselineData
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.evidence.predictions import calibrated_predictions
@@ -109,11 +109,10 @@ def _write(folder: Path, content: ReviewRun) -> None:
     evaluate_folder(folder, card, list(content.warnings), table=table, dataset=content.dataset)
     if content.tables:
         write_csv_tables(folder / "evaluation", dict(content.tables), float_format="%.6f")
-    text = content.splits.sort_values("patch_id").to_csv(index=False, lineterminator="\n")
     info = {
         **provenance(),
         **content.facts,
-        "split_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "split_hash": split_hash(content.splits),
         "warnings": list(content.warnings),
         "weights_released": False,
     }
