@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from her2core.io.files import sha256_file, write_json
 from her2core.io.tables import read_table
 from her2core.networks.cost import network_cost
 from her2core.ood import read_ood_detector
+from her2core.runs.export import export_run
 from her2core.runs.folder import WEIGHTS
 from her2core.training.artifacts import complete_run, write_artifacts
 
@@ -145,6 +147,23 @@ def test_a_complete_run_may_be_completed_again(tiny_run, tmp_path):
     path = copy_of(tiny_run, tmp_path / "again")
     assert same_card(complete_run(path).card, tiny_run.card)
     assert not [p for p in path.rglob("*") if p.name.startswith(".")]
+
+
+def test_a_run_for_review_gets_what_needs_no_weights(tiny_run, tmp_path):
+    run = export_run(tiny_run.path, tmp_path / "review", weights=False)
+    for name in ("checks.json", "dataset.parquet", "evaluation/baselines.csv"):
+        (run.path / name).unlink()
+    cost = (run.path / "evaluation" / "cost.json").read_bytes()
+    completed = complete_run(run.path)
+    pd.testing.assert_frame_equal(completed.dataset, tiny_run.dataset)
+    pd.testing.assert_frame_equal(completed.baselines, tiny_run.baselines)
+    found, there = (
+        {c["code"]: c["status"] for c in json.loads((p / "checks.json").read_text()) if "embedding" not in c["code"]}
+        for p in (run.path, tiny_run.path)
+    )
+    assert found == there
+    assert not completed.has_weights
+    assert (run.path / "evaluation" / "cost.json").read_bytes() == cost
 
 
 def test_the_manifest_may_have_moved_but_must_be_the_same(tiny_run, tiny_manifest, tmp_path):

@@ -46,9 +46,7 @@ def test_a_run_without_weights_is_reviewed_but_answers_nothing(her2, light):
     assert code == 1
     assert "Expected a run with its weights" in json.loads(out)["error"]
     assert "Traceback" not in err
-    code, out, _ = her2("runs", "complete", light, "--json")
-    assert code == 1
-    assert "Complete the run where it was trained, then export it." in json.loads(out)["error"]
+    assert her2("runs", "complete", light, "--json")[0] == 0  # what needs no weights
 
 
 def test_a_run_without_weights_can_be_exported_again(her2, light):

@@ -39,7 +39,7 @@ DISTILLED = "distilled.json"
 PATCHES = "patches.parquet"
 WEIGHTS = "model.safetensors"
 #: What only serving needs; a run released for review only has none of it.
-SERVING = (WEIGHTS, "ood.safetensors")
+SERVING = (WEIGHTS, "ood.safetensors", "image_properties.parquet")
 REQUIRED = ("run.json", "config.yaml", "splits.parquet", "predictions.parquet", WEIGHTS, "model.card.json")
 
 

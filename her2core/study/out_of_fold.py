@@ -17,7 +17,6 @@ from her2core.data.checks import check_manifest
 from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.checks.report import CheckReport
 from her2core.data.folds import NEVER_TESTED
-from her2core.data.image_properties import image_properties
 from her2core.data.manifest import Manifest
 from her2core.errors import StudyError
 from her2core.evidence.baselines import BaselineData
@@ -140,7 +139,6 @@ def write_out_of_fold(
     if sorted(wanted) != sorted(table["patch_id"]):
         fix = "Delete the folds below .folds and train again."
         raise StudyError("each patch in the test part of its fold", got="others", where=target, fix=fix)
-    baselines = _baselines(data, splits)
     content = ReviewRun(
         card=_card(repetition, runs, manifest, splits, title=title),
         config=repetition.jobs[0].config.to_yaml(),
@@ -148,8 +146,7 @@ def write_out_of_fold(
         splits=splits,
         dataset=manifest.data_table(splits),
         checks=data.checks,
-        baselines=baselines,
-        properties=image_properties(baselines.features),
+        baselines=_baselines(data, splits),
         warnings=list(dict.fromkeys(w for run in runs for w in run.warnings)),
         facts={
             **{name: runs[0].info[name] for name in ("parameters",) if name in runs[0].info},

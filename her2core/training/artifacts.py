@@ -1,7 +1,7 @@
 """Artifacts with which a finished run is served and reviewed without its data.
 
     dataset.parquet                  the manifest's rows without paths, with their split
-    image_properties.parquet         colours and file properties of the patches, for comparison with other cohorts
+    image_properties.parquet         colours and file properties of the patches, for external validation (serving only)
     checks.json                      how every check of manifest and split ended
     ood.safetensors                  the out-of-distribution detector (her2core.ood)
     evaluation/cost.json             parameters, FLOPs, measured time
@@ -23,7 +23,7 @@ import torch
 
 from her2core.data.baseline_features import baseline_features
 from her2core.data.checks import check_manifest
-from her2core.data.checks.contents import read_contents
+from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.image_properties import FILE as PROPERTIES_FILE
 from her2core.data.image_properties import image_properties
 from her2core.data.manifest import Manifest, read_manifest
@@ -40,7 +40,7 @@ from her2core.ood import FILE as OOD_FILE
 from her2core.ood import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
-from her2core.training.baselines import write_baselines
+from her2core.training.baselines import folds_of, write_baselines
 from her2core.training.embeddings import patch_embeddings
 
 #: Up to this many patches their pixels are checked too (copies, near-duplicates, colour): seconds for thousands,
@@ -59,6 +59,8 @@ def write_artifacts(
     table: pd.DataFrame,
     device: str | torch.device = "cpu",
     serving: bool = True,
+    contents: Contents | None = None,
+    cost: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Write all artifacts but the card; nothing is written before all of them are computed.
 
@@ -82,6 +84,10 @@ def write_artifacts(
         Where features are computed.
     serving : bool, optional
         False leaves out the out-of-distribution detector, which takes longest and only serving needs.
+    contents : Contents, optional
+        What was read from all images before.
+    cost : dict, optional
+        What was measured before; measured now when left out.
 
     Returns
     -------
@@ -96,7 +102,8 @@ def write_artifacts(
         For patches that cannot be read, or too few of them.
     """
     dataset = manifest.data_table(split)
-    contents = read_contents(manifest) if len(manifest) <= CHECKED_CONTENTS else None
+    if contents is None and len(manifest) <= CHECKED_CONTENTS:
+        contents = read_contents(manifest)
     mean, std = tuple(card["input"]["mean"]), tuple(card["input"]["std"])
     embeddings = None
     if manifest.frame["site"].nunique() > 1:
@@ -115,13 +122,14 @@ def write_artifacts(
     sets = fit_run_sets(predictions.part("val"))
     coverage = run_coverage(sets, predictions.part("test"))
 
-    here = provenance()
-    cost = {
-        **network_cost(network, card["input"]["px"]),
-        "weights_bytes": (folder / WEIGHTS).stat().st_size,
-        "hardware": here["hardware"],
-        "measured": here["created"],
-    }
+    if cost is None:
+        here = provenance()
+        cost = {
+            **network_cost(network, card["input"]["px"]),
+            "weights_bytes": (folder / WEIGHTS).stat().st_size,
+            "hardware": here["hardware"],
+            "measured": here["created"],
+        }
 
     write_baselines(folder, predictions, baselines)
     write_parquet(folder / "dataset.parquet", dataset)
@@ -136,8 +144,12 @@ def write_artifacts(
     return card, dataset
 
 
-def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[str] | None = None) -> Run:
-    """Add the artifacts that an older version did not write; weights, predictions and metrics are unchanged.
+def complete_run(
+    path: str | os.PathLike[str], *, manifest: str | os.PathLike[str] | None = None, contents: Contents | None = None
+) -> Run:
+    """Add the artifacts that an older version did not write; weights, predictions and measured costs are unchanged.
+
+    A run for review gets those that need no weights: outcomes of the checks, baselines, the data table.
 
     Parameters
     ----------
@@ -145,6 +157,8 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
         The run folder.
     manifest : str or path, optional
         Where the run's manifest is now; the path in its configuration when left out.
+    contents : Contents, optional
+        What was read from all its images before.
 
     Returns
     -------
@@ -153,18 +167,11 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
     Raises
     ------
     RunError
-        When the manifest has other rows or misses files, or the run was released without weights.
+        When the manifest has other rows or misses files.
     Her2Error
         For a manifest or weights that cannot be read.
     """
     run = open_run(path)
-    if not run.has_weights:
-        raise RunError(
-            "a run with its weights",
-            got="one released without",
-            where=run.path,
-            fix="Complete the run where it was trained, then export it.",
-        )
     manifest = Path(manifest or run.config["manifest"])
     data = read_manifest(manifest)
     if data.content_hash() != run.info.get("manifest_hash"):
@@ -181,7 +188,16 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
             where=manifest,
             fix="Restore them, or import the data set from where it is now.",
         )
-    card = run.card
+    if contents is None and len(data) <= CHECKED_CONTENTS:
+        contents = read_contents(data)
+    if not run.has_weights:
+        checks = check_manifest(data, run.splits, contents=contents or False)
+        found = BaselineData(*baseline_features(data, run.splits, contents=contents), folds_of(run.splits))
+        write_baselines(run.path, run.calibrated_predictions, found)
+        write_parquet(run.path / "dataset.parquet", data.data_table(run.splits))
+        write_json(run.path / "checks.json", checks.as_dicts())
+        return open_run(run.path)
+    card, measured = run.card, run.cost
     card, _ = write_artifacts(
         run.path,
         card,
@@ -190,6 +206,8 @@ def complete_run(path: str | os.PathLike[str], *, manifest: str | os.PathLike[st
         split=run.splits,
         prepare=Prepare.from_card(card),
         table=run.predictions,
+        contents=contents,
+        cost=measured,
     )
     write_json(run.path / "model.card.json", card)
     return open_run(run.path)

@@ -113,7 +113,6 @@ def validate_external(
         dataset=dataset,
         checks=checks,
         baselines=baselines,
-        properties=properties,
         warnings=warnings,
         facts={
             **{key: run.info[key] for key in ("parameters",) if key in run.info},

@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 
 from her2core.data.checks.report import CheckReport
-from her2core.data.image_properties import FILE as PROPERTIES_FILE
 from her2core.data.splits import split_hash
 from her2core.evidence.baselines import BaselineData
 from her2core.evidence.evaluation import evaluate_folder
@@ -42,8 +41,6 @@ class ReviewRun:
     checks : CheckReport
     baselines : BaselineData
         What baselines are computed from.
-    properties : DataFrame or None
-        Content of image_properties.parquet, where the images were read.
     warnings : sequence of str
         Sentences that every figure must carry.
     facts : mapping
@@ -59,7 +56,6 @@ class ReviewRun:
     dataset: pd.DataFrame
     checks: CheckReport
     baselines: BaselineData
-    properties: pd.DataFrame | None
     warnings: Sequence[str]
     facts: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -103,8 +99,6 @@ def _write(folder: Path, content: ReviewRun) -> None:
     write_parquet(folder / "dataset.parquet", content.dataset)
     write_json(folder / "checks.json", content.checks.as_dicts())
     write_json(folder / "model.card.json", card)
-    if content.properties is not None:
-        write_parquet(folder / PROPERTIES_FILE, content.properties)
     write_baselines(folder, calibrated_predictions(table, card), content.baselines)
     evaluate_folder(folder, card, list(content.warnings), table=table, dataset=content.dataset)
     if content.tables:
