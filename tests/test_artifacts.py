@@ -218,6 +218,7 @@ def test_what_fails_on_the_way_leaves_the_run_as_it_was(tiny_run, tiny_manifest,
 
     monkeypatch.setattr(artifacts, "network_cost", broken)
     path = copy_of(tiny_run, tmp_path / "run")
+    (path / "evaluation" / "cost.json").unlink()
     before = contents(path)
     with pytest.raises(RuntimeError, match="the clock stopped"):
         complete_run(path)
