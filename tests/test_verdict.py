@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy.stats import binomtest
 
 import her2core
 from her2core.cli import cli
+from her2core.cli.verdict_text import verdict_lines
 from her2core.evidence.verdict.rules import CONTRADICTS, LIMITS, NOT_KNOWN, SUPPORTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -368,3 +370,9 @@ def test_the_command_line_says_the_verdict_before_any_figure_and_each_thing_once
     other = capsys.readouterr().out
     assert "Can this number" not in other
     assert "warning: Patients occur in more than one split part" in other
+
+
+def test_what_is_not_known_has_no_heading_where_all_is_known():
+    found = her2core.verdict("models/demo")
+    assert any("cannot be known" in line for line in verdict_lines(found)) == bool(found.unknowns)
+    assert not any("cannot be known" in line for line in verdict_lines(replace(found, unknowns=())))

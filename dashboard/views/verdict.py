@@ -68,7 +68,8 @@ def _details(review: Review, found: Verdict) -> None:
         st.markdown(f"**{names}**: {group[0].grade}. {markdown_sentence(group[0].finding)}")
     _table(("Accuracy", "Of what"), [(f.text, markdown_sentence(f.label)) for f in found.figures])
     rows = [(markdown_sentence(u.what), markdown_sentence(u.needed)) for u in found.unknowns]
-    _table(("Not known from these data", "What would make it known"), rows)
+    if rows:
+        _table(("Not known from these data", "What would make it known"), rows)
     kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
     with st.container(horizontal=True):
         for name, (page, label) in _PAGES.items():

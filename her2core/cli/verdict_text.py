@@ -29,10 +29,9 @@ def verdict_lines(found: Verdict) -> list[str]:
     lines = [found.headline, found.sentence]
     lines += [f"  {figure.text:24} {figure.label}" for figure in found.figures]
     lines += [f"  {_titles(group)}: {group[0].grade}. {group[0].finding}" for group in found.grouped]
-    lines += [
-        "  What cannot be known from these data, and what would make it known:",
-        *(f"    {unknown.what} {unknown.needed}" for unknown in found.unknowns),
-    ]
+    if found.unknowns:
+        lines.append("  What cannot be known from these data, and what would make it known:")
+    lines += [f"    {unknown.what} {unknown.needed}" for unknown in found.unknowns]
     return [*lines, *(f"note: {note}" for note in found.notes)]
 
 

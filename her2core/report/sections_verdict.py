@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from her2core.evidence.verdict import Verdict
 from her2core.evidence.verdict.rules import CLAIM, DOCUMENTATION
 from her2core.io.text import capitalised
 from her2core.report.document import Block, Grid, Points, Section, Words
@@ -41,12 +42,15 @@ def verdict(r: RunReport) -> Section:
             (1.2, 2.6, 1.1),
         ),
         Points(tuple(f"{titles}: {first.finding}" for titles, first in groups)),
-        Grid(
-            "What cannot be known from these data",
-            ("Not known", "What would make it known"),
-            tuple((unknown.what, unknown.needed) for unknown in found.unknowns),
-        ),
+        *_unknowns(found),
         *((Points(found.notes),) if found.notes else ()),
         Words(_RULES, "muted"),
     ]
     return section("verdict", *blocks)
+
+
+def _unknowns(found: Verdict) -> list[Block]:
+    if not found.unknowns:
+        return []
+    rows = tuple((unknown.what, unknown.needed) for unknown in found.unknowns)
+    return [Grid("What cannot be known from these data", ("Not known", "What would make it known"), rows)]
