@@ -9,7 +9,7 @@ import torch
 
 from her2core.errors import ConfigError
 from her2core.training import hardware
-from her2core.training.config import HardwareConfig, make_config
+from her2core.training.config import HardwareConfig
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_a_gpu_that_is_asked_for_is_not_replaced_in_silence(monkeypatch):
 def test_devices_and_strategy():
     assert hardware.devices(HardwareConfig(accelerator="cpu")) == 1
     assert hardware.devices(HardwareConfig(accelerator="cpu", devices=3)) == 3
-    frozen = {"name": "x", "manifest": "x", "train": {"freeze_epochs": 1}, "hardware": {"strategy": "ddp"}}
-    assert hardware.strategy(make_config(frozen)) == "ddp_find_unused_parameters_true"
-    assert hardware.strategy(make_config({**frozen, "train": {}})) == "ddp"
+    spread = HardwareConfig(strategy="ddp")
+    assert hardware.strategy(spread, frozen=True) == "ddp_find_unused_parameters_true"
+    assert hardware.strategy(spread) == "ddp"

@@ -14,7 +14,7 @@ import pytest
 
 from her2core import load_predictor, open_run
 from her2core.evidence.calibration import fit_temperature
-from her2core.evidence.evaluation import TABLES
+from her2core.evidence.evaluation import TABLES, missing_baselines
 from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
@@ -61,7 +61,8 @@ def _assert_whole_evidence(run, *, resamples: int = 2000) -> None:
     for name, result_table in result_tables.items():
         _assert_saved(run, name, result_table.frame, left_out=left_out)
     if not left_out:
-        _assert_saved(run, "missing", all_missing(result_tables))
+        computed = pd.concat([all_missing(result_tables), missing_baselines(run.path)], ignore_index=True)
+        _assert_saved(run, "missing", computed)  # baselines need the images
 
 
 def test_every_figure_follows_from_the_predictions(run):

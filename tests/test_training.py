@@ -27,6 +27,7 @@ from her2core.runs.folder import open_run
 from her2core.runs.listing import list_runs
 from her2core.runs.writer import RunWriter
 from her2core.training.config import TrainConfig, load_config, make_config
+from her2core.training.distil_config import load_distillation
 from her2core.training.fit import train
 from her2core.training.module import PatchClassifier
 
@@ -111,6 +112,7 @@ def test_finished_run_is_whole(tiny_run):
         "dataset.parquet",
         "checks.json",
         "ood.safetensors",
+        "image_properties.parquet",
     }
     history = tiny_run.history
     assert history["epoch"].tolist() == [0, 1]
@@ -352,7 +354,7 @@ def test_released_configurations_are_valid():
     found = sorted(CONFIGS.glob("*.yaml"))
     assert {p.stem for p in found} >= {"demo", "tissue12", "her2st-erbb2", "own"}
     for path in found:
-        load_config(path)
+        (load_distillation if path.stem.startswith("distil") else load_config)(path)
 
 
 def test_bad_data_stops_before_training(tiny_manifest, tmp_path):

@@ -69,7 +69,9 @@ def test_performance_cell_patches_and_on_to_the_patch_page(page, server):
     open_page(page, server, "performance", unit="patch")
     page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_timeout(1000)
-    box = page.locator(".js-plotly-plot .draglayer .nsewdrag").first.bounding_box()
+    cells = page.locator(".js-plotly-plot .draglayer .nsewdrag").first
+    cells.scroll_into_view_if_needed()  # the verdict stands above it
+    box = cells.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 6)  # first row, middle column
     page.get_by_text("Open on the patch page").first.wait_for()
     assert "cell=negative+as+equivocal" in page.url.replace("%20", "+")
@@ -218,7 +220,7 @@ def test_the_evidence_goes_onto_paper(page, server):
     assert "<script" not in html
     assert downloaded(page, "Report (PDF)").startswith(b"%PDF")
     for name, label in (("Calibration", "All calibration metrics (CSV)"), ("Subgroups", "All subgroups (CSV)")):
-        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
         page.get_by_role("heading", name=name, exact=True).wait_for()
         ready(page)
         table = pd.read_csv(io.BytesIO(downloaded(page, label)))
