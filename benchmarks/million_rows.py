@@ -1,4 +1,4 @@
-"""How long does the evidence for a million patches take, and how much memory? One table in; seconds and MB out.
+"""Time and memory of the evidence for a million patches: one table in, seconds and MB out.
 
 OMP_NUM_THREADS=1 python benchmarks/million_rows.py
 

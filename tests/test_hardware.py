@@ -1,4 +1,4 @@
-"""Is training told what to run on, and a user told where that is slow?"""
+"""Choice of device, precision and strategy for training, and warnings where they are slow."""
 
 from __future__ import annotations
 

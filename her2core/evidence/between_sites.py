@@ -185,13 +185,13 @@ def homogeneity(hits: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> float
     >>> homogeneity(np.array([20, 2]), np.array([20, 20])) < 0.01
     True
     """
-    total, p = int(counts.sum()), hits.sum() / counts.sum()
+    p = hits.sum() / counts.sum()
     if p in (0, 1):
         return 1.0
     rng = np.random.default_rng(seed)
     drawn = rng.multivariate_hypergeometric(counts, int(hits.sum()), size=PERMUTATIONS)
     spread = ((np.vstack([hits, drawn]) - counts * p) ** 2 / (counts * p * (1 - p))).sum(axis=1)
-    return float(((spread[1:] >= spread[0] - 1e-9).sum() + 1) / (PERMUTATIONS + 1)) if total else 1.0
+    return float(((spread[1:] >= spread[0] - 1e-9).sum() + 1) / (PERMUTATIONS + 1))
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""The verdict on a reported accuracy: "Can this number be believed?", graded by written rules.
+"""Verdict on a reported accuracy, graded by written rules.
 
 ``rules`` holds the rules as data, ``grading`` has a function for each, ``assess`` makes the verdict.
 """
