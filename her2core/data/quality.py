@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from her2core.io.images import RGBImage, check_rgb, resize_rgb
@@ -203,14 +204,8 @@ def _colours(view: RGBImage) -> tuple[float, float, float, float, float, float]:
     """(pen, black, light, tissue, green, blue) of Quality."""
     pixels = np.ascontiguousarray(view.reshape(-1, 3).T)
     density = np.maximum(_DENSITY, 0)[pixels]
-    red, green, blue = density
-    mean = (red + green + blue) / 3
-    # Green, turquoise and light blue pens absorb more red than green. Darker blue absorbs both, and hardly any blue.
-    pen = (red - green > 0.5 * mean) & (mean > 0.4)
-    pen |= (red - blue > 0.95 * mean) & (red > 0.8 * green) & (mean > 0.8)
-    # Yellow margin ink absorbs blue alone; brown DAB stays under 1.7 means.
-    pen |= (blue > 1.75 * mean) & (mean > 0.4)
-    black = (pixels.max(axis=0) < 60) & (np.abs(density - mean).max(axis=0) < 0.25 * mean)
+    mean = density.mean(axis=0)
+    pen, black = _ink(pixels, density, mean)
     covered = pen | black
     tissue = mean > 0.25  # not 0.15, as for stains: glass in a shadow is grey
     # What a pen covers tells nothing about the stain; a picture half of which is "pen" is no inked H&E.
@@ -223,3 +218,42 @@ def _colours(view: RGBImage) -> tuple[float, float, float, float, float, float]:
     light = pixels.min(axis=0) > 20
     shares = (float(pen.mean()), float(black.mean()), float(light.mean()), float(tissue.mean()))
     return *shares, relative_green, relative_blue
+
+
+def ink_pixels(image: RGBImage) -> npt.NDArray[np.bool_]:
+    """Which pixels have the hues of pens, or the black of ink.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+        RGB pixels.
+
+    Returns
+    -------
+    bool array (H, W)
+
+    Examples
+    --------
+    >>> picture = np.full((8, 8, 3), (225, 160, 205), np.uint8)
+    >>> picture[:2] = (20, 150, 60)
+    >>> ink_pixels(picture).sum(axis=1).tolist()
+    [8, 8, 0, 0, 0, 0, 0, 0]
+    """
+    pixels = np.ascontiguousarray(image.reshape(-1, 3).T)
+    density = np.maximum(_DENSITY, 0)[pixels]
+    pen, black = _ink(pixels, density, density.mean(axis=0))
+    return (pen | black).reshape(image.shape[:2])
+
+
+def _ink(
+    pixels: npt.NDArray[np.uint8], density: npt.NDArray[np.float32], mean: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Pixels, (3, N), in the hues of pens and in black."""
+    red, green, blue = density
+    # Green, turquoise and light blue pens absorb more red than green. Darker blue absorbs both, and hardly any blue.
+    pen = (red - green > 0.5 * mean) & (mean > 0.4)
+    pen |= (red - blue > 0.95 * mean) & (red > 0.8 * green) & (mean > 0.8)
+    # Yellow margin ink absorbs blue alone; brown DAB stays under 1.7 means.
+    pen |= (blue > 1.75 * mean) & (mean > 0.4)
+    black = (pixels.max(axis=0) < 60) & (np.abs(density - mean).max(axis=0) < 0.25 * mean)
+    return pen, black

@@ -272,7 +272,7 @@ def whole_slide(where: str) -> ImageError:
         "one field of tissue as a PNG, JPEG, TIFF, BMP or WebP image",
         got="a whole slide",
         where=where,
-        fix="Whole slides are not read yet: open it in a viewer such as QuPath and export a field as PNG or TIFF.",
+        fix="Predict whole slides with `her2 slide`, cut them with `her2 tile`, or export a field as PNG or TIFF.",
     )
 
 

@@ -79,7 +79,7 @@ def is_system_name(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None = None) -> Listing:
+def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None = None, slides: bool = False) -> Listing:
     """Find the images below a folder by their suffix (``her2core.io.images.SUFFIXES``).
 
     Parameters
@@ -88,6 +88,8 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
         The folder.
     roots : sequence of Path, optional
         Folders, resolved, that links must not lead out of; anywhere when left out, as for a person at the machine.
+    slides : bool, default False
+        Take whole slides as well, which are left out otherwise.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
     """
     start = Path(root)
     home = os.path.realpath(start)
-    found = _Found(start, [], [], [], [])
+    found = _Found(start, [], [], [], [], (*SUFFIXES, *SLIDE_SUFFIXES) if slides else SUFFIXES)
     seen: set[str] = set()
     folders, links = [start], list[Path]()
     while folders or links:  # links last, so that a folder is read under its own name
@@ -146,11 +148,12 @@ class _Found:
     left_out: list[str]
     unreadable: list[str]
     linked: list[Path]
+    suffixes: tuple[str, ...]
 
     def add(self, entry: os.DirEntry[str], path: Path, home: str) -> None:
         """Add what is no folder."""
         name = entry.name.lower()
-        if name.endswith(SUFFIXES):
+        if name.endswith(self.suffixes):
             if _is(entry.is_file):
                 self.files.append(path)
                 if entry.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):

@@ -77,15 +77,38 @@ def tissue_share(image: RGBImage) -> float:
     >>> tissue_share(patch)
     0.5
     """
+    return float(tissue_pixels(image).mean())
+
+
+def tissue_pixels(image: RGBImage) -> npt.NDArray[np.bool_]:
+    """Which pixels are tissue: denser than the background, and coloured.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+        RGB patch or overview of transmitted light.
+
+    Returns
+    -------
+    bool array (ceil(H / 2), ceil(W / 2))
+        By squares of two by two pixels, so that noise is no colour.
+
+    Examples
+    --------
+    >>> patch = np.full((64, 64, 3), (229, 213, 228), np.uint8)
+    >>> patch[:32] = (232, 170, 205)
+    >>> tissue_pixels(patch).sum(axis=1).tolist() == [32] * 16 + [0] * 16
+    True
+    """
     blocks = _DENSITY[block_means(image, 4).reshape(-1, 3)]
     mean = blocks.mean(axis=1)
     count = max(1, int(len(mean) * _BACKGROUND_SHARE))
     background = blocks[np.argpartition(mean, count - 1)[:count]].mean(axis=0)
     if background.mean() > _GLASS_DENSITY or np.ptp(background) > _GLASS_DENSITY:
         background = np.repeat(_DENSITY[_WHITE], 3)
-    density = _DENSITY[block_means(image, 2)] - background  # two by two, so that noise is no colour
-    tissue = (density.mean(axis=-1) > TISSUE_DENSITY) & (np.ptp(density, axis=-1) > TISSUE_RANGE)
-    return float(tissue.mean())
+    density = _DENSITY[block_means(image, 2)] - background
+    tissue: npt.NDArray[np.bool_] = (density.mean(axis=-1) > TISSUE_DENSITY) & (np.ptp(density, axis=-1) > TISSUE_RANGE)
+    return tissue
 
 
 def block_means(image: RGBImage, side: int) -> RGBImage:

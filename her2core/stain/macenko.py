@@ -204,11 +204,46 @@ class StainNormalizer:
         found = self._estimate(density, pixels, image)
         if isinstance(found, str):
             return StainResult(image, found, None)
+        return StainResult(self._recoloured(density, found, image.shape), None, found)
+
+    def recolour(self, image: RGBImage, found: StainEstimate) -> RGBImage:
+        """Normalise a patch by a stain that was estimated elsewhere, for example on its whole slide.
+
+        Parameters
+        ----------
+        image : uint8 array (H, W, 3)
+            RGB patch; it is not changed.
+        found : StainEstimate
+            From ``estimate``.
+
+        Returns
+        -------
+        uint8 array (H, W, 3)
+
+        Raises
+        ------
+        ImageError
+            It is no such array.
+
+        Examples
+        --------
+        >>> stain = StainReference()
+        >>> own = StainEstimate(np.array(stain.vectors), np.array(stain.max_concentration), 1.0)
+        >>> patch = np.full((2, 2, 3), (136, 89, 130), np.uint8)
+        >>> np.abs(StainNormalizer().recolour(patch, own).astype(int) - patch).max() <= 1
+        np.True_
+        """
+        check_rgb(image, where="stain")
+        pixels = np.ascontiguousarray(image.reshape(-1, 3).T)
+        return self._recoloured(self._density[pixels], found, image.shape)
+
+    def _recoloured(self, density: _Floats, found: StainEstimate, shape: tuple[int, ...]) -> RGBImage:
+        """Pixels of this shape from densities float32 (3, N)."""
         scale = np.minimum(np.asarray(self.reference.max_concentration) / found.max_concentration, MAX_STRENGTHENING)
         recolour = np.asarray(self.reference.vectors).T @ np.diag(scale) @ np.linalg.pinv(found.vectors.T)
         light = np.float32(self.reference.white) * np.exp(-(recolour.astype(np.float32) @ density))
         recoloured = np.clip(light, 0, 255).astype(np.uint8)
-        return StainResult(np.ascontiguousarray(recoloured.T).reshape(image.shape), None, found)
+        return np.ascontiguousarray(recoloured.T).reshape(shape)
 
     def batch(self, images: Iterable[RGBImage]) -> list[StainResult]:
         """Normalise several patches, each by its own stain.

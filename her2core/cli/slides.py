@@ -1,0 +1,169 @@
+"""``her2 tile``: whole slides to tiles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from her2core.cli.base import answer, as_json, cli
+from her2core.errors import ConfigError
+from her2core.notice import RESEARCH
+
+if TYPE_CHECKING:
+    from her2core.slide.jobs import SlideJob
+    from her2core.slide.work import Outcome
+
+_EDGES = ("shift", "drop", "keep")
+
+
+def _slide_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name slides, their scale and their regions."""
+    for option in (
+        click.option("--mpp", help="Microns per pixel of the slides, or an objective (40x, 20x, 10x, 5x)."),
+        click.option(
+            "--table",
+            type=click.Path(path_type=Path),
+            help="Table of slides: slide (file name), and any of slide_id, patient_id, mpp, regions, label, site, ...",
+        ),
+        click.option(
+            "--regions",
+            type=click.Path(path_type=Path),
+            help="Annotations (Aperio XML, BCNB JSON, QuPath GeoJSON): a file, or a folder with one for each slide.",
+        ),
+        click.option(
+            "--edge", type=click.Choice(_EDGES), default="shift", show_default=True, help="Last tile of a row."
+        ),
+        click.option(
+            "--overlap", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Share of a tile's side."
+        ),
+        click.option(
+            "--min-tissue", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Share of a tile."
+        ),
+        click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True, help="That read slides."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--px", type=click.IntRange(8, 4096), default=224, show_default=True, help="Side of a tile in pixels.")
+@click.option("--tile-mpp", default="0.5", show_default=True, help="Microns per pixel of the tiles, or an objective.")
+@click.option(
+    "--stain",
+    type=click.Choice(("none", "slide")),
+    default="none",
+    show_default=True,
+    help="slide: normalise by one Macenko estimate for each slide. Training normalises tiles itself.",
+)
+@click.option("--keep-all", is_flag=True, help="Keep tiles that are nearly empty, blurred or no H&E at full size.")
+@click.option("--scheme", help="Label scheme of the table's labels; recognised when left out.")
+@_slide_options
+@as_json
+def tile(
+    slides: tuple[Path, ...],
+    out: Path,
+    px: int,
+    tile_mpp: str,
+    stain: str,
+    keep_all: bool,
+    scheme: str | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Cut whole slides into tiles of an exact scale.
+
+    SLIDES are slides, plain images or folders. Each slide gets a folder with its tiles, its drop audit (slide.json) and
+    a contact sheet; the same command goes on where it stopped and skips what is there. With labels in the table the
+    tiles of all slides become manifest.parquet, for training and evaluation; otherwise tiles.parquet. A slide that
+    cannot be used is named in failed.csv, the others are cut, and the exit code is 1.
+    """
+    from her2core.io.scale import parse_mpp
+    from her2core.labels import get_scheme
+    from her2core.slide.plan import TileGrid
+    from her2core.slide.tiling import TileSettings, collect_tiles, tile_slide
+    from her2core.slide.work import slide_folder, work_through
+
+    scale = parse_mpp(tile_mpp)
+    known = None if scheme is None else get_scheme(scheme)
+    settings = TileSettings(px, scale, _grid(TileGrid, px * scale, options), stain, screen=not keep_all)
+    jobs, left_out = _jobs(slides, options)
+    outcomes = []
+    for outcome in work_through(
+        out,
+        jobs,
+        lambda job: _with_bar(
+            job, lambda bar: tile_slide(job, settings, out, threads=options["threads"], progress=bar)
+        ),
+    ):
+        outcomes.append(outcome)
+        click.echo(_line(outcome), err=True)
+    done = [o for o in outcomes if not o.error]
+    said: dict[str, Any] = {"slides": len(done), "failed": len(outcomes) - len(done), "left_out": left_out}
+    lines = [*(f"left out: {sentence}" for sentence in left_out)]
+    if done:
+        path, manifest = collect_tiles(out, [slide_folder(out, o.job) for o in done], scheme=known)
+        total = sum(o.about["tiles"] for o in done)
+        said |= {"path": str(path), "tiles": total, "labelled": manifest is not None}
+        lines.append(f"{path}: {total:,} tiles of {len(done):,} slides, {px} px at {scale:g} microns per pixel")
+        if manifest is None:
+            lines.append(
+                "without labels: state them in a table (--table, columns slide and label) to train on the tiles"
+            )
+    if len(done) < len(outcomes):
+        lines.append(f"{out / 'failed.csv'}: {len(outcomes) - len(done):,} slides failed")
+    answer(as_json, said, "\n".join([*lines, RESEARCH]))
+    return 0 if len(done) == len(outcomes) else 1
+
+
+def _grid(kind: Any, tile_um: float, options: dict[str, Any]) -> Any:
+    stride = tile_um * (1 - options["overlap"]) if options["overlap"] else None
+    return kind(tile_um, stride, options["edge"], min_tissue=options["min_tissue"])
+
+
+def _jobs(slides: tuple[Path, ...], options: dict[str, Any]) -> tuple[list[SlideJob], list[str]]:
+    from her2core.io.scale import parse_mpp
+    from her2core.slide.jobs import slide_jobs
+
+    mpp = None if options["mpp"] is None else parse_mpp(options["mpp"])
+    if options["regions"] is not None and not options["regions"].exists():
+        raise ConfigError("a file or folder", got="none", where="--regions", fix="Check the name.")
+    return slide_jobs(slides, table=options["table"], mpp=mpp, regions=options["regions"])
+
+
+def _with_bar(job: SlideJob, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
+    """Do a slide's work with a progress bar, which starts with the first report."""
+    bar = click.progressbar(length=1, label=job.slide_id[:40], file=sys.stderr)
+    began = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal began
+        if not began:
+            bar.length, began = total, True
+            bar.__enter__()
+        bar.update(done - bar.pos)
+
+    try:
+        return work(report)
+    finally:
+        if began:
+            bar.__exit__(None, None, None)
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.error:
+        return f"{outcome.job.slide_id}: failed. {outcome.error}"
+    about = outcome.about
+    steps = ", ".join(f"{row['left_out']:,} {row['reason']}" for row in about["audit"] if row["left_out"])
+    notes = "".join(f"\n{outcome.job.slide_id}: note: {note}" for note in about["notes"])
+    before = " (done before)" if outcome.reused else ""
+    return (
+        f"{outcome.job.slide_id}: {about['tiles']:,} of {about['audit'][0]['remaining']:,} tiles{before}"
+        + (f"; left out: {steps}" if steps else "")
+        + notes
+    )

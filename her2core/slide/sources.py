@@ -1,0 +1,184 @@
+"""Files behind a slide: OpenSlide's formats, and plain images with one level."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image
+
+from her2core.errors import ImageError
+from her2core.extras import require_extra
+from her2core.io.colours import stated_colours, to_srgb
+from her2core.io.images import SUFFIXES, RGBImage, decode_image
+from her2core.io.scale import image_scale
+from her2core.io.text import clean_text, printable_path
+from her2core.slide.scale import StatedScale
+from her2core.slide.units import Level
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+#: Largest plain image read as a slide, in pixels: it is decoded whole, at 3 bytes a pixel.
+MAX_PIXELS = 178_000_000
+#: Largest file of a plain image, in bytes.
+MAX_BYTES = 1_200_000_000
+
+
+class SlideSource(Protocol):
+    """What a slide is read from. Coordinates start at the scanned area's upper left corner."""
+
+    levels: tuple[Level, ...]
+    stated: StatedScale
+    kind: str
+
+    def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
+        """Pixels of a region inside a level, and keys of ``io.colours.FLAGS``."""
+
+    def close(self) -> None:
+        """Give the file back."""
+
+
+def open_source(path: Path) -> SlideSource:
+    """Open a slide's file.
+
+    Parameters
+    ----------
+    path : Path
+        A file of one of OpenSlide's formats, or a PNG, JPEG, TIFF, BMP or WebP image.
+
+    Returns
+    -------
+    SlideSource
+
+    Raises
+    ------
+    ImageError
+        The file is missing, of no such format, truncated or damaged.
+    ConfigError
+        It needs OpenSlide, which is not installed.
+    """
+    where = printable_path(path)
+    if not path.is_file():
+        raise ImageError(
+            "a slide", got="a folder" if path.is_dir() else "no such file", where=where, fix="Check the name."
+        )
+    if not os.path.getsize(path):
+        raise ImageError("a slide", got="an empty file", where=where, fix="Copy it again from its source.")
+    plain = path.suffix.lower() in SUFFIXES
+    if not plain:
+        require_extra("slide", "openslide")
+    if not plain or (path.suffix.lower() in (".tif", ".tiff") and find_spec("openslide") is not None):
+        import openslide
+
+        vendor = openslide.OpenSlide.detect_format(path)
+        if vendor is not None:
+            return _OpenSlideSource(path, where, vendor)
+    if not plain:
+        raise ImageError(
+            "a whole slide of a format that OpenSlide reads, or a PNG, JPEG, TIFF, BMP or WebP image",
+            got=f"a file of {os.path.getsize(path):,} bytes that is none",
+            where=where,
+            fix="The file may be incomplete: copy it again from its source.",
+        )
+    return _ImageSource(path, where)
+
+
+class _OpenSlideSource:
+    def __init__(self, path: Path, where: str, vendor: str) -> None:
+        import openslide
+
+        self._path, self._where, self.kind = path, where, f"OpenSlide, {vendor}"
+        try:
+            self._slide: OpenSlide = openslide.OpenSlide(path)
+            properties = dict(self._slide.properties)
+        except openslide.OpenSlideError as refused:
+            raise self._damaged(str(refused)) from None
+        # Only numbers of named properties are kept: the others may hold the names of patients and users.
+        numbers = {name: _number(properties.get(f"openslide.{name}")) for name in _NUMBERS}
+        self._left, self._top = (int(numbers[f"bounds-{axis}"] or 0) for axis in "xy")
+        full = self._slide.dimensions
+        bounds = [int(numbers[f"bounds-{name}"] or whole) for name, whole in zip(_SIZE, full, strict=True)]
+        width, height = (min(b, whole - o) for b, whole, o in zip(bounds, full, (self._left, self._top), strict=True))
+        self.levels = tuple(
+            Level(i, max(1, int(width / d)), max(1, int(height / d)), float(d))
+            for i, d in enumerate(self._slide.level_downsamples)
+        )
+        self.stated = StatedScale(
+            numbers["mpp-x"], numbers["mpp-y"], numbers["objective-power"], "the slide's properties"
+        )
+        self._white = _colour(properties.get("openslide.background-color"))
+
+    def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
+        import openslide
+
+        place = (self._left + round(x * level.downsample), self._top + round(y * level.downsample))
+        try:
+            region = self._slide.read_region(place, level.number, (width, height))
+        except (openslide.OpenSlideError, OSError) as failed:
+            raise self._damaged(str(failed), f" at level {level.number}, {x:,}, {y:,}") from None
+        stated = stated_colours(region)
+        # What was not scanned is transparent.
+        canvas = Image.new("RGB", region.size, self._white)
+        canvas.paste(region, mask=region.getchannel("A"))
+        return to_srgb(np.array(canvas), stated)
+
+    def close(self) -> None:
+        self._slide.close()
+
+    def _damaged(self, reason: str, place: str = "") -> ImageError:
+        if not self._path.exists():
+            return ImageError(
+                "a slide that can be read",
+                got="a file that vanished",
+                where=self._where,
+                fix="Connect its drive again, then give the same command again: it goes on where it stopped.",
+            )
+        return ImageError(
+            "a complete slide",
+            got=f"one that is truncated or damaged{place} ({clean_text(reason, 120)})",
+            where=self._where,
+            fix="Copy it again from its source.",
+        )
+
+
+#: Properties of OpenSlide that are read; all are numbers.
+_NUMBERS = ("mpp-x", "mpp-y", "objective-power", "bounds-x", "bounds-y", "bounds-width", "bounds-height")
+_SIZE = ("width", "height")
+
+
+class _ImageSource:
+    kind = "plain image"
+
+    def __init__(self, path: Path, where: str) -> None:
+        decoded = decode_image(path, name=where, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES)
+        scale = image_scale(path, name=where)
+        self._pixels, self._flags = decoded.pixels, decoded.flags
+        height, width = self._pixels.shape[:2]
+        self.levels: tuple[Level, ...] = (Level(0, width, height, 1.0),)
+        self.stated = StatedScale(scale.mpp, scale.mpp, None, scale.source)
+
+    def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
+        return self._pixels[y : y + height, x : x + width], self._flags
+
+    def close(self) -> None:
+        self._pixels = np.zeros((0, 0, 3), np.uint8)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _colour(text: str | None) -> tuple[int, int, int]:
+    """Six hexadecimal digits as a colour; white where there are none."""
+    try:
+        red, green, blue = bytes.fromhex(text or "ffffff")
+    except ValueError:
+        return 255, 255, 255
+    return red, green, blue

@@ -1,0 +1,152 @@
+"""``her2 tile``: tiles, manifest, drop audit, restart, and slides that fail."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from slide_files import glass, slide_pixels, write_pyramid
+
+from her2core import read_manifest
+from her2core.data.patches import PatchReader
+from her2core.io.images import image_size, read_image
+from her2core.slide import tiling
+from her2core.slide.reader import open_slide
+
+pytest.importorskip("openslide", reason="the extra slide is not installed")
+
+
+@pytest.fixture
+def slides(tmp_path) -> Path:
+    """Two slides of two patients, and their table."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    write_pyramid(folder / "S1.tif", slide_pixels())
+    write_pyramid(folder / "S2.tif", slide_pixels()[::-1].copy(), mpp=None)
+    rows = "slide,patient_id,label,mpp\nS1,P1,negative,\nS2,P2,positive,0.5\n"
+    (tmp_path / "slides.csv").write_text(rows)
+    return folder
+
+
+WORDS = ("--px", "128", "--tile-mpp", "0.5", "--keep-all")
+
+
+def test_tiles_become_a_manifest_that_reads_back_as_the_slides_pixels(her2, slides):
+    code, out, err = her2("tile", slides, "--out", "tiles", "--table", slides.parent / "slides.csv", *WORDS)
+    assert code == 0, err
+    assert "32 tiles of 2 slides" in out
+    assert "Research use only" in out
+    manifest = read_manifest("tiles/manifest.parquet")
+    assert len(manifest) == 32
+    assert manifest.frame.groupby("slide_id")["label"].first().to_dict() == {"S1": "negative", "S2": "positive"}
+    assert manifest.patients_known
+    reader, pixels = PatchReader(manifest), slide_pixels()
+    for row in manifest.frame[manifest.frame["slide_id"] == "S1"].itertuples():
+        x, y = int(row.level0_x), int(row.level0_y)
+        assert np.array_equal(reader(row.patch_id), pixels[y : y + 128, x : x + 128])
+        assert (row.x, row.y, row.width, row.mpp) == (x, y, 128, 0.5)
+    about = json.loads(Path("tiles/slides/S1/slide.json").read_text())
+    remaining = [row["remaining"] for row in about["audit"]]
+    assert (remaining[0], remaining[-1], about["tiles"]) == (48, 16, 16)
+    assert Path("tiles/slides/S1/contact.png").is_file()
+
+
+def test_another_scale_is_exact(her2, slides):
+    code, _, err = her2("tile", slides / "S1.tif", "--out", "t", "--px", "64", "--tile-mpp", "1.3", "--keep-all")
+    assert code == 0, err
+    frame = pd.read_parquet("t/tiles.parquet")
+    assert np.allclose(frame["level0_side"], 64 * 1.3 / 0.5)
+    row = frame.iloc[3]
+    with open_slide(slides / "S1.tif") as slide:
+        (tile,), _ = slide.read_tiles([(row["level0_x"], row["level0_y"], row["level0_side"])], 64)
+    assert np.array_equal(read_image(Path("t") / row["path"]), tile)
+
+
+def test_tiles_are_never_enlarged(her2, slides):
+    code, _, err = her2("tile", slides / "S1.tif", "--out", "t", "--px", "128", "--tile-mpp", "0.25")
+    assert code == 1
+    assert "never enlarged" in err
+
+
+def test_the_same_command_does_nothing_twice_and_other_settings_do(her2, slides, monkeypatch):
+    words = ("tile", slides / "S1.tif", "--out", "t", *WORDS)
+    assert her2(*words)[0] == 0
+    made = Path("t/slides/S1/tiles.parquet").stat().st_mtime_ns
+    code, _, err = her2(*words)
+    assert code == 0
+    assert "done before" in err
+    assert Path("t/slides/S1/tiles.parquet").stat().st_mtime_ns == made
+    assert her2(*words, "--overlap", "0.5")[0] == 0
+    assert len(pd.read_parquet("t/tiles.parquet")) > 16
+    assert {p.name for p in Path("t/slides").iterdir()} == {"S1"}
+
+
+def test_a_slide_that_fails_does_not_stop_the_rest(her2, slides, real_data):
+    shutil.copy(real_data / "slides" / "broken.svs", slides / "B.svs")
+    write_pyramid(slides / "G.tif", glass(512, 512))
+    code, out, _ = her2("tile", slides, "--out", "t", *WORDS)
+    assert code == 1
+    failed = pd.read_csv("t/failed.csv").set_index("slide_id")["reason"]
+    assert set(failed.index) == {"B", "S2"}
+    assert "--mpp" in failed["S2"]
+    assert "16 tiles of 2 slides" in out, "a slide without tissue has no tile and is no failure"
+    assert her2("tile", slides, "--out", "t", "--mpp", "0.5", *WORDS)[0] == 1
+    assert set(pd.read_csv("t/failed.csv")["slide_id"]) == {"B"}
+
+
+def test_a_slide_without_tissue_alone_is_said(her2, tmp_path):
+    path = write_pyramid(tmp_path / "G.tif", glass(512, 512))
+    code, _, err = her2("tile", path, "--out", "t", *WORDS)
+    assert code == 1
+    assert "none on any slide" in err
+
+
+def test_a_full_disk_leaves_nothing_that_looks_finished(her2, slides, monkeypatch):
+    real, count = tiling.encode_png, iter(range(100))
+
+    def full(image):
+        if next(count) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device", "t")
+        return real(image)
+
+    monkeypatch.setattr(tiling, "encode_png", full)
+    words = ("tile", slides / "S1.tif", "--out", "t", *WORDS)
+    code, _, err = her2(*words)
+    assert code == 1
+    assert "full disk" in err
+    assert not Path("t/slides/S1").exists()
+    monkeypatch.setattr(tiling, "encode_png", real)
+    assert her2(*words)[0] == 0
+    assert len(pd.read_parquet("t/tiles.parquet")) == 16
+    assert not Path("t/.work").exists()
+
+
+def test_one_stain_estimate_normalises_all_tiles_of_a_slide(her2, slides):
+    assert her2("tile", slides / "S1.tif", "--out", "own", *WORDS)[0] == 0
+    assert her2("tile", slides / "S1.tif", "--out", "one", "--stain", "slide", *WORDS)[0] == 0
+    stain = json.loads(Path("one/slides/S1/slide.json").read_text())["stain"]
+    assert np.shape(stain["vectors"]) == (2, 3)
+    own, one = (
+        np.stack([read_image(p) for p in sorted(Path(f"{name}/slides/S1/tiles").iterdir())]).astype(float)
+        for name in ("own", "one")
+    )
+    assert own.shape == one.shape
+    assert np.abs(own - one).mean() > 2
+    order = np.corrcoef(own.mean(axis=(1, 2, 3)), one.mean(axis=(1, 2, 3)))[0, 1]
+    assert order > 0.9, "darker tiles stay darker"
+
+
+def test_nothing_of_a_slides_label_or_properties_is_written(her2, real_data):
+    """The slide carries a label, a macro image, a user's id and a scanner's: none of them is in any file."""
+    path = real_data / "slides" / "cmu-1-small-region.svs"
+    assert her2("tile", path, "--out", "t", "--tile-mpp", "1.0")[0] == 0
+    files = [p for p in Path("t").rglob("*") if p.is_file()]
+    content = b"".join(p.read_bytes() for p in files if p.suffix != ".png")
+    for secret in (b"b414003d-95c6", b"CPAPERIOCS", b"12/29/09", b"1004486"):
+        assert secret not in content
+    assert {image_size(p) for p in files if p.parent.name == "tiles"} == {(224, 224)}
