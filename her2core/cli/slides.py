@@ -1,4 +1,4 @@
-"""``her2 tile``: whole slides to tiles."""
+"""``her2 tile`` and ``her2 slide``: whole slides to tiles, and to predictions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from her2core.cli.base import answer, as_json, cli
+from her2core.cli.base import LazyChoice, answer, as_json, cli
 from her2core.errors import ConfigError
 from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
     from her2core.slide.jobs import SlideJob
+    from her2core.slide.result import UnitPrediction
     from her2core.slide.work import Outcome
 
 _EDGES = ("shift", "drop", "keep")
@@ -91,7 +92,7 @@ def tile(
 
     scale = parse_mpp(tile_mpp)
     known = None if scheme is None else get_scheme(scheme)
-    settings = TileSettings(px, scale, _grid(TileGrid, px * scale, options), stain, screen=not keep_all)
+    settings = TileSettings(px, scale, TileGrid(px * scale, **_grid(px * scale, options)), stain, screen=not keep_all)
     jobs, left_out = _jobs(slides, options)
     outcomes = []
     for outcome in work_through(
@@ -121,9 +122,96 @@ def tile(
     return 0 if len(done) == len(outcomes) else 1
 
 
-def _grid(kind: Any, tile_um: float, options: dict[str, Any]) -> Any:
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--field-um", type=float, help="Side of a tile in microns; that of the run's patches by default.")
+@click.option(
+    "--rule",
+    type=LazyChoice(lambda: tuple(_rules())),
+    help="Aggregates tiles to slides and patients; that of the run's evaluation by default.",
+)
+@click.option("--batch", type=click.IntRange(1, 1024), default=16, show_default=True, help="Tiles a forward pass.")
+@_slide_options
+@as_json
+def slide(
+    run: Path,
+    slides: tuple[Path, ...],
+    out: Path,
+    field_um: float | None,
+    rule: str | None,
+    batch: int,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Predict whole slides tile by tile.
+
+    SLIDES are slides, plain images or folders. Each slide gets a folder with the table of its tiles (Parquet), GeoJSON
+    for QuPath, the heatmap as picture and OME-TIFF pyramid, and its answer (slide.json); slides.csv and patients.csv
+    have all answers. The same command goes on where it stopped. A slide that cannot be used is named in failed.csv, the
+    others are predicted, and the exit code is 1.
+    """
+    import pandas as pd
+
+    from her2core.inference.predictor import load_predictor
+    from her2core.io.files import write_csv
+    from her2core.slide.plan import TileGrid
+    from her2core.slide.predict import SlideSettings, patient_predictions, predict_slide, slide_grid
+    from her2core.slide.result import from_dict
+    from her2core.slide.work import slide_folder, work_through
+
+    predictor = load_predictor(run)
+    side = slide_grid(predictor, field_um).tile_um
+    settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"])
+    jobs, left_out = _jobs(slides, options)
+    outcomes, answers = [], []
+    for outcome in work_through(
+        out, jobs, lambda job: _with_bar(job, lambda bar: predict_slide(predictor, job, out, settings, progress=bar))
+    ):
+        outcomes.append(outcome)
+        click.echo(_line(outcome), err=True)
+        if not outcome.error:
+            answers.append(from_dict(outcome.about["prediction"]))
+            write_csv(out / "slides.csv", pd.DataFrame([a.row() for a in answers]))
+    done = [o for o in outcomes if not o.error]
+    patients = patient_predictions(predictor, [slide_folder(out, o.job) for o in done], rule=rule)
+    if patients:
+        write_csv(out / "patients.csv", pd.DataFrame([p.row() for p in patients]))
+    lines = [*(f"left out: {sentence}" for sentence in left_out), *map(_unit_line, [*answers, *patients])]
+    if len(done) < len(outcomes):
+        lines.append(f"{out / 'failed.csv'}: {len(outcomes) - len(done):,} slides failed")
+    said = {
+        "slides": [a.as_dict() for a in answers],
+        "patients": [p.as_dict() for p in patients],
+        "failed": {o.job.slide_id: o.error for o in outcomes if o.error},
+        "left_out": left_out,
+    }
+    answer(as_json, said, "\n".join([*lines, RESEARCH]))
+    return 0 if len(done) == len(outcomes) else 1
+
+
+def _rules() -> list[str]:
+    from her2core.evidence.aggregation_rules import RULES
+
+    return list(RULES)
+
+
+def _unit_line(found: UnitPrediction) -> str:
+    """An answer as a line."""
+    start = f"{found.unit} {found.name}: {found.answer}"
+    numbers = []
+    for i, name in enumerate(found.classes if found.probabilities else ()):
+        bounds = f" [{found.lower[i]:.3f}, {found.upper[i]:.3f}]" if found.lower else ""
+        numbers.append(f"{name} {found.probabilities[i]:.3f}{bounds}")
+    said = [f"{found.counted:,} of {found.tiles:,} tiles count", *found.reasons, *found.notes]
+    return f"{start}{' (' + ', '.join(numbers) + ')' if numbers else ''}; {'; '.join(said)}"
+
+
+def _grid(tile_um: float, options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a ``TileGrid`` from the options."""
     stride = tile_um * (1 - options["overlap"]) if options["overlap"] else None
-    return kind(tile_um, stride, options["edge"], min_tissue=options["min_tissue"])
+    return {"stride_um": stride, "edge": options["edge"], "min_tissue": options["min_tissue"]}
 
 
 def _jobs(slides: tuple[Path, ...], options: dict[str, Any]) -> tuple[list[SlideJob], list[str]]:

@@ -12,7 +12,6 @@ it is cut into tiles of that field of view instead. The rules are our choice and
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,20 +20,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from her2core.data.prepare import FLAGS, UNUSABLE
+from her2core.data.prepare import FLAGS
 from her2core.errors import ConfigError, ImageError
 from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.images import ImageLike, image_name
-from her2core.inference.prediction import UNRELIABLE, Prediction, answer_text
+from her2core.inference.prediction import answer_text
 from her2core.inference.predictor import Predictor
+from her2core.inference.tiles import left_out_notes, tile_reasons, tile_row
 from her2core.io.colours import FLAGS as COLOUR_FLAGS
 from her2core.io.images import DecodedImage, RGBImage, as_decoded
 from her2core.labels import referral_class
 
 #: A field is an image whose shorter side exceeds this many fields of view; a smaller one is a patch.
 MIN_FIELDS = 1.5
-#: Share of the tiles with tissue that must count before a class is named.
-MIN_SHARE = 0.5
 #: Shortest side of a tile, as a share of the network's input: below it, tiles would be enlarged beyond use.
 _MIN_TILE = 0.25
 #: How a field's answer comes about, for people.
@@ -100,12 +98,7 @@ class FieldPrediction:
     @property
     def reasons(self) -> list[str]:
         """Why there is no reliable answer, as phrases for people; empty where there is one."""
-        tissue = int(self.tiles["tissue"].sum())
-        if not tissue:
-            return [f"none of the {len(self.tiles):,} tiles has assessable tissue"]
-        if self.counted < MIN_SHARE * tissue:
-            return [f"only {self.counted:,} of {tissue:,} tiles with tissue are like the training patches"]
-        return []
+        return tile_reasons(self.tiles)
 
     @property
     def reliable(self) -> bool:
@@ -134,15 +127,13 @@ class FieldPrediction:
             f"the field was cut into {len(self.tiles):,} tiles of {self.field_um:g} microns at {self.mpp:g} microns "
             f"per pixel; the probabilities are the mean of {self.counted:,} of them"
         ]
-        left_out = self.tiles.loc[~self.tiles["counts"], "flags"]
-        counts = Counter(flag for flags in left_out for flag in flags.split() if flag in UNRELIABLE)
-        found += [f"{n:,} {'tile' if n == 1 else 'tiles'} left out: {FLAGS[flag]}" for flag, n in counts.most_common()]
+        found += left_out_notes(self.tiles)
         found += [
             FLAGS[flag]
             for flag in COLOUR_FLAGS
             if self.tiles["flags"].str.split().map(set(flag.split()).issubset).all()
         ]
-        failed = int((left_out == "error").sum())
+        failed = int((self.tiles["flags"] == "error").sum())
         return found + ([f"{failed:,} tiles could not be predicted"] if failed else [])
 
     def heatmap(self, target: str | None = None, *, longest: int | None = None) -> npt.NDArray[np.float32]:
@@ -321,7 +312,10 @@ def predict_field(
         cut = [DecodedImage(pixels[y : y + side, x : x + side], decoded.flags) for x, y, side in chunk]
         # The tiles have the right field of view by construction; where they were shortened, by less than a third.
         found = predictor.predict(cut, names=[called] * len(cut), mpp=scale, batch=batch)
-        rows += [_row(box, prediction) for box, prediction in zip(chunk, found, strict=True)]
+        rows += [
+            {"x": x, "y": y, "width": side, "height": side, **tile_row(prediction)}
+            for (x, y, side), prediction in zip(chunk, found, strict=True)
+        ]
         if progress:
             progress(len(rows), len(boxes))
     tiles = pd.DataFrame(rows)
@@ -359,18 +353,3 @@ def _boxes(pixels: RGBImage, side_um: float, mpp: float, px: int, where: str) ->
 def _starts(length: int, side: int) -> list[int]:
     """Evenly spread starts of as few tiles as cover the length."""
     return [round(v) for v in np.linspace(0, length - side, -(-length // side))]
-
-
-def _row(box: tuple[int, int, int], found: Prediction) -> dict[str, Any]:
-    x, y, side = box
-    probabilities = found.probabilities or (float("nan"),) * len(found.classes)
-    return {
-        "x": x,
-        "y": y,
-        "width": side,
-        "height": side,
-        **{f"probability_{c}": p for c, p in zip(found.classes, probabilities, strict=True)},
-        "flags": "error" if found.error is not None else " ".join(found.flags),
-        "tissue": found.error is None and not set(found.flags) & set(UNUSABLE),
-        "counts": found.error is None and not set(found.flags) & set(UNRELIABLE),
-    }

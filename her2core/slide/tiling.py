@@ -129,7 +129,7 @@ def tile_slide(
                 where=job.slide_id,
                 fix="Choose a coarser scale for the tiles: they are never enlarged.",
             )
-        stated = {"slide_id": job.slide_id, "facts": dict(job.facts), "regions": _regions_key(job)}
+        stated = {"slide_id": job.slide_id, "facts": dict(job.facts), "regions": regions_key(job)}
         key = work_key(slide, settings.grid, px=settings.px, stain=settings.stain, screen=settings.screen, **stated)
         if (about := finished(out, job, key)) is not None:
             return about, True
@@ -147,7 +147,7 @@ def tile_slide(
             "key": key,
             "slide_id": job.slide_id,
             "patient_id": job.patient_id,
-            **_about_slide(slide),
+            **about_slide(slide),
             "settings": asdict(settings),
             "stain": stain.as_dict(),
             "tiles": len(frame),
@@ -227,7 +227,18 @@ def _frame(rows: list[dict[str, Any]], job: SlideJob, settings: TileSettings, fo
     )
 
 
-def _about_slide(slide: Slide) -> dict[str, Any]:
+def about_slide(slide: Slide) -> dict[str, Any]:
+    """What is written about a slide's file: format, size, scale and levels; no property that may hold a name.
+
+    Parameters
+    ----------
+    slide : Slide
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+    """
     return {
         "format": slide.kind,
         "width": slide.levels[0].width,
@@ -238,7 +249,22 @@ def _about_slide(slide: Slide) -> dict[str, Any]:
     }
 
 
-def _regions_key(job: SlideJob) -> list[Any] | None:
+def regions_key(job: SlideJob) -> list[Any] | None:
+    """What identifies a slide's file of regions: name, size and time of change; None without one.
+
+    Parameters
+    ----------
+    job : SlideJob
+
+    Returns
+    -------
+    list or None
+
+    Examples
+    --------
+    >>> regions_key(SlideJob(Path("a.svs"), "a")) is None
+    True
+    """
     if job.regions is None or not job.regions.exists():
         return None
     about = job.regions.stat()
