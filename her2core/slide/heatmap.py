@@ -23,7 +23,7 @@ from her2core.slide.units import Microns
 
 #: State of a place, its number in the heatmap, its meaning for people.
 STATES = {
-    "not_analysed": (0, "not analysed: no tile here"),
+    "not_analysed": (0, "not analysed"),
     "not_assessable": (1, "analysed, without assessable H&E tissue"),
     "out_of_distribution": (2, "out of distribution: unlike the training patches"),
     "counted": (3, "counted: the probability holds"),
@@ -208,21 +208,22 @@ def with_state_legend(picture: RGBImage) -> RGBImage:
 
     Returns
     -------
-    uint8 array (H + 18 for each state, at least 420 wide, 3)
+    uint8 array (H + 54, at least 420 wide, 3)
 
     Examples
     --------
     >>> with_state_legend(np.zeros((64, 64, 3), np.uint8)).shape
-    (100, 420, 3)
+    (118, 420, 3)
     """
     height, width = picture.shape[:2]
-    canvas = Image.new("RGB", (max(width, 420), height + 18 * len(STATE_COLOURS)), "white")
+    canvas = Image.new("RGB", (max(width, 420), height + 18 * (len(STATE_COLOURS) + 1)), "white")
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
     for number, (key, rgb) in enumerate(STATE_COLOURS.items()):
         top = height + 18 * number
         draw.rectangle((6, top + 4, 18, top + 14), fill=rgb)
         draw.text((24, top + 2), STATES[key][1], fill="black", font_size=12)
+    draw.text((24, canvas.height - 16), f"without colour: {STATES['not_analysed'][1]}", fill="black", font_size=12)
     return np.asarray(canvas)
 
 
