@@ -154,7 +154,7 @@ def _device() -> Check:
         return Check("device", "FAIL", f"torch does not import: {broken}", "Run: pip install torch torchvision")
     if torch.cuda.is_available():
         return Check("device", "PASS", f"{torch.cuda.device_count()} GPU: {torch.cuda.get_device_name(0)}")
-    from her2core.training.hardware import native_bfloat16
+    from her2core.networks.bfloat16 import native_bfloat16
 
     slow = "" if native_bfloat16() else ", no bfloat16 units"
     fix = "Predictions are fine; train at 64 to 128 px, or use a machine with a GPU."

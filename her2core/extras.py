@@ -7,6 +7,26 @@ from importlib.util import find_spec
 from her2core.errors import ConfigError
 
 
+def has_modules(*modules: str) -> bool:
+    """Tell whether modules are installed, without importing them.
+
+    Parameters
+    ----------
+    *modules : str
+        Top-level modules.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_modules("json"), has_modules("json", "no_such_module")
+    (True, False)
+    """
+    return all(find_spec(name) is not None for name in modules)
+
+
 def require_extra(extra: str, *modules: str) -> None:
     """Refuse to go on without an extra's packages.
 
@@ -31,7 +51,7 @@ def require_extra(extra: str, *modules: str) -> None:
     ...     print(error.fix)
     Run: pip install 'her2core[app]'
     """
-    if missing := [name for name in modules if find_spec(name) is None]:
+    if missing := [name for name in modules if not has_modules(name)]:
         raise ConfigError(
             f"the packages of the extra `{extra}`",
             got=f"no {', '.join(missing)}",

@@ -2,7 +2,7 @@
 
 In a checkout the app is at the top level of the repository. In an installed wheel it is inside the package (``_app``,
 copied there by ``setup.py``); runs and data are then looked for in the working folder. ``HER2_RUNS`` names other
-folders of runs.
+folders of runs, ``HER2_CACHE`` the folder of files that can be made again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).resolve().parent
 INSTALLED = "_app"
 #: Environment variable: folders of runs, separated as in PATH.
 RUNS_VARIABLE = "HER2_RUNS"
+#: Environment variable: folder of files that can be made again.
+CACHE_VARIABLE = "HER2_CACHE"
 
 
 def in_checkout() -> bool:
@@ -76,6 +78,28 @@ def working_folder() -> Path:
     True
     """
     return PACKAGE.parent if in_checkout() else Path.cwd()
+
+
+def cache_folder() -> Path:
+    """Find the folder of files that can be made again, such as networks converted for an engine.
+
+    Returns
+    -------
+    Path
+        That of ``HER2_CACHE``; otherwise ``her2core`` in ``XDG_CACHE_HOME``, or in ``.cache`` of the user's folder. It
+        need not exist.
+
+    Examples
+    --------
+    >>> os.environ[CACHE_VARIABLE] = "mine"
+    >>> cache_folder().name
+    'mine'
+    >>> del os.environ[CACHE_VARIABLE]
+    """
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser().absolute()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "her2core"
 
 
 def named_run_folders() -> tuple[Path, ...]:

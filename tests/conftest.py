@@ -14,6 +14,9 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
+# The reference engine, whatever is installed: no conversion for each tiny run. tests/test_engines.py has the others.
+os.environ["HER2_ENGINE"] = "torch"
+
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -182,7 +182,7 @@ def test_without_tissue_no_class_is_given(demo, patches):
 
 def test_out_of_distribution_no_class_is_given(demo, patches, tiny_predictor, monkeypatch):
     """Header, table, reports and colours name no class; the raw output is folded and grey."""
-    monkeypatch.setattr(Pipeline, "_ood_scores", lambda self, features, prepared, batch: [1.5] * len(prepared))
+    monkeypatch.setattr(Pipeline, "_ood_scores", lambda self, responses, prepared: [1.5] * len(prepared))
     at = upload(visit(), ("a.png", encode_png(patches[0])), ("b.png", encode_png(patches[1])))
     assert errors(at) == []
     assert at.main.header[0].value == "No reliable answer"

@@ -300,5 +300,6 @@ def answer_row(found: dict[str, Any], notes: Sequence[str], classes: Sequence[st
         "notes": "; ".join([*notes, *found.get("notes", ())]),
         "error": found.get("error"),
         "model": found["model"],
+        "engine": found["engine"],
         "notice": RESEARCH,
     }

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import click
 
-from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
+from her2core.cli.base import MODELS, RUNS, LazyChoice, answer, as_json, cli
 from her2core.cli.text import prediction_text
 from her2core.errors import ConfigError, RunError
 from her2core.notice import RESEARCH
+
+
+def _engines() -> list[str]:
+    from her2core.inference.engine_names import ENGINES
+
+    return list(ENGINES)
 
 
 @cli.command()
@@ -42,9 +48,16 @@ def doctor(as_json: bool) -> int:
     type=click.Path(path_type=Path),
     help="Also write the heatmap (PNG) and the tiles (CSV) of each field into this folder.",
 )
+@click.option("--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ...")
 @as_json
 def predict(
-    run: Path, images: tuple[Path, ...], mpp: str | None, out: Path | None, heatmaps: Path | None, as_json: bool
+    run: Path,
+    images: tuple[Path, ...],
+    mpp: str | None,
+    out: Path | None,
+    heatmaps: Path | None,
+    engine: str | None,
+    as_json: bool,
 ) -> int:
     """Predict class probabilities of patches and fields.
 
@@ -63,7 +76,7 @@ def predict(
     fields = FieldFiles(heatmaps)
     scale = None if mpp is None else parse_mpp(mpp)
     sources = Sources(images)
-    predictor = load_predictor(run)
+    predictor = load_predictor(run, engine=engine)
     patches = iter(sources)
     plain, lines, failed = [], [], False
     with (
@@ -95,8 +108,11 @@ def predict(
 @click.option("--target", help="Class to explain; the most probable one by default.")
 @click.option("--method", default="gradcam", show_default=True, help="Map method: gradcam, layercam, ...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Overlay to write (.png).")
+@click.option("--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ...")
 @as_json
-def explain(run: Path, image: Path, target: str | None, method: str, out: Path, as_json: bool) -> None:
+def explain(
+    run: Path, image: Path, target: str | None, method: str, out: Path, engine: str | None, as_json: bool
+) -> None:
     """Draw a class-activation map over a patch.
 
     Where the patch has no reliable answer the map shows raw output of the network, and the text says so.
@@ -111,7 +127,7 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
 
     if out.suffix.lower() != ".png":
         raise ConfigError("a name ending in .png", got=out.name, where="--out", fix="Choose another name.")
-    predictor = load_predictor(run)
+    predictor = load_predictor(run, engine=engine)
     label = find_method(method).label
     analysis = predictor.analyse(image)
     prediction, found = analysis.prediction, analysis.class_map(target, method=method)
@@ -134,6 +150,7 @@ def explain(run: Path, image: Path, target: str | None, method: str, out: Path, 
             "reliable": prediction.reliable,
             "reasons": prediction.reasons,
             "usable": prediction.usable,
+            "engine": prediction.engine,
             "notice": RESEARCH,
         },
         text,

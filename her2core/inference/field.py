@@ -68,6 +68,8 @@ class FieldPrediction:
         The run's name and the first 12 digits of its weights' SHA-256.
     research_use_only : bool
         Always True.
+    engine : str
+        What computed the forward passes: library, version, precision and device.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class FieldPrediction:
     field_um: float
     model: str
     research_use_only: bool = True
+    engine: str = ""
 
     @property
     def counted(self) -> int:
@@ -201,6 +204,7 @@ class FieldPrediction:
             "counted": self.counted,
             "tiles": rows,
             "model": self.model,
+            "engine": self.engine,
             "research_use_only": self.research_use_only,
         }
 
@@ -323,7 +327,8 @@ def predict_field(
     counted = tiles.loc[tiles["counts"], columns].to_numpy(float)
     mean = tuple(float(v) for v in counted.mean(axis=0)) if len(counted) else ()
     size = pixels.shape[1], pixels.shape[0]
-    return FieldPrediction(called, predictor.classes, mean, tiles, size, scale, float(side_um), predictor.model_id)
+    facts = (size, scale, float(side_um), predictor.model_id)
+    return FieldPrediction(called, predictor.classes, mean, tiles, *facts, engine=predictor.engine)
 
 
 def _boxes(pixels: RGBImage, side_um: float, mpp: float, px: int, where: str) -> list[tuple[int, int, int]]:

@@ -14,11 +14,12 @@ from her2core.data.prepare import Prepare, Prepared
 from her2core.errors import Her2Error, ImageError, NetworkError
 from her2core.evidence.conformal import PredictionSets
 from her2core.inference.analysis import PatchAnalysis
+from her2core.inference.engines import Forward, load_engine
 from her2core.inference.images import ImageLike
 from her2core.inference.prediction import Prediction
 from her2core.io.images import as_decoded
 from her2core.networks.protocol import PatchNetwork
-from her2core.ood import OODDetector, patch_descriptors
+from her2core.ood import OODDetector, descriptors
 from her2core.runs.folder import Run
 
 
@@ -33,6 +34,8 @@ class Pipeline:
         Is moved to ``device`` and put into evaluation mode without gradients.
     ood : OODDetector or None
     device : torch.device
+    engine : str
+        A key of inference.engine_names.ENGINES.
 
     Examples
     --------
@@ -43,7 +46,9 @@ class Pipeline:
     ('blank',)
     """
 
-    def __init__(self, run: Run, network: PatchNetwork, ood: OODDetector | None, device: torch.device) -> None:
+    def __init__(
+        self, run: Run, network: PatchNetwork, ood: OODDetector | None, device: torch.device, engine: str
+    ) -> None:
         card = run.card
         self.classes = run.classes
         self.model_id = f"{run.name}@{card['weights_sha256'][:12]}"
@@ -56,6 +61,8 @@ class Pipeline:
         sets = card.get("prediction_sets")
         self._sets = PredictionSets.from_card(sets, run_classes=run.classes) if sets else None
         self.detector = ood
+        self._engine = load_engine(engine, self.network, card, device, responses=ood is not None)
+        self.engine = self._engine.describe()
 
     def analyse(
         self, images: Sequence[ImageLike], names: Sequence[str], *, mpp: float | None, keep: bool
@@ -89,9 +96,9 @@ class Pipeline:
         if prepared:
             ordered = list(prepared.values())
             tensor = self.tensor(np.stack([p.image for p in ordered]))
-            features, logits = self.forward(tensor)
+            features, logits, responses = self.forward(tensor)
             probabilities = self.probabilities(logits)
-            scores = self._ood_scores(features, ordered, tensor)
+            scores = self._ood_scores(responses, ordered)
             share = 1e3 / len(prepared)
             spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
             for row, i in enumerate(prepared):
@@ -114,7 +121,7 @@ class Pipeline:
         NetworkError
             If a score is not finite.
         """
-        probabilities = self.probabilities(self.forward(self.tensor(images))[1])
+        probabilities = self.probabilities(self.forward(self.tensor(images)).scores)
         if not np.isfinite(probabilities).all():
             raise not_finite("predict_proba")
         return probabilities
@@ -127,13 +134,11 @@ class Pipeline:
                 got=f"{images.dtype} {images.shape}",
                 fix="Use predict, which prepares them.",
             )
-        return to_tensor(images, self.mean, self.std).to(self.device, memory_format=torch.channels_last)
+        return to_tensor(images, self.mean, self.std).to(self.device)
 
-    @torch.no_grad()
-    def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, ...) and uncalibrated scores (N, K) of a network input."""
-        features = self.network.features(batch)
-        return features, self.network.head(features)
+    def forward(self, batch: Tensor) -> Forward:
+        """Features, uncalibrated scores and responses of a network input, by the engine."""
+        return self._engine.forward(batch)
 
     def probabilities(self, logits: Tensor) -> np.ndarray:
         """Calibrated probabilities, float64 (N, K); a row of NaN where a score is not finite."""
@@ -141,11 +146,11 @@ class Pipeline:
         finite = logits.isfinite().all(dim=1, keepdim=True)
         return torch.where(finite, probabilities, torch.nan).cpu().numpy()
 
-    def _ood_scores(self, features: Tensor, prepared: Sequence[Prepared], batch: Tensor) -> list[float | None]:
+    def _ood_scores(self, responses: Tensor | None, prepared: Sequence[Prepared]) -> list[float | None]:
         """In units of the threshold; None without a detector or assessable tissue."""
-        if self.detector is None:
+        if self.detector is None or responses is None:
             return [None] * len(prepared)
-        scores = self.detector.score(patch_descriptors(self.network, features, prepared, batch))
+        scores = self.detector.score(descriptors(responses, prepared))
         return [float(s / self.detector.threshold) if p.usable else None for p, s in zip(prepared, scores, strict=True)]
 
     def _prediction(
@@ -164,6 +169,7 @@ class Pipeline:
             ood_score=ood_score,
             milliseconds={k: round(v, 2) for k, v in spent.items()},
             model=self.model_id,
+            engine=self.engine,
             image=prepared.image,
             raw=prepared.raw,
         )

@@ -70,6 +70,8 @@ class Prediction:
         where the run has no detector or the patch no assessable tissue.
     error : str, optional
         Why there is no prediction.
+    engine : str
+        What computed the forward pass: library, version, precision and device; empty where there was none.
     image, raw : ndarray, optional
         uint8 (px, px, 3) RGB, the network's input and the same before stain normalisation.
 
@@ -99,6 +101,7 @@ class Prediction:
     set_note: str = ""
     ood_score: float | None = None
     error: str | None = None
+    engine: str = ""
     image: np.ndarray | None = field(default=None, compare=False)
     raw: np.ndarray | None = field(default=None, compare=False)
 
@@ -201,6 +204,7 @@ class Prediction:
             "error": self.error,
             "milliseconds": dict(self.milliseconds),
             "model": self.model,
+            "engine": self.engine,
             "research_use_only": self.research_use_only,
         }
 

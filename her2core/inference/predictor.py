@@ -24,11 +24,10 @@ from her2core.inference.arguments import (
     image_list,
     is_one_image,
 )
-from her2core.inference.images import ImageLike, image_name
-from her2core.inference.pipeline import Pipeline, not_finite
+from her2core.inference.engine_names import engine_name
+from her2core.inference.images import ImageLike
+from her2core.inference.pipeline import Pipeline
 from her2core.inference.prediction import Prediction
-from her2core.io.images import as_rgb
-from her2core.maps.cam import class_map
 from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import find_method
 from her2core.networks.from_card import network_from_card
@@ -51,6 +50,8 @@ class Predictor:
         The run's detector.
     device : str, default "cpu"
         Where the network runs, as torch names it.
+    engine : str, default "torch"
+        What computes the forward pass, a key of inference.engine_names.ENGINES.
 
     Attributes
     ----------
@@ -63,6 +64,8 @@ class Predictor:
         Side of the network's input in pixels.
     prepare : Prepare
         Crop, size and stain normalisation.
+    engine : str
+        What computes the forward pass: library, version, precision and device.
 
     Examples
     --------
@@ -77,10 +80,19 @@ class Predictor:
     ['a', 'b']
     """
 
-    def __init__(self, run: Run, network: PatchNetwork, *, ood: OODDetector | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        run: Run,
+        network: PatchNetwork,
+        *,
+        ood: OODDetector | None = None,
+        device: str = "cpu",
+        engine: str = "torch",
+    ) -> None:
         self.run = run
-        self._pipeline = Pipeline(run, network, ood, checked_device(device))
+        self._pipeline = Pipeline(run, network, ood, checked_device(device), engine_name(engine))
         self.classes, self.model_id = self._pipeline.classes, self._pipeline.model_id
+        self.engine = self._pipeline.engine
         self.px, self.prepare, self.device = self._pipeline.px, self._pipeline.prepare, self._pipeline.device
 
     def __repr__(self) -> str:
@@ -212,12 +224,10 @@ class Predictor:
 
         Parameters
         ----------
-        image : image
+        image, mpp
             As for `predict`.
         target : str, optional
             The class; the predicted one by default.
-        mpp : float, optional
-            Microns per pixel.
         method : str, default "gradcam"
             A key of maps.methods.METHODS.
 
@@ -243,14 +253,7 @@ class Predictor:
         find_method(method)
         if target is not None:
             class_index(self.classes, target)
-        called = image_name(image, 1)
-        prepared = self.prepare(as_rgb(image, name=called), mpp=checked_mpp(mpp))
-        features, logits = self._pipeline.forward(self._pipeline.tensor(prepared.image[None]))
-        if not logits.isfinite().all():
-            raise not_finite(called)
-        index = int(logits[0].argmax()) if target is None else class_index(self.classes, target)
-        name = self.classes[index]
-        return class_map(self.network, features, index, name=name, image=prepared.image, method=method)
+        return self.analyse(image, mpp=mpp).class_map(target, method=method)
 
     def predict_and_explain(
         self,
@@ -265,16 +268,12 @@ class Predictor:
 
         Parameters
         ----------
-        image : image
-            As for `predict`.
+        image, mpp, method
+            As for `explain`.
         name : str, optional
             What to call it.
         targets : sequence of str, optional
             Classes; all by default.
-        mpp : float, optional
-            Microns per pixel.
-        method : str, default "gradcam"
-            A key of maps.methods.METHODS.
 
         Returns
         -------
@@ -354,7 +353,7 @@ class Predictor:
             yield from self._pipeline.analyse(several[rows], called[rows], mpp=mpp, keep=keep)
 
 
-def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") -> Predictor:
+def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", engine: str | None = None) -> Predictor:
     """Load a finished run for predictions, its weights verified against its card.
 
     Parameters
@@ -363,6 +362,8 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") ->
         A run, or its folder.
     device : str, default "cpu"
         Where the network runs, as torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    engine : str, optional
+        A key of inference.engine_names.ENGINES; by default what HER2_ENGINE names, or the best for this machine.
 
     Returns
     -------
@@ -374,17 +375,16 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") ->
         For a folder that is not a finished run, or a run released without weights.
     WeightsError
         For weights that are missing, pickled, altered, not finite, or made for another network.
-    ConfigError
-        For a device that is not there.
+    ConfigError, NetworkError
+        For a device that is not there, or a named engine that cannot be had here or differs too much from torch.
 
     Examples
     --------
-    >>> load_predictor("models/demo").predict("patch.png").label  # doctest: +SKIP
-    'positive'
     >>> load_predictor("absent")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     her2core.errors.RunError: Expected ...
     """
+    name = engine_name(engine)
     run = run if isinstance(run, Run) else open_run(run)
     card = run.card
     if not run.has_weights:
@@ -397,4 +397,4 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu") ->
     network = network_from_card(card, run.path / WEIGHTS)
     known = card.get("ood")
     ood = read_ood_detector(run.path / OOD_FILE, sha256=known["sha256"]) if known else None
-    return Predictor(run, network, ood=ood, device=device)
+    return Predictor(run, network, ood=ood, device=device, engine=name)

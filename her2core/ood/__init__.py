@@ -4,11 +4,11 @@
 patches; `patch_descriptors` and `OODDetector` score a patch at serving time.
 """
 
-from her2core.ood.descriptor import patch_descriptors
+from her2core.ood.descriptor import descriptors, patch_descriptors
 from her2core.ood.fitting import fit_ood
 from her2core.ood.score import OODDetector, fit_detector, read_ood_detector
 
 #: The file's name in a run folder.
 FILE = "ood.safetensors"
 
-__all__ = ["FILE", "OODDetector", "fit_detector", "fit_ood", "patch_descriptors", "read_ood_detector"]
+__all__ = ["FILE", "OODDetector", "descriptors", "fit_detector", "fit_ood", "patch_descriptors", "read_ood_detector"]

@@ -65,10 +65,68 @@ def patch_descriptors(
     >>> patch_descriptors(build_network("resnet50", 3), None, [patch], torch.zeros(1, 3, 64, 64)).shape
     (1, 304)
     """
+    return descriptors(response_statistics(network, features, batch), prepared)
+
+
+def response_statistics(network: PatchNetwork, features: Tensor | None, batch: Tensor) -> Tensor:
+    """The part of a descriptor that the network gives; engines compute it in their forward pass.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        In evaluation mode.
+    features : Tensor or None
+        As in `patch_descriptors`.
+    batch : Tensor
+        float32 (N, 3, H, W), normalised.
+
+    Returns
+    -------
+    Tensor
+        float32 (N, 4 * C) with C the number of filters, at most FILTERS.
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> with torch.no_grad():
+    ...     found = response_statistics(build_network("resnet50", 3), None, torch.zeros(1, 3, 64, 64))
+    >>> found.shape
+    torch.Size([1, 256])
+    """
     filters = first_filters(network)
     responses = filters(batch) if filters is not None else _grid(network, features)
+    if responses.shape[1] > FILTERS:
+        chosen = torch.linspace(0, responses.shape[1] - 1, FILTERS).round().long()
+        responses = responses[:, chosen.to(responses.device)]
+    strong = [F.max_pool2d(sign * responses.float(), 3, 2, 1) for sign in (1, -1)]
+    means = [s.mean(dim=(2, 3)) for s in strong]
+    spreads = [(s.std(dim=(2, 3), correction=0) + _SMALL_RESPONSE).log() for s in strong]
+    return torch.cat(means + spreads, dim=1)
+
+
+def descriptors(responses: Tensor, prepared: Sequence[Prepared]) -> np.ndarray:
+    """Descriptors of a batch of patches from the statistics of its responses.
+
+    Parameters
+    ----------
+    responses : Tensor
+        float32 (N, R), from `response_statistics`.
+    prepared : sequence of Prepared
+        The N patches; the stain is read from their ``raw``.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, D).
+
+    Examples
+    --------
+    >>> from her2core.data.prepare import Prepare
+    >>> descriptors(torch.zeros(1, 8), [Prepare(64)(np.full((64, 64, 3), 200, np.uint8))]).shape
+    (1, 56)
+    """
     stain = np.stack([stain_statistics(p.raw) for p in prepared])
-    return np.concatenate([_response_statistics(responses), stain], axis=1).astype(np.float32)
+    return np.concatenate([responses.cpu().numpy(), stain], axis=1).astype(np.float32)
 
 
 def first_filters(network: PatchNetwork) -> nn.Conv2d | None:
@@ -134,17 +192,6 @@ def stain_statistics(raw: np.ndarray) -> np.ndarray:
         parts += [energy, size - energy]
         density = coarse
     return np.concatenate(parts).astype(np.float32)
-
-
-def _response_statistics(responses: Tensor) -> np.ndarray:
-    """float (N, C, h, w) -> float32 (N, 4 * min(C, FILTERS))."""
-    if responses.shape[1] > FILTERS:
-        chosen = torch.linspace(0, responses.shape[1] - 1, FILTERS).round().long()
-        responses = responses[:, chosen.to(responses.device)]
-    strong = [F.max_pool2d(sign * responses.float(), 3, 2, 1) for sign in (1, -1)]
-    means = [s.mean(dim=(2, 3)) for s in strong]
-    spreads = [(s.std(dim=(2, 3), correction=0) + _SMALL_RESPONSE).log() for s in strong]
-    return torch.cat(means + spreads, dim=1).cpu().numpy()
 
 
 def _grid(network: PatchNetwork, features: Tensor | None) -> Tensor:

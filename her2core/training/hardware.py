@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from her2core.errors import ConfigError
+from her2core.networks.bfloat16 import native_bfloat16
 from her2core.training.config import HardwareConfig
 
 LOG = logging.getLogger("her2core")
@@ -182,21 +183,3 @@ def _precision(hardware: HardwareConfig) -> Literal["32-true", "16-mixed", "bf16
     if _on_cpu(hardware):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-
-
-def native_bfloat16() -> bool:
-    """Tell whether this processor multiplies bfloat16 itself; elsewhere it is emulated.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> isinstance(native_bfloat16(), bool)
-    True
-    """
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
-        return bool(torch.cpu._is_avx512_bf16_supported())
-    can = torch.cpu.get_capabilities()
-    return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
