@@ -13,8 +13,9 @@ from documents import Page
 
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.report.case import CaseReport
-from her2core.report.case_html import render_html
-from her2core.report.case_pdf import render_pdf
+from her2core.report.case_document import case_document
+from her2core.report.render_html import render_html
+from her2core.report.render_pdf import render_pdf
 
 THREE, TWELVE = ("negative", "equivocal", "positive"), tuple(f"tissue class {i}" for i in range(12))
 MOMENT = datetime(2026, 3, 4, 10, 22, 5, tzinfo=UTC)
@@ -72,5 +73,13 @@ def pdf_text(made: bytes) -> str:
     return " ".join(words.replace("\u00a0", " ").split())
 
 
+def case_html(case: CaseReport) -> str:
+    return render_html(case_document(case))
+
+
+def case_pdf(case: CaseReport) -> bytes:
+    return render_pdf(case_document(case))
+
+
 def both(case: CaseReport) -> tuple[str, str]:
-    return Page(render_html(case)).text, pdf_text(render_pdf(case))
+    return Page(case_html(case)).text, pdf_text(case_pdf(case))

@@ -16,8 +16,8 @@ from her2core.errors import ConfigError, Her2Error
 from her2core.evidence.evaluation import evaluate
 from her2core.evidence.predictions import read_predictions
 from her2core.notice import NOTICE
+from her2core.report.canvas import draw
 from her2core.report.document import CELL, Grid, Row, Words
-from her2core.report.drawing import Axes
 from her2core.report.run_document import report_document
 from her2core.report.run_download import render_report
 from her2core.report.run_report import RunReport, predictions_report, run_report
@@ -45,7 +45,8 @@ def test_a_table_is_reported_with_its_own_figures():
 @pytest.mark.parametrize("kind", HARD)
 def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
     report = predictions_report(hard(kind), name=kind, resamples=50)
-    document = report_document(report)
+    rendered = render_report(report)
+    document = rendered.document
     for section in document.sections:
         assert section.blocks
         for block in section.blocks:
@@ -54,9 +55,9 @@ def test_hard_tables_give_a_report_that_says_what_it_cannot(kind):
                 assert not dashes or block.notes, f"{kind}: {block.caption} has dashes and no reason"
     empty = [b for s in document.sections for b in s.blocks if isinstance(b, Row) and not b.items]
     assert not empty, "a row of figures without one"
-    text = Page(render_report(report).html().decode()).text
+    text = Page(rendered.html().decode()).text
     assert " nan" not in text.lower().replace("nano", "")
-    assert pages(render_report(report).pdf(), first=1)[0].startswith(NOTICE)
+    assert pages(rendered.pdf(), first=1)[0].startswith(NOTICE)
     if kind in ("a patient with two labels", "a single patient", "unknown patients"):
         assert report.units in (("patch",), ("patch", "slide"))
         assert "Not by patient: " in text
@@ -103,16 +104,12 @@ def test_figures_say_what_they_can():
     assert figure(float("nan"), 0, 1) == NONE
 
 
-def test_lines_break_where_nothing_is_known():
-    axes = Axes((0, 1), (0, 1), "x", "y")
-    axes.line([0, 0.2, 0.4, 0.6], [0, float("nan"), 0.5, 0.7], "c0")
-    axes.dots([0.1, float("nan")], [0.1, 0.2], "c0")
-    axes.band([0, 1], [float("nan"), 0], [1, 1])
-    kinds = [m.kind for m in axes.marks]
-    assert kinds.count("line") == 1
-    assert kinds.count("dot") == 1
-    assert kinds.count("area") == 0
-    assert all(0 <= x <= axes.width and 0 <= y <= axes.height for m in axes.marks for x, y in m.points)
+def test_a_curve_breaks_where_nothing_is_known():
+    rows = pd.DataFrame({"coverage": [0.0, 0.25, 0.5, 0.75, 1.0], "value": [0.1, 0.2, np.nan, 0.3, 0.4]})
+    table = rows.assign(metric="risk", lower_95=np.nan, upper_95=np.nan, n=4, unit="patch")
+    svg = draw(lambda axes: axes.plot(table["coverage"], table["value"], color="#123456")).decode()
+    (line,) = re.findall(r'<path d="([^"]*)"[^>]*stroke: #123456', svg)
+    assert line.count("M") == 2, "two strokes, no line across the gap"
 
 
 def test_text_of_blocks_is_cleaned_where_it_is_render_report():
@@ -125,15 +122,16 @@ def test_text_of_blocks_is_cleaned_where_it_is_render_report():
 
 
 def test_the_command_writes_both_files_whole(her2, tiny_run):
-    code, out, err = her2("report", tiny_run.path, "--out", "r.html", "--pdf", "r.pdf", "--json")
+    code, out, err = her2("report", tiny_run.path, "--out", "r.html", "--pdf", "r.pdf", "--summary", "s.pdf", "--json")
     assert code == 0, err
     told = json.loads(out)
-    assert told["written"] == ["r.html", "r.pdf"]
+    assert told["written"] == ["r.html", "r.pdf", "s.pdf"]
     assert told["units"] == ["patch", "slide", "patient"]
     assert sum(told["checklists"]["CLAIM 2024 update"].values()) == 44
     assert Path("r.html").read_bytes() == render_report(run_report(tiny_run)).html()
     assert Path("r.pdf").read_bytes().startswith(b"%PDF")
-    assert {p.name for p in Path().iterdir()} == {"r.html", "r.pdf"}, "nothing is left half written"
+    assert len(pages(Path("s.pdf").read_bytes())) == 1
+    assert {p.name for p in Path().iterdir()} == {"r.html", "r.pdf", "s.pdf"}, "nothing is left half written"
     code, out, _ = her2("report", tiny_run.path, "--out", "r.html")
     assert code == 0
     assert "r.html is there." in out

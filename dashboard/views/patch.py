@@ -27,8 +27,9 @@ from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import METHODS
 from her2core.maps.overlay import overlay, with_caption
 from her2core.report.case import CaseReport, case_report
-from her2core.report.case_html import render_html
-from her2core.report.case_pdf import render_pdf
+from her2core.report.case_document import case_document
+from her2core.report.render_html import render_html
+from her2core.report.render_pdf import render_pdf
 from her2core.runs.folder import Run
 
 #: Side of the pictures shown and saved, in pixels.
@@ -168,10 +169,10 @@ def patch_report_downloads(run: Run, analysis: Analysis, choice: MapChoice | Non
 
 def report_downloads(make: Callable[[], CaseReport], *, content: Hashable) -> None:
     """Offer a case report as HTML and as PDF; ``content`` names what it is made of."""
-    report = cache(make)
+    document = cache(lambda: case_document(make()))
     files = [
-        File("Case report (HTML)", lambda: render_html(report()), "case-research-use-only.html", "text/html"),
-        File("Case report (PDF)", lambda: render_pdf(report()), "case-research-use-only.pdf", "application/pdf"),
+        File("Case report (HTML)", lambda: render_html(document()), "case-research-use-only.html", "text/html"),
+        File("Case report (PDF)", lambda: render_pdf(document()), "case-research-use-only.pdf", "application/pdf"),
     ]
     downloads_on_request("Make the case report", files, place="case", content=content)
 

@@ -156,6 +156,7 @@ def report_downloads(review: Review) -> None:
     files = [
         File("Report (HTML)", lambda: _report(review).html(), f"{name}.html", "text/html"),
         File("Report (PDF)", lambda: _report(review).pdf(), f"{name}.pdf", "application/pdf"),
+        File("One-page summary (PDF)", lambda: _report(review).summary(), f"{name}-summary.pdf", "application/pdf"),
     ]
     with st.container(horizontal=True):
         downloads_on_request("Make the report", files, place="report", content=review.key)

@@ -17,6 +17,7 @@ from her2core.notice import RESEARCH
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The report to write (.html).")
 @click.option("--pdf", type=click.Path(path_type=Path), help="Also write it as PDF.")
+@click.option("--summary", type=click.Path(path_type=Path), help="Also write a one-page summary (.pdf).")
 @click.option(
     "--pictures",
     is_flag=True,
@@ -27,7 +28,14 @@ from her2core.notice import RESEARCH
 @table_options
 @as_json
 def report(
-    source: Path, out: Path, pdf: Path | None, pictures: bool, recompute: bool, table: TableOptions, as_json: bool
+    source: Path,
+    out: Path,
+    pdf: Path | None,
+    summary: Path | None,
+    pictures: bool,
+    recompute: bool,
+    table: TableOptions,
+    as_json: bool,
 ) -> None:
     """One self-contained HTML (and PDF) with every figure, its interval, TRIPOD+AI and CLAIM items and the card.
 
@@ -38,7 +46,7 @@ def report(
     from her2core.report.run_report import predictions_report, run_report
     from her2core.runs.folder import open_run
 
-    for path, suffix, option in ((out, ".html", "--out"), (pdf, ".pdf", "--pdf")):
+    for path, suffix, option in ((out, ".html", "--out"), (pdf, ".pdf", "--pdf"), (summary, ".pdf", "--summary")):
         if path is not None and path.suffix.lower() != suffix:
             raise ConfigError(f"a name ending in {suffix}", got=path.name, where=option, fix="Choose another name.")
     predictions = read_table_of(source, table)
@@ -54,10 +62,11 @@ def report(
     else:
         found = predictions_report(predictions, name=source.name)
     document = render_report(found)
-    for path in filter(None, (out, pdf)):
-        content = document.pdf() if path is pdf else document.html()
+    asked = ((out, document.html), (pdf, document.pdf), (summary, document.summary))
+    made = [(path, make()) for path, make in asked if path is not None]
+    for path, content in made:
         write_via_temporary(path, partial(_write_bytes, content))
-    written = [str(p) for p in (out, pdf) if p]
+    written = [str(path) for path, _ in made]
     value = {
         "written": written,
         "name": found.name,

@@ -181,7 +181,7 @@ def app(roots: tuple[Path, ...], port: int, address: str, as_json: bool) -> int:
     from her2core.extras import require_extra
     from her2core.locations import RUNS_VARIABLE, app_folder, run_folders
 
-    require_extra("app", "streamlit", "plotly", "jinja2", "reportlab")
+    require_extra("app", "streamlit", "plotly", "jinja2", "typst")
     for root in roots:
         if not root.is_dir():
             raise RunError("a folder of runs", got="no such folder", where=root, fix="Check the name.")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, class_ticks, interval_text
 
 #: Metric of the referral table, its label and its colour.
-_OUTCOMES = (("correct_rate", "classified correctly", "#009E73"), ("referral_rate", "referred to IHC/ISH", "#E69F00"))
+_OUTCOMES = (("correct_rate", "classified correctly", CYCLE[3]), ("referral_rate", "referred to IHC/ISH", CYCLE[10]))
 
 
 def risk_coverage_figure(table: pd.DataFrame) -> go.Figure:

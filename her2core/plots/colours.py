@@ -8,25 +8,14 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-#: The first eight after Okabe & Ito 2008 (jfly.uni-koeln.de/color): distinct with any kind of colour vision.
-CYCLE = (
-    "#0072B2",
-    "#E69F00",
-    "#CC79A7",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#8C6D31",
-    "#7A3B8F",
-    "#666666",
-    "#B2DF8A",
-    "#1B9E77",
-    "#A6761D",
-)
+from her2core.identity import CLASS_COLOURS
+
+#: Colours in the order in which lines and classes take them.
+CYCLE = CLASS_COLOURS
 #: Visible on a light and on a dark page.
 TRANSPARENT, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.6)"
 #: Fill of the band between two interval bounds.
-BAND = "rgba(0,114,178,0.2)"
+BAND = "rgba(47,127,193,0.2)"
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
@@ -45,7 +34,7 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     Examples
     --------
     >>> class_colours(("negative", "positive"))
-    {'negative': '#0072B2', 'positive': '#E69F00'}
+    {'negative': '#2f7fc1', 'positive': '#c98500'}
     """
     return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(classes)}
 

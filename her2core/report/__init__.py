@@ -2,4 +2,4 @@
 
 from her2core.extras import require_extra
 
-require_extra("report", "plotly", "jinja2", "reportlab")
+require_extra("report", "plotly", "jinja2", "typst", "font_source_sans_pro")

@@ -1,4 +1,4 @@
-"""Document model of the run report: sections of text, tables, charts and images, all with sanitised text.
+"""Document model of all reports: sections of text, tables, figures and images, all with sanitised text.
 
 HTML and PDF lay out the same blocks, so that both have the same content. Text from outside is sanitised where a block
 is constructed: one line, bounded, without control or directional characters (``her2core.io.text``).
@@ -6,14 +6,16 @@ is constructed: one line, bounded, without control or directional characters (``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from her2core.identity import TONE_OF
 from her2core.io.text import clean_text
-from her2core.report.drawing import Drawing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -26,9 +28,9 @@ Tone = Literal["plain", "muted", "note", "strong"]
 
 def _clean_all(block: DataclassInstance, **lengths: int) -> None:
     """Sanitise every text of a frozen block in place, however deep; ``lengths`` by field, SENTENCE by default."""
-    for field in fields(block):
-        value = getattr(block, field.name)
-        object.__setattr__(block, field.name, _cleaned(value, lengths.get(field.name, SENTENCE)))
+    for part in fields(block):
+        value = getattr(block, part.name)
+        object.__setattr__(block, part.name, _cleaned(value, lengths.get(part.name, SENTENCE)))
 
 
 def _cleaned(value: object, length: int) -> object:
@@ -61,6 +63,55 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The answer of a report, set large: a question with its answer, and sentences on it.
+
+    Attributes
+    ----------
+    text : str
+        The answer in a few words.
+    sentences : tuple of str
+        What it means; the first stands out.
+    tone : str
+        Key of ``identity.TONES``: how far it can be relied on; empty for the answer of a network.
+    """
+
+    text: str
+    sentences: tuple[str, ...] = ()
+    tone: str = ""
+
+    def __post_init__(self) -> None:
+        _clean_all(self)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of ``Bars``: ``share`` 0 to 1, ``text`` its label, ``in_set`` None without sets."""
+
+    name: str
+    share: float
+    text: str
+    in_set: bool | None
+    top: bool
+    colour: str
+
+    def __post_init__(self) -> None:
+        _clean_all(self, name=CELL)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A table of probabilities drawn as bars."""
+
+    rows: tuple[Bar, ...]
+
+    @property
+    def sets(self) -> bool:
+        """Whether the rows say if a class is in the prediction set."""
+        return bool(self.rows) and self.rows[0].in_set is not None
+
+
+@dataclass(frozen=True)
 class Facts:
     """A two-column table of (label, value)."""
 
@@ -87,7 +138,7 @@ class Grid:
     notes : tuple of str
         Footnotes.
     states : int or None
-        Column whose cells are coloured by their state (checklists).
+        Column whose cells are coloured by what they assess (``identity.TONE_OF``).
     """
 
     caption: str
@@ -113,22 +164,37 @@ class Grid:
         wide = self.wide or (1.0,) * len(self.head)
         return tuple(w / sum(wide) for w in wide)
 
+    def tone(self, column: int, cell: str) -> str:
+        """Key of ``identity.TONES`` for a cell; empty outside the column of assessments.
+
+        Examples
+        --------
+        >>> Grid("Items", ("Item", "State"), (("1", "met"),), states=1).tone(1, "met")
+        'good'
+        """
+        return TONE_OF.get(cell, "") if column == self.states else ""
+
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart; ``alt`` is its text alternative."""
+    """A figure; ``alt`` is its text alternative, ``draw`` makes its SVG."""
 
     caption: str
     alt: str
-    drawing: Drawing
+    draw: Callable[[], bytes] = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _clean_all(self)
 
+    @cached_property
+    def svg(self) -> bytes:
+        """The SVG, drawn once, when a file is written."""
+        return self.draw()
+
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, uint8 (H, W, 3) RGB, with caption and text alternative."""
+    """An image, uint8 (H, W, 3) RGB, with caption and text alternative; the caption where that is empty."""
 
     caption: str
     alt: str
@@ -136,26 +202,47 @@ class Picture:
 
     def __post_init__(self) -> None:
         _clean_all(self)
+        object.__setattr__(self, "alt", self.alt or self.caption or "Image")
+
+    def png(self, side: int) -> bytes:
+        """The image as PNG without metadata, at most ``side`` px on its longer side (antialiased, aspect ratio kept).
+
+        Examples
+        --------
+        >>> Picture("Patch", "A patch", np.zeros((100, 200, 3), np.uint8)).png(50)[:4]
+        b'\\x89PNG'
+        """
+        from PIL import Image
+
+        from her2core.io.images import encode_png
+
+        height, width = self.pixels.shape[:2]
+        if max(height, width) <= side:
+            return encode_png(self.pixels)
+        smaller = (max(1, round(n * side / max(height, width))) for n in (width, height))
+        return encode_png(np.array(Image.fromarray(self.pixels).resize(tuple(smaller), Image.Resampling.LANCZOS)))
 
 
 @dataclass(frozen=True)
 class Row:
-    """Charts or images side by side."""
+    """Charts or images side by side; ``columns`` of them in a line, by their kind where 0."""
 
     items: tuple[Chart | Picture, ...]
+    columns: int = 0
 
 
-Block = Words | Points | Facts | Grid | Row
+Block = Words | Points | Answer | Bars | Facts | Grid | Row
 
 
 @dataclass(frozen=True)
 class Section:
-    """A numbered section; ``key`` is its anchor."""
+    """A section; ``key`` is its anchor, ``number`` 0 where it has none, ``beside`` the one before it on its right."""
 
     key: str
     number: int
     title: str
     blocks: tuple[Block, ...]
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +251,8 @@ class Document:
 
     Attributes
     ----------
+    kind : str
+        What it is, for every page: "her2core run report".
     name, subject : str
         Name of the run or file, and what was evaluated.
     banners, warnings : tuple of str
@@ -176,8 +265,15 @@ class Document:
         The warnings in a few words, for every page of the PDF.
     created : datetime or None
         When the run was created.
+    title : str
+        Title of the file.
+    warned : str
+        Heading of the warnings.
+    sheet : bool
+        Whether it has to fit one page; without a table of contents then.
     """
 
+    kind: str
     name: str
     subject: str
     banners: tuple[str, ...]
@@ -186,11 +282,24 @@ class Document:
     made_with: str
     flags: tuple[str, ...] = ()
     created: datetime | None = None
+    title: str = ""
+    warned: str = "Before reading any number"
+    sheet: bool = False
 
     def __post_init__(self) -> None:
         _clean_all(self, name=90)
+        object.__setattr__(self, "name", self.name or "unnamed")
 
     @property
-    def title(self) -> str:
-        """Title of the file."""
-        return f"Report: {self.name}"
+    def figures(self) -> Iterator[Chart | Picture]:
+        """Every chart and image in order.
+
+        Examples
+        --------
+        >>> next(Document("", "", "", (), (), (), "").figures, "none")
+        'none'
+        """
+        for section in self.sections:
+            for block in section.blocks:
+                if isinstance(block, Row):
+                    yield from block.items

@@ -1,64 +1,146 @@
-"""Fonts of the PDF reports: DejaVu Sans as matplotlib ships it, registered once.
+"""Fonts of the reports: Source Sans Pro, DejaVu Sans, and one of Chinese, Japanese and Korean where there is one.
 
-PDF's own fonts end at Latin-1. Only a subset of the glyphs used is embedded.
+The first two come with their packages under the SIL Open Font License 1.1 and the Bitstream Vera licence. For Chinese,
+Japanese and Korean the font of the extra ``cjk`` is used, or an installed family whose licence permits embedding.
 """
 
 from __future__ import annotations
 
-import threading
-from datetime import datetime
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unicodedata import category
 
 from her2core.errors import ConfigError
 
-PLAIN, BOLD = "her2-DejaVuSans", "her2-DejaVuSans-Bold"
-#: reportlab parses every paragraph with one parser for the whole process, and sessions are threads.
-ONE_AT_A_TIME = threading.Lock()
+if TYPE_CHECKING:
+    import typst
+
+#: Character in place of one that no font has.
+REPLACEMENT = "\ufffd"
+_SOURCE = ("SourceSansPro-Regular.ttf", "SourceSansPro-It.ttf", "SourceSansPro-Semibold.ttf")
+_DEJAVU = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+#: Families of Chinese, Japanese and Korean that may be embedded, in the order in which they are looked for.
+_CJK = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "Noto Sans JP",
+    "Source Han Sans SC",
+    "Source Han Sans",
+    "Droid Sans Fallback",
+    "WenQuanYi Micro Hei",
+)
 
 
-def stamp(moment: datetime) -> str:
-    """A moment as PDF writes it (ISO 32000-1, 7.9.4): D:YYYYMMDDHHmmSS and, where the zone is known, +HH'mm'.
+@dataclass(frozen=True)
+class ReportFonts:
+    """The fonts of a report.
 
-    Examples
-    --------
-    >>> from datetime import UTC
-    >>> stamp(datetime(2026, 3, 4, 10, 22, 5, tzinfo=UTC))
-    "D:20260304102205+00'00'"
+    Attributes
+    ----------
+    families : tuple of str
+        Families in the order in which a character is looked for.
+    files : tuple of Path
+        Font files of these families.
+    characters : tuple of frozenset of int
+        Code points that each family can draw.
     """
-    zone = f"{moment:%z}"
-    return f"D:{moment:%Y%m%d%H%M%S}" + (f"{zone[:3]}'{zone[3:5]}'" if zone else "")
+
+    families: tuple[str, ...]
+    files: tuple[Path, ...]
+    characters: tuple[frozenset[int], ...]
+
+    def drawable(self, text: str) -> str:
+        """``text`` with U+FFFD for every character that no font has, or not in the font of the letter it belongs to.
+
+        Examples
+        --------
+        >>> report_fonts().drawable("id \u05d0 \U0001f9ec") == "id \u05d0 \ufffd"
+        True
+        """
+        if text.isascii():
+            return text
+        kept: list[str] = []
+        of_letter: frozenset[int] = frozenset()
+        for c in text:
+            if category(c) not in ("Mn", "Mc", "Me"):
+                of_letter = next((known for known in self.characters if ord(c) in known), frozenset())
+            kept.append(c if ord(c) in of_letter else REPLACEMENT)
+        return "".join(kept)
 
 
-@lru_cache
-def fonts() -> frozenset[int]:
-    """Register the two fonts, once.
+@lru_cache(1)
+def report_fonts() -> ReportFonts:
+    """Find the fonts, once.
 
     Returns
     -------
-    frozenset of int
-        Code points that both faces can draw.
+    ReportFonts
 
     Raises
     ------
     ConfigError
-        matplotlib was installed without its fonts.
+        A package was installed without its fonts.
     """
+    import font_source_sans_pro
     import matplotlib
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.ttfonts import TTFont
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    known = []
-    for name, file in ((PLAIN, "DejaVuSans.ttf"), (BOLD, "DejaVuSans-Bold.ttf")):
-        if not (folder / file).is_file():
+    named = [Path(font_source_sans_pro.font_directory) / name for name in _SOURCE]
+    named += [Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name for name in _DEJAVU]
+    for file in named:
+        if not file.is_file():
             raise ConfigError(
-                f"the font {file}",
+                f"the font {file.name}",
                 got="no such file",
-                where=str(folder),
-                fix="Install matplotlib from PyPI, which contains it.",
+                where=str(file.parent),
+                fix="Install the package again from PyPI: it contains the font.",
             )
-        font = TTFont(name, str(folder / file))
-        pdfmetrics.registerFont(font)
-        known.append(set(font.face.charToGlyph))
-    return frozenset(known[0] & known[1])
+    families = ["Source Sans Pro", "DejaVu Sans"]
+    # Every face of a family has to have a character, since a heading may contain it.
+    faces = [named[:3], named[3:]]
+    if (east_asian := _east_asian()) is not None:
+        families.append(east_asian[0])
+        named.append(east_asian[1])
+        faces.append([east_asian[1]])
+    characters = tuple(frozenset(set.intersection(*map(_characters, files))) for files in faces)
+    return ReportFonts(tuple(families), tuple(named), characters)
+
+
+@lru_cache(1)
+def typst_fonts() -> typst.Fonts:
+    """The folders of these fonts for typst; the report names the families, so that no other font is used.
+
+    Returns
+    -------
+    typst.Fonts
+
+    Examples
+    --------
+    >>> set(typst_fonts().families()) >= {"Source Sans Pro", "DejaVu Sans"}
+    True
+    """
+    import typst
+
+    folders = list(dict.fromkeys(str(file.parent) for file in report_fonts().files))
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=folders)
+
+
+def _east_asian() -> tuple[str, Path] | None:
+    """Family and file of a font of Chinese, Japanese and Korean; None where there is none."""
+    import typst
+
+    package = find_spec("noto_cjk_sans_otc")
+    folders = [] if package is None or package.origin is None else [str(Path(package.origin).parent)]
+    found = typst.Fonts(include_system_fonts=not folders, include_embedded_fonts=False, font_paths=folders).fonts()
+    regular = {font.family: font.path for font in found if font.style == "normal" and font.weight == 400 and font.path}
+    family = next((name for name in _CJK if name in regular), None)
+    return None if family is None else (family, Path(str(regular[family])))
+
+
+def _characters(file: Path) -> set[int]:
+    from matplotlib.ft2font import FT2Font
+
+    return set(FT2Font(file).get_charmap())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from her2core.evidence.verdict.rules import NOT_KNOWN
+from her2core.io.text import clean_text
 from her2core.report.case import software_versions
 from her2core.report.document import Document
 from her2core.report.run_report import RunReport
@@ -70,6 +72,23 @@ def report_document(report: RunReport) -> Document:
     >>> document.title, len(document.sections)
     ('Report: example.csv', 18)
     """
+    return Document(
+        **report_frame(report),
+        kind="her2core run report",
+        title=f"Report: {clean_text(report.name, 90) or 'unnamed'}",
+        sections=tuple(compose(report) for compose in _SECTIONS),
+    )
+
+
+def report_frame(report: RunReport) -> dict[str, Any]:
+    """What precedes every number of a report, whole or on one page: name, subject, warnings, flags, versions, date.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> report_frame(example_report())["subject"]
+    'Evaluation of an external table of predictions'
+    """
     banners = [SYNTHETIC] if report.synthetic else []
     warnings = list(report.warnings)
     if report.run is not None:
@@ -87,16 +106,15 @@ def report_document(report: RunReport) -> Document:
     warnings = [said for said in warnings if not report.verdict.says(said)]
     flags = [words for words, raised in _FLAGS if raised(report)]
     versions = software_versions(("her2core", "numpy", "scipy", "pandas"))
-    return Document(
-        name=report.name,
-        subject=subject,
-        banners=tuple(banners),
-        warnings=tuple(warnings),
-        sections=tuple(compose(report) for compose in _SECTIONS),
-        made_with=", ".join(f"{package} {version}" for package, version in versions.items()),
-        flags=tuple(flags),
-        created=_created(report),
-    )
+    return {
+        "name": report.name,
+        "subject": subject,
+        "banners": tuple(banners),
+        "warnings": tuple(warnings),
+        "made_with": ", ".join(f"{package} {version}" for package, version in versions.items()),
+        "flags": tuple(flags),
+        "created": _created(report),
+    }
 
 
 def _created(report: RunReport) -> datetime | None:

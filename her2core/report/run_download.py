@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from her2core.report.checklist import CHECKLISTS, STATES, fill
 from her2core.report.checklist_items import State
 from her2core.report.document import Document
+from her2core.report.one_page import summary_document
+from her2core.report.render_html import render_html
+from her2core.report.render_pdf import render_pdf
 from her2core.report.run_document import report_document
-from her2core.report.run_html import render_run_html
-from her2core.report.run_pdf import render_run_pdf
 from her2core.report.run_report import RunReport
 from her2core.report.sections_end import not_reported_sentence
 
@@ -28,11 +29,14 @@ class RenderedReport:
         Guideline -> state -> number of its items.
     not_reported : mapping of str to str
         Guideline -> its items that are not reported, as one list by their reason.
+    report : RunReport
+        What it was composed from.
     """
 
     document: Document
     counts: Mapping[str, Mapping[State, int]]
     not_reported: Mapping[str, str]
+    report: RunReport = field(repr=False, compare=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -41,11 +45,15 @@ class RenderedReport:
 
     def html(self) -> bytes:
         """One self-contained HTML file in UTF-8; equal reports give equal bytes."""
-        return render_run_html(self.document).encode()
+        return render_html(self.document).encode()
 
     def pdf(self) -> bytes:
         """PDF of A4 pages; equal reports give equal bytes."""
-        return render_run_pdf(self.document)
+        return render_pdf(self.document)
+
+    def summary(self) -> bytes:
+        """PDF of the one-page summary; equal reports give equal bytes."""
+        return render_pdf(summary_document(self.report))
 
 
 def render_report(report: RunReport) -> RenderedReport:
@@ -75,4 +83,4 @@ def render_report(report: RunReport) -> RenderedReport:
         count = Counter(row.state for row in filled)
         counts[checklist.name] = {state: count[state] for state in STATES}
         lists[checklist.name] = not_reported_sentence(filled)
-    return RenderedReport(report_document(report), counts, lists)
+    return RenderedReport(report_document(report), counts, lists, report)

@@ -38,10 +38,30 @@ def summary(r: RunReport) -> Section:
     >>> summary(example_report()).title
     'Summary'
     """
+    table_of_units = r.evaluation.units
+    resampled = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
+    lines = [
+        f"Intervals by {u}: from {units(unit, int(n))}."
+        for u, unit, n in resampled.loc[list(r.units), ["resampling_unit", "n_clusters"]].itertuples()
+    ]
+    absent = [f"Not by {row.unit}: {row.reason}" for row in table_of_units.itertuples() if not row.assessed]
+    return section("summary", Words(r.partition.sentence, "strong"), headline_grid(r), Points((*lines, *absent)))
+
+
+def headline_grid(r: RunReport, *units: str) -> Grid:
+    """Table of the headline figures at these units of analysis, by default at all that were assessed.
+
+    Examples
+    --------
+    >>> from her2core.report.examples import example_report
+    >>> headline_grid(example_report()).head
+    ('Figure', 'by patch', 'by patient')
+    """
+    shown = units or r.units
     found, notes = [], Notes(())
     for table, metric in HEADLINE:
         cells = []
-        for unit in r.units:
+        for unit in shown:
             rows = r.evaluation.metrics if table == "metrics" else r.result_tables[table]
             rows = rows[
                 (rows["unit"] == unit) & (rows["metric"] == metric) & (rows["class"].astype(object).fillna("") == "")
@@ -51,23 +71,16 @@ def summary(r: RunReport) -> Section:
             row = None if rows.empty else rows.iloc[0].to_dict()
             cells.append(cell(row, notes))
         found.append((metric_label(metric), *cells))
-    table_of_units = r.evaluation.units
-    counted = tuple(f"{int(n):,}" for n in table_of_units.loc[table_of_units["assessed"].astype(bool), "n"])
-    grid = Grid(
+    rows_of = r.evaluation.units.set_index("unit")["n"]
+    counted = tuple(f"{int(rows_of[unit]):,}" for unit in shown)
+    return Grid(
         "Test partition, with 95 % intervals",
-        ("Figure", *(f"by {u}" for u in r.units)),
+        ("Figure", *(f"by {u}" for u in shown)),
         (("Rows", *counted), *found),
-        (1.6, *(1.0 for _ in r.units)),
-        tuple(range(1, len(r.units) + 1)),
-        (*notes.lines, *((_NOT_BY_SLIDE,) if "slide" in r.units else ())),
+        (1.6, *(1.0 for _ in shown)),
+        tuple(range(1, len(shown) + 1)),
+        (*notes.lines, *((_NOT_BY_SLIDE,) if "slide" in shown else ())),
     )
-    resampled = r.evaluation.metrics.drop_duplicates("unit").set_index("unit")
-    lines = [
-        f"Intervals by {u}: from {units(unit, int(n))}."
-        for u, unit, n in resampled.loc[list(r.units), ["resampling_unit", "n_clusters"]].itertuples()
-    ]
-    absent = [f"Not by {row.unit}: {row.reason}" for row in table_of_units.itertuples() if not row.assessed]
-    return section("summary", Words(r.partition.sentence, "strong"), grid, Points((*lines, *absent)))
 
 
 def data(r: RunReport) -> Section:

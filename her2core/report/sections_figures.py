@@ -7,8 +7,8 @@ import pandas as pd
 from her2core.evidence.metrics.registry import metric_label, metrics_of
 from her2core.evidence.operating_points import RULE_LABELS, THRESHOLD_RULES
 from her2core.evidence.result_tables import UNITS
-from her2core.report.charts import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
 from her2core.report.document import Block, Grid, Row, Section, Words
+from her2core.report.figures import decision_chart, recall_chart, reliability_chart, risk_chart, roc_chart
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, Notes, cell, confusion_grid, figure, pivot
 from her2core.report.sections import section, units, where

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from her2core.evidence.verdict import Verdict
 from her2core.evidence.verdict.rules import CLAIM, DOCUMENTATION
+from her2core.identity import TONE_OF
 from her2core.io.text import capitalised
-from her2core.report.document import Block, Grid, Points, Section, Words
+from her2core.report.document import Answer, Block, Grid, Points, Row, Section, Words
+from her2core.report.figures import accuracy_chart
 from her2core.report.run_report import RunReport
 from her2core.report.sections import section
 
@@ -25,12 +27,13 @@ def verdict(r: RunReport) -> Section:
     'Can this number be believed? Not known.'
     """
     found = r.verdict
+    chart = accuracy_chart(found.figures)
     groups = [(", ".join(aspect.title for aspect in group), group[0]) for group in found.grouped]
     blocks: list[Block] = [
-        Words(found.headline, "strong"),
-        Words(found.sentence, "note"),
+        Answer(found.headline, (found.sentence,), TONE_OF[found.answer]),
+        *((Row((chart,), 1),) if chart is not None else ()),
         Grid(
-            "Accuracy of the test partition, with 95 % intervals",
+            "What each accuracy and its interval rest on",
             ("Accuracy", "Of what"),
             tuple((figure.text, figure.label) for figure in found.figures),
             (1.0, 3.0),
@@ -39,7 +42,8 @@ def verdict(r: RunReport) -> Section:
             "Aspects of the claim",
             ("Aspect", "Finding", "Grade"),
             tuple((titles, f"{capitalised(first.reason)}.", first.grade) for titles, first in groups),
-            (1.2, 2.6, 1.1),
+            (1.2, 2.6, 1.2),
+            states=2,
         ),
         Points(tuple(f"{titles}: {first.finding}" for titles, first in groups)),
         *_unknowns(found),
