@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from slide_files import glass, slide_pixels, write_pyramid
 
 from her2core import read_manifest
 from her2core.data.patches import PatchReader
 from her2core.io.images import image_size, read_image
+from her2core.runs.lock import LOCK, Claim
 from her2core.slide import tiling
 from her2core.slide.reader import open_slide
 
@@ -150,3 +152,32 @@ def test_nothing_of_a_slides_label_or_properties_is_written(her2, real_data):
     for secret in (b"b414003d-95c6", b"CPAPERIOCS", b"12/29/09", b"1004486"):
         assert secret not in content
     assert {image_size(p) for p in files if p.parent.name == "tiles"} == {(224, 224)}
+
+
+def test_one_folder_is_written_by_one_process_at_a_time(her2, slides):
+    claim = Claim(Path("t/.work") / LOCK, guard=Path("t/.work/guard"))
+    words = ("tile", slides / "S1.tif", "--out", "t", *WORDS)
+    code, _, err = her2(*words)
+    assert code == 1
+    assert "no other process" in err
+    claim.release()
+    assert her2(*words)[0] == 0
+
+
+@pytest.mark.parametrize("factors", [(1,), (1, 16), (1, 2, 4, 8)])
+def test_a_missing_level_changes_no_tile(her2, tmp_path, factors):
+    path = write_pyramid(tmp_path / "S.tif", slide_pixels(), factors=factors)
+    assert her2("tile", path, "--out", "t", "--px", "64", "--tile-mpp", "0.9", "--keep-all")[0] == 0
+    frame = pd.read_parquet("t/tiles.parquet")
+    for row in frame.iloc[::5].itertuples():
+        box = (row.level0_x, row.level0_y, row.level0_x + row.level0_side, row.level0_y + row.level0_side)
+        whole = Image.fromarray(slide_pixels()).resize((64, 64), Image.Resampling.LANCZOS, box=box)
+        assert np.abs(read_image(Path("t") / row.path).astype(int) - np.asarray(whole)).max() <= 1
+
+
+def test_a_slide_without_its_annotations_is_named(her2, slides, tmp_path):
+    (tmp_path / "regions").mkdir()
+    code, _, err = her2("tile", slides / "S1.tif", "--out", "t", "--regions", tmp_path / "regions", *WORDS)
+    assert code == 1
+    assert "S1.geojson" in err
+    assert pd.read_csv("t/failed.csv")["slide_id"].tolist() == ["S1"]

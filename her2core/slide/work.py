@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,13 +18,16 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.errors import ConfigError, Her2Error
+from her2core.errors import ConfigError, Her2Error, RunError
 from her2core.io.files import write_csv, write_json
 from her2core.io.text import printable_path, safe_file_name
+from her2core.runs.lock import LOCK, Claim
 from her2core.slide.jobs import SlideJob
 
 #: File that makes a slide's folder complete.
 ABOUT = "slide.json"
+#: Folder of unfinished slides; one process at a time claims it.
+WORK = ".work"
 _KEY = "key.json"
 
 
@@ -101,7 +105,7 @@ def unfinished(out: Path, job: SlideJob, key: str) -> Path:
     Path
         It exists and has the key in it.
     """
-    folder = out / ".work" / slide_folder(out, job).name
+    folder = out / WORK / slide_folder(out, job).name
     if _json(folder / _KEY).get("key") != key:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -153,35 +157,54 @@ def work_through(
     Raises
     ------
     ConfigError
-        ``out`` is a file.
+        ``out`` is a file, or another process writes to it.
     OSError
         Such as a full disk, which would fail every further slide too.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError("a folder", got="a file", where=f"--out {printable_path(out)}", fix="Choose another name.")
-    out.mkdir(parents=True, exist_ok=True)
+    claim = _claim(out)
     failed: list[dict[str, str]] = []
-    for job in jobs:
-        try:
-            about, reused = work(job)
-            yield Outcome(job, about, reused)
-        except Her2Error as refused:
-            failed.append({"slide_id": job.slide_id, "path": printable_path(job.path), "reason": refused.sentence})
-            yield Outcome(job, {}, error=refused.sentence)
-        except FileNotFoundError as vanished:
-            if job.path.exists():
-                raise
-            reason = f"{printable_path(job.path)}: the slide vanished. Connect its drive again and repeat the command."
-            failed.append({"slide_id": job.slide_id, "path": printable_path(job.path), "reason": reason})
-            del vanished
-            yield Outcome(job, {}, error=reason)
-    if failed:
-        write_csv(out / "failed.csv", pd.DataFrame(failed))
-    else:
-        (out / "failed.csv").unlink(missing_ok=True)
-    work_folder = out / ".work"
-    if work_folder.is_dir() and not any(work_folder.iterdir()):
-        work_folder.rmdir()
+    try:
+        for job in jobs:
+            outcome = _outcome(job, work)
+            if outcome.error:
+                place = {"slide_id": job.slide_id, "path": printable_path(job.path)}
+                failed.append({**place, "reason": outcome.error})
+            yield outcome
+        if failed:
+            write_csv(out / "failed.csv", pd.DataFrame(failed))
+        else:
+            (out / "failed.csv").unlink(missing_ok=True)
+    finally:
+        claim.release()
+        with contextlib.suppress(OSError):  # not empty: unfinished slides are there
+            (out / WORK).rmdir()
+
+
+def _claim(out: Path) -> Claim:
+    try:
+        return Claim(out / WORK / LOCK, guard=out / WORK / "guard")
+    except RunError as held:
+        raise ConfigError(
+            "a folder that no other process is writing to",
+            got=held.got,
+            where=f"--out {printable_path(out)}",
+            fix="Wait for it, or choose another folder.",
+        ) from None
+
+
+def _outcome(job: SlideJob, work: Callable[[SlideJob], tuple[dict[str, Any], bool]]) -> Outcome:
+    try:
+        about, reused = work(job)
+    except Her2Error as refused:
+        return Outcome(job, {}, error=refused.sentence)
+    except FileNotFoundError:
+        if job.path.exists():
+            raise
+        shown = printable_path(job.path)
+        return Outcome(job, {}, error=f"{shown}: the slide vanished. Connect its drive and repeat the command.")
+    return Outcome(job, about, reused)
 
 
 def _json(path: Path) -> dict[str, Any]:
