@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from slide_files import glass, slide_pixels, write_pyramid
 
 from her2core import read_manifest
@@ -181,3 +181,17 @@ def test_a_slide_without_its_annotations_is_named(her2, slides, tmp_path):
     assert code == 1
     assert "S1.geojson" in err
     assert pd.read_csv("t/failed.csv")["slide_id"].tolist() == ["S1"]
+
+
+def test_tiles_that_are_inked_or_nearly_empty_at_full_size_are_counted_and_left_out(her2, tmp_path):
+    picture = Image.fromarray(slide_pixels())
+    ImageDraw.Draw(picture).line(
+        (256 + 64, 140, 256 + 64, 240), fill=(20, 60, 160), width=20
+    )  # thin: not seen at low power
+    path = write_pyramid(tmp_path / "S.tif", np.asarray(picture))
+    assert her2("tile", path, "--out", "t", "--px", "128", "--tile-mpp", "0.5")[0] == 0
+    counts = {row["stage"]: row["left_out"] for row in json.loads(Path("t/slides/S/slide.json").read_text())["audit"]}
+    assert counts["ink"] == 0
+    assert counts["tile_ink"] >= 1
+    kept = pd.read_parquet("t/tiles.parquet")
+    assert not ((kept["level0_x"] == 256) & (kept["level0_y"] == 128)).any()

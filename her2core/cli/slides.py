@@ -62,7 +62,9 @@ def _slide_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="slide: normalise by one Macenko estimate for each slide. Training normalises tiles itself.",
 )
-@click.option("--keep-all", is_flag=True, help="Keep tiles that are nearly empty, blurred or no H&E at full size.")
+@click.option(
+    "--keep-all", is_flag=True, help="Keep tiles that are nearly empty, inked, blurred or no H&E at full size."
+)
 @click.option("--scheme", help="Label scheme of the table's labels; recognised when left out.")
 @_slide_options
 @as_json

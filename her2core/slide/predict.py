@@ -166,7 +166,7 @@ def predict_slide(
             "patient_id": job.patient_id,
             **about_slide(slide),
             "tile_px": px,
-            "tile_mpp": settings.grid.tile_um / px,
+            "tile_mpp": round(settings.grid.tile_um / px, 6),
             "settings": asdict(settings.grid),
             "tiles": len(tiles),
             "audit": plan.audit.to_dict("records"),

@@ -34,7 +34,7 @@ MIN_TISSUE = 0.05
 #: Stage -> reason at full size, for people.
 TILE_STAGES = {
     "nearly_empty": "almost no tissue at full size",
-    **{flag: FLAGS[flag].partition(":")[0] for flag in ("not_he", "blurred")},
+    **{f"tile_{flag}": FLAGS[flag].partition(":")[0] for flag in ("not_he", "ink", "blurred")},
 }
 STAINS = ("none", "slide")
 
@@ -54,7 +54,7 @@ class TileSettings:
     stain : {'none', 'slide'}
         Leave colours as they are, or normalise by one estimate for each slide.
     screen : bool
-        Leave out tiles that are nearly empty, blurred or no H&E at full size.
+        Leave out tiles that are nearly empty, inked, blurred or no H&E at full size.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def _write_tiles(
     rows: list[dict[str, Any]] = []
     stages: list[str] = []
     samples: list[RGBImage] = []
-    every = max(1, len(tiles) // 40)
+    every = max(1, -(-len(tiles) // 40))
     reference = StainReference()
     for group in stream_tiles(slide, tiles, tile_groups(slide, tiles, settings.px), settings.px, threads=threads):
         for index, image in zip(group.rows, group.images, strict=True):
@@ -199,7 +199,7 @@ def _stage(image: RGBImage) -> str:
     if tissue_share(image) < MIN_TISSUE:
         return "nearly_empty"
     flags = quality_flags(image, image)
-    return next((stage for stage in TILE_STAGES if stage in flags), "")
+    return next((stage for stage in TILE_STAGES if stage.removeprefix("tile_") in flags), "")
 
 
 def _frame(rows: list[dict[str, Any]], job: SlideJob, settings: TileSettings, folder: Path) -> pd.DataFrame:
