@@ -244,6 +244,16 @@ def test_the_interval_widens_with_the_spread_between_blocks_of_tissue():
     assert together.upper[1] - together.lower[1] > 0.1, "360 alike tiles are no 360 observations"
 
 
+def test_an_answer_names_every_class_that_other_tissue_would_have_given():
+    rng = np.random.default_rng(1)
+    open_case = answer_of(unit_tiles(np.clip(0.5 + 0.3 * rng.normal(size=20), 0, 1)))
+    assert min(open_case.agreement) > 0.05
+    assert open_case.answer == "low or high"
+    clear = answer_of(unit_tiles(np.clip(0.8 + 0.1 * rng.normal(size=20), 0, 1)))
+    assert clear.answer == clear.label == "high"
+    assert clear.as_dict()["named"] == ["high"]
+
+
 def test_few_blocks_have_no_interval_and_few_like_tiles_no_answer():
     few = answer_of(unit_tiles(np.full(4, 0.9)))
     assert few.answer == "high"

@@ -3,7 +3,8 @@
 The interval states how much the answer depends on which part of the tissue was seen: blocks of BLOCK of tissue are
 drawn with replacement (block bootstrap; Lahiri 2003, doi 10.1007/978-1-4757-3803-2), because neighbouring tiles are
 alike and not independent. It holds neither the error of the network nor that of its training. The rule for a reliable
-answer is that of fields (``inference.tiles``).
+answer is that of fields (``inference.tiles``); where the most probable class depends on the tissue seen, the answer
+names all classes that are the most probable in at least NAMED of the resamples.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from her2core.slide.units import Microns
 #: Side of a block, fewest blocks for an interval, and resamples (our choice).
 BLOCK, MIN_BLOCKS, RESAMPLES = Microns(1000.0), 6, 500
 LEVEL = 0.95
+#: Share of the resamples in which a class must be the most probable to be named (our choice).
+NAMED = 0.05
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,22 @@ class UnitPrediction:
         return None if self.reasons else self.most_probable
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Classes that are the most probable in at least NAMED of the resamples; without an interval, the label."""
+        if self.label is None:
+            return ()
+        shares = self.agreement or (0.0,) * len(self.classes)
+        return tuple(c for c, s in zip(self.classes, shares, strict=True) if s >= NAMED or c == self.label)
+
+    @property
     def answer(self) -> str:
-        """What to show first: a class, a referral for ISH, or NO_ANSWER."""
-        return answer_text(self.label, None, referral=referral_class(self.classes))
+        """What to show first: a class, all of ``named``, a referral for ISH, or NO_ANSWER."""
+        return answer_text(self.label, self.named, referral=referral_class(self.classes))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {**plain, "answer": self.answer, "label": self.label, "notice": RESEARCH}
+        return {**plain, "answer": self.answer, "label": self.label, "named": list(self.named), "notice": RESEARCH}
 
     def row(self) -> dict[str, Any]:
         """One row of a table."""
@@ -109,7 +120,12 @@ class UnitPrediction:
             numbers[f"upper_95_{name}"] = self.upper[i] if self.upper else None
         counts = {k: getattr(self, k) for k in ("slides", "tiles", "tissue", "counted", "blocks", "rule")}
         words = {"reasons": "; ".join(self.reasons), "notes": "; ".join(self.notes)}
-        head = {f"{self.unit}_id": self.name, "answer": self.answer, "label": self.label}
+        head = {
+            f"{self.unit}_id": self.name,
+            "answer": self.answer,
+            "label": self.label,
+            "named": ", ".join(self.named),
+        }
         return {**head, **numbers, **counts, **words, "model": self.model, "notice": RESEARCH}
 
 
