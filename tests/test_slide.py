@@ -335,3 +335,12 @@ def test_a_table_states_scale_patient_and_name_of_slides(tmp_path):
     jobs, left_out = slide_jobs([Path("S1.tif"), Path("S2.svs")], table=table, mpp=0.5)
     assert [(j.slide_id, j.patient_id, j.mpp) for j in jobs] == [("one", "P1", 0.25), ("S2", "P2", 0.5)]
     assert "S9" in left_out[0]
+
+
+def test_a_slide_of_impossible_size_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = write_pyramid(tmp_path / "S.tif", glass(256, 256), factors=(1,))
+    with open_slide(path) as slide:
+        monkeypatch.setattr(type(slide), "width", property(lambda self: Level0Pixels(5e7)))
+        monkeypatch.setattr(type(slide), "overview", lambda self, mpp: pytest.fail("it was read"))
+        with pytest.raises(ImageError, match="at most"):
+            plan_tiles(slide, TileGrid(0.5))

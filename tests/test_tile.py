@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,11 @@ def test_tiles_that_are_inked_or_nearly_empty_at_full_size_are_counted_and_left_
     assert counts["tile_ink"] >= 1
     kept = pd.read_parquet("t/tiles.parquet")
     assert not ((kept["level0_x"] == 256) & (kept["level0_y"] == 128)).any()
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(her2, slides, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    slides.joinpath("S1.tif").rename(slides / "S1.svs")
+    code, _, err = her2("tile", slides / "S1.svs", "--out", "t", *WORDS)
+    assert code == 1
+    assert "pip install 'her2core[slide]'" in err
