@@ -283,7 +283,7 @@ _SIGN_IN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>her2co
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; }}
 main {{ max-width: 34rem; margin: 18vh auto 0; padding: 0 1rem; }}
-button {{ font: inherit; padding: .5rem 1.2rem; border: 0; border-radius: .5rem; background: #7a3b8f; color: #fff; }}
+button {{ font: inherit; padding: .5rem 1.2rem; border: 0; border-radius: .5rem; background: #6f3a86; color: #fff; }}
 small {{ display: block; margin-top: 2rem; }}</style>
 <main><h1>her2core</h1><p>{text}</p><form action="{action}"><button>{button}</button></form>
 <small>{notice}</small></main>

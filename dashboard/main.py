@@ -12,13 +12,19 @@ from dashboard.navigation import page_links, pages
 from dashboard.selection import choose_model
 from dashboard.widgets import NOTICE, markdown_sentence
 from her2core.errors import Her2Error
+from her2core.identity import ASSETS
 
+MARK, LOGO = (ASSETS / name for name in ("mark.svg", "logo.svg"))
+#: Streamlit leaves 96 px blank above the page.
+_STYLE = ".stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }"
 FAILURE = "This is a fault of her2core, not yours: {}. Reload the page; the server's log has the details."
 
 
 def main() -> None:
     """Run the script once: nothing of a page is drawn, and no run is opened, before the sign-in has let it pass."""
-    st.set_page_config(page_title="her2core", page_icon=":microscope:", layout="wide")
+    st.set_page_config(page_title="her2core", page_icon=str(MARK), layout="wide")
+    st.logo(str(LOGO), size="large", icon_image=str(MARK))
+    st.html(f"<style>{_STYLE}</style>")
     sections = pages()
     page = st.navigation(sections, position="hidden")
     require_sign_in()
@@ -26,11 +32,13 @@ def main() -> None:
     menu = st.sidebar.container(gap="xxsmall")
     choose_model()
     page_links(sections, menu)
-    try:
-        page.run()
-    except Her2Error as refused:  # a run's file that is damaged, or was exchanged while the page was drawn
-        st.error(markdown_sentence(refused.sentence))
-        st.caption(NOTICE)
+    content = st.container()
+    st.caption(NOTICE)  # the footer, there wherever the page ends
+    with content:
+        try:
+            page.run()
+        except Her2Error as refused:  # a run's file that is damaged, or was exchanged while the page was drawn
+            st.error(markdown_sentence(refused.sentence))
 
 
 def show_failure(failure: Exception) -> bool:

@@ -12,8 +12,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import StreamlitPage
 
-from her2core.notice import NOTICE
-
 #: The folder with app.py and pages/.
 HOME = Path(__file__).resolve().parents[1]
 PAGES = HOME / "pages"
@@ -56,4 +54,3 @@ def page_links(sections: dict[str, list[StreamlitPage]], menu: DeltaGenerator) -
             st.markdown(f"**{section}**")
             for page in members:
                 st.page_link(page, query_params=kept)
-    st.sidebar.caption(f"**{NOTICE}**")

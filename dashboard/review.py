@@ -17,7 +17,7 @@ import streamlit as st
 
 from dashboard import cache
 from dashboard.session import remember
-from dashboard.widgets import NOTICE, markdown_sentence
+from dashboard.widgets import markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.conformal import PredictionSets
@@ -154,7 +154,6 @@ def opened_result_table(review: Review, name: str) -> ResultTable:
             return review.result_table(name)
     except Her2Error as refused:
         st.error(markdown_sentence(refused.sentence))
-        st.caption(NOTICE)
         st.stop()
 
 

@@ -64,10 +64,11 @@ def markdown_sentence(text: object) -> str:
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
-    """Draw the page's title, what it is about, and every notice that its figures must carry."""
+    """Draw the page's title, what it is about, and what its data are; the footer of every page is in ``main``."""
     st.title(title)
     subject = subject or (run.card["title"] if run else "")
-    st.caption(f"**{markdown_text(subject)}** · {NOTICE}" if subject else NOTICE)
+    if subject:
+        st.caption(f"**{markdown_text(subject)}**")
     if run is None:
         return
     if is_synthetic(run):

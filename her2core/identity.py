@@ -9,10 +9,10 @@ or more under simulated protanopia, deuteranopia and tritanopia (Machado, Olivei
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
-NAME = "her2core"
-CLAIM = "HER2 status from H&E patches, with evidence that can be checked."
+#: The mark, and the mark with the name.
+ASSETS = Path(__file__).resolve().parent / "assets"
 
 #: Colours of classes in the order of their label scheme, repeated after twelve.
 CLASS_COLOURS = (
@@ -121,4 +121,4 @@ def mark_svg() -> str:
     >>> mark_svg()[:4]
     '<svg'
     """
-    return (files("her2core") / "assets" / "mark.svg").read_text(encoding="utf-8").strip()
+    return (ASSETS / "mark.svg").read_text(encoding="utf-8").strip()

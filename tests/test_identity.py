@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from itertools import combinations
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from her2core.evidence.verdict.rules import ANSWERS, GRADES
 from her2core.identity import CLASS_COLOURS, DARK, LIGHT, TONE_OF, TONES, mark_svg
 from her2core.plots.colours import class_colours
+from her2core.plots.confusion import confusion_figure
 from her2core.report.checklist_items import STATES
 
 #: Machado, Oliveira and Fernandes 2009, severity 1.0, for linear RGB.
@@ -71,3 +75,20 @@ def test_the_mark_has_the_colours_of_the_classes():
 def test_figures_of_pages_and_of_reports_have_the_same_colours():
     names = tuple("abcdefghijkl")
     assert tuple(class_colours(names).values()) == CLASS_COLOURS
+
+
+def test_the_dashboard_has_the_colours_of_the_reports():
+    theme = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())["theme"]
+    assert tuple(theme["chartCategoricalColors"]) == CLASS_COLOURS
+    for name, colours in (("light", LIGHT), ("dark", DARK)):
+        roles = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "borderColor")
+        given = [theme[name][role] for role in roles]
+        assert given == [colours[role] for role in ("accent", "page", "panel", "line")]
+
+
+def test_counts_of_a_confusion_matrix_are_legible_on_every_cell():
+    cells = pd.DataFrame(
+        {"true": list("aabb"), "predicted": list("abab"), "count": [5, 0, 2, 3], "proportion_of_true": [1, 0, 0.4, 0.6]}
+    )
+    heat = confusion_figure(cells, ("a", "b"), show="count").data[0]
+    assert min(contrast(heat.textfont.color, colour) for _, colour in heat.colorscale) >= 4.5

@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 
 from her2core.plots.colours import apply_layout, class_ticks
 
+#: From nearly none to all of a true class; the ink is legible on each, on a light page and on a dark one.
+_SCALE = ((0.0, "#f3eef6"), (1.0, "#b48cc6"))
+_INK = "#1d1a22"
 CellValue = Literal["count", "proportion_of_true"]
 
 
@@ -48,7 +51,8 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
             y=names,
             text=text.to_numpy(),
             texttemplate="%{text}",
-            colorscale="Purples",
+            colorscale=_SCALE,
+            textfont={"color": _INK, "size": 15},
             zmin=0,
             zmax=1,
             showscale=False,

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.navigation import HOME
 from dashboard.selection import selected_run
-from dashboard.widgets import NOTICE, download, heading, markdown_sentence
+from dashboard.widgets import download, heading, markdown_sentence
 from her2core.data.split_units import split_label
 from her2core.evidence.conformal import CONDITIONAL, NONE
 from her2core.runs.folder import Run
@@ -67,4 +67,3 @@ with card_tab:
         show_card(run)
 with method_tab:
     st.markdown((HOME / "docs" / "method.md").read_text(encoding="utf-8"))
-st.caption(NOTICE)

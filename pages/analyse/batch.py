@@ -11,7 +11,7 @@ from dashboard.cache import folders_offered, load_model
 from dashboard.ending import end_with_session
 from dashboard.jobs import files_done, show_job
 from dashboard.selection import opened_run
-from dashboard.widgets import NOTICE, dataframe, download_table
+from dashboard.widgets import dataframe, download_table
 from her2core.inference.answers import with_files
 from her2core.inference.background import Job
 from her2core.inference.batch import NOTED, UploadReader, answers_offered, batch_steps, batch_table, filter_batch
@@ -58,7 +58,6 @@ with from_folder:
 batch = st.session_state.get("batch")
 if batch is None:
     st.caption("Nothing is stored: patches are processed in memory, and the table is kept for this session only.")
-    st.caption(NOTICE)
     st.stop()
 job, key = batch["job"], batch["key"]  # a key for each job: the filters of another one do not hold here
 show_job(job, batch["source"])
@@ -85,4 +84,3 @@ if not table.empty:
     with st.container(horizontal=True):
         download_table("CSV", export, "batch")
         download_table("Parquet", export, "batch", parquet=True)
-st.caption(NOTICE)

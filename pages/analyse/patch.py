@@ -21,7 +21,7 @@ from dashboard.views.patch import (
     patch_report_downloads,
     predictions_of,
 )
-from dashboard.widgets import NOTICE, count, dataframe, download_table
+from dashboard.widgets import count, dataframe, download_table
 from her2core.inference.answers import prediction_table, with_files
 from her2core.inference.prediction import RULE
 
@@ -95,4 +95,3 @@ if fields and len(view.patches) > 1:
     st.caption(f"{count(len(fields), 'large field')} among these: predicted tile by tile where it is chosen above.")
 if predictions:
     download_table("Table (CSV)", with_files(table, {p.name: p.file for p in view.patches}), "predictions")
-st.caption(NOTICE)

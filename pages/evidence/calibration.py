@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_number
+from dashboard.widgets import dataframe, download_table, figure, format_number
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
 from her2core.plots.reliability import reliability_description, reliability_figure
@@ -23,7 +23,6 @@ unit = unit_switch(review, "Unit of analysis", key="calibration_unit", default=0
 bins = rows_at(opened_result_table(review, "reliability"), unit)
 table = rows_at(opened_result_table(review, "calibration"), unit)
 if bins.empty or table.empty:
-    st.caption(NOTICE)
     st.stop()
 
 st.header("Reliability diagram")
@@ -60,4 +59,3 @@ dataframe(
 )
 st.caption("A slope below 1 means that the probabilities are too extreme (overconfident), above 1 underconfident.")
 download_table("All calibration metrics (CSV)", table, f"{review.name}-{unit}-calibration")
-st.caption(NOTICE)

@@ -8,7 +8,7 @@ from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
 from dashboard.views.decisions import at_prevalence_section, three_way_section
 from dashboard.views.labels import discordance_section
-from dashboard.widgets import NOTICE, count, dataframe, download_table, figure, format_interval, markdown_sentence
+from dashboard.widgets import count, dataframe, download_table, figure, format_interval, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.operating_points import RULE_LABELS
 from her2core.evidence.result_tables import UNITS
@@ -99,4 +99,3 @@ if not points.empty:
             f"them {markdown_text(of)}); measured on the test set with the threshold fixed."
         )
     download_table("All thresholds (CSV)", points, f"{review.name}-{unit}-operating-points")
-st.caption(NOTICE)

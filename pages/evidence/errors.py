@@ -8,7 +8,7 @@ from dashboard.review import unit_switch
 from dashboard.selection import opened_review
 from dashboard.session import remember
 from dashboard.views.gallery import gallery
-from dashboard.widgets import NOTICE, count
+from dashboard.widgets import count
 from her2core.data.manifest import UNKNOWN
 from her2core.evidence.misclassified import misclassified
 
@@ -20,7 +20,6 @@ rows = remember(("misclassified", review.key, unit), lambda: misclassified(revie
 total = len(review.at(unit))
 if rows.empty:
     st.success(f"None of {count(total, unit)} of the test set is misclassified.")
-    st.caption(NOTICE)
     st.stop()
 st.markdown(
     f"**{count(len(rows), unit)}** of {total:,} in the test set are misclassified, listed with the most confident "
@@ -36,4 +35,3 @@ for column, (name, label) in zip(st.columns(len(FILTERS)), FILTERS.items(), stri
         rows = rows[rows[name].isin(chosen)]
 st.caption(f"{count(len(rows), unit)} shown.")
 gallery(review, rows, unit=unit, key="errors")
-st.caption(NOTICE)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.review import unit_switch
 from dashboard.selection import opened_review, or_stop
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, format_difference, format_p, markdown_sentence
+from dashboard.widgets import dataframe, download_table, figure, format_difference, format_p, markdown_sentence
 from her2core.evidence.drift import LARGE, drift_sentences
 from her2core.evidence.external import UNITS, external_statement
 from her2core.evidence.metrics.registry import METRICS, metric_label
@@ -24,7 +24,6 @@ if run is None or "external" not in run.card:
     st.info("The figures of this model are those of its own test part.")
     st.markdown("Import the other cohort, evaluate the model on it, and choose the new run in the sidebar:")
     st.code(f"her2 evaluate {run.name if run else 'RUN'} --on data/other.parquet", language="sh")
-    st.caption(NOTICE)
     st.stop()
 
 validated = run
@@ -92,4 +91,3 @@ dataframe(
     f"Properties of both cohorts: {kind}",
 )
 download_table("All properties (CSV)", drift, f"{review.name}-drift")
-st.caption(NOTICE)

@@ -21,7 +21,6 @@ from dashboard.views.performance import (
 )
 from dashboard.views.verdict import show_verdict
 from dashboard.widgets import (
-    NOTICE,
     count,
     dataframe,
     download_table,
@@ -155,4 +154,3 @@ if review.run:
     show_map_scores(review.run)
     show_data_and_limits(review.run)
 report_downloads(review)
-st.caption(NOTICE)

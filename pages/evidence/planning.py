@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.selection import opened_review
-from dashboard.widgets import NOTICE, count, figure, markdown_sentence
+from dashboard.widgets import count, figure, markdown_sentence
 from her2core.evidence.planning import effective_sample, patients_for_width, width_table
 from her2core.io.text import markdown_text
 from her2core.plots.planning import width_description, width_figure
@@ -71,4 +71,3 @@ st.caption(
     "(design effect 1 + (patches - 1) x correlation, Kish 1965). A correlation estimated from few patients is itself "
     f"{uncertain}. A patient who counts as a whole has a correlation of 1. The same on the command line: her2 plan."
 )
-st.caption(NOTICE)

@@ -11,7 +11,7 @@ from dashboard.navigation import PAGES
 from dashboard.review import MAX_FILES, add_review, dropped_next, uploaded_reviews
 from dashboard.selection import KEPT_FOR_SESSION, show_evidence
 from dashboard.session import forget, remember
-from dashboard.widgets import NOTICE, count, dataframe, heading, markdown_sentence
+from dashboard.widgets import count, dataframe, heading, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.label_shift import corrected_for_shift, read_shares
 from her2core.evidence.prediction_columns import guess_columns
@@ -44,7 +44,6 @@ if file is None:
             },
             "Two rows of an example table",
         )
-    st.caption(NOTICE)
     st.stop()
 
 name, content = safe_file_name(file.name), file.getvalue
@@ -54,7 +53,6 @@ try:
         guess = remember(("guess", file.file_id), lambda: guess_columns(table.frame))
 except Her2Error as refused:
     st.error(markdown_sentence(refused.sentence), icon=":material/block:")
-    st.caption(NOTICE)
     st.stop()
 
 st.header("Columns")
@@ -95,4 +93,3 @@ if st.button("Show the evidence", type="primary", icon=":material/fact_check:"):
         st.error(markdown_sentence(refused.sentence), icon=":material/block:")
     else:
         show_evidence(review, PAGES / "evidence/performance.py")
-st.caption(NOTICE)

@@ -9,16 +9,7 @@ import streamlit as st
 
 from dashboard.review import opened_result_table, rows_at, unit_switch
 from dashboard.selection import opened_review
-from dashboard.widgets import (
-    NOTICE,
-    count,
-    dataframe,
-    download_table,
-    figure,
-    format_interval,
-    format_p,
-    markdown_sentence,
-)
+from dashboard.widgets import count, dataframe, download_table, figure, format_interval, format_p, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
 from her2core.io.text import capitalised, markdown_text
@@ -59,7 +50,6 @@ unit = unit_switch(review, "Unit of analysis", key="group_unit", default=0, amon
 rows = rows_at(opened_result_table(review, "subgroups"), unit)
 if rows.empty:
     st.info("These data have no column that defines subgroups. Add site or scanner to the manifest, or to your table.")
-    st.caption(NOTICE)
     st.stop()
 left, middle, right = st.columns(3)
 by = left.selectbox("Subgroups by", list(dict.fromkeys(rows["by"])), key="groups_by", bind="query-params")
@@ -153,4 +143,3 @@ else:
         "Heterogeneity between sites, by patient",
     )
 download_table("All subgroups (CSV)", rows, f"{review.name}-{unit}-subgroups")
-st.caption(NOTICE)

@@ -10,7 +10,6 @@ from dashboard.review import Review, unit_switch
 from dashboard.selection import opened_review, or_stop
 from dashboard.views.studies import compared_runs, show_backbone_study
 from dashboard.widgets import (
-    NOTICE,
     dataframe,
     detectable_sentence,
     download_table,
@@ -168,4 +167,3 @@ for study in found:
 if len(excluded):
     st.header("Not comparable with this run")
     dataframe(excluded, "Runs that are not comparable, and why")
-st.caption(NOTICE)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.selection import opened_run
 from dashboard.views.performance import licence_and_citation
-from dashboard.widgets import NOTICE, dataframe, download_table, figure, markdown_sentence
+from dashboard.widgets import dataframe, download_table, figure, markdown_sentence
 from her2core.data.checks import CheckReport, Finding
 from her2core.data.composition import composition
 from her2core.data.manifest import UNKNOWN
@@ -91,4 +91,3 @@ if patients_known:
         dataframe(shown, "One row per patient")
         download_table("Patients (CSV)", patients, f"{run.name}-patients")
 download_table("Data table (CSV)", dataset, f"{run.name}-dataset")
-st.caption(NOTICE)

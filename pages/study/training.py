@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import cache
 from dashboard.selection import opened_run
-from dashboard.widgets import NOTICE, figure, markdown_sentence
+from dashboard.widgets import figure, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.io.text import SENTENCE_LENGTH, markdown_text
 from her2core.plots.history import history_description, history_figure
@@ -74,4 +74,3 @@ under_way()
 st.header(f"Learning curves of {markdown_text(run.name)}")
 figure(history_figure(history), history_description(history), key="curves", table=history)
 st.markdown(f"{run.selection}. {origin(run)}" if run.selection else origin(run))
-st.caption(NOTICE)
