@@ -2,8 +2,8 @@
 
 python benchmarks/report_files.py --before FOLDER    FOLDER: a checkout of the version to compare with
 
-Both are run in turns, each in a process of its own that writes HTML and PDF, then a second report of another name, on the released run models/demo with its eight synthetic pictures;
-times are of the processor, so that other work on the machine counts little.
+Both are run in turns on the released run models/demo with its eight synthetic pictures. Each process writes HTML and
+PDF, then those of a second report under another name; times are of the processor, so that other work counts little.
 """
 
 from __future__ import annotations

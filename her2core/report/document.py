@@ -266,7 +266,7 @@ class Document:
     created : datetime or None
         When the run was created.
     title : str
-        Title of the file.
+        Title of the file, by default "Report: " and the name.
     warned : str
         Heading of the warnings.
     sheet : bool
@@ -289,6 +289,7 @@ class Document:
     def __post_init__(self) -> None:
         _clean_all(self, name=90)
         object.__setattr__(self, "name", self.name or "unnamed")
+        object.__setattr__(self, "title", self.title or f"Report: {self.name}")
 
     @property
     def figures(self) -> Iterator[Chart | Picture]:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from her2core.evidence.verdict.rules import NOT_KNOWN
-from her2core.io.text import clean_text
 from her2core.report.case import software_versions
 from her2core.report.document import Document
 from her2core.report.run_report import RunReport
@@ -73,10 +72,7 @@ def report_document(report: RunReport) -> Document:
     ('Report: example.csv', 18)
     """
     return Document(
-        **report_frame(report),
-        kind="her2core run report",
-        title=f"Report: {clean_text(report.name, 90) or 'unnamed'}",
-        sections=tuple(compose(report) for compose in _SECTIONS),
+        **report_frame(report), kind="her2core run report", sections=tuple(compose(report) for compose in _SECTIONS)
     )
 
 
