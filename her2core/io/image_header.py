@@ -272,7 +272,7 @@ def whole_slide(where: str) -> ImageError:
         "one field of tissue as a PNG, JPEG, TIFF, BMP or WebP image",
         got="a whole slide",
         where=where,
-        fix="Predict whole slides with `her2 slide`, cut them with `her2 tile`, or export a field as PNG or TIFF.",
+        fix="Predict it with `her2 slide`, cut it with `her2 tile`, or export a field from a viewer such as QuPath.",
     )
 
 
