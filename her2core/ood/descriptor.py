@@ -171,24 +171,26 @@ def stain_statistics(raw: np.ndarray) -> np.ndarray:
     >>> stain_statistics(np.full((16, 16, 3), 239, np.uint8))[:3].round(3).tolist()
     [0.0, 0.0, 0.0]
     """
-    density = _DENSITY[raw]
-    pixels = np.ascontiguousarray(density.reshape(-1, 3).T)
+    # Channels first: sums over three long rows are several times faster than over many short ones.
+    planes = np.ascontiguousarray(raw.transpose(2, 0, 1))
+    density = _DENSITY[planes]
+    pixels = density.reshape(3, -1)
     mean, deviation = pixels.mean(axis=1), pixels.std(axis=1)
     # Optical density falls as the grey level rises, so the percentiles can be read off the 256 levels.
-    levels = [np.bincount(channel, minlength=256)[::-1].cumsum() for channel in raw.reshape(-1, 3).T]
+    levels = [np.bincount(channel, minlength=256)[::-1].cumsum() for channel in planes.reshape(3, -1)]
     ordered = _DENSITY[::-1]
     percentiles = [[ordered[np.searchsorted(counts, p / 100 * counts[-1])] for counts in levels] for p in _PERCENTILES]
     centred = (pixels - mean[:, None]) / (deviation[:, None] + 1e-3)
     together = (centred @ centred.T) / pixels.shape[1]
     parts = [mean, deviation, *percentiles, together[(0, 0, 1), (1, 2, 2)]]
     for _ in range(_SCALES):
-        rows, columns = density.shape[0] // 2, density.shape[1] // 2
-        blocks = density[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3)
-        coarse = blocks.mean(axis=(1, 3))
-        detail = blocks - coarse[:, None, :, None]
-        energy = np.log(np.square(detail).mean(axis=(0, 1, 2, 3)) + _SMALL_DENSITY)
+        rows, columns = 2 * (density.shape[1] // 2), 2 * (density.shape[2] // 2)
+        corners = [density[:, y:rows:2, x:columns:2] for y in (0, 1) for x in (0, 1)]
+        coarse = (corners[0] + corners[1] + corners[2] + corners[3]) / 4
+        detail = np.concatenate([(corner - coarse).reshape(3, -1) for corner in corners], axis=1)
+        energy = np.log(np.square(detail).mean(axis=1) + _SMALL_DENSITY)
         # A few strong edges and much faint grain may have the same energy; their mean magnitude differs.
-        size = np.log(np.square(np.abs(detail).mean(axis=(0, 1, 2, 3))) + _SMALL_DENSITY)
+        size = np.log(np.square(np.abs(detail).mean(axis=1)) + _SMALL_DENSITY)
         parts += [energy, size - energy]
         density = coarse
     return np.concatenate(parts).astype(np.float32)
