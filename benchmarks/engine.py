@@ -91,7 +91,7 @@ def main() -> None:
         "largest_probability_difference": float(
             max(np.abs(np.subtract(a.probabilities, b.probabilities)).max() for a, b in zip(right, found, strict=True))
         ),
-        "note": "float32: this processor has neither AVX-512 nor bfloat1"
+        "note": "float32: this processor has neither AVX-512 nor bfloat16."
         " Other work ran beside. Where least and largest of a share lie far apart, it is not settled.",
     }
     write_json(Path(__file__).parent / "results" / "engine.json", result)
