@@ -60,8 +60,20 @@ def test_each_scheme_takes_its_own_column(tmp_path):
     final = import_dataset("tcga_brca", root, scheme="final")
     assert labels(final) == {"1": neg, "2": pos, "3": neg, "5": neg}  # an equivocal status without FISH has no label
     assert final.scheme.name == "final"
-    with pytest.raises(ManifestError, match="a scheme out of ihc_status, ihc_score, final, but got 'paper3'"):
+    positive = labels(import_dataset("tcga_brca", root, scheme="ihc_positive"))
+    assert positive == {**dict.fromkeys("1234", "not positive"), "5": "positive"}
+    with pytest.raises(ManifestError, match="a scheme out of ihc_status, .*, final, but got 'paper3'"):
         import_dataset("tcga_brca", root, scheme="paper3")
+
+
+def test_sites_are_kept_by_their_codes(tmp_path):
+    root = folder(tmp_path)
+    one = import_dataset("tcga_brca", root, sites="a8", scheme="ihc_positive")
+    assert labels(one) == {"1": "not positive", "2": "not positive", "5": "positive"}
+    assert "2 images of other sites than a8." in one.facts["left_out"]
+    assert labels(import_dataset("tcga_brca", root, sites="A7, A8")) == labels(import_dataset("tcga_brca", root))
+    with pytest.raises(ManifestError, match="sites out of A7, A8, but got XX"):
+        import_dataset("tcga_brca", root, sites="A7,XX")
 
 
 def test_barcode_and_table_give_patient_slide_site_scale_and_columns(tmp_path):
@@ -154,6 +166,8 @@ def test_the_published_fields_have_the_published_counts(tmp_path):
     assert final["label"].value_counts().to_dict() == {"negative": 84, "positive": 25}
     scores = import_dataset("tcga_brca", root, scheme="ihc_score").frame.drop_duplicates("patient_id")
     assert scores["label"].value_counts().to_dict() == {"1+": 34, "2+": 21, "3+": 10, "0": 4}
+    a8 = import_dataset("tcga_brca", root, scheme="ihc_positive", sites="A8").frame.drop_duplicates("patient_id")
+    assert a8["label"].value_counts().to_dict() == {"not positive": 33, "positive": 14}
     conflicts = tcga_conflicts(made)["conflict"]
     assert conflicts.value_counts()["IHC status positive with score 2+"] == 9
     assert frame["mpp"].between(0.499, 0.502).all()

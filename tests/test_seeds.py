@@ -32,6 +32,9 @@ def run(seed: int, *, patients=range(30), skill=1.5, each=8):
     return read_predictions(pd.DataFrame(rows, columns=names))
 
 
+SKILLS = {"x-patient": 1.0, "x-random": 2.5, "y-patient": 1.2, "y-random": 2.0}
+
+
 def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
     runs = [run(0), run(1), run(2)]
     table = summarize_seeds({"a": runs, "b": [run(3)]}, reference="b").table
@@ -40,7 +43,39 @@ def test_the_value_is_the_mean_of_the_runs_and_the_extremes_are_theirs():
     assert row["value"] == pytest.approx(np.mean(each))
     assert (row["lowest"], row["highest"]) == (pytest.approx(min(each)), pytest.approx(max(each)))
     assert row["lower_95"] < row["value"] <= row["upper_95"]
-    assert set(table["metric"]) == {m.name for m in metrics_of("metrics") if not m.per_class}
+    assert set(table.loc[table["class"] == "", "metric"]) == {m.name for m in metrics_of("metrics") if not m.per_class}
+
+
+@pytest.mark.parametrize("unit", ["patch", "patient"])
+def test_both_readings_of_class_specific_accuracy_are_given_for_each_class(unit):
+    runs = [run(0), run(1), run(2)]
+    table = summarize_seeds({"a": runs}, reference="a", unit=unit).table.set_index(["metric", "class"])
+    own = [metric_table(p if unit == "patch" else aggregate(p, unit)).set_index(["metric", "class"]) for p in runs]
+    for key in ((name, c) for name in ("recall", "one_vs_rest_accuracy", "auroc") for c in CLASSES):
+        each = [float(of.loc[key, "value"]) for of in own]
+        assert table.loc[key, "value"] == pytest.approx(np.mean(each))
+        assert (table.loc[key, "lowest"], table.loc[key, "highest"]) == pytest.approx((min(each), max(each)))
+        assert table.loc[key, "lower_95"] < table.loc[key, "value"] <= table.loc[key, "upper_95"]
+    one = summarize_seeds({"a": runs[:1]}, reference="a", unit=unit).table.set_index(["metric", "class"])
+    for key in (("recall", CLASSES[1]), ("auroc", CLASSES[2])):
+        expected = own[0].loc[key, ["value", "lower_95", "upper_95"]].to_numpy(float)
+        assert one.loc[key, ["value", "lower_95", "upper_95"]].to_numpy(float) == pytest.approx(expected)
+
+
+def test_pairs_of_groups_may_have_references_of_their_own():
+    """Differences of each pair as if it stood alone; p values are corrected over all pairs."""
+    groups = {name: [run(3 * k), run(3 * k + 1, skill=skill)] for k, (name, skill) in enumerate(SKILLS.items())}
+    pairs = {"x-random": "x-patient", "y-random": "y-patient", "y-patient": "x-patient"}
+    found = summarize_seeds(groups, reference=pairs).differences
+    assert list(zip(found["group"], found["reference"], strict=True))[:: len(found) // 3] == list(pairs.items())
+    for group, reference in pairs.items():
+        two = {name: groups[name] for name in (reference, group)}
+        alone = summarize_seeds(two, reference=reference).differences.set_index("metric")
+        row = found[found["group"] == group].set_index("metric")
+        for name in ("difference", "lower_95", "upper_95", "p_value"):
+            assert row[name].to_numpy(float) == pytest.approx(alone[name].to_numpy(float), nan_ok=True)
+    p = found[found["metric"] == "accuracy"].sort_values("p_value")
+    assert p["p_value_holm"].iloc[0] == pytest.approx(min(1.0, 3 * p["p_value"].iloc[0]))
 
 
 def accuracies(patients, runs, *, left_out=None):

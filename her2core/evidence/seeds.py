@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from her2core.evidence.aggregate import aggregate
 from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.compare import DIFFERENCE_COLUMNS, available_metrics
 from her2core.evidence.differences import difference_row
-from her2core.evidence.estimates import ResampledMetrics
+from her2core.evidence.estimates import Estimate, ResampledMetrics
 from her2core.evidence.intervals import join_notes
 from her2core.evidence.jackknife import jackknife_row, why_no_jackknife
 from her2core.evidence.metrics.metric import Floats, Metric
@@ -44,6 +45,8 @@ from her2core.evidence.variance import Variance, variance_over_clusters, varianc
 
 ONE_RUN = "one run only: nothing can be said about another training"
 DIFFERENCES = ("unit", "group", "reference", "metric", "role", *DIFFERENCE_COLUMNS, "p_value_holm", "note", "statement")
+#: Metrics per class in the table: the two readings of class-specific accuracy, and discrimination.
+CLASS_METRICS = ("recall", "one_vs_rest_accuracy", "auroc")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,19 +58,34 @@ class SeedSummary(TableResult):
     Parameters
     ----------
     table : DataFrame
-        One row per group and metric: unit, group, metric, value (mean over the runs), lower_95, upper_95,
-        interval_method, lowest, highest (of its runs), seeds, resampling_unit, n_clusters, n (rows of its runs on
-        average), note.
+        One row per group, metric and class (empty for a metric over all classes): unit, group, metric, class, value
+        (mean over the runs), lower_95, upper_95, interval_method, lowest, highest (of its runs), seeds,
+        resampling_unit, n_clusters, n (rows of its runs on average), note.
     differences : DataFrame
-        One row per group other than the reference and metric: unit, group, reference, metric, role (primary or
-        descriptive), difference (group less reference), lower_95, upper_95, p_value (t test), detectable_difference
-        (with a power of 80 %), p_value_holm (corrected over the groups, Holm 1979), note, statement (by p_value_holm,
+        One row per group with a reference and metric over all classes: unit, group, reference, metric, role (primary
+        or descriptive), difference (group less reference), lower_95, upper_95, p_value (t test), detectable_difference
+        (with a power of 80 %), p_value_holm (corrected over all pairs, Holm 1979), note, statement (by p_value_holm,
         of the primary metric alone): higher or lower than the reference, which is not the same as better for two kinds
         of split, or that no difference can be shown.
     """
 
     table: pd.DataFrame
     differences: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A metric over all classes, or of one class."""
+
+    metric: Metric
+    position: int | None = None
+
+    def of(self, run: Predictions) -> str:
+        return "" if self.position is None else run.classes[self.position]
+
+    def estimate(self, run: ResampledMetrics) -> Estimate:
+        whole = run.estimate(self.metric)
+        return whole if self.position is None else whole.of(self.position)
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ class _LeftOut:
 def summarize_seeds(
     groups: Mapping[str, Sequence[Predictions]],
     *,
-    reference: str,
+    reference: str | Mapping[str, str],
     unit: str = "patch",
     metrics: Iterable[str | Metric] | None = None,
     primary: str | None = PRIMARY_METRIC,
@@ -108,12 +126,12 @@ def summarize_seeds(
     ----------
     groups : mapping of str to sequence of Predictions
         Test parts by patch, one per run.
-    reference : str
-        Group from which differences are taken.
+    reference : str or mapping of str to str
+        Group from which differences are taken, or the reference of each group that has one.
     unit : {'patch', 'slide', 'patient'}
         Slides and patients get the mean probability of their patches.
     metrics : iterable of str or Metric, optional
-        As for ``metric_table``; only those over all classes are used.
+        As for ``metric_table``; by default those over all classes, and of those per class ``CLASS_METRICS``.
     primary : str, optional
         The one metric about which statements are made; None where this unit is not the primary one.
     by_site : collection of str
@@ -146,33 +164,50 @@ def summarize_seeds(
     ([['a', 0.75, 2], ['b', 0.75, 1]], [0.0])
     """
     check_choice("unit", unit, UNITS)
-    _refuse(groups, reference)
+    pairs = {g: reference for g in groups if g != reference} if isinstance(reference, str) else dict(reference)
+    _refuse(groups, {reference} if isinstance(reference, str) else {*pairs, *pairs.values()})
     every = [p for runs in groups.values() for p in runs]
-    chosen = tuple(m for m in available_metrics(metrics, every, ordered=ordered) if not m.per_class)
-    if not chosen:
+    figures = _figures(metrics, every, ordered=ordered)
+    at_unit = {name: [p if unit == "patch" else aggregate(p, unit) for p in runs] for name, runs in groups.items()}
+    every = [p for runs in at_unit.values() for p in runs]
+    patients = _patients_or_rows(every)
+    sites = _LeftOut("site", pd.Index(sorted({name for p in every for name in p.frame["site"]})))
+    left_out = {name: sites if name in by_site else patients for name in groups}
+
+    @cache
+    def over(name: str, by: str) -> dict[_Figure, _OverRuns]:
+        return _over_runs(at_unit[name], sites if by == sites.column else patients, figures)
+
+    rows, differences = [], []
+    for name, runs in at_unit.items():
+        found = over(name, left_out[name].column)
+        for figure in figures:
+            labels = {"unit": unit, "group": name, "metric": figure.metric.name, "class": figure.of(runs[0])}
+            rows.append(labels | _value_row(figure, found[figure], runs, left_out[name]))
+    for name, against in pairs.items():
+        by = left_out[name].column
+        for figure in figures:
+            if figure.position is None:
+                labels = {"unit": unit, "group": name, "reference": against, "metric": figure.metric.name}
+                role = "primary" if figure.metric.name == primary else "descriptive"
+                change = _difference(figure.metric, over(name, by)[figure], over(against, by)[figure])
+                differences.append(labels | {"role": role, **change})
+    return SeedSummary(pd.DataFrame(rows), _stated(differences, no_statement(every)))
+
+
+def _figures(
+    metrics: Iterable[str | Metric] | None, every: Sequence[Predictions], *, ordered: bool
+) -> tuple[_Figure, ...]:
+    available = available_metrics(metrics, every, ordered=ordered)
+    whole = [_Figure(m) for m in available if not m.per_class]
+    if not whole:
         raise ConfigError(
             "argument `metrics` to name a metric over all classes",
             got="metrics per class",
             fix=f"Use {next(iter(METRICS))}, for example.",
         )
-    at_unit = {name: [p if unit == "patch" else aggregate(p, unit) for p in runs] for name, runs in groups.items()}
-    every = [p for runs in at_unit.values() for p in runs]
-    patients = _patients_or_rows(every)
-    sites = _LeftOut("site", pd.Index(sorted({name for p in every for name in p.frame["site"]})))
-    rows, differences = [], []
-    base = _over_runs(at_unit[reference], patients, chosen)
-    for name, runs in at_unit.items():
-        left_out = sites if name in by_site else patients
-        found = _over_runs(runs, left_out, chosen)
-        against = base if left_out is patients else _over_runs(at_unit[reference], left_out, chosen)
-        for metric in chosen:
-            labels = {"unit": unit, "group": name, "metric": metric.name}
-            rows.append(labels | _value_row(metric, found[metric.name], runs, left_out))
-            if name != reference:
-                change = _difference(metric, found[metric.name], against[metric.name])
-                role = "primary" if metric.name == primary else "descriptive"
-                differences.append(labels | {"reference": reference, "role": role, **change})
-    return SeedSummary(pd.DataFrame(rows), _stated(differences, no_statement(every)))
+    per_class = [m for m in available if m.per_class and (metrics is not None or m.name in CLASS_METRICS)]
+    return (*whole, *(_Figure(m, k) for m in per_class for k in range(len(every[0].classes))))
 
 
 def _patients_or_rows(every: Sequence[Predictions]) -> _LeftOut:
@@ -187,19 +222,20 @@ def _patients_or_rows(every: Sequence[Predictions]) -> _LeftOut:
     )
 
 
-def _over_runs(runs: Sequence[Predictions], left_out: _LeftOut, metrics: Iterable[Metric]) -> dict[str, _OverRuns]:
+def _over_runs(runs: Sequence[Predictions], left_out: _LeftOut, figures: Iterable[_Figure]) -> dict[_Figure, _OverRuns]:
     names = left_out.names
     groups = [Clusters(names.get_indexer(p.frame[left_out.column]), len(names), left_out.unit, "") for p in runs]
     resampled = [ResampledMetrics(p, group, resamples=0, seed=0) for p, group in zip(runs, groups, strict=True)]
     joint = _joint(runs, groups)
     found = {}
-    for metric in metrics:
-        estimates = [run.estimate(metric) for run in resampled]
-        size = min((run.sample_size(metric, None) for run in resampled), key=lambda size: size.clusters)
+    for figure in figures:
+        estimates = [figure.estimate(run) for run in resampled]
+        sizes = [run.sample_size(figure.metric, figure.position) for run in resampled]
+        size = min(sizes, key=lambda size: size.clusters)
         if len(runs) > 1:  # each run may be tested on patients of its own
-            every = joint.sample_size(metric, None)
+            every = joint.sample_size(figure.metric, figure.position)
             size = replace(size, clusters=every.clusters, rarest=every.rarest, binomial=False)
-        found[metric.name] = _OverRuns(
+        found[figure] = _OverRuns(
             np.array([e.value for e in estimates], np.float64), _mean([e.jackknife for e in estimates], groups), size
         )
     return found
@@ -225,16 +261,17 @@ def _mean(jackknives: Sequence[Floats], groups: Sequence[Clusters]) -> Floats:
         return np.where(kept, values, 0.0).sum(axis=0) / kept.sum(axis=0)
 
 
-def _value_row(metric: Metric, figure: _OverRuns, runs: Sequence[Predictions], left_out: _LeftOut) -> dict[str, object]:
-    seeds = variance_over_seeds(figure.values)
+def _value_row(
+    figure: _Figure, found: _OverRuns, runs: Sequence[Predictions], left_out: _LeftOut
+) -> dict[str, object]:
     row = jackknife_row(
-        metric.name,
-        "",
-        float(figure.values.mean()),
-        figure.jackknife,
-        size=figure.size,
-        bounds=metric.range,
-        trainings=seeds,
+        figure.metric.name,
+        figure.of(runs[0]),
+        float(found.values.mean()),
+        found.jackknife,
+        size=found.size,
+        bounds=figure.metric.range,
+        trainings=variance_over_seeds(found.values),
     )
     held = {name for p in runs for name in p.frame[left_out.column]}
     return {
@@ -242,9 +279,9 @@ def _value_row(metric: Metric, figure: _OverRuns, runs: Sequence[Predictions], l
         "lower_95": row["lower_95"],
         "upper_95": row["upper_95"],
         "interval_method": row["interval_method"],
-        "lowest": figure.values.min(),
-        "highest": figure.values.max(),
-        "seeds": len(figure.values),
+        "lowest": found.values.min(),
+        "highest": found.values.max(),
+        "seeds": len(found.values),
         "resampling_unit": left_out.unit,
         "n_clusters": len(held),
         "n": round(float(np.mean([len(p) for p in runs]))),
@@ -286,14 +323,14 @@ def _statement(row: Mapping[Any, Any], reason: str) -> str:
     return f"{'higher' if row['difference'] > 0 else 'lower'} than {row['reference']}"
 
 
-def _refuse(groups: Mapping[str, Sequence[Predictions]], reference: str) -> None:
+def _refuse(groups: Mapping[str, Sequence[Predictions]], compared: set[str]) -> None:
     where = "metrics over seeds"
-    if reference not in groups or not all(groups.values()):
+    if not groups or not compared <= set(groups) or not all(groups.values()):
         raise EvaluationError(
             "at least one run of each group, the reference among them",
             got=f"{', '.join(f'{len(runs)} of {name}' for name, runs in groups.items())}",
             where=where,
-            fix=f"Train the missing runs; the reference is {reference}.",
+            fix=f"Train the missing runs; compared are {', '.join(sorted(compared))}.",
         )
     if len({p.classes for runs in groups.values() for p in runs}) > 1:
         raise EvaluationError("runs of the same classes", got="several", where=where, fix="Compare like runs.")

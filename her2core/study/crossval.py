@@ -86,7 +86,8 @@ class CrossValidationConfig(BaseModel):
     seeds : tuple of int
         Of folds, weights, order and augmentation alike.
     reference : str
-        Group (network-design) that the others are compared with; the first where empty.
+        Group (network-design): its network is what other networks are compared with, its design what other designs of
+        each network are compared with; the first where empty.
     primary : Primary
         The one metric and unit about which statements are made.
 
@@ -103,7 +104,7 @@ class CrossValidationConfig(BaseModel):
     networks: tuple[NetworkEntry, ...] = Field(..., min_length=1)
     designs: tuple[Design, ...] = Field((Design(),), min_length=1)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of folds, weights, order and augmentation")
-    reference: str = Field("", description="group that the others are compared with; the first where empty")
+    reference: str = Field("", description="network-design that others are compared with; the first where empty")
     primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
 
     @model_validator(mode="after")
@@ -126,6 +127,28 @@ class CrossValidationConfig(BaseModel):
     def groups(self) -> tuple[str, ...]:
         """Every network under every design, in the order of networks."""
         return tuple(f"{n.label}-{d.name}" for n in self.networks for d in self.designs)
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """Reference of each group that has one.
+
+        A design is compared with the reference design of the same network, and a network under the reference design
+        with the reference network.
+
+        Examples
+        --------
+        >>> load_study("configs/study/cv-demo.yaml").pairs["lcnet-linear-site"]
+        'lcnet-linear-patient'
+        """
+        chosen = self.reference or self.groups[0]
+        design = next(d for d in self.designs for n in self.networks if f"{n.label}-{d.name}" == chosen)
+        found = {}
+        for network in self.networks:
+            own = f"{network.label}-{design.name}"
+            found |= {f"{network.label}-{d.name}": own for d in self.designs if d != design}
+            if own != chosen:
+                found[own] = chosen
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -156,7 +156,7 @@ def save_crossval(
     by_site = [f"{n.label}-{d.name}" for n in study.networks for d in study.designs if d.unit == "site"]
     figures, not_by_patient = study_figures(
         groups,
-        reference=reference,
+        reference={group: to for group, to in study.pairs.items() if group in groups and to in groups},
         primary=study.primary,
         ordered=not missing_class_order(first.card),
         by_site=[group for group in by_site if group in groups],

@@ -51,7 +51,7 @@ class Primary(BaseModel):
 def study_figures(
     groups: Mapping[str, Sequence[Predictions]],
     *,
-    reference: str,
+    reference: str | Mapping[str, str],
     primary: Primary,
     ordered: bool,
     by_site: Collection[str] = (),
@@ -62,8 +62,8 @@ def study_figures(
     ----------
     groups : mapping of str to sequence of Predictions
         Test parts by patch, one per run.
-    reference : str
-        Group from which differences are taken.
+    reference : str or mapping of str to str
+        Group from which differences are taken, or the reference of each group that has one.
     primary : Primary
     ordered : bool
         Whether the classes have an order.

@@ -46,6 +46,7 @@ def to_manifest(
     window_um: float | None = None,
     overlap: float = 0.0,
     min_tumour_cells: int = 0,
+    sites: str = "",
 ) -> Manifest:
     """Read images named by TCGA barcode as a manifest, one row an image or one row a window of it.
 
@@ -54,8 +55,9 @@ def to_manifest(
     root : Path
         The folder that holds the images and the clinical table.
     scheme : str
-        ``ihc_status`` (negative, equivocal, positive as recorded), ``ihc_score`` (0 to 3+) or ``final`` (a FISH result
-        overrides the IHC status; an equivocal status without one has no label).
+        ``ihc_status`` (negative, equivocal, positive as recorded), ``ihc_positive`` (positive against the other two),
+        ``ihc_score`` (0 to 3+) or ``final`` (a FISH result overrides the IHC status; an equivocal status without one
+        has no label).
     mpp : float, optional
         Microns per pixel of images whose name does not state them as the published fields do.
     window_um : float, optional
@@ -65,6 +67,8 @@ def to_manifest(
         Smallest share of a window's side that neighbours overlap, 0 to below 1.
     min_tumour_cells : int
         Rows with fewer annotated tumour or epithelial cells are left out; needs the cell files.
+    sites : str
+        Codes of the sites to keep, separated by commas (``A8``); all where empty.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def to_manifest(
     Raises
     ------
     ManifestError
-        For a folder without such images or table, an unknown scheme, options out of range, windows without a scale, and
+        For a folder without such images or table, an unknown scheme or site, options out of range, windows without a scale, and
         missing cell files where cells are asked for.
     """
     root = Path(root)
@@ -94,6 +98,7 @@ def to_manifest(
     if listing is None or not named:
         got = "no such folder" if listing is None else f"{len(listing.files)} images without one"
         _refuse("images with a TCGA barcode in their names", got, str(root), "Give the folder that holds them.")
+    named, elsewhere = _of_sites(named, sites)
     clinical = read_clinical(find_clinical(root))
     cells = root / "cells"
     rows = []
@@ -120,9 +125,8 @@ def to_manifest(
         else "",
         f"{int(few.sum()):,} rows: fewer than {min_tumour_cells} tumour cells." if few.any() else "",
         f"{len(unknown):,} patients absent from the clinical table: {', '.join(unknown[:FEW])}." if unknown else "",
-        f"{len(listing.files) - len(named):,} images without a TCGA barcode."
-        if len(named) < len(listing.files)
-        else "",
+        f"{elsewhere:,} images of other sites than {sites}." if elsewhere else "",
+        f"{without:,} images without a TCGA barcode." if (without := len(listing.files) - len(named) - elsewhere) else "",
         *listing.left_out,
     ]
     kept = frame[~unlabelled & ~few]
@@ -174,6 +178,16 @@ def validate(manifest: Manifest) -> None:
     if counts != PUBLISHED or ends != ENDS:
         got = f"{counts}, from {ends[0]} to {ends[1]}"
         _refuse(f"{PUBLISHED}, from {ENDS[0]} to {ENDS[1]}", got, "tcga_brca", "Use the published fields unchanged.")
+
+
+def _of_sites(named: list[tuple[Path, re.Match[str]]], sites: str) -> tuple[list[tuple[Path, re.Match[str]]], int]:
+    """Images of the sites asked for, and the number of others."""
+    asked = {code.strip().upper() for code in sites.split(",") if code.strip()}
+    known = {found[0][5:7].upper() for _, found in named}
+    if missing := sorted(asked - known):
+        _refuse(f"sites out of {', '.join(sorted(known))}", ", ".join(missing), "sites", "Name sites of these images.")
+    kept = [(path, found) for path, found in named if not asked or found[0][5:7].upper() in asked]
+    return kept, len(named) - len(kept)
 
 
 def _image_facts(path: Path, barcode: str, mpp: float | None) -> dict[str, Any]:

@@ -18,6 +18,11 @@ NEEDED = (BARCODE, STATUS, SCORE, FISH, "age_at_diagnosis", "race", "er_status_b
 _STATUS = ("negative", "equivocal", "positive")
 SCHEMES_TCGA = {
     "ihc_status": LabelScheme("ihc_status", _STATUS, "HER2 IHC status as recorded by the site (TCGA), FISH ignored"),
+    "ihc_positive": LabelScheme(
+        "ihc_positive",
+        ("not positive", "positive"),
+        "HER2 IHC status as recorded by the site (TCGA), positive against negative and equivocal, FISH ignored",
+    ),
     "ihc_score": LabelScheme("ihc_score", IHC_SCORES, "HER2 IHC score as recorded by the site (TCGA)"),
     "final": LabelScheme(
         "final",
@@ -130,8 +135,10 @@ def label_of(frame: pd.DataFrame, scheme: str) -> pd.Series:
     --------
     >>> case = pd.DataFrame({STATUS: ["negative"], "her2_ihc": ["1+"], "her2_final": ["positive"]})
     >>> [label_of(case, scheme)[0] for scheme in SCHEMES_TCGA]
-    ['negative', '1+', 'positive']
+    ['negative', 'not positive', '1+', 'positive']
     """
+    if scheme == "ihc_positive":
+        return frame[STATUS].map({status: "not positive" for status in _STATUS} | {"positive": "positive"})
     return frame[{"ihc_status": STATUS, "ihc_score": "her2_ihc", "final": "her2_final"}[scheme]]
 
 

@@ -21,8 +21,8 @@ STUDY_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc")
 _INTERVAL = ("lower_95", "upper_95")
 _SPREAD = ("lowest", "highest", "seeds", "resampling_unit", "n_clusters", "n", "note")
 _FIGURES = TableSchema(
-    ("unit", "group", "metric", "value", *_INTERVAL, *_SPREAD),
-    ("unit", "group", "metric"),
+    ("unit", "group", "metric", "class", "value", *_INTERVAL, *_SPREAD),
+    ("unit", "group", "metric", "class"),
     rows=True,
     finite=("seeds", "n_clusters", "n"),
 )
@@ -40,7 +40,7 @@ _DIFFERENCES = TableSchema(
         "note",
         "statement",
     ),
-    ("unit", "group", "metric"),
+    ("unit", "group", "reference", "metric"),
 )
 _NETWORKS = TableSchema(
     ("network", "name", "init", "frozen", "px", "epochs", "runs", "asked", "state", "reason", "train_seconds"),
