@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ from her2core.training.card import model_card, refuse_card, refuse_classes
 from her2core.training.config import RunConfig
 from her2core.training.config_errors import refuse_synthetic_claims
 from her2core.training.earlier_run import start_warnings
-from her2core.training.frozen import train_last_layer
+from her2core.training.frozen import frozen_logits, train_last_layer
 from her2core.training.hardware import first_process, machine
 from her2core.training.interrupts import end_with_parent
 from her2core.training.loop import train_network
@@ -255,16 +256,24 @@ def _predict(
 ) -> pd.DataFrame:
     """One row a patch: ids, split, label and the uncalibrated logits, float32."""
     network.to(device).eval()
-    rows = []
+    if config.frozen and dataset.images is not None:
+        logits = frozen_logits(network, dataset.images, config, device)
+    else:
+        logits = np.concatenate(list(_forward(network, dataset, device, config)))
+    frame = part.frame[["patch_id", "patient_id", "slide_id", "site"]].copy()
+    frame["split"], frame["label"] = name, part.frame["label"]
+    for name, column in zip(part.classes, logits.T, strict=True):
+        frame[f"logit_{name}"] = column
+    return frame
+
+
+def _forward(
+    network: PatchNetwork, dataset: PatchDataset, device: torch.device, config: RunConfig
+) -> Iterator[npt.NDArray[np.float32]]:
     for start in range(0, len(dataset), 64):
         keys = range(start, min(start + 64, len(dataset)))
         if dataset.images is not None:
             batch = to_tensor(dataset.images[keys.start : keys.stop], config.input.mean, config.input.std)
         else:
             batch = torch.stack([dataset[i][0] for i in keys])
-        rows.append(network(batch.to(device, memory_format=torch.channels_last)).float().cpu().numpy())
-    frame = part.frame[["patch_id", "patient_id", "slide_id", "site"]].copy()
-    frame["split"], frame["label"] = name, part.frame["label"]
-    for i, logits in enumerate(np.concatenate(rows).T):
-        frame[f"logit_{part.classes[i]}"] = logits
-    return frame
+        yield network(batch.to(device, memory_format=torch.channels_last)).float().cpu().numpy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,19 +93,8 @@ def train_last_layer(
         As ``fit_last_layer``.
     """
     device = one_device(config.hardware)
-    built = json.dumps([config.network.name, config.network.options], sort_keys=True)
     features = {
-        name: frozen_features(
-            network,
-            _images(datasets[name]),
-            built=built,
-            mean=config.input.mean,
-            std=config.input.std,
-            cache=config.hardware.features,
-            device=device,
-            progress=watch.extracting,
-        )
-        for name in ("train", "val")
+        name: _features(network, _images(datasets[name]), config, device, watch.extracting) for name in ("train", "val")
     }
     fit = fit_last_layer(
         network,
@@ -126,6 +115,32 @@ def train_last_layer(
     }
     writer.event("fitted", **facts)
     return Fitted(device, facts, fit.layer)
+
+
+@torch.inference_mode()
+def frozen_logits(
+    network: PatchNetwork, images: NDArray[np.uint8], config: RunConfig, device: torch.device
+) -> NDArray[np.float32]:
+    """Logits of patches from cached embeddings: the folds of a study differ in their last layer alone.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        With its fitted last layer.
+    images : ndarray
+        uint8 (N, px, px, 3) RGB, prepared.
+    config : RunConfig
+        ``network``, ``input`` and ``hardware`` apply.
+    device : torch.device
+
+    Returns
+    -------
+    ndarray
+        float32 (N, K).
+    """
+    features = torch.from_numpy(_features(network, images, config, device))
+    layer = last_layer(network).eval()
+    return np.concatenate([layer(block.to(device)).float().cpu().numpy() for block in features.split(1024)])
 
 
 def fit_last_layer(
@@ -201,6 +216,25 @@ def fit_last_layer(
     layer = layers[best]
     replace_last_layer(network, layer)
     return FrozenFit(history, best, layer.options() if isinstance(layer, NearestNeighbours) else None)
+
+
+def _features(
+    network: PatchNetwork,
+    images: NDArray[np.uint8],
+    config: RunConfig,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    return frozen_features(
+        network,
+        images,
+        built=json.dumps([config.network.name, config.network.options], sort_keys=True),
+        mean=config.input.mean,
+        std=config.input.std,
+        cache=config.hardware.features,
+        device=device,
+        progress=progress,
+    )
 
 
 def _section(config: RunConfig) -> FrozenConfig:
