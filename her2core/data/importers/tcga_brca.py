@@ -79,8 +79,8 @@ def to_manifest(
     Raises
     ------
     ManifestError
-        For a folder without such images or table, an unknown scheme or site, options out of range, windows without a scale, and
-        missing cell files where cells are asked for.
+        For a folder without such images or table, an unknown scheme or site, options out of range, windows without a
+        scale, and missing cell files where cells are asked for.
     """
     root = Path(root)
     if scheme not in SCHEMES_TCGA:
@@ -98,6 +98,7 @@ def to_manifest(
     if listing is None or not named:
         got = "no such folder" if listing is None else f"{len(listing.files)} images without one"
         _refuse("images with a TCGA barcode in their names", got, str(root), "Give the folder that holds them.")
+    unnamed = len(listing.files) - len(named)
     named, elsewhere = _of_sites(named, sites)
     clinical = read_clinical(find_clinical(root))
     cells = root / "cells"
@@ -126,7 +127,7 @@ def to_manifest(
         f"{int(few.sum()):,} rows: fewer than {min_tumour_cells} tumour cells." if few.any() else "",
         f"{len(unknown):,} patients absent from the clinical table: {', '.join(unknown[:FEW])}." if unknown else "",
         f"{elsewhere:,} images of other sites than {sites}." if elsewhere else "",
-        f"{without:,} images without a TCGA barcode." if (without := len(listing.files) - len(named) - elsewhere) else "",
+        f"{unnamed:,} images without a TCGA barcode." if unnamed else "",
         *listing.left_out,
     ]
     kept = frame[~unlabelled & ~few]
