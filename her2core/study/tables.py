@@ -28,7 +28,9 @@ class StudyTables:
     figures, differences : pandas.DataFrame
         As in ``her2core.evidence.seeds.SeedSummary``.
     networks, costs : pandas.DataFrame
-        One row a network; empty for a study of leakage.
+        One row a network of a backbone study; empty for others.
+    folds : pandas.DataFrame
+        One row a fold of cross-validation: whom it tested; empty for others.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class StudyTables:
     differences: pd.DataFrame
     networks: pd.DataFrame
     costs: pd.DataFrame
+    folds: pd.DataFrame
 
     @property
     def title(self) -> str:
@@ -56,7 +59,7 @@ def read_study_tables(folder: Path, kind: StudyKind) -> StudyTables | None:
     ----------
     folder : Path
         A folder with study.json.
-    kind : {"leakage", "backbones"}
+    kind : {"leakage", "backbones", "cv"}
         The kind of study wanted.
 
     Returns
@@ -84,5 +87,6 @@ def read_study_tables(folder: Path, kind: StudyKind) -> StudyTables | None:
         figures, differences, *others = check_study_tables(read, kind, where=folder, fix=fix)
     except RunError as broken:
         raise StudyError(broken.expected, got=broken.got, where=broken.where, fix=fix) from None
-    networks, costs = others or [pd.DataFrame(), pd.DataFrame()]
-    return StudyTables(folder, facts, figures, differences, networks, costs)
+    further = {name: pd.DataFrame() for name in ("networks", "costs", "folds")}
+    further |= dict(zip(list(STUDY_TABLES[kind])[2:], others, strict=True))
+    return StudyTables(folder, facts, figures, differences, **further)

@@ -53,10 +53,16 @@ _COSTS = TableSchema(
     ("network",),
     rows=True,
 )
+_FOLDS = TableSchema(
+    ("group", "seed", "fold", "held_out", "sites", "patients", "patches", "temperature"),
+    ("group", "seed", "fold"),
+    rows=True,
+    finite=("seed", "fold", "sites", "patients", "patches", "temperature"),
+)
 #: Kind of study -> its tables; figures and differences come first.
 STUDY_TABLES: dict[StudyKind, dict[str, TableSchema]] = {
     "leakage": {"leakage": _FIGURES, "gaps": _DIFFERENCES},
-    "cv": {"cv": _FIGURES, "differences": _DIFFERENCES},
+    "cv": {"cv": _FIGURES, "differences": _DIFFERENCES, "folds": _FOLDS},
     "backbones": {"backbones": _FIGURES, "differences": _DIFFERENCES, "networks": _NETWORKS, "costs": _COSTS},
 }
 
@@ -69,10 +75,15 @@ class _Data(Section):
     facts: Facts | None = None
 
 
+class _Labelled(Section):
+    label: Words
+
+
 class _Plan(Section):
     title: Words
     seeds: Annotated[list[int], Field(min_length=1, max_length=1_000)]
     reference: Words | None = None
+    networks: Annotated[list[_Labelled], Field(max_length=1_000)] = Field(default_factory=list)
 
 
 class StudyInfo(Section):
@@ -90,6 +101,7 @@ class StudyInfo(Section):
     data: _Data
     network: _Network | None = None
     warnings: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
+    limits: Annotated[list[Text], Field(max_length=200)] = Field(default_factory=list)
     not_by_patient: Text = ""
 
     @model_validator(mode="after")
@@ -98,6 +110,8 @@ class StudyInfo(Section):
             raise ValueError("a study of leakage should have a field 'network'")
         if self.kind in ("backbones", "cv") and self.study.reference is None:
             raise ValueError("a study of networks should have a field 'study.reference'")
+        if self.kind == "cv" and not self.study.networks:
+            raise ValueError("a study of cross-validation should have a field 'study.networks'")
         return self
 
 
@@ -137,7 +151,7 @@ def check_study_tables(
     ----------
     tables : mapping of str to DataFrame
         By name, as they were read.
-    kind : {"leakage", "backbones"}
+    kind : {"leakage", "backbones", "cv"}
     where : path
         The study's folder, for messages.
     fix : str
@@ -164,6 +178,7 @@ def check_study_tables(
         if lacking:
             raise RunError(lacking[0], got="no such row", where=os.path.join(where, f"{kind}.csv"), fix=fix)
     for name, frame in zip(list(STUDY_TABLES[kind])[2:], others, strict=True):
-        if missing := sorted(set(groups) - set(frame["network"])):
+        described = frame["group" if kind == "cv" else "network"]
+        if missing := sorted(set(groups) - set(described)):
             raise RunError(f"a row of {missing[0]}", got="none", where=os.path.join(where, f"{name}.csv"), fix=fix)
     return checked

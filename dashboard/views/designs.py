@@ -1,0 +1,126 @@
+"""Validation designs of one network: figures, both readings of class-specific accuracy, differences, folds."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.views.studies import seeds_caption
+from dashboard.widgets import (
+    count,
+    dataframe,
+    detectable_sentence,
+    figure,
+    format_detectable,
+    format_difference,
+    format_interval,
+    markdown_sentence,
+)
+from her2core.evidence.metrics.registry import metric_label
+from her2core.plots.seeds import seeds_description, seeds_figure
+from her2core.study import reported
+from her2core.study.designs import DesignComparison
+from her2core.study.tables import StudyTables
+
+_READINGS = ("recall", "one_vs_rest_accuracy")
+
+
+def show_designs(compared: DesignComparison, unit: str, metric: str, *, key: str) -> None:
+    """Draw the metric under each design, and its table."""
+    of, label = compared.figures, metric_label(metric)
+    rows = of[(of["unit"] == unit) & (of["metric"] == metric) & (of["class"] == "")]
+    description = seeds_description(rows, compared.labels, metric=label)
+    figure(seeds_figure(rows, compared.labels), description, key=f"{key}-{unit}-{metric}", table=rows)
+    st.caption(seeds_caption(rows))
+    for note in dict.fromkeys(filter(None, rows["note"])):
+        named = [compared.labels[g] for g in rows.loc[rows["note"] == note, "group"]]
+        st.caption(markdown_sentence(f"{', '.join(named)}: {note}."))
+    table = [
+        {
+            "test patches": compared.labels[r["group"]],
+            label: format_interval(r),
+            "seeds": r["seeds"],
+            "lowest seed": f"{r['lowest']:.1%}",
+            "highest seed": f"{r['highest']:.1%}",
+            "interval over": count(int(r["n_clusters"]), r["resampling_unit"]),
+            f"{'patches' if unit == 'patch' else f'{unit}s'} per run": r["n"],
+        }
+        for _, r in rows.iterrows()
+    ]
+    dataframe(table, f"{label} by {unit} under each design")
+
+
+def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool) -> None:
+    """Draw both readings of class-specific accuracy under each design, beside the paper's where classes are alike."""
+    of = compared.figures[compared.figures["unit"] == unit]
+    classes = list(dict.fromkeys(of.loc[of["metric"] == "recall", "class"]))
+    if not classes:
+        return
+    alike = is_her2 and set(classes) == set(reported.CLASS_ACCURACY)
+    cells = of.set_index(["group", "metric", "class"])
+    table = []
+    for name in classes:
+        for reading in _READINGS:
+            row = {"class": name, "reading": metric_label(reading)}
+            row |= {label: format_interval(cells.loc[group, reading, name]) for group, label in compared.labels.items()}
+            table.append(row | ({reported.CITATION: f"{reported.CLASS_ACCURACY[name]:.2%}"} if alike else {}))
+    st.header("Class-specific accuracy")
+    if alike:
+        st.caption(
+            f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy and the values in the last column for "
+            "the classes. The paper does not say which of the two readings they are, nor what its split kept together; "
+            "its data are not public, so that no difference from them can be tested here."
+        )
+    dataframe(table, f"Class-specific accuracy by {unit} under each design, in two readings")
+
+
+def show_differences(compared: DesignComparison, unit: str, metric: str) -> None:
+    """Draw what the study says about its primary metric, and the differences by this unit and metric."""
+    changes = compared.differences
+    against = compared.labels[compared.reference]
+    st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in _statements(compared)))
+    chosen = changes[(changes["unit"] == unit) & (changes["metric"] == metric)]
+    table = [
+        {
+            "test patches": compared.labels[row["group"]],
+            f"difference from {against} (points)": format_difference(row),
+            "detectable (points)": format_detectable(row),
+            "result (Holm-adjusted)": _said(compared, row) or row["note"] or "descriptive",
+        }
+        for _, row in chosen.iterrows()
+    ]
+    dataframe(table, f"Difference of each design from {against}, {metric_label(metric)}")
+
+
+def show_folds(study: StudyTables, compared: DesignComparison) -> None:
+    """Draw who was tested in which fold."""
+    rows = study.folds[study.folds["group"].isin(compared.labels)]
+    if rows.empty:
+        return
+    with st.expander("Folds: who was tested"):
+        shown = rows.assign(**{"test patches": rows["group"].map(compared.labels)}).drop(columns="group")
+        named = {c: metric_label(c) for c in ("balanced_accuracy", "macro_auroc") if c in shown}
+        dataframe(_plain(shown.rename(columns={"held_out": "held out", **named})), "Folds of the study")
+
+
+def _statements(compared: DesignComparison) -> list[str]:
+    primary = compared.differences[compared.differences["role"] == "primary"]
+    if primary.empty:
+        return ["No statement: the primary metric was not assessed by its unit."]
+    reference = compared.labels[compared.reference]
+    return [
+        f"{metric_label(row['metric'])} by {row['unit']}, {compared.labels[row['group']]} against {reference}: "
+        f"{format_difference(row)} points, {_said(compared, row)}. {detectable_sentence(row)}".strip()
+        for _, row in primary.iterrows()
+    ]
+
+
+def _said(compared: DesignComparison, row: pd.Series) -> str:
+    reference = compared.labels[compared.reference]
+    return str(row["statement"]).replace(f"than {compared.reference}", f"than {reference}")
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns in the order of reading, numbers rounded."""
+    first = ["test patches", "seed", "fold", "held out"]
+    return table[[*first, *(c for c in table if c not in first)]].round(3)
