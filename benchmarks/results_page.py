@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pandas as pd
 from results_evidence import HOME, LINK, RESULTS, decision_rows, evidence
+from results_studies import backbones, cell, leakage, tcga
 
 from her2core.data.split_units import split_label
 from her2core.evidence.metrics import headline_metrics, metric_label
@@ -32,7 +32,7 @@ def table() -> str:
     ]
     for run in runs:
         for unit, rows in _metrics(run).groupby("unit", sort=False):
-            cells = [_cell(rows[rows["metric"] == m].iloc[0]) for m in COLUMNS]
+            cells = [cell(rows[rows["metric"] == m].iloc[0]) for m in COLUMNS]
             first = rows.iloc[0]
             split = split_label(run.card["data"]["split_unit"])
             unit_of_bootstrap = first["resampling_unit"]
@@ -43,7 +43,7 @@ def table() -> str:
         for unit, rows in _metrics(run).groupby("unit", sort=False):
             for name in run.classes:
                 own = rows[rows["class"] == name].set_index("metric")
-                cells = [_cell(own.loc[m]) for m in PER_CLASS]
+                cells = [cell(own.loc[m]) for m in PER_CLASS]
                 lines.append(f"| `{run.name}` | {unit} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -110,82 +110,15 @@ def dashboard() -> str:
     return "\n".join(lines)
 
 
-def leakage() -> str:
-    """One network under each kind of split, by patch and by patient, with the difference to the patient split."""
-    folder = HOME / "models" / "study" / "leakage"
-    figures, gaps = pd.read_csv(folder / "leakage.csv"), pd.read_csv(folder / "gaps.csv")
-    lines = [
-        "| split | accuracy by patch | range over seeds | accuracy by patient | difference to patient split: accuracy "
-        "by patch | the same: balanced accuracy by patient (primary) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for group in dict.fromkeys(figures["group"]):
-        by_patch, by_patient = (
-            figures[(figures["unit"] == unit) & (figures["group"] == group) & (figures["metric"] == "accuracy")].iloc[0]
-            for unit in ("patch", "patient")
-        )
-        own = gaps[gaps["group"] == group]
-        descriptive = _gap(own[(own["unit"] == "patch") & (own["metric"] == "accuracy")])
-        statement = _gap(own[own["role"] == "primary"])
-        lines.append(
-            f"| {split_label(group)} | {_cell(by_patch)} | {by_patch['lowest']:.3f} - {by_patch['highest']:.3f} | "
-            f"{_cell(by_patient)} | {descriptive} | {statement} |"
-        )
-    return "\n".join(lines)
-
-
-def _gap(rows: pd.DataFrame) -> str:
-    """A difference with its interval, the smallest that could have been shown, and what is said about it."""
-    if rows.empty:
-        return ""
-    row = rows.iloc[0]
-    bounds = f" [{row['lower_95']:+.3f}, {row['upper_95']:+.3f}]" if pd.notna(row["lower_95"]) else ""
-    power = f", detectable {row['detectable_difference']:.3f}" if pd.notna(row["detectable_difference"]) else ""
-    said = next((str(row[name]) for name in ("statement", "note") if isinstance(row[name], str) and row[name]), "")
-    return f"{row['difference']:+.3f}{bounds}{power}" + (f": {said}" if said else "")
-
-
-#: The studies of networks, in the order of the page.
-STUDIES = ("backbones-demo", "backbones-tissue12", "backbones-her2st")
-
-
-def backbones() -> str:
-    """One table per study of networks: means over seeds, paired differences, computational cost."""
-    return "\n\n".join(_study(HOME / "models" / "study" / name) for name in STUDIES)
-
-
-def _study(folder: Path) -> str:
-    facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    figures, gaps = pd.read_csv(folder / "backbones.csv"), pd.read_csv(folder / "differences.csv")
-    networks, costs = (pd.read_csv(folder / f"{n}.csv").set_index("network") for n in ("networks", "costs"))
-    units = [u for u in ("patch", "patient") if u in set(figures["unit"])]
-    reference = facts["study"]["reference"]
-    lines = [
-        f"**[{folder.name}]({LINK}/models/study/{folder.name})**: {facts['study']['title']}",
-        "",
-        f"| network | initial weights | seeds | {' | '.join(f'balanced accuracy by {u}' for u in units)} "
-        f"| macro AUROC by patch | difference to {reference}, balanced accuracy by {units[-1]} | latency | memory |",
-        "|---" * (7 + len(units)) + "|",
-    ]
-    for name in dict.fromkeys(figures["group"]):
-        own, how = figures[figures["group"] == name].set_index(["unit", "metric"]), networks.loc[name]
-        gap = gaps[(gaps["group"] == name) & (gaps["unit"] == units[-1]) & (gaps["metric"] == "balanced_accuracy")]
-        statement = _gap(gap)
-        start = "random weights" if how["init"] == "none" else how["init"]
-        start += f", frozen ({how['frozen']})" if isinstance(how["frozen"], str) and how["frozen"] else ""
-        cells = [_cell(own.loc[(u, "balanced_accuracy")]) for u in units] + [_cell(own.loc[("patch", "macro_auroc")])]
-        cost = costs.loc[name]
-        seeds = f"{how['runs']} of {how['asked']}"
-        lines.append(
-            f"| {name} | {start}, {how['px']} px | {seeds} | {' | '.join(cells)} | {statement} | "
-            f"{cost['latency_ratio']:.2f} | {cost['memory_bytes'] / 2**20:.0f} MiB |"
-        )
-    return "\n".join(lines)
-
-
-#: Metrics whose coverage is listed; of all metrics the page states how many lie within the target range.
-#: Perturbations under which a near-duplicate should be found.
-BLOCKS = {"figures": table, "leakage": leakage, "backbones": backbones, "evidence": evidence, "dashboard": dashboard}
+#: Block of the page -> the function that writes it.
+BLOCKS = {
+    "figures": table,
+    "tcga": tcga,
+    "leakage": leakage,
+    "backbones": backbones,
+    "evidence": evidence,
+    "dashboard": dashboard,
+}
 
 
 def block(name: str) -> tuple[str, str, str]:
@@ -196,13 +129,6 @@ def block(name: str) -> tuple[str, str, str]:
 def _metrics(run: Run) -> pd.DataFrame:
     frame = run.table("metrics")
     return frame.assign(**{"class": frame["class"].fillna("")})
-
-
-def _cell(row: pd.Series) -> str:
-    bounds = (
-        f" [{row['lower_95']:.3f}, {row['upper_95']:.3f}]" if row["lower_95"] == row["lower_95"] else " (no interval)"
-    )
-    return f"{row['value']:.3f}{bounds}"
 
 
 def main() -> None:

@@ -127,6 +127,10 @@ def test_a_file_without_patients_or_validation_is_told_so(models):
     assert "unknown in all" in said(at.main.info)
 
 
+METRICS = [(metric, "") for metric in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")]
+METRICS += list(product(("recall", "one_vs_rest_accuracy"), ("negative", "equivocal", "positive")))
+
+
 def leakage(folder) -> None:
     """The tables of a finished leakage study; their numbers are made up, the page only shows them."""
     rows = [
@@ -134,6 +138,7 @@ def leakage(folder) -> None:
             "unit": unit,
             "group": group,
             "metric": metric,
+            "class": name,
             "value": value,
             "lower_95": value - 0.1,
             "upper_95": value + 0.08,
@@ -147,7 +152,7 @@ def leakage(folder) -> None:
         }
         for unit in ("patch", "patient")
         for group, value in (("patch_random", 0.9), ("patient", 0.6))
-        for metric in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+        for metric, name in METRICS
     ]
     gaps = [
         {
@@ -165,7 +170,7 @@ def leakage(folder) -> None:
             "statement": "higher than patient" if r["metric"] == "balanced_accuracy" else "",
         }
         for r in rows
-        if r["group"] == "patient"
+        if r["group"] == "patient" and not r["class"]
     ]
     study = LeakageConfig(title="A study", run={"name": "x", "manifest": "x"}, splits=("patch_random", "patient"))
     folder.mkdir()
@@ -173,6 +178,7 @@ def leakage(folder) -> None:
     pd.DataFrame(gaps).to_csv(folder / "gaps.csv", index=False)
     facts = {
         "kind": "leakage",
+        "classes": ["negative", "equivocal", "positive"],
         "study": study.model_dump(mode="json"),
         "scheme": {"meaning": "m", "is_her2": True},
         "network": {"name": "her2_resnet50"},
@@ -182,14 +188,59 @@ def leakage(folder) -> None:
     (folder / "study.json").write_text(json.dumps(facts))
 
 
+def cross_validated(folder) -> None:
+    """The tables of a finished cross-validation of two networks on real tissue; made up as well."""
+    leakage(folder)
+    figures, gaps = (pd.read_csv(folder / f"{name}.csv") for name in ("leakage", "gaps"))
+    designs = {"patch_random": "patch-random", "patient": "patient"}
+    parts, changes, folds = [], [], []
+    for shift, network in ((0.0, "a"), (-0.05, "a-deep")):
+        names = {old: f"{network}-{new}" for old, new in designs.items()}
+        parts.append(figures.assign(group=figures["group"].map(names), value=figures["value"] + shift))
+        changes.append(gaps.assign(group=names["patch_random"], reference=names["patient"]))
+        folds += [(group, 0, fold, f"fold {fold}", 2, 10, 100, 1.0, 10) for group in names.values() for fold in (1, 2)]
+    changes.append(gaps.assign(group="a-deep-patient", reference="a-patient"))
+    columns = ["group", "seed", "fold", "held_out", "sites", "patients", "patches", "temperature", "patients_negative"]
+    pd.concat(parts).to_csv(folder / "cv.csv", index=False)
+    pd.concat(changes).to_csv(folder / "differences.csv", index=False)
+    pd.DataFrame(folds, columns=columns).to_csv(folder / "folds.csv", index=False)
+    facts = json.loads((folder / "study.json").read_text())
+    facts["study"] |= {"title": "Real", "reference": "a-patient", "networks": [{"label": "a"}, {"label": "a-deep"}]}
+    facts |= {"kind": "cv", "data": {}, "limits": ["Only 20 patients, class confounded with site."]}
+    (folder / "study.json").write_text(json.dumps(facts))
+
+
+def test_real_tissue_comes_first_with_its_limit_above_the_figures_and_a_gap_of_each_network(models):
+    leakage(models / "leakage")
+    cross_validated(models / "real")
+    at = visit("leakage")
+    assert errors(at) == []
+    assert at.selectbox(key="leakage_study").value == "Real (real)"
+    assert "Only 20 patients, class confounded with site." in said(at.main.warning)
+    shown, gaps, classes, folds = (table.value for table in at.dataframe[:4])
+    assert list(shown["test patches"]) == ["by random patches", "by patient"]
+    assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
+    assert list(gaps["test patches"]) == ["by random patches"]
+    assert list(classes["Joshi et al. 2025"]) == ["97.73%", "97.73%", "99.70%", "99.70%", "98.93%", "98.93%"]
+    assert list(classes["reading"][:2]) == ["Sensitivity (recall)", "One-vs-rest accuracy"]
+    assert list(folds["test patches"].unique()) == ["by random patches", "by patient"]
+    (network,) = [box for box in at.selectbox if box.label == "Network"]
+    assert network.options == ["a", "a-deep"]
+    network.set_value("a-deep").run()
+    assert at.dataframe[0].value["Balanced accuracy"].iloc[0].startswith("85.0%")
+    at.selectbox(key="leakage_study").set_value("A study (leakage)").run()
+    assert errors(at) == []
+    assert "synthetic" in said(at.main.info)
+
+
 def test_the_leakage_page_shows_the_splits_side_by_side(models):
     leakage(models / "leakage")
     at = visit("leakage")
     assert errors(at) == []
     shown = at.dataframe[0].value
-    assert list(shown["split"]) == ["by random patches", "by patient"]
+    assert list(shown["test patches"]) == ["by random patches", "by patient"]
     assert shown["Balanced accuracy"].iloc[0] == "90.0% [80.0%, 98.0%]"
-    assert at.dataframe[1].value["difference from split by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
+    assert at.dataframe[1].value["difference from the design by patient (points)"].iloc[0] == "+30.0 [+20.0, +40.0]"
     assert "synthetic" in said(at.main.info)
     assert "+30.0 [+20.0, +40.0] points, higher than by patient" in said(at.main.markdown)
     at.selectbox(key="leakage_metric").set_value("macro_auroc").run()

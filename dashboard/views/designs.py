@@ -83,20 +83,20 @@ def show_differences(compared: DesignComparison, unit: str, metric: str) -> None
     table = [
         {
             "test patches": compared.labels[row["group"]],
-            f"difference from {against} (points)": format_difference(row),
+            f"difference from the design {against} (points)": format_difference(row),
             "detectable (points)": format_detectable(row),
             "result (Holm-adjusted)": _said(compared, row) or row["note"] or "descriptive",
         }
         for _, row in chosen.iterrows()
     ]
-    dataframe(table, f"Difference of each design from {against}, {metric_label(metric)}")
+    dataframe(table, f"Difference of each design from that {against}, {metric_label(metric)}")
 
 
 def show_folds(study: StudyTables, compared: DesignComparison) -> None:
     """Draw who was tested in which fold."""
-    rows = study.folds[study.folds["group"].isin(compared.labels)]
-    if rows.empty:
+    if study.folds.empty:
         return
+    rows = study.folds[study.folds["group"].isin(compared.labels)]
     with st.expander("Folds: who was tested"):
         shown = rows.assign(**{"test patches": rows["group"].map(compared.labels)}).drop(columns="group")
         named = {c: metric_label(c) for c in ("balanced_accuracy", "macro_auroc") if c in shown}

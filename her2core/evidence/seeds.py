@@ -261,9 +261,7 @@ def _mean(jackknives: Sequence[Floats], groups: Sequence[Clusters]) -> Floats:
         return np.where(kept, values, 0.0).sum(axis=0) / kept.sum(axis=0)
 
 
-def _value_row(
-    figure: _Figure, found: _OverRuns, runs: Sequence[Predictions], left_out: _LeftOut
-) -> dict[str, object]:
+def _value_row(figure: _Figure, found: _OverRuns, runs: Sequence[Predictions], left_out: _LeftOut) -> dict[str, object]:
     row = jackknife_row(
         figure.metric.name,
         figure.of(runs[0]),

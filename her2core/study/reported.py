@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 CITATION = "Joshi et al. 2025"
-#: Patch accuracy on the test part of a 60/20/20 split; data, patch size and what the split kept together are not public.
+#: Patch accuracy on the test part of a 60/20/20 split; data, patch size and the unit of the split are not public.
 ACCURACY = 0.9804
 #: "Accuracy" of each class; the paper does not say whether it is sensitivity or one-vs-rest accuracy.
 CLASS_ACCURACY: Mapping[str, float] = MappingProxyType({"negative": 0.9773, "equivocal": 0.9970, "positive": 0.9893})

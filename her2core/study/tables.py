@@ -84,7 +84,7 @@ def read_study_tables(folder: Path, kind: StudyKind) -> StudyTables | None:
         if facts["kind"] != kind:
             return None
         read = {name: read_run_table(folder, f"{name}.csv", text=TEXT_COLUMNS) for name in STUDY_TABLES[kind]}
-        figures, differences, *others = check_study_tables(read, kind, where=folder, fix=fix)
+        figures, differences, *others = check_study_tables(read, kind, classes=facts["classes"], where=folder, fix=fix)
     except RunError as broken:
         raise StudyError(broken.expected, got=broken.got, where=broken.where, fix=fix) from None
     further = {name: pd.DataFrame() for name in ("networks", "costs", "folds")}

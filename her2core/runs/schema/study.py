@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -97,6 +97,7 @@ class StudyInfo(Section):
 
     kind: StudyKind
     study: _Plan
+    classes: Annotated[list[Words], Field(min_length=2, max_length=1_000)]
     scheme: Scheme
     data: _Data
     network: _Network | None = None
@@ -143,7 +144,12 @@ Copy the study again from its source.
 
 
 def check_study_tables(
-    tables: Mapping[str, pd.DataFrame], kind: StudyKind, *, where: str | os.PathLike[str], fix: str
+    tables: Mapping[str, pd.DataFrame],
+    kind: StudyKind,
+    *,
+    classes: Sequence[str],
+    where: str | os.PathLike[str],
+    fix: str,
 ) -> list[pd.DataFrame]:
     """The tables of a study with the kinds of their schemas, in the order of ``STUDY_TABLES``.
 
@@ -152,6 +158,8 @@ def check_study_tables(
     tables : mapping of str to DataFrame
         By name, as they were read.
     kind : {"leakage", "backbones", "cv"}
+    classes : sequence of str
+        Of the study's runs.
     where : path
         The study's folder, for messages.
     fix : str
@@ -169,7 +177,7 @@ def check_study_tables(
     checked = []
     for name, schema in STUDY_TABLES[kind].items():
         file = os.path.join(where, f"{name}.csv")
-        checked.append(check_table(tables[name], schema, where=file, classes=(), fix=fix))
+        checked.append(check_table(tables[name], schema, where=file, classes=classes, fix=fix))
     figures, _, *others = checked
     groups = figures["group"].unique()
     for unit in figures["unit"].unique():
