@@ -68,9 +68,9 @@ show_designs(compared, unit, metric, key=f"leakage-{key}-{chosen}")
 st.header("Leakage gap")
 st.caption(
     f"Difference of each design from that {compared.labels[compared.reference]}, over other patients and other "
-    "trainings; a design by site over other sites. The result is about the primary metric and adjusted for the number of "
-    "comparisons of the study (Holm 1979), so it may be weaker than an interval by itself suggests. All other "
-    "differences are descriptive."
+    "trainings; a design by site over other sites. The result is about the primary metric and adjusted for the "
+    "number of comparisons of the study (Holm 1979), so it may be weaker than an interval by itself suggests. All "
+    "other differences are descriptive."
 )
 show_differences(compared, unit, metric)
 show_class_accuracy(compared, unit, is_her2=bool(facts["scheme"].get("is_her2")))
