@@ -50,7 +50,7 @@ def near_cells(centres: npt.NDArray[np.float64], *, px: int, radius: float) -> n
     [[0, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     """
     if not radius > 0:
-        raise ConfigError("argument `radius` to be above 0", got=radius, fix="Give it in pixels.")
+        raise ConfigError("argument `radius` to be above 0", got=f"{radius:g}", fix="Give it in pixels.")
     margin = int(np.ceil(radius)) + 1
     side = px + 2 * margin
     places = np.floor(np.asarray(centres, np.float64).reshape(-1, 2)).astype(np.int64) + margin

@@ -142,7 +142,7 @@ class CrossValidationConfig(BaseModel):
         """
         chosen = self.reference or self.groups[0]
         design = next(d for d in self.designs for n in self.networks if f"{n.label}-{d.name}" == chosen)
-        found = {}
+        found: dict[str, str] = {}
         for network in self.networks:
             own = f"{network.label}-{design.name}"
             found |= {f"{network.label}-{d.name}": own for d in self.designs if d != design}

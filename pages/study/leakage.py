@@ -12,14 +12,17 @@ from dashboard.widgets import NOTICE, count, download_table, heading, markdown_s
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.archives import unique_name
 from her2core.io.text import markdown_text
-from her2core.runs.schema.study import STUDY_METRICS
-from her2core.study.designs import design_comparisons
+from her2core.runs.schema.study import STUDY_METRICS, StudyKind
+from her2core.study.designs import DesignComparison, design_comparisons
+from her2core.study.tables import StudyTables
 
 heading("Leakage", None, subject="One network and training budget, several validation designs")
-found, problems = [], []
-for kind in ("cv", "leakage"):
+found: list[tuple[StudyTables, list[DesignComparison]]] = []
+problems: list[str] = []
+kinds: tuple[StudyKind, ...] = ("cv", "leakage")
+for kind in kinds:
     of_kind, unreadable = studies(kind)
-    found += [(study, compared) for study in of_kind if (compared := design_comparisons(study))]
+    found += [(one, designs) for one in of_kind if (designs := design_comparisons(one))]
     problems += unreadable
 for problem in dict.fromkeys(problems):
     st.warning(markdown_sentence(problem))
@@ -33,7 +36,7 @@ if not found:
     st.stop()
 found.sort(key=lambda pair: pair[0].is_synthetic)  # real tissue first
 taken: dict[str, int] = {}
-by_title = {unique_name(study.title, taken): (study, compared) for study, compared in found}
+by_title = {unique_name(one.title, taken): (one, designs) for one, designs in found}
 title = st.selectbox("Study", list(by_title), key="leakage_study") if len(by_title) > 1 else next(iter(by_title))
 study, comparisons = by_title[title]
 facts, key = study.facts, hashlib.sha256(str(study.path).encode()).hexdigest()[:16]
@@ -54,7 +57,7 @@ st.markdown(
     "site estimate the performance on new patients."
 )
 network, left, right = st.columns(3)
-names = {compared.network: compared for compared in comparisons}
+names = {one.network: one for one in comparisons}
 chosen = network.selectbox("Network", list(names), key=f"leakage_network_{key}")
 compared = names[chosen]
 units = list(dict.fromkeys(study.figures["unit"]))
