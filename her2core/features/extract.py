@@ -15,7 +15,7 @@ import torch
 from her2core.data.dataset import to_tensor
 from her2core.errors import NetworkError
 from her2core.features.store import FeatureStore, patch_keys
-from her2core.networks.heads import last_layer
+from her2core.networks.heads import fitted_last_layer
 from her2core.networks.protocol import PatchNetwork
 
 #: Seconds after which new embeddings are written, so that an interrupted extraction resumes.
@@ -102,7 +102,7 @@ def frozen_features(
 
 def _refuse_changed_embedding(network: PatchNetwork, few: torch.Tensor) -> None:
     features = network.features(few)
-    given, expected = last_layer(network)(network.embed(features)), network.head(features)
+    given, expected = fitted_last_layer(network)(network.embed(features)), network.head(features)
     if not torch.allclose(given, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max() + 1)):
         raise NetworkError(
             "a network whose last layer takes its embedding as it is",

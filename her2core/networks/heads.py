@@ -132,18 +132,51 @@ def last_layer(network: PatchNetwork) -> nn.Linear:
     >>> last_layer(build_network("her2_resnet50", 3))
     Linear(in_features=512, out_features=3, bias=True)
     """
+    layer = fitted_last_layer(network)
+    if isinstance(layer, nn.Linear):
+        return layer
+    raise _no_linear_layer(layer)
+
+
+def fitted_last_layer(network: PatchNetwork) -> nn.Linear | NearestNeighbours:
+    """The layer that gives a network's scores: linear, or the nearest neighbours that took its place.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        Only its ``last_layer`` and ``get_submodule`` are used.
+
+    Returns
+    -------
+    torch.nn.Linear or NearestNeighbours
+
+    Raises
+    ------
+    NetworkError
+        If the network ends in something else.
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> fitted_last_layer(build_network("resnet50", 3)).out_features
+    3
+    """
     try:
-        layer = network.get_submodule(network.last_layer)
+        layer: object = network.get_submodule(network.last_layer)
     except (AttributeError, TypeError):
         layer = None
-    if not isinstance(layer, nn.Linear):
-        raise NetworkError(
-            "a network that ends in one linear layer",
-            got=type(layer).__name__,
-            where="frozen features",
-            fix="Train all layers of this network, or choose another one.",
-        )
-    return layer
+    if isinstance(layer, nn.Linear | NearestNeighbours):
+        return layer
+    raise _no_linear_layer(layer)
+
+
+def _no_linear_layer(layer: object) -> NetworkError:
+    return NetworkError(
+        "a network that ends in one linear layer",
+        got=type(layer).__name__,
+        where="frozen features",
+        fix="Train all layers of this network, or choose another one.",
+    )
 
 
 def replace_last_layer(network: PatchNetwork, layer: nn.Module) -> None:

@@ -25,7 +25,7 @@ from torch import nn
 from her2core.data.dataset import PatchDataset
 from her2core.errors import ConfigError, NetworkError
 from her2core.features.extract import frozen_features
-from her2core.networks.heads import NearestNeighbours, last_layer, replace_last_layer
+from her2core.networks.heads import NearestNeighbours, fitted_last_layer, last_layer, replace_last_layer
 from her2core.networks.protocol import PatchNetwork
 from her2core.runs.writer import RunWriter
 from her2core.training.callbacks import ProgressCallback
@@ -139,7 +139,7 @@ def frozen_logits(
         float32 (N, K).
     """
     features = torch.from_numpy(_features(network, images, config, device))
-    layer = last_layer(network).eval()
+    layer = fitted_last_layer(network).eval()
     return np.concatenate([layer(block.to(device)).float().cpu().numpy() for block in features.split(1024)])
 
 
