@@ -14,6 +14,7 @@ import pytest
 
 from her2core import load_predictor, open_run
 from her2core.evidence.calibration import fit_temperature
+from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.evaluation import TABLES, missing_baselines
 from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.inputs import inputs_from_folder
@@ -21,13 +22,17 @@ from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
 from her2core.evidence.run_sets import fit_run_sets, run_coverage, sets_entry
 from her2core.io.files import sha256_file
-from her2core.study import backbone_tables, backbones
+from her2core.study import backbone_tables, backbones, crossval
+from her2core.study.figures import study_figures
 from her2core.study.leakage import leakage_figures, load_study
 
 HOME = Path(__file__).resolve().parents[1]
 NAMES = ("demo", "tissue12", "her2st-erbb2")
 STUDIED = [HOME / "models" / "study" / "demo-resnet50", *sorted((HOME / "models" / "study").glob("*/*-seed*"))]
+CROSS_VALIDATED = sorted((HOME / "configs" / "study").glob("her2-tcga*.yaml"))
+#: Of a cross-validation, the first run alone: figures of the others are those of its tables, which are recomputed.
 FIRST = {path.parent: path for path in reversed(STUDIED)}.values()
+STUDIED = [p for p in STUDIED if p in FIRST or not p.parent.name.startswith("her2-tcga")]
 #: Columns that depend on the number of resamples.
 RESAMPLED = frozenset({"lower_95", "upper_95", "interval_method", "note", "p_value"})
 BACKBONES = sorted((HOME / "configs" / "study").glob("backbones-*.yaml"))
@@ -86,6 +91,32 @@ def test_the_leakage_study_follows_from_its_runs():
         np.testing.assert_allclose(saved[numbers], fresh[numbers], atol=1e-6, err_msg=name)
         words = [c for c in fresh if c not in numbers]
         assert (saved[words].astype(object).fillna("") == fresh[words]).all(axis=None)
+
+
+@pytest.mark.parametrize("config", CROSS_VALIDATED, ids=lambda p: p.stem)
+def test_a_cross_validated_study_follows_from_its_runs(config):
+    folder, study = HOME / "models" / "study" / config.stem, crossval.load_study(config)
+    assert json.loads((folder / "study.json").read_text())["study"] == study.model_dump(mode="json")
+    runs = {group: [open_run(folder / f"{group}-seed{seed}") for seed in study.seeds] for group in study.groups}
+    first = runs[study.reference][0]
+    assert all(run.card["out_of_fold"] and not run.has_weights for of in runs.values() for run in of)
+    assert all(set(run.predictions["patch_id"]) == set(first.dataset["patch_id"]) for of in runs.values() for run in of)
+    found, _ = study_figures(
+        {group: [run.test_predictions() for run in of] for group, of in runs.items()},
+        reference=study.pairs,
+        primary=study.primary,
+        ordered=not missing_class_order(first.card),
+        by_site=[group for group in study.groups if group.endswith("-site")],
+    )
+    for name, fresh in (("cv", found.table), ("differences", found.differences)):
+        saved = pd.read_csv(folder / f"{name}.csv")
+        numbers = fresh.select_dtypes("number").columns
+        np.testing.assert_allclose(saved[numbers], fresh[numbers], atol=1e-6, err_msg=name)
+        words = [c for c in fresh if c not in numbers]
+        assert (saved[words].astype(object).fillna("") == fresh[words]).all(axis=None)
+    held = pd.read_csv(folder / "folds.csv").groupby("group")["patients"].sum()
+    patients = first.dataset["patient_id"].nunique()
+    assert (held.filter(like="-patient") == patients * len(study.seeds)).all()
 
 
 @pytest.mark.parametrize("config", BACKBONES, ids=lambda p: p.stem)
