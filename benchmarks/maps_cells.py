@@ -1,10 +1,12 @@
 """Class-activation maps of out-of-fold models against the annotated cells of TCGA fields.
 
-python benchmarks/maps_cells.py STUDY MANIFEST [GROUP] [SEED]
+python benchmarks/maps_cells.py [CONFIG] [GROUP] [SEED]        from the folder of the study's manifest
 
-STUDY is the folder of a cross-validation with its ``.folds``, MANIFEST that of its fields, GROUP a network and design
-(lite0-linear-patient). Each window is explained by the model of the fold that tests its patient, for the class that
-this model predicts (Grad-CAM). results/maps_cells.csv has, for tumour, lymphocyte and stromal cells, the share of the
+CONFIG is a cross-validation of fields (configs/study/her2-tcga.yaml), GROUP a network and design of it
+(lite0-linear-patient). Its folds are trained again with their weights kept. Each window is explained by the model of
+the fold that tests its patient, for the class that this model predicts (Grad-CAM).
+
+results/maps_cells.csv has, for tumour, lymphocyte and stromal cells, the share of the
 map's energy within 10 microns of them and the pointing game, beside a uniform map, the same network's map with random
 weights and a map of stain density, each with the difference of Grad-CAM from it; intervals are percentile bootstraps
 over patients.
@@ -13,6 +15,7 @@ over patients.
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ import torch
 
 from her2core.data.dataset import to_tensor
 from her2core.data.importers.tcga_windows import CELLS, cell_counts
-from her2core.data.manifest import Manifest, read_manifest
+from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare
 from her2core.io.files import write_csv, write_json
@@ -29,30 +32,40 @@ from her2core.maps.cam import class_map
 from her2core.maps.cells import RADIUS_UM, UNIFORM, agreement, agreement_table, near_cells, stain_density_map
 from her2core.maps.metrics import with_random_weights
 from her2core.networks.from_card import network_from_card
-from her2core.runs.folder import WEIGHTS, Run, open_run
+from her2core.runs.folder import WEIGHTS, Run
+from her2core.study.crossval import load_study, manifest_of, repetitions
+from her2core.training.fit import train
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def main(study: str, manifest: str, group: str = "lite0-linear-patient", seed: int = 0) -> None:
+def main(config: str = "configs/study/her2-tcga.yaml", group: str = "lite0-linear-patient", seed: int = 0) -> None:
     """Measure all windows, and write the table."""
-    fields = read_manifest(manifest)
-    folds = sorted((Path(study) / ".folds").glob(f"{group}-seed{seed}-fold*"))
-    measured = pd.DataFrame([row for fold in folds for row in of_fold(open_run(fold), fields)])
+    study = load_study(config)
+    chosen = next(one for one in repetitions(study) if (one.group, one.seed) == (group, seed))
+    fields, rows = manifest_of(study), []
+    with tempfile.TemporaryDirectory() as folder:
+        for job in chosen.jobs:
+            run = train(job.config.model_copy(update={"serving": True}), root=folder, progress=False)
+            if run is not None:
+                rows += of_fold(run, fields)
+    measured = pd.DataFrame(rows)
     table = agreement_table(measured)
     write_csv(RESULTS / "maps_cells.csv", table, float_format="%.4f")
-    tumour = table[(table["cells"] == "tumour_cells") & (table["map"] == "gradcam")].set_index("measure")
+    tumour = table[(table["cells"] == "tumour_cells") & (table["measure"] == "energy")].set_index("map")
     write_json(
         RESULTS / "maps_cells.json",
         {
             "what": "Grad-CAM of out-of-fold models on TCGA fields against annotated cells; research use only",
-            "command": f"python benchmarks/maps_cells.py {Path(study).name} {Path(manifest).name} {group} {seed}",
-            "group": group,
-            "folds": len(folds),
+            "command": f"python benchmarks/maps_cells.py {config} {group} {seed}",
+            "folds": len(chosen.jobs),
             "windows": int(measured["patch"].nunique()),
             "patients": int(measured["patient"].nunique()),
             "radius_um": RADIUS_UM,
-            "share_near_tumour_cells": tumour.loc["energy", ["value", "lower_95", "upper_95"]].round(4).tolist(),
+            "energy_near_tumour_cells": {
+                name: row[["value", "lower_95", "upper_95"]].astype(float).round(4).tolist()
+                for name, row in tumour.iterrows()
+            },
             "table": "maps_cells.csv",
         },
     )
@@ -102,4 +115,4 @@ def masks_of(window: pd.Series, root: Path, px: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
