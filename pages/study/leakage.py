@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.cache import studies
 from dashboard.views.designs import show_class_accuracy, show_designs, show_differences, show_folds
-from dashboard.widgets import NOTICE, count, download_table, heading, markdown_sentence
+from dashboard.widgets import count, download_table, heading, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.archives import unique_name
 from her2core.io.text import markdown_text
@@ -32,7 +32,6 @@ if not found:
         "data/leakage --patients 100 --patches 20 --sites 5 --seed 11`, then `her2 study leakage`; or cross-validate "
         "your own cohort by patient and by random patches with `her2 study cv`."
     )
-    st.caption(NOTICE)
     st.stop()
 found.sort(key=lambda pair: pair[0].is_synthetic)  # real tissue first
 taken: dict[str, int] = {}
@@ -80,4 +79,3 @@ show_class_accuracy(compared, unit, is_her2=bool(facts["scheme"].get("is_her2"))
 show_folds(study, compared)
 download_table("All metrics (CSV)", study.figures, f"{study.path.name}-metrics", key=f"metrics-{key}")
 download_table("All differences (CSV)", study.differences, f"{study.path.name}-differences", key=f"differences-{key}")
-st.caption(NOTICE)
