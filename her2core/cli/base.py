@@ -156,3 +156,15 @@ class LazyChoice(click.Choice):
     def choices(self) -> Sequence[str]:  # type: ignore[override]  # click sets an attribute; here it is computed
         """The values."""
         return tuple(self._load())
+
+
+def _engines() -> list[str]:
+    from her2core.inference.engine_names import ENGINES
+
+    return list(ENGINES)
+
+
+#: ``--engine`` of every command that predicts.
+engine_option = click.option(
+    "--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ..."
+)

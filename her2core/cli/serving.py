@@ -8,16 +8,10 @@ from pathlib import Path
 
 import click
 
-from her2core.cli.base import MODELS, RUNS, LazyChoice, answer, as_json, cli
+from her2core.cli.base import MODELS, RUNS, answer, as_json, cli, engine_option
 from her2core.cli.text import prediction_text
 from her2core.errors import ConfigError, RunError
 from her2core.notice import RESEARCH
-
-
-def _engines() -> list[str]:
-    from her2core.inference.engine_names import ENGINES
-
-    return list(ENGINES)
 
 
 @cli.command()
@@ -48,7 +42,7 @@ def doctor(as_json: bool) -> int:
     type=click.Path(path_type=Path),
     help="Also write the heatmap (PNG) and the tiles (CSV) of each field into this folder.",
 )
-@click.option("--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ...")
+@engine_option
 @as_json
 def predict(
     run: Path,
@@ -108,7 +102,7 @@ def predict(
 @click.option("--target", help="Class to explain; the most probable one by default.")
 @click.option("--method", default="gradcam", show_default=True, help="Map method: gradcam, layercam, ...")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Overlay to write (.png).")
-@click.option("--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ...")
+@engine_option
 @as_json
 def explain(
     run: Path, image: Path, target: str | None, method: str, out: Path, engine: str | None, as_json: bool

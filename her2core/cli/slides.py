@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from her2core.cli.base import LazyChoice, answer, as_json, cli
+from her2core.cli.base import LazyChoice, answer, as_json, cli, engine_option
 from her2core.errors import ConfigError
 from her2core.notice import RESEARCH
 
@@ -135,6 +135,7 @@ def tile(
     help="Aggregates tiles to slides and patients; that of the run's evaluation by default.",
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=16, show_default=True, help="Tiles a forward pass.")
+@engine_option
 @_slide_options
 @as_json
 def slide(
@@ -144,6 +145,7 @@ def slide(
     field_um: float | None,
     rule: str | None,
     batch: int,
+    engine: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -163,7 +165,7 @@ def slide(
     from her2core.slide.result import from_dict
     from her2core.slide.work import slide_folder, work_through
 
-    predictor = load_predictor(run)
+    predictor = load_predictor(run, engine=engine)
     side = slide_grid(predictor, field_um).tile_um
     settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"])
     jobs, left_out = _jobs(slides, options)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -169,6 +169,10 @@ def _run(jobs: list[Job], out: Path, only: tuple[str, ...], quiet: bool) -> dict
     return run_jobs(jobs, out, only=only, report=_report, progress=not quiet)
 
 
+def _metric(row: Mapping[Any, Any]) -> str:
+    return f"{row['metric']} of {row['class']}" if row["class"] else str(row["metric"])
+
+
 def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, str]) -> None:
     value = {
         "out": str(out),
@@ -182,11 +186,11 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         "No statement: the primary metric and unit are not available."
     ]
     lines += [
-        f"{r.unit:8}{r.metric:25}{r.group:24}{interval(r.value, r.lower_95, r.upper_95)}  "
-        f"{r.seeds} seed{'s' if r.seeds > 1 else ''} from {r.lowest:.3f} to {r.highest:.3f}"
-        for r in found.table.itertuples()
+        f"{r['unit']:8}{_metric(r):33}{r['group']:24}{interval(r['value'], r['lower_95'], r['upper_95'])}  "
+        f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} from {r['lowest']:.3f} to {r['highest']:.3f}"
+        for r in found.table.to_dict("records")
     ] + [
-        f"{r.unit:8}{r.metric:20}{r.group} minus {r.reference}: "
+        f"{r.unit:8}{r.metric:33}{r.group} minus {r.reference}: "
         + difference_text(r.difference, r.lower_95, r.upper_95, detectable=r.detectable_difference, note=r.note)
         for r in found.differences.itertuples()
     ]

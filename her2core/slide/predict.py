@@ -147,7 +147,8 @@ def predict_slide(
         px = _tile_px(slide, settings.grid, predictor)
         rule = run_rule(predictor.run, "slide", settings.rule)
         stated = {"slide_id": job.slide_id, "patient_id": job.patient_id, "regions": regions_key(job)}
-        key = work_key(slide, settings.grid, model=predictor.model_id, rule=rule, **stated)
+        model = {"model": predictor.model_id, "engine": predictor.engine}
+        key = work_key(slide, settings.grid, **model, rule=rule, **stated)
         if (about := finished(out, job, key)) is not None:
             return about, True
         plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
@@ -171,6 +172,7 @@ def predict_slide(
             "tiles": len(tiles),
             "audit": plan.audit.to_dict("records"),
             "states": {str(k): int(v) for k, v in tiles["state"].value_counts().items()},
+            "engine": predictor.engine,
             "prediction": found.as_dict(),
             "notes": list(found.notes),
             "notice": RESEARCH,
