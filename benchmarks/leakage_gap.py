@@ -30,24 +30,26 @@ def figure() -> Figure:
         raise SystemExit(f"{STUDY} is not a cross-validation.")
     compared = next(c for c in design_comparisons(study) if c.reference == study.facts["study"]["reference"])
     rows = compared.figures[(compared.figures["metric"] == "accuracy")].set_index(["group", "unit"])
-    drawn = Figure(figsize=(8, 3.1), layout="constrained")
+    order = sorted(compared.labels, key=lambda group: -rows.loc[(group, "patient"), "value"])
+    drawn = Figure(figsize=(8, 3.3), layout="constrained")
     axes = drawn.add_subplot()
-    for place, group in enumerate(compared.labels):
+    for place, group in enumerate(order):
         for shift, (unit, colour) in zip((-0.14, 0.14), COLOURS.items(), strict=True):
             row = rows.loc[group, unit]
             if row["lower_95"] == row["lower_95"]:
                 axes.plot([row["lower_95"], row["upper_95"]], [place + shift] * 2, color=colour, linewidth=2)
             label = f"accuracy by {unit}" if place == 0 else None
             axes.plot(row["value"], place + shift, "o", color=colour, label=label)
-            axes.annotate(f"{row['value']:.0%}", (row["value"], place + shift), (0, 5), textcoords="offset points")
+            at = (row["value"], place + shift)
+            axes.annotate(f"{row['value']:.0%}", at, (0, 4), textcoords="offset points", ha="center", fontsize=8)
     axes.axvline(reported.ACCURACY, color="#555555", linestyle="--", label=f"{reported.CITATION}, by patch")
     axes.axvline(MAJORITY, color="#999999", linestyle=":", label="always negative, by patient")
-    axes.set_yticks(range(len(compared.labels)), [f"test patches {label}" for label in compared.labels.values()])
+    axes.set_yticks(range(len(order)), [f"held out {compared.labels[group]}" for group in order])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.02)
     axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    drawn.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return drawn
 
 

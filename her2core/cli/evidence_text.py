@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.cli.text import interval
+from her2core.cli.text import figure_name, interval
 from her2core.cli.verdict_text import verdict_lines
 from her2core.evidence.baselines import BASELINES, METRICS, baseline_sentences
 from her2core.evidence.evaluation import Evaluation
@@ -39,7 +39,9 @@ def not_available(found: Evaluation) -> list[dict[str, Any]]:
         undefined = metrics[metrics["value"].isna()]
         reasons = undefined["note"].map(lambda note, common=common: _without(note, common) or "it is undefined")
         for reason, group in undefined.groupby(reasons.to_numpy(), sort=False):
-            rows.append({"unit": unit, "metrics": [_name(row) for _, row in group.iterrows()], "reason": str(reason)})
+            rows.append(
+                {"unit": unit, "metrics": [figure_name(row) for _, row in group.iterrows()], "reason": str(reason)}
+            )
         absent = [m.name for m in metrics_of("metrics") if m.needs_scores and m.name not in set(metrics["metric"])]
         if absent and not metrics["metric"].isin([m.name for m in metrics_of("metrics") if m.needs_scores]).any():
             rows.append({"unit": unit, "metrics": absent, "reason": NO_SCORES})
@@ -135,15 +137,11 @@ def _figures(rows: pd.DataFrame, common: str) -> list[str]:
         note = _without(row["note"], common)
         if math.isnan(row["lower_95"]):
             reason = next((part for part in note.split("; ") if part.startswith("no interval")), "no interval")
-            bare.setdefault(reason, []).append(f"{_name(row)} {row['value']:.3f}")
+            bare.setdefault(reason, []).append(f"{figure_name(row)} {row['value']:.3f}")
         else:
             bounds = f"[{row['lower_95']:.3f}, {row['upper_95']:.3f}]"
-            lines.append(f"  {_name(row):40}{row['value']:.3f}  {bounds}  {note}".rstrip())
+            lines.append(f"  {figure_name(row):40}{row['value']:.3f}  {bounds}  {note}".rstrip())
     return lines + [f"  {reason}: {', '.join(figures)}" for reason, figures in bare.items()]
-
-
-def _name(row: pd.Series) -> str:
-    return f"{row['metric']} of {row['class']}" if row["class"] else str(row["metric"])
 
 
 def _common_note(metrics: pd.DataFrame) -> str:

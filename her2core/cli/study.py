@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from her2core.cli.base import answer, as_json, cli
-from her2core.cli.text import difference_text, interval, records
+from her2core.cli.text import difference_text, figure_name, interval, records
 from her2core.errors import StudyError
 from her2core.notice import RESEARCH
 
@@ -169,10 +169,6 @@ def _run(jobs: list[Job], out: Path, only: tuple[str, ...], quiet: bool) -> dict
     return run_jobs(jobs, out, only=only, report=_report, progress=not quiet)
 
 
-def _metric(row: Mapping[Any, Any]) -> str:
-    return f"{row['metric']} of {row['class']}" if row["class"] else str(row["metric"])
-
-
 def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, str]) -> None:
     value = {
         "out": str(out),
@@ -186,7 +182,7 @@ def _print(wants_json: bool, out: Path, found: SeedSummary, failures: dict[str, 
         "No statement: the primary metric and unit are not available."
     ]
     lines += [
-        f"{r['unit']:8}{_metric(r):33}{r['group']:24}{interval(r['value'], r['lower_95'], r['upper_95'])}  "
+        f"{r['unit']:8}{figure_name(r):33}{r['group']:24}{interval(r['value'], r['lower_95'], r['upper_95'])}  "
         f"{r['seeds']} seed{'s' if r['seeds'] > 1 else ''} from {r['lowest']:.3f} to {r['highest']:.3f}"
         for r in found.table.to_dict("records")
     ] + [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,26 @@ def interval(value: float, lower: float, upper: float, *, signed: bool = False) 
     form = "+.3f" if signed else ".3f"
     bounds = f"{lower:{form}}, {upper:{form}}" if lower == lower else "no interval"
     return f"{value:{form}}  [{bounds}]"
+
+
+def figure_name(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Name a figure's metric and, where it is of one class, its class.
+
+    Parameters
+    ----------
+    row : mapping
+        ``metric`` and ``class``, empty for a metric over all classes.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> figure_name({"metric": "recall", "class": "positive"})
+    'recall of positive'
+    """
+    return f"{row['metric']} of {row['class']}" if row["class"] else str(row["metric"])
 
 
 def difference_text(difference: float, lower: float, upper: float, *, detectable: float, note: str) -> str:
