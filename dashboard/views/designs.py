@@ -62,13 +62,14 @@ def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool)
     for name in classes:
         for reading in _READINGS:
             row = {"class": name, "reading": metric_label(reading)}
+            row |= {reported.CITATION: f"{reported.CLASS_ACCURACY[name]:.2%}"} if alike else {}
             row |= {label: format_interval(cells.loc[group, reading, name]) for group, label in compared.labels.items()}
-            table.append(row | ({reported.CITATION: f"{reported.CLASS_ACCURACY[name]:.2%}"} if alike else {}))
+            table.append(row)
     st.header("Class-specific accuracy")
     if alike:
         st.caption(
-            f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy and the values in the last column for "
-            "the classes. The paper does not say which of the two readings they are, nor what its split kept together; "
+            f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy, and the values of their column for the "
+            "classes. The paper does not say which of the two readings they are, nor what its split kept together; "
             "its data are not public, so that no difference from them can be tested here."
         )
     dataframe(table, f"Class-specific accuracy by {unit} under each design, in two readings")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from her2core.data.split_units import SPLIT_UNITS
 from her2core.errors import ConfigError, StudyError
 from her2core.evidence.class_order import missing_class_order
 from her2core.evidence.metric_table import metric_table
@@ -165,7 +166,8 @@ def save_crossval(
     tables = {"cv": figures.table, "differences": figures.differences, "folds": folds}
     for name, table in tables.items():
         write_csv(root / f"{name}.csv", table, float_format="%.6f")
-    every = [run for of in runs.values() for run in of]
+    own = study.run.get("limits") or ()
+    limits = [*own, *(limit for of in runs.values() for run in of for limit in run.card["limits"])]
     write_json(
         root / STUDY,
         {
@@ -174,13 +176,20 @@ def save_crossval(
             "classes": list(first.classes),
             "scheme": first.card["scheme"],
             "data": first.card["data"],
-            "warnings": list(dict.fromkeys(w for run in every for w in run.warnings)),
-            "limits": list(dict.fromkeys(limit for run in every for limit in run.card["limits"])),
+            "warnings": _warnings(study, runs),
+            "limits": list(dict.fromkeys(limits)),
             "not_by_patient": not_by_patient,
             "made": provenance(),
         },
     )
     return figures
+
+
+def _warnings(study: CrossValidationConfig, runs: dict[str, list[Run]]) -> list[str]:
+    """Warnings of the designs that separate patients; that others do not is what the study shows."""
+    apart = {d.name for d in study.designs if SPLIT_UNITS[d.unit].separates_patients} or {d.name for d in study.designs}
+    chosen = [f"{n.label}-{name}" for n in study.networks for name in apart]
+    return list(dict.fromkeys(w for group in chosen for run in runs[group] for w in run.warnings))
 
 
 def _folds(one: Repetition, runs: dict[str, list[Run]]) -> pd.DataFrame:
