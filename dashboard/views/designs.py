@@ -68,8 +68,8 @@ def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool)
     st.header("Class-specific accuracy")
     if alike:
         st.caption(
-            f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy, and the values of their column for the "
-            "classes. The paper does not say which of the two readings they are, nor what its split kept together; "
+            f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy, and the values of their column for "
+            "the classes. The paper does not say which of the two readings they are, nor what its split kept together; "
             "its data are not public, so that no difference from them can be tested here."
         )
     dataframe(table, f"Class-specific accuracy by {unit} under each design, in two readings")
