@@ -67,9 +67,11 @@ studies: $(VENV)/.app
 		$(BIN)/her2 study backbones --config configs/study/backbones-$$study.yaml --out runs/backbones-$$study || exit 1; \
 	done
 	$(BIN)/her2 data import tcga_brca $(SHARED)/tcga_brca --out data/her2-tcga.parquet --set window_um=112 --set overlap=0.4
+	$(BIN)/her2 data import tcga_brca $(SHARED)/tcga_brca --out data/her2-tcga-positive.parquet \
+		--set window_um=112 --set overlap=0.4 --set scheme=ihc_positive
 	$(BIN)/her2 data import tcga_brca $(SHARED)/tcga_brca --out data/her2-tcga-positive-a8.parquet \
 		--set window_um=112 --set overlap=0.4 --set scheme=ihc_positive --set sites=A8
-	for study in her2-tcga her2-tcga-positive-a8; do \
+	for study in her2-tcga her2-tcga-positive her2-tcga-positive-a8; do \
 		$(BIN)/her2 study cv --config configs/study/$$study.yaml --out runs/$$study || exit 1; \
 	done
 

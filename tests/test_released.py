@@ -29,7 +29,7 @@ from her2core.study.leakage import leakage_figures, load_study
 HOME = Path(__file__).resolve().parents[1]
 NAMES = ("demo", "tissue12", "her2st-erbb2")
 STUDIED = [HOME / "models" / "study" / "demo-resnet50", *sorted((HOME / "models" / "study").glob("*/*-seed*"))]
-CROSS_VALIDATED = ("her2-tcga", "her2-tcga-positive-a8")
+CROSS_VALIDATED = ("her2-tcga", "her2-tcga-positive", "her2-tcga-positive-a8")
 #: Of a cross-validation, the first run alone: figures of the others are those of its tables, which are recomputed.
 FIRST = {path.parent: path for path in reversed(STUDIED)}.values()
 STUDIED = [p for p in STUDIED if p in FIRST or p.parent.name not in CROSS_VALIDATED]
