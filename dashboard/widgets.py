@@ -218,7 +218,7 @@ def downloads_on_request(label: str, files: Sequence[File], *, place: str, conte
     with st.spinner("Making the files ..."):
         made = latest(place, content, lambda: [file.make() for file in files])
     for file, data in zip(files, made, strict=True):
-        download(file.label, data, name=file.name, mime=file.mime, key=f"{place}-{file.mime}")
+        download(file.label, data, name=file.name, mime=file.mime, key=f"{place}-{file.name}")
 
 
 def download_table(
