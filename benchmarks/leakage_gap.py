@@ -18,8 +18,6 @@ from her2core.study.tables import read_study_tables
 
 HOME = Path(__file__).parent.parent
 STUDY = HOME / "models" / "study" / "her2-tcga"
-#: Share of negative patients: what a model that always answers negative gets right.
-MAJORITY = 63 / 100
 COLOURS = {"patch": "#0072b2", "patient": "#d55e00"}
 
 
@@ -43,7 +41,10 @@ def figure() -> Figure:
             at = (row["value"], place + shift)
             axes.annotate(f"{row['value']:.0%}", at, (0, 4), textcoords="offset points", ha="center", fontsize=8)
     axes.axvline(reported.ACCURACY, color="#555555", linestyle="--", label=f"{reported.CITATION}, by patch")
-    axes.axvline(MAJORITY, color="#999999", linestyle=":", label="always negative, by patient")
+    patients = study.facts["data"]["patients"]["test"]
+    frequent = max(patients, key=patients.get)
+    share = patients[frequent] / sum(patients.values())
+    axes.axvline(share, color="#999999", linestyle=":", label=f"always {frequent}, by patient")
     axes.set_yticks(range(len(order)), [f"held out {compared.labels[group]}" for group in order])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.02)

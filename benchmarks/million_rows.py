@@ -1,4 +1,4 @@
-"""Time and memory of the evidence for a million patches: one table in, seconds and MB out.
+"""Processor time and peak memory of the evidence for a million patches.
 
 OMP_NUM_THREADS=1 python benchmarks/million_rows.py
 

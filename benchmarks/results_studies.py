@@ -20,18 +20,17 @@ TCGA = ("her2-tcga", "her2-tcga-positive", "her2-tcga-positive-a8")
 
 def tcga() -> str:
     """Networks on TCGA fields under each design, and both readings of class-specific accuracy."""
-    studies = [read_study_tables(HOME / "models" / "study" / name, "cv") for name in TCGA]
+    studies = [study for name in TCGA if (study := read_study_tables(HOME / "models" / "study" / name, "cv"))]
     lines = [
         "| study | network | test patches | accuracy by patch | accuracy by patient | balanced accuracy by patient | "
         "macro AUROC by patient | balanced accuracy by patient, difference to the design by patient (primary) |",
         "|---" * 8 + "|",
     ]
-    for study in filter(None, studies):
+    for study in studies:
         link = f"[{study.path.name}]({LINK}/models/study/{study.path.name})"
         for compared in design_comparisons(study):
             lines += [f"| {link} | {compared.network} | {row}" for row in _designs(compared)]
-    first = next(c for study in studies[:1] if study for c in design_comparisons(study))
-    return "\n".join([*lines, "", *_readings(first)])
+    return "\n".join([*lines, "", *_readings(design_comparisons(studies[0])[0])])
 
 
 def _designs(compared: DesignComparison) -> list[str]:

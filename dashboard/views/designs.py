@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.views.studies import seeds_caption
+from dashboard.views.studies import labelled_statement, primary_statements, seeds_caption
 from dashboard.widgets import (
     count,
     dataframe,
-    detectable_sentence,
     figure,
     format_detectable,
     format_difference,
@@ -79,14 +78,14 @@ def show_differences(compared: DesignComparison, unit: str, metric: str) -> None
     """Draw what the study says about its primary metric, and the differences by this unit and metric."""
     changes = compared.differences
     against = compared.labels[compared.reference]
-    st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in _statements(compared)))
+    st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in primary_statements(changes, compared.labels)))
     chosen = changes[(changes["unit"] == unit) & (changes["metric"] == metric)]
     table = [
         {
             "test patches": compared.labels[row["group"]],
             f"difference from the design {against} (points)": format_difference(row),
             "detectable (points)": format_detectable(row),
-            "result (Holm-adjusted)": _said(compared, row) or row["note"] or "descriptive",
+            "result (Holm-adjusted)": labelled_statement(row, compared.labels) or row["note"] or "descriptive",
         }
         for _, row in chosen.iterrows()
     ]
@@ -102,23 +101,6 @@ def show_folds(study: StudyTables, compared: DesignComparison) -> None:
         shown = rows.assign(**{"test patches": rows["group"].map(compared.labels)}).drop(columns="group")
         named = {c: metric_label(c) for c in ("balanced_accuracy", "macro_auroc") if c in shown}
         dataframe(_plain(shown.rename(columns={"held_out": "held out", **named})), "Folds of the study")
-
-
-def _statements(compared: DesignComparison) -> list[str]:
-    primary = compared.differences[compared.differences["role"] == "primary"]
-    if primary.empty:
-        return ["No statement: the primary metric was not assessed by its unit."]
-    reference = compared.labels[compared.reference]
-    return [
-        f"{metric_label(row['metric'])} by {row['unit']}, {compared.labels[row['group']]} against {reference}: "
-        f"{format_difference(row)} points, {_said(compared, row)}. {detectable_sentence(row)}".strip()
-        for _, row in primary.iterrows()
-    ]
-
-
-def _said(compared: DesignComparison, row: pd.Series) -> str:
-    reference = compared.labels[compared.reference]
-    return str(row["statement"]).replace(f"than {compared.reference}", f"than {reference}")
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

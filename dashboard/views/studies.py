@@ -38,20 +38,25 @@ def seeds_caption(rows: pd.DataFrame) -> str:
     return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; ticks: lowest and highest seed."
 
 
-def study_statements(study: StudyTables, names: Mapping[str, str] | None = None) -> list[str]:
-    """Return what the study says about its primary metric, one sentence a group."""
-    primary = study.differences[study.differences["role"] == "primary"]
+def primary_statements(differences: pd.DataFrame, names: Mapping[str, str] | None = None) -> list[str]:
+    """Return what differences say about the primary metric, one sentence a group; ``names`` label the groups."""
+    primary = differences[differences["role"] == "primary"]
     if primary.empty:
         return ["No statement: the primary metric was not assessed by its unit."]
     sentences = []
     for _, row in primary.iterrows():
         group, reference = ((names or {}).get(row[name], row[name]) for name in ("group", "reference"))
-        said = row["statement"].replace(f"than {row['reference']}", f"than {reference}")
         sentences.append(
             f"{metric_label(row['metric'])} by {row['unit']}, {group} against {reference}: {format_difference(row)} "
-            f"points, {said}. {detectable_sentence(row)}".strip()
+            f"points, {labelled_statement(row, names)}. {detectable_sentence(row)}".strip()
         )
     return sentences
+
+
+def labelled_statement(row: pd.Series, names: Mapping[str, str] | None = None) -> str:
+    """Return the statement of a difference with its reference as it is called for people."""
+    reference = row["reference"]
+    return str(row["statement"]).replace(f"than {reference}", f"than {(names or {}).get(reference, reference)}")
 
 
 def show_backbone_study(study: StudyTables, unit: str) -> None:
@@ -85,7 +90,7 @@ def show_backbone_study(study: StudyTables, unit: str) -> None:
         st.caption(markdown_sentence(f"{capitalised(note)}."))
     dataframe(compared_networks(study, rows, unit, metric), f"Networks of the study by {unit}")
     with st.expander("What the study says about its primary metric", expanded=True):
-        st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in study_statements(study)))
+        st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in primary_statements(study.differences)))
     st.caption(
         "Differences are paired, in percentage points, over other patients and other trainings, with p values adjusted "
         "for their number (Holm 1979); only those of the primary metric are more than descriptive. Networks "

@@ -122,6 +122,35 @@ EXTERNAL = SplitUnit(
 #: Labels alone, for figures and tables.
 SPLIT_LABELS: Mapping[str, str] = MappingProxyType({unit.name: unit.label for unit in _ALL})
 UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
+#: Name of the design that leaves out one site after another.
+EACH_SITE = "each-site"
+#: Labels of the designs of a cross-validation, by ``design_name``.
+DESIGN_LABELS: Mapping[str, str] = MappingProxyType(
+    {name.replace("_", "-"): label for name, label in SPLIT_LABELS.items()}
+    | {EACH_SITE: "by site, each left out in turn"}
+)
+
+
+def design_name(unit: str, *, each: bool = False) -> str:
+    """Name of a validation design, as in groups and folders of a cross-validation.
+
+    Parameters
+    ----------
+    unit : str
+        Name of the split unit.
+    each : bool
+        Whether one site after another is left out.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> design_name("patch_random"), design_name("site", each=True)
+    ('patch-random', 'each-site')
+    """
+    return EACH_SITE if each else unit.replace("_", "-")
 
 
 def split_unit(name: str) -> SplitUnit:

@@ -139,6 +139,35 @@ def bootstrap_counts(
     return np.concatenate([part.astype(np.float64, copy=False) @ per_cluster for part in parts])
 
 
+def resampled_means(values: Floats, clusters: NDArray[np.int64], *, resamples: int, seed: int) -> tuple[float, Floats]:
+    """Mean over rows, and in each bootstrap sample of their clusters.
+
+    The same clusters and seed give the same samples, so that means of paired values may be subtracted draw by draw.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (N,)
+    clusters : ndarray of int64, shape (N,)
+        Number of each row's cluster, from 0, none left out.
+    resamples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    float
+    ndarray of float64, shape (resamples,)
+
+    Examples
+    --------
+    >>> value, draws = resampled_means(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 1]), resamples=50, seed=0)
+    >>> round(value, 3), draws.shape
+    (0.667, (50,))
+    """
+    sums, counts = np.bincount(clusters, weights=values), np.bincount(clusters)
+    weights = bootstrap_weights(len(counts), resamples, seed)
+    return float(np.mean(values)), (weights @ sums) / (weights @ counts)
+
+
 def bootstrap_weights(count: int, resamples: int, seed: int) -> Floats:
     """How often each cluster is drawn in every resample.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,7 +9,7 @@ from scipy.ndimage import distance_transform_edt
 
 from her2core.errors import ConfigError
 from her2core.evidence.intervals import interval_row
-from her2core.evidence.resampling import bootstrap_weights
+from her2core.evidence.resampling import resampled_means
 from her2core.io.images import RGBImage, resize_rgb
 from her2core.maps.metrics import energy_pointing_game
 from her2core.stain.density import density_table
@@ -62,15 +60,15 @@ def near_cells(centres: npt.NDArray[np.float64], *, px: int, radius: float) -> n
     return (distance_transform_edt(free) <= radius)[margin:-margin, margin:-margin]
 
 
-def stain_density_map(image: RGBImage, cells: int, *, white: float = 255.0) -> npt.NDArray[np.float64]:
+def stain_density_map(image: RGBImage, grid: int, *, white: float = 255.0) -> npt.NDArray[np.float64]:
     """Mean optical density of a patch on the grid of a map: where the stain is dense, whatever the class.
 
     Parameters
     ----------
     image : ndarray
         uint8 (S, S, 3) RGB.
-    cells : int
-        Side of the map's grid.
+    grid : int
+        Side of the map's grid, in its cells.
     white : float
         Grey level of the background.
 
@@ -85,7 +83,7 @@ def stain_density_map(image: RGBImage, cells: int, *, white: float = 255.0) -> n
     0.0
     """
     side = len(image)
-    coarse = resize_rgb(resize_rgb(image, cells), side)
+    coarse = resize_rgb(resize_rgb(image, grid), side)
     return np.maximum(density_table(white)[coarse].mean(axis=2), 0.0).astype(np.float64)
 
 
@@ -145,35 +143,26 @@ def agreement_table(measured: pd.DataFrame, *, resamples: int = 2000, seed: int 
     [['gradcam', 0.6, 0.0], ['uniform', 0.4, 0.2]]
     """
     rows = []
-    for (cells, measure), own in _by_patient(measured).items():
-        weights = bootstrap_weights(len(own["counts"]), resamples, seed)
-        means = {name: (weights @ sums) / (weights @ own["counts"]) for name, sums in own["sums"].items()}
-        values = {name: float(sums.sum() / own["counts"].sum()) for name, sums in own["sums"].items()}
-        for name in own["sums"]:
-            change = interval_row(measure, "", values["gradcam"] - values[name], means["gradcam"] - means[name])
-            interval = interval_row(measure, "", values[name], means[name])
-            rows.append(
-                {"map": name, "cells": cells, "measure": measure}
-                | {key: interval[key] for key in ("value", "lower_95", "upper_95")}
-                | {"difference": change["value"]}
-                | {f"difference_{key}": change[key] for key in ("lower_95", "upper_95")}
-                | {"n": int(own["counts"].sum()), "n_clusters": len(own["counts"])}
-            )
-    return pd.DataFrame(rows)
-
-
-def _by_patient(measured: pd.DataFrame) -> Mapping[tuple[str, str], dict]:
-    """Sums of each map over the patches of a patient, for patches that all maps are defined on."""
-    found = {}
     for cells, of in measured.groupby("cells", sort=False):
         for measure in MEASURES:
             wide = of.pivot(index=["patient", "patch"], columns="map", values=measure)
-            wide = wide[list(dict.fromkeys(of["map"]))].dropna()
-            grouped = wide.groupby(level="patient")
-            sums, counts = grouped.sum(), grouped.size()
-            if len(counts):
-                found[str(cells), measure] = {
-                    "sums": {name: sums[name].to_numpy(np.float64) for name in sums},
-                    "counts": counts.to_numpy(np.float64),
-                }
-    return found
+            wide = wide[list(dict.fromkeys(of["map"]))].dropna()  # patches that all maps are defined on
+            if wide.empty:
+                continue
+            patients, names = pd.factorize(wide.index.get_level_values("patient"))
+            found = {
+                name: resampled_means(wide[name].to_numpy(np.float64), patients, resamples=resamples, seed=seed)
+                for name in wide
+            }
+            reference, reference_draws = found["gradcam"]
+            for name, (value, draws) in found.items():
+                interval = interval_row(measure, "", value, draws)
+                change = interval_row(measure, "", reference - value, reference_draws - draws)
+                rows.append(
+                    {"map": name, "cells": cells, "measure": measure}
+                    | {key: interval[key] for key in ("value", "lower_95", "upper_95")}
+                    | {"difference": change["value"]}
+                    | {f"difference_{key}": change[key] for key in ("lower_95", "upper_95")}
+                    | {"n": len(wide), "n_clusters": len(names)}
+                )
+    return pd.DataFrame(rows)

@@ -20,7 +20,7 @@ from her2core.data.prepare import centre_square
 from her2core.data.synthetic import plan_cohort, render_patch
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import interval_row
-from her2core.evidence.resampling import bootstrap_weights
+from her2core.evidence.resampling import resampled_means
 from her2core.inference.predictor import Predictor, load_predictor
 from her2core.io.files import write_csv
 from her2core.io.images import resize_rgb
@@ -245,13 +245,10 @@ def _summary(measured: pd.DataFrame, methods: Sequence[str], resamples: int, see
                 continue
             known = own[own[measure].notna()]
             codes, names = pd.factorize(known["patient"])
-            sums = np.bincount(codes, weights=known[measure], minlength=len(names))
-            counts = np.bincount(codes, minlength=len(names))
             row = {"method": method, "value": np.nan, "lower_95": np.nan, "upper_95": np.nan, "note": "not defined"}
             if len(known):
-                weights = bootstrap_weights(len(names), resamples, seed)
-                resampled = (weights @ sums) / (weights @ counts)
-                row |= interval_row(measure, "", float(known[measure].mean()), resampled)
+                values = known[measure].to_numpy(np.float64)
+                row |= interval_row(measure, "", *resampled_means(values, codes, resamples=resamples, seed=seed))
             if 0 < len(names) < _FEWEST_PATIENTS:
                 row |= {"lower_95": np.nan, "upper_95": np.nan, "note": f"no interval: {len(names)} patients"}
             rows.append({**row, "measure": measure, "n": len(known), "n_clusters": len(names)})

@@ -192,6 +192,10 @@ class Chart:
         return self.draw()
 
 
+#: Longest side of an image in px: 46 mm at 250 dpi.
+PICTURE_PX = 448
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image, uint8 (H, W, 3) RGB, with caption and text alternative; the caption where that is empty."""
@@ -204,7 +208,7 @@ class Picture:
         _clean_all(self)
         object.__setattr__(self, "alt", self.alt or self.caption or "Image")
 
-    def png(self, side: int) -> bytes:
+    def png(self, side: int = PICTURE_PX) -> bytes:
         """The image as PNG without metadata, at most ``side`` px on its longer side (antialiased, aspect ratio kept).
 
         Examples

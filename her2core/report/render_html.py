@@ -20,9 +20,6 @@ from her2core.report.document import Chart, Document, Picture
 if TYPE_CHECKING:
     from jinja2 import Template
 
-#: Longest side of an image in px.
-_SIDE = 448
-
 
 def render_html(document: Document) -> str:
     """The document as one HTML file.
@@ -108,7 +105,7 @@ def themed(svg: bytes) -> bytes:
 
 
 def _source(item: Chart | Picture) -> str:
-    return _data("svg+xml", themed(item.svg)) if isinstance(item, Chart) else _data("png", item.png(_SIDE))
+    return _data("svg+xml", themed(item.svg)) if isinstance(item, Chart) else _data("png", item.png())
 
 
 def _data(kind: str, content: bytes) -> str:

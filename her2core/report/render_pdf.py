@@ -19,9 +19,6 @@ from her2core.notice import NOTICE
 from her2core.report.document import Block, Chart, Document, Grid, Picture, Row
 from her2core.report.fonts import report_fonts, typst_fonts
 
-#: Longest side of an image in px: 46 mm at 250 dpi.
-_SIDE = 448
-
 
 def render_pdf(document: Document) -> bytes:
     """The document as PDF.
@@ -107,7 +104,7 @@ def _extra(value: Block | Chart | Picture, sources: dict[str, bytes]) -> dict[st
 def _wrapped(picture: Picture) -> bytes:
     """An image inside SVG: typst 0.15's Python binding takes files in memory as UTF-8 only."""
     height, width = picture.pixels.shape[:2]
-    data = base64.b64encode(picture.png(_SIDE)).decode()
+    data = base64.b64encode(picture.png()).decode()
     size = f'width="{width}" height="{height}"'
     start = f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}">'
     return f'{start}<image {size} href="data:image/png;base64,{data}"/></svg>'.encode()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from her2core.data.folds import SMALLEST_SITE, FoldAssignment, Folds, assign_folds
 from her2core.data.manifest import Manifest, read_manifest
-from her2core.data.split_units import Unit
+from her2core.data.split_units import Unit, design_name
 from her2core.errors import ConfigError
 from her2core.study.backbones import NetworkEntry, run_of_network
 from her2core.study.config import read_study
@@ -67,7 +67,7 @@ class Design(BaseModel):
     @property
     def name(self) -> str:
         """As in names of groups and folders."""
-        return "each-site" if self.folds == "each" else self.unit.replace("_", "-")
+        return design_name(self.unit, each=self.folds == "each")
 
 
 class CrossValidationConfig(BaseModel):

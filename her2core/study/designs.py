@@ -6,14 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from her2core.data.split_units import SPLIT_LABELS, split_label
+from her2core.data.split_units import DESIGN_LABELS, split_label
 from her2core.study.tables import StudyTables
-
-EACH_SITE = "each-site"
-#: What a design is called in text for people.
-DESIGN_LABELS = {unit.replace("_", "-"): label for unit, label in SPLIT_LABELS.items()} | {
-    EACH_SITE: "by site, each left out in turn"
-}
 
 
 @dataclass(frozen=True)
