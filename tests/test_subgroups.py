@@ -59,6 +59,16 @@ def test_any_column_of_the_table_makes_groups_also_numbers_and_gaps():
     assert not table.loc[~unknown, "note"].str.contains("scanner is unknown").any()
 
 
+@pytest.mark.parametrize("blank", ["", "  ", None, np.nan])
+def test_an_empty_cell_is_an_unknown_group(blank):
+    p = predictions(conflict=[blank, "score and status"] * 180)
+    table = subgroup_table(p, by="conflict")
+    assert table["group"].unique().tolist() == ["score and status", "unknown"]
+    unknown = table[table["group"] == "unknown"]
+    assert unknown["note"].str.contains("conflict is unknown").all()
+    assert set(unknown["n"]) == {180}
+
+
 @pytest.mark.parametrize(("patients", "few"), [(FEW_PATIENTS - 1, True), (FEW_PATIENTS, False)])
 def test_few_patients_are_said(patients, few):
     table = subgroup_table(predictions(patients=patients, site="a"))

@@ -137,7 +137,8 @@ def groups_of(predictions: Predictions, by: str) -> np.ndarray:
             fix=f"Choose one of these, or add a column {str(by)[:40]} to the table of predictions.",
         )
     cells = frame[by]
-    groups: np.ndarray = cells.where(cells.notna(), UNKNOWN).astype("str").to_numpy(dtype=object)
+    words = cells.where(cells.notna(), UNKNOWN).astype("str")
+    groups: np.ndarray = words.where(words.str.strip() != "", UNKNOWN).to_numpy(dtype=object)
     return groups
 
 
