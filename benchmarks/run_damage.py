@@ -142,7 +142,7 @@ def as_link(name: str, target: str) -> Damage:
 
 
 def edited(name: str, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> Damage:
-    """The damage that edits a table.
+    """The damage that edits a table; none where the run does not have it.
 
     Parameters
     ----------
@@ -158,6 +158,8 @@ def edited(name: str, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> Damage:
 
     def change(run: Path) -> None:
         file = run / name
+        if not file.exists():
+            return
         csv = file.suffix == ".csv"
         frame = edit(pd.read_csv(file) if csv else pd.read_parquet(file))
         file.unlink()
@@ -179,6 +181,8 @@ def _filled(column: str, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 def _relabelled(name: str) -> Damage:
     def change(run: Path) -> None:
+        if not (run / name).exists():
+            return
         content = (run / name).read_bytes()
         for old, new in ((b"negative", b"left"), (b"positive", b"right")):
             content = re.sub(old, new, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from her2core.study.crossval import Repetition
 from her2core.training.artifacts import CHECKED_CONTENTS
 from her2core.training.baselines import folds_of
 from her2core.training.card import part_counts
+from her2core.training.config import RunConfig
 from her2core.training.review_run import ReviewRun, write_review_run
 
 
@@ -64,6 +65,30 @@ class StudyData:
         return self.manifest.content_hash()
 
 
+def hash_of_folds(configs: Iterable[RunConfig]) -> str:
+    """Hash the configurations of all folds: what ``run.json`` of their out-of-fold run records.
+
+    Parameters
+    ----------
+    configs : iterable of RunConfig
+        One a fold, in order.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+
+    Examples
+    --------
+    >>> from her2core.training.config import RunConfig
+    >>> one = RunConfig(name="own", manifest="m.csv")
+    >>> hash_of_folds([one]) == hash_of_folds([one, one])
+    False
+    """
+    hashes = [config.content_hash() for config in configs]
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
+
+
 def finished_repetition(repetition: Repetition, root: str | os.PathLike[str]) -> Run | None:
     """Find the out-of-fold run of a repetition.
 
@@ -89,7 +114,7 @@ def finished_repetition(repetition: Repetition, root: str | os.PathLike[str]) ->
     if not path.exists():
         return None
     run = open_run(path)
-    if run.info.get("config_hash") != _config_hash(repetition):
+    if run.info.get("config_hash") != hash_of_folds(job.config for job in repetition.jobs):
         raise StudyError(
             "the out-of-fold run of this study's configuration",
             got="that of another one",
@@ -150,7 +175,7 @@ def write_out_of_fold(
         warnings=list(dict.fromkeys(w for run in runs for w in run.warnings)),
         facts={
             **{name: runs[0].info[name] for name in ("parameters",) if name in runs[0].info},
-            "config_hash": _config_hash(repetition),
+            "config_hash": hash_of_folds(job.config for job in repetition.jobs),
             "manifest_hash": data.hash,
             "seed": repetition.seed,
         },
@@ -200,8 +225,3 @@ def _baselines(data: StudyData, splits: pd.DataFrame) -> BaselineData:
         frame = data.manifest.frame
         rows, features = frame.assign(split=splits["split"].to_numpy()), table_features(frame)
     return BaselineData(rows, features, folds_of(splits))
-
-
-def _config_hash(repetition: Repetition) -> str:
-    hashes = [job.config.content_hash() for job in repetition.jobs]
-    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
