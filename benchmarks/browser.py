@@ -23,12 +23,14 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: Page name -> its address below the server.
 NAMES = (
+    "patch",
     "batch",
     "performance",
     "errors",
     "calibration",
     "decisions",
     "subgroups",
+    "external",
     "planning",
     "predictions",
     "backbones",
@@ -37,7 +39,7 @@ NAMES = (
     "training",
     "about",
 )
-PAGES = {"patch": ""} | {name: name for name in NAMES}
+PAGES = {"home": ""} | {name: name for name in NAMES}
 
 
 @contextmanager

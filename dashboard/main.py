@@ -8,15 +8,14 @@ import streamlit as st
 
 from dashboard.access import require_sign_in
 from dashboard.ending import watch_session
-from dashboard.navigation import page_links, pages
+from dashboard.navigation import HOME, page_links, pages
 from dashboard.selection import choose_model
 from dashboard.widgets import NOTICE, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.identity import ASSETS
 
 MARK, LOGO = (ASSETS / name for name in ("mark.svg", "logo.svg"))
-#: Streamlit leaves 96 px blank above the page.
-_STYLE = ".stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }"
+_STYLE = HOME / "dashboard" / "style.css"
 FAILURE = "This is a fault of her2core, not yours: {}. Reload the page; the server's log has the details."
 
 
@@ -24,7 +23,7 @@ def main() -> None:
     """Run the script once: nothing of a page is drawn, and no run is opened, before the sign-in has let it pass."""
     st.set_page_config(page_title="her2core", page_icon=str(MARK), layout="wide")
     st.logo(str(LOGO), size="large", icon_image=str(MARK))
-    st.html(f"<style>{_STYLE}</style>")
+    st.html(_STYLE)
     sections = pages()
     page = st.navigation(sections, position="hidden")
     require_sign_in()

@@ -22,8 +22,9 @@ KEPT = ("run", "unit")
 def pages() -> dict[str, list[StreamlitPage]]:
     """Section -> its pages. They lie in pages/<section>/: a flat pages/*.py could be opened without app.py."""
     return {
+        "": [st.Page(PAGES / "home/home.py", title="Home", icon=":material/home:", default=True)],
         "Analyse": [
-            st.Page(PAGES / "analyse/patch.py", title="Patch", icon=":material/search:", default=True),
+            st.Page(PAGES / "analyse/patch.py", title="Patch", icon=":material/search:"),
             st.Page(PAGES / "analyse/batch.py", title="Batch", icon=":material/grid_view:"),
         ],
         "Evidence": [
@@ -51,6 +52,7 @@ def page_links(sections: dict[str, list[StreamlitPage]], menu: DeltaGenerator) -
     kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
     with menu:
         for section, members in sections.items():
-            st.markdown(f"**{section}**")
+            if section:
+                st.markdown(f"**{section}**")
             for page in members:
                 st.page_link(page, query_params=kept)

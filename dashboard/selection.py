@@ -114,6 +114,19 @@ def selected_run() -> Run | None:
     return selected if isinstance(selected, Run) else None
 
 
+def selected_evidence() -> tuple[Review | None, str]:
+    """The evidence of what is selected, or None and the sentence that says why there is none."""
+    selected = st.session_state.get("selected")
+    if isinstance(selected, Review):
+        return selected, ""
+    if not isinstance(selected, Run):
+        return None, NO_RUN
+    try:
+        return review_of_run(selected), ""
+    except Her2Error as refused:
+        return None, refused.sentence
+
+
 def opened_run(title: str, load: Callable[[Run], T]) -> tuple[Run, T]:
     """Draw the page's heading; return the selected run and ``load(run)``, or end the page with one sentence."""
     selected = st.session_state.get("selected")

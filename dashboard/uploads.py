@@ -18,11 +18,15 @@ from her2core.runs.patch_images import is_synthetic
 
 @dataclass(frozen=True)
 class View:
-    """Patches in view: ``patches``, each with an image; whether they are ``synthetic``, and ``uploaded``."""
+    """Patches in view: ``patches``, each with an image; whether they are ``synthetic``, and ``uploaded``.
+
+    ``chosen`` names the sample that the address asks for; empty for none.
+    """
 
     patches: tuple[Upload, ...]
     synthetic: bool = False
     uploaded: bool = False
+    chosen: str = ""
 
     @property
     def key(self) -> str:
@@ -59,7 +63,8 @@ def patches_in_view(run: Run) -> View:
         st.error(f"No samples for this model. {markdown_sentence(refused.sentence)}")
         return View(())
     st.caption("No patch uploaded: showing synthetic samples, which are generated images.")
-    return View(drawn, synthetic=True)
+    chosen = st.query_params.get("sample", "")
+    return View(drawn, synthetic=True, chosen=chosen if chosen in [sample.name for sample in drawn] else "")
 
 
 def _read() -> None:

@@ -43,6 +43,8 @@ __all__ = [
 
 #: Tables of at most so many rows are made for download whenever a page is drawn (about 10 ms a thousand rows).
 AT_ONCE = 6000
+#: What follows "trained on".
+SYNTHETIC = "synthetic patches: generated images, not tissue."
 #: Longest name that a box in the sidebar shows uncut, in characters.
 SHOWN = 30
 
@@ -64,18 +66,29 @@ def markdown_sentence(text: object) -> str:
 
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
-    """Draw the page's title, what it is about, and what its data are; the footer of every page is in ``main``."""
-    st.title(title)
+    """Draw the page's title, what it is about, and one banner of what its data are; the footer is in ``main``."""
+    st.title(title, anchor=False)
     subject = subject or (run.card["title"] if run else "")
-    if subject:
+    if subject.strip():
         st.caption(f"**{markdown_text(subject)}**")
-    if run is None:
-        return
-    if is_synthetic(run):
-        st.info("This model was trained on synthetic patches: generated images, not tissue.")
-    if not run.card["scheme"]["is_her2"]:
-        meaning = markdown_text(run.card["scheme"]["meaning"])
-        st.info(f"The classes of this model are not a HER2 status: {meaning}.")
+    if run is not None:
+        banner(
+            synthetic=f"This model was trained on {SYNTHETIC}" if is_synthetic(run) else "",
+            other="" if run.card["scheme"]["is_her2"] else run.card["scheme"]["meaning"],
+        )
+
+
+def banner(*, synthetic: str = "", other: str = "") -> None:
+    """Draw one banner that says what data are: the sentence ``synthetic``, and classes that mean something ``other``.
+
+    ``other`` is the meaning of classes that are no HER2 status, from outside.
+    """
+    said = [synthetic] if synthetic else []
+    if other:
+        said.append(f"The classes of this model are not a HER2 status: {markdown_text(other)}.")
+    if said:
+        with st.container(key="banner"):
+            st.info(" ".join(said), icon=":material/info:")
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

@@ -48,6 +48,8 @@ TONES = {
     "bad": Tone("#8f1d1d", "#fbe3e1", "#ffb4ad", "#43191b"),
     "unknown": Tone("#4a4652", "#eeecf1", "#c9c4d1", "#2b2833"),
 }
+#: A note that assesses nothing.
+NOTE = Tone("#4f2a61", "#f3eef6", "#dcc3e6", "#2d2236")
 #: Tone of each grade of the verdict, each answer of it, and each state of an item of a guideline.
 TONE_OF = {
     "supports the claim": "good",

@@ -22,7 +22,7 @@ from her2core.runs.export import export_run
 def test_every_page_says_research_use_only_and_synthetic(demo, page):
     at = visit(page)
     assert errors(at) == []
-    assert at.title[0].value == page.capitalize()
+    assert at.title[0].value == ("HER2 status from H&E patches" if page == "home" else page.capitalize())
     assert said(at.main.caption).count(NOTICE) == 1
     if page not in ("your predictions", "leakage"):
         assert "trained on synthetic patches" in at.info[0].value

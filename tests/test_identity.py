@@ -13,7 +13,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from her2core.evidence.verdict.rules import ANSWERS, GRADES
-from her2core.identity import CLASS_COLOURS, DARK, LIGHT, TONE_OF, TONES, mark_svg
+from her2core.identity import CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, mark_svg
 from her2core.plots.colours import class_colours
 from her2core.plots.confusion import confusion_figure
 from her2core.report.checklist_items import STATES
@@ -60,7 +60,7 @@ def test_text_and_assessments_are_legible():
     for page in (LIGHT, DARK):
         assert min(contrast(page[r], page[on]) for r in ("ink", "muted", "accent") for on in ("page", "panel")) >= 4.5
     assert LIGHT.keys() == DARK.keys()
-    for tone in TONES.values():
+    for tone in (*TONES.values(), NOTE):
         assert contrast(tone.text, tone.ground) >= 4.5
         assert contrast(tone.text_dark, tone.ground_dark) >= 4.5
     assert {*GRADES, *ANSWERS, *STATES} == TONE_OF.keys()
@@ -77,6 +77,10 @@ def test_figures_of_pages_and_of_reports_have_the_same_colours():
     assert tuple(class_colours(names).values()) == CLASS_COLOURS
 
 
+#: Streamlit's name of a colour, and the tone that it has here.
+PALETTE = {"green": "good", "orange": "limits", "yellow": "limits", "red": "bad", "gray": "unknown"}
+
+
 def test_the_dashboard_has_the_colours_of_the_reports():
     theme = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())["theme"]
     assert tuple(theme["chartCategoricalColors"]) == CLASS_COLOURS
@@ -84,6 +88,10 @@ def test_the_dashboard_has_the_colours_of_the_reports():
         roles = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "borderColor")
         given = [theme[name][role] for role in roles]
         assert given == [colours[role] for role in ("accent", "page", "panel", "line")]
+        for colour, of in {"blue": NOTE, **{c: TONES[tone] for c, tone in PALETTE.items()}}.items():
+            dark = name == "dark"
+            assert theme[name][f"{colour}TextColor"] == (of.text_dark if dark else of.text)
+            assert theme[name][f"{colour}BackgroundColor"] == (of.ground_dark if dark else of.ground)
 
 
 def test_counts_of_a_confusion_matrix_are_legible_on_every_cell():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import quote
 
 import streamlit as st
@@ -11,15 +12,52 @@ from dashboard.navigation import KEPT, PAGES
 from dashboard.review import Review
 from dashboard.widgets import markdown_sentence
 from her2core.evidence.verdict import Aspect, Verdict
-from her2core.evidence.verdict.rules import CLAIM, CONTRADICTS, LIMITS, NOT_KNOWN, OVERALL, RULES, SUPPORTS
+from her2core.evidence.verdict.rules import CLAIM, CONTRADICTS, LIMITS, NOT_KNOWN, OVERALL, QUESTION, RULES, SUPPORTS
+from her2core.identity import TONE_OF
 from her2core.io.text import capitalised
 
 _GRAVEST_FIRST = (CONTRADICTS, LIMITS, NOT_KNOWN, SUPPORTS)
+#: Colour of the theme for each tone; .streamlit/config.toml gives it the values of her2core/identity.py.
+_COLOURS: dict[str, Literal["green", "orange", "red", "gray"]] = {
+    "good": "green",
+    "limits": "orange",
+    "bad": "red",
+    "unknown": "gray",
+}
 #: Pages that show the evidence of an aspect, by their name in ``rules.Rule.section``.
 _PAGES = {
     "dataset": (PAGES / "study/dataset.py", "Dataset"),
     "calibration": (PAGES / "evidence/calibration.py", "Calibration"),
 }
+
+
+def show_summary(review: Review) -> None:
+    """Draw the verdict on what is selected in brief: answer, sentence and figures, with links to all of it."""
+    found, run = review.verdict, review.run
+    with st.container(border=True, key="summary"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{markdown_sentence(review.title)}**")
+            st.badge(found.answer, color=_COLOURS[TONE_OF[found.answer]])
+        left, right = st.columns([4, 5], gap="medium")
+        with left:
+            st.markdown(f"{QUESTION} {markdown_sentence(found.sentence)}")
+        with right:
+            _figures(found)
+        kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
+        with st.container(horizontal=True):
+            st.page_link(PAGES / "evidence/performance.py", label="All aspects and the evidence", query_params=kept)
+            if run is not None:
+                st.page_link(PAGES / "about/about.py", label="Model card", query_params=kept)
+
+
+def _figures(found: Verdict) -> None:
+    """Draw the accuracies of the verdict with their intervals."""
+    with st.grid(max(len(found.figures), 1), min_column_width=120):
+        for figure in found.figures:
+            value, _, bounds = figure.text.partition(" ")
+            st.metric(
+                figure.short, value, delta=bounds or None, delta_color="off", delta_arrow="off", help=figure.label
+            )
 
 
 def show_verdict(review: Review) -> Verdict:

@@ -33,8 +33,17 @@ if not view.patches:
 patch = view.patches[0]
 if len(view.patches) > 1:
     by_name = {p.name: p for p in view.patches}
+    names = list(by_name)
     # A key for each set of patches: a box of other patches must not show a name of these.
-    patch = by_name[st.selectbox("Patch", list(by_name), key=f"patch-{view.key}", persist_state="session")]
+    patch = by_name[
+        st.selectbox(
+            "Patch",
+            names,
+            index=names.index(view.chosen) if view.chosen else 0,
+            key=f"patch-{view.key}-{view.chosen}",
+            persist_state="session",
+        )
+    ]
 if view.uploaded:
     patch = replace(patch, mpp=choose_scale(patch))
 fields = {p.content_hash for p in view.patches if view.uploaded and is_large(model, p)}

@@ -27,6 +27,17 @@ def downloaded(page, label: str) -> bytes:
     return Path(caught.value.path()).read_bytes()
 
 
+def test_a_newcomer_gets_the_first_answer_with_one_click(page, server):
+    open_page(page, server, "home")
+    assert page.get_by_role("link", name=re.compile("^(Look at a patch|Review pred|Compare net)")).count() == 3
+    box = page.get_by_role("img", name="A synthetic patch of class positive").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # the card's link covers the picture
+    page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over the patch synthetic positive")).wait_for()
+    assert page.locator("h1").first.inner_text() == "Patch"
+    assert page.get_by_text("Prediction set at 90%").count() == 1
+    assert errors(page) == []
+
+
 def test_upload_prediction_map_report(page, server, patch):
     open_page(page, server, "patch")
     upload(page, ("mine.png", patch))
