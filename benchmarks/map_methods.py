@@ -18,8 +18,8 @@ from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import Tensor
 
 from her2core import load_predictor
-from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.data.tensors import to_tensor
 from her2core.io.files import write_json
 from her2core.maps.cam import class_map
 from her2core.maps.methods import METHODS

@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from her2core.data.dataset import to_tensor
 from her2core.data.importers.tcga_windows import CELLS, cell_counts
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare
+from her2core.data.tensors import to_tensor
 from her2core.io.files import write_csv, write_json
 from her2core.maps.cam import class_map
 from her2core.maps.cells import RADIUS_UM, UNIFORM, agreement, agreement_table, near_cells, stain_density_map

@@ -24,15 +24,16 @@ from PIL import Image
 from skimage.data import immunohistochemistry
 
 from her2core import open_run
-from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.data.tensors import to_tensor
 from her2core.io.files import write_json
 from her2core.io.images import read_image
 from her2core.networks.from_card import network_from_card
-from her2core.ood import OODDetector, fit_detector, fit_ood, patch_descriptors, read_ood_detector
+from her2core.ood import OODDetector, fit_detector, patch_descriptors, read_ood_detector
+from her2core.ood.fitting import fit_ood
 from her2core.runs.folder import WEIGHTS
 from her2core.stain.reference import StainReference
 

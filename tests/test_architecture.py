@@ -91,7 +91,8 @@ def test_the_reader_of_imports_sees_what_it_should(tmp_path):
     assert _imports(source, inside=False) == {"a.b", "typing", "typing.TYPE_CHECKING", "e"}
     assert _within("torch.nn", "torch")
     assert not _within("torchvision", "torch")
-    assert {"her2core.runs.folder", "her2core.io.files", "pandas"} <= _reached("her2core.runs.export")
+    assert {"her2core.runs.folder", "her2core.io.files"} <= _reached("her2core.runs.export")
+    assert {"her2core.io.cells", "pandas"} <= _reached("her2core.io.tables")
 
 
 def test_the_core_knows_no_page():
@@ -161,7 +162,7 @@ def test_data_knows_no_network():
         members, "her2core.networks", "her2core.training", "her2core.inference.predictor", "her2core.maps", EVIDENCE
     )
     users = {p.relative_to(ROOT).as_posix() for p in members if any(_within(i, *TORCH) for i in _imports(p))}
-    assert users == {"her2core/data/dataset.py"}
+    assert users == {"her2core/data/dataset.py", "her2core/data/tensors.py"}
 
 
 def test_networks_know_no_data_and_no_training():
@@ -212,6 +213,37 @@ def test_importing_the_package_is_light():
         json.loads(_fresh(f"import her2core, sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"))
         == []
     )
+
+
+def test_a_prediction_imports_neither_a_compiler_nor_tables(tmp_path):
+    """Each of these takes a noticeable part of a second, and a patch needs none of them."""
+    from her2core.data.synthetic import CohortSpec, render_patch
+    from her2core.io.images import encode_png
+
+    (tmp_path / "one.png").write_bytes(encode_png(render_patch(CohortSpec(), 5).image))
+    heavy = ["torch._dynamo", "torch._inductor", "torchvision", "timm", "pytorch_lightning", "sympy", "pandas"]
+    heavy += [
+        "pyarrow",
+        "scipy",
+        "sklearn",
+        "matplotlib",
+        "streamlit",
+        "her2core.training",
+        "her2core.evidence.metrics",
+    ]
+    code = f"""
+import json, sys
+from her2core.cli import main
+sys.argv = ["her2", "predict", "models/demo", {str(tmp_path / "one.png")!r}, "--engine", "torch", "--json"]
+try:
+    main()
+except SystemExit as left:
+    assert left.code == 0
+print(json.dumps([m for m in {heavy} if m in sys.modules]))
+"""
+    told, imported = _fresh(code).splitlines()
+    assert json.loads(told)[0]["error"] is None
+    assert json.loads(imported) == []
 
 
 def test_every_public_name_is_there_whatever_was_imported_before():

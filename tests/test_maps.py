@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.data.tensors import to_tensor
 from her2core.errors import NetworkError
 from her2core.maps.cam import class_map
 from her2core.maps.class_map import ClassMap

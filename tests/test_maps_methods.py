@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from her2core import explain
-from her2core.data.dataset import to_tensor
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.data.tensors import to_tensor
 from her2core.errors import ConfigError, NetworkError
 from her2core.maps.cam import HeadModel, class_map
 from her2core.maps.methods import METHODS

@@ -15,6 +15,7 @@ from her2core.errors import NetworkError, WeightsError
 from her2core.networks.her2_resnet import DepthwiseSeparable, SqueezeExcitation, rename_torchvision
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import NETWORKS, build_network, find_network, parameter_count
+from her2core.networks.resnet50 import resnet50_trunk
 from her2core.networks.weight_files import read_weights
 from her2core.networks.weights import load_into, save_weights, start_from
 
@@ -33,6 +34,19 @@ def test_trunk_is_torchvisions_resnet50():
             theirs.layer3(theirs.layer2(theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x)))))))
         )
         torch.testing.assert_close(ours.features(x), expected)
+
+
+@pytest.mark.parametrize("zero_init", [False, True])
+def test_a_seed_gives_torchvisions_random_weights_and_the_same_numbers_after_them(zero_init):
+    torch.manual_seed(3)
+    theirs, then = resnet50(weights=None, zero_init_residual=zero_init).state_dict(), torch.rand(3)
+    torch.manual_seed(3)
+    ours, now = resnet50_trunk(zero_init=zero_init), torch.rand(3)
+    found = {f"{name}.{k}": v for name, part in ours._asdict().items() for k, v in part.state_dict().items()}
+    expected = rename_torchvision(theirs)
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert torch.equal(now, then)
 
 
 def test_stride_sixteen_changes_no_parameter():

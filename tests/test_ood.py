@@ -15,16 +15,17 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from her2core import load_predictor
-from her2core.data.dataset import IMAGENET_MEAN, IMAGENET_STD, to_tensor
 from her2core.data.manifest import read_manifest
 from her2core.data.prepare import Prepare, Prepared
 from her2core.data.synthetic import CohortSpec, plan_cohort, render_patch
+from her2core.data.tensors import IMAGENET_MEAN, IMAGENET_STD, to_tensor
 from her2core.errors import SplitError, WeightsError
 from her2core.io.files import sha256_file
 from her2core.io.images import read_image
 from her2core.networks.registry import NETWORKS, build_network
-from her2core.ood import OODDetector, fit_detector, fit_ood, patch_descriptors, read_ood_detector
+from her2core.ood import OODDetector, fit_detector, patch_descriptors, read_ood_detector
 from her2core.ood.descriptor import FILTERS, first_filters, stain_statistics
+from her2core.ood.fitting import fit_ood
 
 HOME = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from importer_files import REAL, needs_data
 
-from her2core.data.dataset import to_tensor
+from her2core.data.tensors import to_tensor
 from her2core.errors import ConfigError, WeightsError
 from her2core.io.images import read_image
 from her2core.networks import packaged

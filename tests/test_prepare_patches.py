@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from her2core.data.augment import Augment
-from her2core.data.dataset import IMAGENET_MEAN, IMAGENET_STD, EpochSampler, PatchDataset, to_tensor
+from her2core.data.dataset import EpochSampler, PatchDataset
 from her2core.data.manifest import build_manifest
 from her2core.data.patches import PatchReader, prepare_all, readable
 from her2core.data.prepare import FLAGS, UNUSABLE, Prepare
 from her2core.data.synthetic import CohortSpec, render_patch
+from her2core.data.tensors import IMAGENET_MEAN, IMAGENET_STD, to_tensor
 from her2core.errors import ImageError, ManifestError
 from her2core.io.images import resize_rgb
 from her2core.stain.macenko import StainNormalizer, StainReference

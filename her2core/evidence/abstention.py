@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.conformal import PredictionSets
-from her2core.evidence.intervals import interval_row, interval_table, join_notes, with_note
+from her2core.evidence.intervals import interval_row, interval_table, with_note
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.registry import METRICS, metrics_of
 from her2core.evidence.metrics.selective import RiskCoverage
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import affordable_resamples, clusters, group_weights, jackknife_counts
 from her2core.evidence.sample_size import sample_size

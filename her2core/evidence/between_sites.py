@@ -18,9 +18,10 @@ import pandas as pd
 from scipy.special import expit, log_expit, logsumexp, ndtr
 
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import LEVEL, join_notes
+from her2core.evidence.intervals import LEVEL
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.io.cells import UNKNOWN
 

@@ -21,10 +21,10 @@ from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.differences import difference_row
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
-from her2core.evidence.intervals import join_notes
 from her2core.evidence.jackknife import why_no_jackknife
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import select_metrics
+from her2core.evidence.notes import join_notes
 from her2core.evidence.paired_tests import delong, holm, mcnemar
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters, clusters

@@ -20,14 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from her2core.errors import ConfigError, EvaluationError
-from her2core.evidence.intervals import join_notes
-from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.notes import join_notes
+
+if TYPE_CHECKING:
+    from her2core.evidence.metrics.metric import Floats
 
 METHOD = "hierarchical conformal prediction, score 1 - p"
 CONDITIONAL, MARGINAL, NONE = "class-conditional", "marginal", "none"

@@ -8,11 +8,11 @@ import pandas as pd
 
 from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
-from her2core.evidence.intervals import join_notes
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import headline_metrics, metric_label
 from her2core.evidence.mover import Estimate, difference
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.statements import PRIMARY_METRIC
 

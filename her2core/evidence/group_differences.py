@@ -15,9 +15,9 @@ import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
-from her2core.evidence.intervals import join_notes
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.mover import Estimate, difference
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.subgroups import MIN_PATIENTS, SEVERAL, groups_of, too_few
 

@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.special import ndtr, stdtrit
 
 from her2core.evidence.metrics.metric import Floats
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import Clusters
 from her2core.evidence.sample_size import effective_clusters
@@ -234,22 +235,3 @@ def interval_table(rows: Iterable[Mapping[str, object]], predictions: Prediction
     return frame.assign(
         note=[join_notes(group.note, note) for note in notes], resampling_unit=group.unit, n_clusters=group.count, n=n
     )
-
-
-def join_notes(*notes: str) -> str:
-    """Join remarks that are not empty.
-
-    Parameters
-    ----------
-    *notes : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> join_notes("only 4 patients", "", "no interval")
-    'only 4 patients; no interval'
-    """
-    return "; ".join(filter(None, notes))

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.arguments import check_predictions
 from her2core.evidence.conformal import PredictionSets
-from her2core.evidence.intervals import IntervalRow, empty_row, interval_table, join_notes
+from her2core.evidence.intervals import IntervalRow, empty_row, interval_table
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.metrics.referral_metrics import ISH_REFERRAL
 from her2core.evidence.mover import Estimate, weighted_sum
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.prevalence import check_prevalence
 from her2core.evidence.resampling import clusters, jackknife_counts

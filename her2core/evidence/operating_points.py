@@ -15,7 +15,7 @@ import pandas as pd
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_choice, check_class, check_predictions
-from her2core.evidence.intervals import join_notes
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.thresholds import operating_point, threshold_for_sensitivity
 

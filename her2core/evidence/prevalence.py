@@ -15,9 +15,10 @@ import pandas as pd
 
 from her2core.errors import ConfigError
 from her2core.evidence.arguments import check_class, check_predictions
-from her2core.evidence.intervals import IntervalRow, empty_row, interval_table, join_notes
+from her2core.evidence.intervals import IntervalRow, empty_row, interval_table
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.mover import Estimate, ratio
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import clusters, jackknife_counts
 from her2core.evidence.sample_size import sample_size

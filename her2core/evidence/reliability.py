@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_predictions, check_resampling
 from her2core.evidence.curves import undefined_classes
-from her2core.evidence.intervals import IntervalRow, interval_row, interval_table, join_notes, reflected, with_note
+from her2core.evidence.intervals import IntervalRow, interval_row, interval_table, reflected, with_note
 from her2core.evidence.jackknife import jackknife_row
 from her2core.evidence.metrics.metric import Floats
 from her2core.evidence.metrics.probabilistic import check_bins, equal_mass_bins, equal_width_bins, observed_frequency
 from her2core.evidence.metrics.recalibration import EDGE, log_odds, recalibrate
 from her2core.evidence.metrics.registry import METRICS
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import GroupWeights, clusters, group_weights
 from her2core.evidence.sample_size import sample_size

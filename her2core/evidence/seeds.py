@@ -24,10 +24,10 @@ from her2core.evidence.arguments import UNITS, check_choice
 from her2core.evidence.compare import DIFFERENCE_COLUMNS, available_metrics
 from her2core.evidence.differences import difference_row
 from her2core.evidence.estimates import Estimate, ResampledMetrics
-from her2core.evidence.intervals import join_notes
 from her2core.evidence.jackknife import jackknife_row, why_no_jackknife
 from her2core.evidence.metrics.metric import Floats, Metric
 from her2core.evidence.metrics.registry import METRICS
+from her2core.evidence.notes import join_notes
 from her2core.evidence.paired_tests import holm
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters

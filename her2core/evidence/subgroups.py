@@ -15,10 +15,10 @@ import pandas as pd
 from her2core.data.manifest import UNKNOWN
 from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_predictions
-from her2core.evidence.intervals import join_notes
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.metrics.metric import Metric
 from her2core.evidence.metrics.registry import headline_metrics
+from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 
 METRICS = (*(m.name for m in headline_metrics()), "recall", "specificity")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from her2core.data.dataset import to_tensor
+from her2core.data.tensors import to_tensor
 from her2core.errors import NetworkError
 from her2core.features.store import FeatureStore, patch_keys
 from her2core.networks.heads import fitted_last_layer

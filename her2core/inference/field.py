@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from her2core.data.prepare import FLAGS
 from her2core.errors import ConfigError, ImageError
@@ -30,6 +29,9 @@ from her2core.inference.tiles import left_out_notes, tile_reasons, tile_row
 from her2core.io.colours import FLAGS as COLOUR_FLAGS
 from her2core.io.images import DecodedImage, RGBImage, as_decoded
 from her2core.labels import referral_class
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: A field is an image whose shorter side exceeds this many fields of view; a smaller one is a patch.
 MIN_FIELDS = 1.5
@@ -294,6 +296,8 @@ def predict_field(
         ...
     her2core.errors.ImageError: Expected a field of at least 67 x 67 px (one field of view of 50 microns at 0.5 ...
     """
+    import pandas as pd
+
     called = name or image_name(image, 1)
     scale = checked_mpp(mpp)
     if scale is None:

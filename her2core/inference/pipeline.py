@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her2core.data.dataset import to_tensor
 from her2core.data.prepare import Prepare, Prepared
+from her2core.data.tensors import to_tensor
 from her2core.errors import Her2Error, ImageError, NetworkError
 from her2core.evidence.conformal import PredictionSets
 from her2core.inference.analysis import PatchAnalysis

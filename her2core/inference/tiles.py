@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from her2core.data.prepare import FLAGS, UNUSABLE
 from her2core.inference.prediction import UNRELIABLE, Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Share of the tiles with tissue that must count before a class is named.
 MIN_SHARE = 0.5
@@ -55,6 +56,7 @@ def tile_reasons(tiles: pd.DataFrame) -> list[str]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> tile_reasons(pd.DataFrame({"tissue": [True, True, True], "counts": [True, False, False]}))
     ['only 1 of 3 tiles with tissue are like the training patches']
     """
@@ -80,6 +82,7 @@ def left_out_notes(tiles: pd.DataFrame) -> list[str]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> left_out_notes(pd.DataFrame({"flags": ["blank", ""], "counts": [False, True]}))
     ['1 tile left out: almost no tissue: the patch is white or nearly so']
     """

@@ -12,13 +12,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from her2core.io.spreadsheet import to_csv
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_via_temporary(path: Path, write: Callable[[Path], Any]) -> Path:
@@ -166,12 +163,16 @@ def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, str] | No
     Examples
     --------
     >>> import tempfile
+    >>> import pandas as pd
     >>> from her2core.io.tables import read_table
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = write_parquet(Path(folder, "a.parquet"), pd.DataFrame({"n": [1]}), {"source": "demo"})
     ...     read_table(path).metadata
     {'source': 'demo'}
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     table = pa.Table.from_pandas(frame, preserve_index=False)
     if metadata:
         own = {key.encode(): value.encode() for key, value in metadata.items()}
@@ -199,10 +200,13 @@ def write_csv(path: Path, frame: pd.DataFrame, *, float_format: str | None = Non
     Examples
     --------
     >>> import tempfile
+    >>> import pandas as pd
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_csv(Path(folder, "a.csv"), pd.DataFrame({"n": [0.5]}), float_format="%.3f").read_text()
     'n\\n0.500\\n'
     """
+    from her2core.io.spreadsheet import to_csv
+
     return write_via_temporary(path, lambda t: to_csv(frame, t, float_format=float_format))
 
 
@@ -221,11 +225,14 @@ def write_csv_tables(folder: Path, tables: Mapping[str, pd.DataFrame], *, float_
     Examples
     --------
     >>> import tempfile
+    >>> import pandas as pd
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_csv_tables(Path(folder), {"a": pd.DataFrame({"n": [1]}), "b": pd.DataFrame({"n": [2]})})
     ...     sorted(path.name for path in Path(folder).iterdir())
     ['a.csv', 'b.csv']
     """
+    from her2core.io.spreadsheet import to_csv
+
     folder.mkdir(parents=True, exist_ok=True)
     parts = {folder / f"{name}.csv": folder / f".{name}.csv.{os.getpid()}.part" for name in tables}
     try:

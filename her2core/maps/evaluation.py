@@ -15,9 +15,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from her2core.data.dataset import to_tensor
 from her2core.data.prepare import centre_square
 from her2core.data.synthetic import plan_cohort, render_patch
+from her2core.data.tensors import to_tensor
 from her2core.errors import EvaluationError
 from her2core.evidence.intervals import interval_row
 from her2core.evidence.resampling import resampled_means

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
 
 from her2core.errors import NetworkError
 from her2core.networks.grid import require_grid
+from her2core.networks.resnet50 import resnet50_trunk
 
 
 class SqueezeExcitation(nn.Module):
@@ -152,10 +152,8 @@ class Her2ResNet50(nn.Module):
                 where="network.options",
                 fix="Correct it.",
             )
-        trunk = resnet50(weights=None, zero_init_residual=zero_init)
-        if output_stride == 16:
-            trunk.layer4[0].conv2.stride = trunk.layer4[0].downsample[0].stride = (1, 1)
-        self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
+        trunk = resnet50_trunk(zero_init=zero_init, output_stride=output_stride)
+        self.stem = trunk.stem
         self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
         channels = 2048
         blocks: list[nn.Module] = []

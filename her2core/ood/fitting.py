@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare, Prepared
+from her2core.data.tensors import to_tensor
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood.descriptor import first_filters, patch_descriptors
 from her2core.ood.score import OODDetector, fit_detector
@@ -66,7 +66,7 @@ def fit_ood(
     --------
     >>> import tempfile
     >>> from her2core import import_dataset
-    >>> from her2core.data.dataset import IMAGENET_MEAN, IMAGENET_STD
+    >>> from her2core.data.tensors import IMAGENET_MEAN, IMAGENET_STD
     >>> from her2core.networks.registry import build_network
     >>> cohort = import_dataset("demo", tempfile.mkdtemp(), patients=6, patches_per_patient=1, px=64, workers=1)
     >>> ids = list(cohort.frame["patch_id"])

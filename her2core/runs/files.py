@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from her2core.errors import RunError, TableError
 from her2core.io.below import RefusedFile, open_below
 from her2core.io.documents import parse_json, parse_yaml
 from her2core.io.limits import TableLimits
-from her2core.io.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MiB = 2**20
 #: Largest size of each file of a run in bytes: some ten times what a run of a million patches holds.
@@ -197,6 +197,8 @@ def read_run_table(root: str | os.PathLike[str], name: str, *, text: tuple[str, 
     >>> list(read_run_table("models/demo", "splits.parquet"))
     ['patch_id', 'split']
     """
+    from her2core.io.tables import read_table
+
     where = Path(root) / name
     try:
         return read_table(read_run_file(root, name), name=str(where), text=text, own=True, limits=RUN_TABLE).frame

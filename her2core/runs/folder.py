@@ -14,21 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from her2core.data.split_units import split_label
 from her2core.errors import RunError
-from her2core.evidence.predictions import Predictions, calibrated_predictions
 from her2core.io.text import clean_text
 from her2core.runs.files import AGAIN, json_object, open_run_file, read_run_json, read_run_table, read_run_yaml
 from her2core.runs.schema.card import check_card
-from her2core.runs.schema.evaluation import check_evaluation
 from her2core.runs.schema.info import check_config, check_cost, check_info
-from her2core.runs.schema.table_checks import check_table
 from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, TEXT_COLUMNS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from her2core.data.checks.report import CheckReport
+    from her2core.evidence.predictions import Predictions
 
 SCHEMA_VERSION = 1
 #: Marks a folder of runs that belong to one study.
@@ -122,6 +120,8 @@ class Run:
     @cached_property
     def calibrated_predictions(self) -> Predictions:
         """Predictions of validation and test, with probabilities calibrated by the card's temperature."""
+        from her2core.evidence.predictions import calibrated_predictions
+
         return calibrated_predictions(self.predictions, self.card)
 
     def test_predictions(self) -> Predictions:
@@ -220,6 +220,8 @@ class Run:
     @cached_property
     def evaluation(self) -> dict[str, pd.DataFrame]:
         """The tables metrics, confusion and units, complete for every unit that was assessed, or RunError."""
+        from her2core.runs.schema.evaluation import check_evaluation
+
         tables = {name: self.table(name) for name in ("metrics", "confusion", "units")}
         check_evaluation(tables, self.classes, where=self.path / "evaluation", fix=self._evaluate)
         return tables
@@ -251,6 +253,8 @@ class Run:
         >>> "lower_95" in open_run("models/demo").table("metrics")
         True
         """
+        from her2core.runs.schema.table_checks import check_table
+
         file = f"evaluation/{name}.csv"
         if not os.path.lexists(self.path / file):
             raise RunError(file, got="no such file", where=self.path, fix=self._evaluate)
@@ -265,6 +269,8 @@ class Run:
         return f"Run: her2 evaluate --save {self.path}"
 
     def _table(self, name: str) -> pd.DataFrame:
+        from her2core.runs.schema.table_checks import check_table
+
         frame = read_run_table(self.path, name)
         return check_table(frame, RUN_TABLES[name], where=self.path / name, classes=self.classes, fix=AGAIN)
 

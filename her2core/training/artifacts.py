@@ -37,7 +37,7 @@ from her2core.networks.cost import network_cost
 from her2core.networks.from_card import network_from_card
 from her2core.networks.protocol import PatchNetwork
 from her2core.ood import FILE as OOD_FILE
-from her2core.ood import fit_ood
+from her2core.ood.fitting import fit_ood
 from her2core.runs.folder import WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.training.baselines import folds_of, write_baselines

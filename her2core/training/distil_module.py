@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 
 from her2core.data.augment import Augment
-from her2core.data.dataset import to_tensor
+from her2core.data.tensors import to_tensor
 from her2core.features.extract import frozen_features
 from her2core.io.images import RGBImage, resize_rgb
 from her2core.networks.heads import last_layer

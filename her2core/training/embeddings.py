@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from her2core.data.dataset import to_tensor
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.data.prepare import Prepare
+from her2core.data.tensors import to_tensor
 from her2core.networks.protocol import PatchNetwork
 
 _BATCH = 32

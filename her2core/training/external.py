@@ -18,10 +18,10 @@ import torch
 from her2core.data.baseline_features import baseline_features, table_features
 from her2core.data.checks import check_manifest
 from her2core.data.checks.contents import Contents, read_contents
-from her2core.data.dataset import to_tensor
 from her2core.data.image_properties import PROPERTIES, image_properties
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import PatchReader
+from her2core.data.tensors import to_tensor
 from her2core.errors import ConfigError
 from her2core.evidence.baselines import BaselineData
 from her2core.evidence.class_order import missing_class_order

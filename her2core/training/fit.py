@@ -19,13 +19,14 @@ import torch
 
 from her2core.data.augment import Augment
 from her2core.data.checks import check_manifest
-from her2core.data.dataset import PatchDataset, to_tensor
+from her2core.data.dataset import PatchDataset
 from her2core.data.folds import assign_folds, fold_split
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.patches import prepare_all
 from her2core.data.prepare import Prepare
 from her2core.data.prepared import PreparedCohort
 from her2core.data.splits import split_hash, split_manifest, split_warnings
+from her2core.data.tensors import to_tensor
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.io.files import write_json, write_parquet
