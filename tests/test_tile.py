@@ -204,3 +204,28 @@ def test_without_the_extra_the_command_says_how_to_install_it(her2, slides, monk
     code, _, err = her2("tile", slides / "S1.svs", "--out", "t", *WORDS)
     assert code == 1
     assert "pip install 'her2core[slide]'" in err
+
+
+def test_an_imported_data_set_is_tiled_and_keeps_what_its_tables_state(her2, tmp_path):
+    """Three commands: import, tile, check. Annotated regions and patients come from the data set."""
+    root = tmp_path / "yale"
+    for name in ("Her2Neg_Case_01", "Her2Pos_Case_01"):
+        folder = root / "Yale_HER2_cohort"
+        (folder / "SVS").mkdir(parents=True, exist_ok=True)
+        (folder / "Annotations").mkdir(exist_ok=True)
+        write_pyramid(folder / "SVS" / f"{name}.svs", slide_pixels())
+        corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((256, 128), (512, 128), (512, 384), (256, 384)))
+        region = f"<Annotations><Annotation><Regions><Region><Vertices>{corners}</Vertices></Region></Regions>"
+        (folder / "Annotations" / f"{name}.xml").write_text(f"{region}</Annotation></Annotations>")
+    assert her2("data", "import", "yale", root, "--out", "yale.parquet")[0] == 0
+    code, _, err = her2("tile", "yale.parquet", "--out", "tiles", *WORDS)
+    assert code == 0, err
+    manifest = read_manifest("tiles/manifest.parquet")
+    assert manifest.frame.groupby("patient_id")["label"].agg(["first", "size"]).to_dict("index") == {
+        "Her2Neg_Case_01": {"first": "negative", "size": 4},
+        "Her2Pos_Case_01": {"first": "positive", "size": 4},
+    }
+    assert set(manifest.frame["site"]) == {"Yale"}
+    code, _, err = her2("tile", "tiles/manifest.parquet", "--out", "again", *WORDS)
+    assert code == 1
+    assert "a manifest with a row a slide" in err

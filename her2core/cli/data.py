@@ -35,6 +35,11 @@ def data() -> None:
     metavar="N",
     help="Accept up to N image files that are missing or cannot be read.",
 )
+@click.option(
+    "--findings",
+    type=click.Path(path_type=Path),
+    help="Table of conflicts, missing files and cases without label (.csv); beside the manifest by default.",
+)
 @set_option
 @as_json
 def import_(
@@ -44,15 +49,19 @@ def import_(
     mapping: tuple[str, ...],
     images: Path | None,
     allow_missing: int,
+    findings: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Read a data set and write its manifest.
 
-    IMPORTER is folder, table, her2st or tcga_brca; ROOT is the folder or file to read. Missing files are counted, and
-    refused beyond --allow-missing.
+    IMPORTER is folder or table for your own data, or the public data set: her2st, tcga_brca, warwick, bci, herohe,
+    yale, bcnb or mist. ROOT is the folder or file to read. Licence, terms and what the data rule out are printed;
+    conflicts, missing files and cases without label go to a table. Images that a row names and that do not exist are
+    counted, and refused beyond --allow-missing.
     """
     from her2core.data.importers import import_dataset
+    from her2core.io.files import write_csv
 
     options: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in pairs(overrides, parse=True).items()
@@ -63,7 +72,13 @@ def import_(
         options["images"] = images
     manifest = import_dataset(importer, root, **{"allow_missing": allow_missing, **options})
     manifest.write(out)
-    answer(as_json, manifest_facts(manifest, out), manifest_text(manifest, out))
+    facts, text = manifest_facts(manifest, out), manifest_text(manifest, out)
+    place = findings or out.with_suffix(".findings.csv")
+    if len(manifest.findings) or findings or place.exists():  # an earlier import's table would be mistaken for this one
+        write_csv(place, manifest.findings)
+        facts["findings"] = str(place)
+        text += f"\n  findings: {len(manifest.findings):,} rows in {place}"
+    answer(as_json, facts, text)
 
 
 @data.command()

@@ -81,10 +81,11 @@ def tile(
 ) -> int:
     """Cut whole slides into tiles of an exact scale.
 
-    SLIDES are slides, plain images or folders. Each slide gets a folder with its tiles, its drop audit (slide.json) and
-    a contact sheet; the same command goes on where it stopped and skips what is there. With labels in the table the
-    tiles of all slides become manifest.parquet, for training and evaluation; otherwise tiles.parquet. A slide that
-    cannot be used is named in failed.csv, the others are cut, and the exit code is 1.
+    SLIDES are slides, plain images, folders, or a manifest of slides (her2 data import). Each slide gets a folder with
+    its tiles, its drop audit (slide.json) and a contact sheet; the same command goes on where it stopped and skips what
+    is there. With labels in the table or manifest the tiles of all slides become manifest.parquet, for training and
+    evaluation; otherwise tiles.parquet. A slide that cannot be used is named in failed.csv, the others are cut, and the
+    exit code is 1.
     """
     from her2core.io.scale import parse_mpp
     from her2core.labels import get_scheme
@@ -151,10 +152,10 @@ def slide(
 ) -> int:
     """Predict whole slides tile by tile.
 
-    SLIDES are slides, plain images or folders. Each slide gets a folder with the table of its tiles (Parquet), GeoJSON
-    for QuPath, the heatmap as picture and OME-TIFF pyramid, and its answer (slide.json); slides.csv and patients.csv
-    have all answers. The same command goes on where it stopped. A slide that cannot be used is named in failed.csv, the
-    others are predicted, and the exit code is 1.
+    SLIDES are slides, plain images, folders, or a manifest of slides. Each slide gets a folder with the table of its
+    tiles (Parquet), GeoJSON for QuPath, the heatmap as picture and OME-TIFF pyramid, and its answer (slide.json);
+    slides.csv and patients.csv have all answers. The same command goes on where it stopped. A slide that cannot be used
+    is named in failed.csv, the others are predicted, and the exit code is 1.
     """
     import pandas as pd
 

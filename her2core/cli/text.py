@@ -198,6 +198,9 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     lines += [
         f"  conflict, {n:,} {'patient' if n == 1 else 'patients'}: {c}" for c, n in held.get("conflicts", {}).items()
     ]
+    lines += [f"  found, {sentence}" for sentence in held.get("found", ())]
+    lines += [f"  partial copy: {sentence}" for sentence in held.get("partial", ())]
+    lines += [f"  limit: {sentence}" for sentence in held.get("rules_out", ())]
     if held.get("terms"):
         lines += [f"  licence: {held.get('licence')}", f"  terms: {held['terms']}", f"  cite: {held.get('citation')}"]
     if missing := held.get("missing_at_import"):

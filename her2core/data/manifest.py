@@ -28,6 +28,8 @@ from her2core.labels import SCHEMES, LabelScheme, declared_scheme, spelled_class
 __all__ = ["COLUMNS", "DEFAULTS", "UNKNOWN", "WINDOW", "Manifest", "build_manifest", "read_manifest"]
 
 REQUIRED = ("path", "label")
+#: Columns of what an importer found and did not resolve: kind (conflict, missing file, ...), case, file and detail.
+FINDING_COLUMNS = ("kind", "patient_id", "slide_id", "path", "detail")
 _META_KEY = "her2core"
 #: Fields of a manifest's metadata that are read, and what each holds.
 _META = {"scheme": str, "classes": list, "meaning": str, "root": str, "text_columns": list, "facts": dict}
@@ -47,6 +49,9 @@ class Manifest:
         Where relative paths start.
     facts : dict
         What holds for the whole table: thresholds, licence, citation, and how labels and columns were read.
+    findings : DataFrame
+        Conflicts, missing files and cases without label that an importer found, with ``FINDING_COLUMNS``. They belong
+        to the import, and are not written with the manifest.
 
     Examples
     --------
@@ -60,6 +65,7 @@ class Manifest:
     scheme: LabelScheme
     root: Path
     facts: dict[str, Any] = field(default_factory=dict)
+    findings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(FINDING_COLUMNS)), compare=False)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.errors import ConfigError, ImageError, TableError
+from her2core.data.manifest import WINDOW, read_manifest
+from her2core.errors import ConfigError, ImageError, ManifestError, TableError
 from her2core.io.cells import UNKNOWN, cell_text
 from her2core.io.columns import SPELLINGS, find_column
 from her2core.io.listing import images_below
@@ -73,7 +74,8 @@ def slide_jobs(
     Parameters
     ----------
     paths : sequence of Path
-        Slides, plain images, or folders with such.
+        Slides, plain images, folders with such, or manifests of slides as ``her2 data import`` writes them (.parquet,
+        .csv), whose rows state what is known of each slide.
     table : Path, optional
         A row a slide: ``slide`` (file name, with or without suffix) and any of ``slide_id, mpp, regions`` and FACTS.
     mpp : float, optional
@@ -96,6 +98,8 @@ def slide_jobs(
         Two slides have one name, or one file of regions is named for several slides.
     TableError
         The table has no column ``slide``, names a slide twice, or a cell is no scale.
+    ManifestError
+        A manifest cannot be read, or its rows are windows of images.
 
     Examples
     --------
@@ -103,9 +107,12 @@ def slide_jobs(
     >>> [(job.slide_id, job.mpp) for job in jobs]
     [('S1', 0.5), ('S2', 0.5)]
     """
-    files, left_out = _files(paths)
+    manifests = [path for path in paths if path.suffix.lower() in (".parquet", ".csv")]
+    of_manifests = [job for path in manifests for job in _manifest_jobs(path, mpp, regions)]
+    rest = [path for path in paths if path not in manifests]
+    files, left_out = _files(rest) if rest or not of_manifests else ([], [])
     stated = {} if table is None else _stated(table)
-    jobs, used = [], set()
+    jobs, used = of_manifests, set()
     for file in files:
         key = next((k for k in (file.name, file.stem) if k in stated), None)
         row = {} if key is None else stated[key]
@@ -118,6 +125,29 @@ def slide_jobs(
         left_out.append(f"{len(missing):,} rows of the table name no slide here, the first: {missing[0]}.")
     _refuse_clashes(jobs)
     return jobs, left_out
+
+
+def _manifest_jobs(path: Path, mpp: float | None, regions: Path | None) -> list[SlideJob]:
+    """A job a row of a manifest of slides."""
+    manifest = read_manifest(path)
+    frame = manifest.frame
+    if any(name in frame for name in WINDOW) or not frame["path"].is_unique:
+        raise ManifestError(
+            "a manifest with a row a slide",
+            got="windows of images, or a path twice",
+            where=printable_path(path),
+            fix="Import the slides of the data set: tiles need no cutting.",
+        )
+    jobs = []
+    for row in frame.to_dict("records"):
+        file = manifest.file(row["path"])
+        named = file.stem if row["slide_id"] == UNKNOWN else row["slide_id"]
+        scale = None if pd.isna(row["mpp"]) else float(row["mpp"])
+        marked = row.get("regions")
+        own = manifest.file(marked) if isinstance(marked, str) and marked else _regions_of(file, regions, len(frame))
+        facts = {name: row[name] for name in FACTS if isinstance(row.get(name), str) and row[name] != UNKNOWN}
+        jobs.append(SlideJob(file, clean_text(named, 120), scale or mpp, own, facts))
+    return jobs
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

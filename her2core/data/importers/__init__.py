@@ -18,7 +18,13 @@ IMPORTERS = {
     "folder": "a folder for each class of images",
     "table": "your own CSV, Parquet or Excel table, its columns recognised or mapped",
     "her2st": "her2st spatial transcriptomics: windows around spots, ERBB2 expression level",
-    "tcga_brca": "TCGA-BRCA: images named by barcode, HER2 status from the clinical table",
+    "tcga_brca": "TCGA-BRCA: slides or fields named by barcode, HER2 results from the clinical table",
+    "warwick": "Warwick HER2 contest: slides with IHC scores",
+    "bci": "BCI: pairs of H&E and IHC patches with the score of their slide; no patient ids",
+    "herohe": "HEROHE challenge: slides with IHC score and final result",
+    "yale": "Yale: slides HER2-positive or negative with annotated tumour; trastuzumab response",
+    "bcnb": "BCNB: core-needle biopsies of 1,058 patients, slides or patches, with IHC score and HER2 result",
+    "mist": "MIST: pairs of H&E and HER2 IHC patches, regrouped by slide; no HER2 class",
     "demo": "the synthetic cohort, which is drawn by this program",
 }
 
@@ -38,7 +44,7 @@ def import_dataset(
     Parameters
     ----------
     name : str
-        One of ``IMPORTERS``: folder, table, her2st, tcga_brca or demo.
+        A key of ``IMPORTERS``.
     root : path
         The data set's folder, or the table.
     licence, citation : str, optional

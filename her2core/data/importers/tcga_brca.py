@@ -1,28 +1,34 @@
-"""Importer of TCGA-BRCA: images named by TCGA barcode, joined to the HER2 columns of TCGA's clinical table.
+"""Importer of TCGA-BRCA: slides or fields named by TCGA barcode, joined to the HER2 columns of TCGA's clinical table.
 
-Layout: images anywhere below the folder whose names hold a TCGA barcode; a clinical table (``.txt``, ``.tsv``,
-``.csv``) found by its header (``bcr_patient_barcode``, ``her2_status_by_ihc``; the two further header rows of TCGA are
-skipped); optionally ``cells/<name>_gt_class_coords.txt`` with one cell a line as ``row column class``.
+Layout: slides or images anywhere below the folder whose names hold a TCGA barcode
+(``TCGA-XX-YYYY-01Z-00-DX1.<uuid>.svs``); a clinical table (``.txt``, ``.tsv``, ``.csv``) found by its header
+(``bcr_patient_barcode``, ``her2_status_by_ihc``; the two further header rows of TCGA are skipped); for fields
+optionally ``cells/<name>_gt_class_coords.txt`` with one cell a line as ``row column class``.
 
 IHC status, IHC score and FISH result were recorded separately and contradict each other in some patients. They stay
-separate columns, a scheme names the one that the label is, and ``tcga_conflicts`` lists the contradictions.
+separate columns, a scheme names the one that the label is, and ``Manifest.findings`` lists the contradictions.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pandas as pd
 
-from her2core.data.importers.tcga_clinical import SCHEMES_TCGA, conflict_of, find_clinical, label_of, read_clinical
+from her2core.data.importers.her2_results import chosen_scheme, conflict_of, label_of
+from her2core.data.importers.published import CONFLICT, NO_LABEL, Findings
+from her2core.data.importers.tcga_clinical import NUMBERS, SCHEMES_TCGA, find_clinical, read_clinical, validate_clinical
+from her2core.data.importers.tcga_slides import is_slide, slide_rows
 from her2core.data.importers.tcga_windows import cell_counts, windows_of
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
 from her2core.io.images import image_size
-from her2core.io.listing import FEW, images_below
+from her2core.io.listing import FEW, Listing, images_below
 
+LAYOUT = "images or slides with a TCGA barcode in their names (TCGA-XX-YYYY-01Z-00-DX1.<uuid>.svs)"
 LICENCE = "TCGA open access; fields and cells: BSD-3 (Dataset-BRCA-M2C)"
 TERMS = "TCGA open-access data; do not try to identify participants. No HER2 class here is a reading of these images."
 CITATION = "TCGA 2012, doi 10.1038/nature11412; fields and cells: Abousamra et al. 2021, arXiv 2110.04886"
@@ -47,13 +53,15 @@ def to_manifest(
     overlap: float = 0.0,
     min_tumour_cells: int = 0,
     sites: str = "",
+    images: str = "auto",
+    annotations: str | Path | None = None,
 ) -> Manifest:
-    """Read images named by TCGA barcode as a manifest, one row an image or one row a window of it.
+    """Read images or slides named by TCGA barcode as a manifest: one row a slide, an image, or a window of an image.
 
     Parameters
     ----------
     root : Path
-        The folder that holds the images and the clinical table.
+        The folder that holds the images or slides and the clinical table.
     scheme : str
         ``ihc_status`` (negative, equivocal, positive as recorded), ``ihc_positive`` (positive against the other two),
         ``ihc_score`` (0 to 3+) or ``final`` (a FISH result overrides the IHC status; an equivocal status without one
@@ -69,12 +77,19 @@ def to_manifest(
         Rows with fewer annotated tumour or epithelial cells are left out; needs the cell files.
     sites : str
         Codes of the sites to keep, separated by commas (``A8``); all where empty.
+    images : {"auto", "fields", "slides"}
+        What to read: plain images, diagnostic whole slides of primary tumours (sample type 01 and DX), or slides only
+        where there are no plain images.
+    annotations : path, optional
+        Of slides: folder of Aperio XML named by barcode, such as Yale's ``TCGA_BRCA_Filtered``; ``regions`` names each
+        slide's.
 
     Returns
     -------
     Manifest
         ``her2_ihc`` is the score, ``her2_status_by_ihc`` the status, ``ish`` the FISH result, ``her2_final`` the class
-        after FISH; ``conflict`` names contradictions. Its facts count what has no label.
+        after FISH; ``conflict`` names contradictions. Its facts count what has no label, ``findings`` lists conflicts,
+        patients without label or record, and slides of other tissue.
 
     Raises
     ------
@@ -83,8 +98,7 @@ def to_manifest(
         scale, and missing cell files where cells are asked for.
     """
     root = Path(root)
-    if scheme not in SCHEMES_TCGA:
-        _refuse(f"a scheme out of {', '.join(SCHEMES_TCGA)}", repr(scheme), "scheme", "Use one of these.")
+    chosen = chosen_scheme(SCHEMES_TCGA, scheme)
     if not 0 <= overlap < 1 or min_tumour_cells < 0 or (window_um is not None and not window_um > 0):
         got = f"{window_um}, {overlap} and {min_tumour_cells}"
         _refuse(
@@ -93,31 +107,44 @@ def to_manifest(
             "tcga_brca options",
             "Leave them out for whole images.",
         )
-    listing = images_below(root) if root.is_dir() else None
-    named = [(path, found) for path in (listing.files if listing else ()) if (found := _BARCODE.search(path.stem))]
-    if listing is None or not named:
-        got = "no such folder" if listing is None else f"{len(listing.files)} images without one"
-        _refuse("images with a TCGA barcode in their names", got, str(root), "Give the folder that holds them.")
+    if images not in ("auto", "fields", "slides"):
+        _refuse("images out of auto, fields, slides", repr(images), "tcga_brca options", "Use one of these.")
+    listing, slides = _listing(root, images)
+    named = [(path, found) for path in listing.files if (found := _BARCODE.search(path.stem))]
+    if not named:
+        got = f"{len(listing.files)} {'slides' if slides else 'images'} without one"
+        _refuse(LAYOUT, got, str(root), "Give the folder that holds them.")
+    if slides and (window_um is not None or min_tumour_cells):
+        _refuse("fields for windows and cells", "slides", str(root), "Cut slides into tiles with her2 tile.")
     unnamed = len(listing.files) - len(named)
     named, elsewhere = _of_sites(named, sites)
     clinical = read_clinical(find_clinical(root))
-    cells = root / "cells"
-    rows = []
-    for path, barcode in named:
-        facts = _image_facts(path, barcode[0].upper(), mpp)
-        side = image_size(path)
-        counted = cell_counts(cells / f"{path.stem}_gt_class_coords.txt")
-        if counted is None and min_tumour_cells:
-            _refuse(f"{path.stem}_gt_class_coords.txt", "no such file", str(cells), "Set min_tumour_cells to 0.")
-        for window in windows_of(side, facts["mpp"], window_um, overlap, where=str(path)):
-            count = counted.within(window or (0, 0, *side)) if counted is not None else {}
-            at = dict(zip(("x", "y", "width", "height"), window, strict=True)) if window else {}
-            rows.append({"path": path.relative_to(root).as_posix(), **facts, **at, **count})
+    findings = Findings()
+    if slides:
+        where = Path(annotations) if annotations else None
+        rows = slide_rows([path for path, _ in named], root, mpp=mpp, annotations=where, findings=findings)
+        if not rows:
+            got = f"{len(named)} other slides"
+            _refuse("a diagnostic slide of a primary tumour (-01Z-00-DX1)", got, str(root), "Download those.")
+    else:
+        rows = _field_rows(named, root, mpp, window_um, overlap, min_tumour_cells)
+        clinical = clinical.drop(columns=[name for name in NUMBERS if name in clinical])
+    other = len(findings.rows)
     frame = pd.DataFrame(rows)
-    unknown = sorted(set(frame["patient_id"]) - set(clinical.index))
-    frame = frame[~frame["patient_id"].isin(unknown)].join(clinical, on="patient_id")
+    absent = ~frame["patient_id"].isin(clinical.index)
+    unknown = sorted(set(frame.loc[absent, "patient_id"]))
+    for patient in unknown:
+        findings.add(NO_LABEL, patient, detail="absent from the clinical table")
+    frame = frame[~absent].join(clinical, on="patient_id")
+    if frame.empty:
+        _refuse("patients of the clinical table", f"{len(unknown)} others", str(root), "Use TCGA's table unchanged.")
     frame["label"] = label_of(frame, scheme)
     frame["conflict"] = conflict_of(frame)
+    for row in frame.drop_duplicates("patient_id").itertuples():
+        if row.conflict:
+            findings.add(CONFLICT, str(row.patient_id), detail=str(row.conflict))
+        if pd.isna(row.label):
+            findings.add(NO_LABEL, str(row.patient_id), detail=f"no {scheme}")
     unlabelled = frame["label"].isna()
     few = ~unlabelled & (frame["tumour_cells"] < min_tumour_cells) if min_tumour_cells else unlabelled & False
     left_out = [
@@ -128,6 +155,7 @@ def to_manifest(
         f"{len(unknown):,} patients absent from the clinical table: {', '.join(unknown[:FEW])}." if unknown else "",
         f"{elsewhere:,} images of other sites than {sites}." if elsewhere else "",
         f"{unnamed:,} images without a TCGA barcode." if unnamed else "",
+        f"{other:,} slides: frozen or normal tissue, a second copy, or no annotation (findings)." if other else "",
         *listing.left_out,
     ]
     kept = frame[~unlabelled & ~few]
@@ -136,9 +164,11 @@ def to_manifest(
         "left_out": [sentence for sentence in left_out if sentence],
         "unreadable": list(listing.unreadable),
         "conflicts": patients.loc[patients["conflict"] != "", "conflict"].value_counts().to_dict(),
+        "clinical": clinical.attrs["counts"] if slides else None,
     }
     facts_of_all = {"licence": LICENCE, "terms": TERMS, "citation": CITATION, **{k: v for k, v in said.items() if v}}
-    return build_manifest(kept, root=root, scheme=SCHEMES_TCGA[scheme], facts=facts_of_all, where=str(root))
+    manifest = build_manifest(kept, root=root, scheme=chosen, facts=facts_of_all, where=str(root))
+    return replace(manifest, findings=findings.frame())
 
 
 def tcga_conflicts(manifest: Manifest) -> pd.DataFrame:
@@ -159,19 +189,28 @@ def tcga_conflicts(manifest: Manifest) -> pd.DataFrame:
     return patients.loc[patients["conflict"] != "", columns].reset_index(drop=True)
 
 
-def validate(manifest: Manifest) -> None:
-    """Check whole fields under ihc_status against the published 120 fields.
+def validate(manifest: Manifest, *, partial: bool = False) -> list[str]:
+    """Check whole fields under ihc_status against the published 120 fields, or slides' clinical table.
 
     Parameters
     ----------
     manifest : Manifest
         Made without windows.
+    partial : bool, optional
+        Of slides: accept a clinical table with fewer patients than the release with 1,099.
+
+    Returns
+    -------
+    list of str
+        What is missing.
 
     Raises
     ------
     ManifestError
-        For other counts of fields or patients, or other first and last labels.
+        For other counts of fields, patients or recorded results, or other first and last labels.
     """
+    if "field_id" not in manifest.frame:
+        return validate_clinical(manifest.facts.get("clinical", {}), partial=partial)
     frame = manifest.frame.sort_values("field_id")
     grouped = frame.groupby("label")["patient_id"]
     counts = {label: (len(ids), ids.nunique()) for label, ids in grouped}
@@ -179,6 +218,45 @@ def validate(manifest: Manifest) -> None:
     if counts != PUBLISHED or ends != ENDS:
         got = f"{counts}, from {ends[0]} to {ends[1]}"
         _refuse(f"{PUBLISHED}, from {ENDS[0]} to {ENDS[1]}", got, "tcga_brca", "Use the published fields unchanged.")
+    return []
+
+
+def _listing(root: Path, images: str) -> tuple[Listing, bool]:
+    """The files to read, and whether they are slides."""
+    if not root.is_dir():
+        _refuse(LAYOUT, "no such folder", str(root), "Give the folder that holds them.")
+    plain = images_below(root)
+    if images == "fields" or (images == "auto" and any(_BARCODE.search(path.stem) for path in plain.files)):
+        return plain, False
+    listing = images_below(root, slides=True)
+    slides = tuple(path for path in listing.files if is_slide(path))
+    if not slides and images == "auto":
+        return plain, False
+    return replace(listing, files=slides), True
+
+
+def _field_rows(
+    named: list[tuple[Path, re.Match[str]]],
+    root: Path,
+    mpp: float | None,
+    window_um: float | None,
+    overlap: float,
+    min_tumour_cells: int,
+) -> list[dict[str, Any]]:
+    """A row a field, or a row a window of it, with its annotated cells where there are such."""
+    cells = root / "cells"
+    rows = []
+    for path, barcode in named:
+        facts = _image_facts(path, barcode[0].upper(), mpp)
+        side = image_size(path)
+        counted = cell_counts(cells / f"{path.stem}_gt_class_coords.txt")
+        if counted is None and min_tumour_cells:
+            _refuse(f"{path.stem}_gt_class_coords.txt", "no such file", str(cells), "Set min_tumour_cells to 0.")
+        for window in windows_of(side, facts["mpp"], window_um, overlap, where=str(path)):
+            count = counted.within(window or (0, 0, *side)) if counted is not None else {}
+            at = dict(zip(("x", "y", "width", "height"), window, strict=True)) if window else {}
+            rows.append({"path": path.relative_to(root).as_posix(), **facts, **at, **count})
+    return rows
 
 
 def _of_sites(named: list[tuple[Path, re.Match[str]]], sites: str) -> tuple[list[tuple[Path, re.Match[str]]], int]:

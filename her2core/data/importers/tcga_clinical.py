@@ -1,37 +1,46 @@
-"""HER2 columns of TCGA's clinical table: IHC status, IHC score and FISH result apart, and their contradictions."""
+"""HER2 columns of TCGA's clinical table: IHC status, IHC score and FISH result apart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from her2core.data.importers.her2_results import STATUS, age_groups, her2_schemes
+from her2core.data.importers.published import require_published
 from her2core.errors import ManifestError
+from her2core.io.number_formats import to_numbers
 from her2core.io.tables import read_table
 from her2core.labels import IHC_SCORES, LabelScheme
 
 BARCODE = "bcr_patient_barcode"
-STATUS, SCORE, FISH = "her2_status_by_ihc", "her2_ihc_score", "her2_fish_status"
-#: Kept where the table has it.
-ETHNICITY = "ethnicity"
-NEEDED = (BARCODE, STATUS, SCORE, FISH, "age_at_diagnosis", "race", "er_status_by_ihc", "pr_status_by_ihc")
+SCORE, FISH = "her2_ihc_score", "her2_fish_status"
+NEEDED = (BARCODE, STATUS, SCORE, FISH)
+#: Kept where the table has them: releases differ in their columns.
+FURTHER = ("age_at_diagnosis", "race", "ethnicity", "er_status_by_ihc", "pr_status_by_ihc")
+NUMBERS = ("her2_copy_number", "cent17_copy_number", "her2_cent17_ratio")
 _STATUS = ("negative", "equivocal", "positive")
-SCHEMES_TCGA = {
-    "ihc_status": LabelScheme("ihc_status", _STATUS, "HER2 IHC status as recorded by the site (TCGA), FISH ignored"),
-    "ihc_positive": LabelScheme(
-        "ihc_positive",
-        ("not positive", "positive"),
-        "HER2 IHC status as recorded by the site (TCGA), positive against negative and equivocal, FISH ignored",
-    ),
-    "ihc_score": LabelScheme("ihc_score", IHC_SCORES, "HER2 IHC score as recorded by the site (TCGA)"),
+SCHEMES_TCGA: dict[str, LabelScheme] = {
+    **her2_schemes(["ihc_status", "ihc_positive", "ihc_score"], "as recorded by the site (TCGA)"),
     "final": LabelScheme(
         "final",
         ("negative", "positive"),
         "HER2 IHC status as recorded (TCGA), overridden by a positive or negative FISH",
     ),
 }
-#: IHC scores that go with each status (ASCO/CAP).
-_SCORES = {"negative": ("0", "1+"), "equivocal": ("2+",), "positive": ("3+",)}
+#: Patients of the release with 1,099 patients by what their record says.
+PUBLISHED_CLINICAL = {
+    "patients": 1099,
+    **{
+        f"{STATUS} {word}": n
+        for word, n in (
+            *(("Negative", 566), ("Equivocal", 179), ("Positive", 164), ("[Not Evaluated]", 170)),
+            *(("Indeterminate", 12), ("[Not Available]", 8)),
+        )
+    },
+    **{f"{SCORE} {word}": n for word, n in (("0", 61), ("1+", 273), ("2+", 199), ("3+", 90), ("[Not Available]", 476))},
+}
 
 
 def find_clinical(root: Path) -> Path:
@@ -74,15 +83,17 @@ def read_clinical(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by patient_id: her2_status_by_ihc, her2_ihc, ish, her2_final, age_group, race, er, pr, and ethnicity
-        where the table has it. Unknown is None for status and score, ``unknown`` elsewhere.
+        Indexed by patient_id: her2_status_by_ihc, her2_ihc, ish, her2_final, age_group, race, er, pr, and ethnicity and
+        the numbers of FISH where the table has them. Unknown is None for status and score, ``unknown`` elsewhere.
+        ``attrs["counts"]`` counts the patients by the words of the record. Columns on metastatic tissue (``nte_``) are
+        not read.
 
     Raises
     ------
     ManifestError
         For a missing column, or a patient with two rows.
     """
-    table = read_table(path, text=(*NEEDED, ETHNICITY)).frame
+    table = read_table(path, text=(*NEEDED, *FURTHER, *NUMBERS)).frame
     if missing := [name for name in NEEDED if name not in table]:
         raise ManifestError(
             f"columns {', '.join(NEEDED)}",
@@ -98,78 +109,62 @@ def read_clinical(path: Path) -> pd.DataFrame:
             where=path,
             fix="Keep the row that applies.",
         )
-    named = [*NEEDED[1:], *([ETHNICITY] if ETHNICITY in table else [])]
-    words = {name: table[name].astype(str).str.strip().str.lower() for name in named}
+    held = [name for name in (*NEEDED[1:], *FURTHER) if name in table]
+    recorded = {name: table[name].astype(str).str.strip() for name in held}
+    words = {name: column.str.lower() for name, column in recorded.items()}
+    absent = pd.Series("unknown", index=table.index)
     clinical = pd.DataFrame(index=table.index)
     clinical[STATUS] = _known(words[STATUS], _STATUS)
     clinical["her2_ihc"] = _known(words[SCORE], IHC_SCORES)
     clinical["ish"] = _known(words[FISH], ("negative", "positive")).fillna("unknown")
     status = clinical[STATUS].where(clinical[STATUS] != "equivocal", None)
     clinical["her2_final"] = clinical["ish"].where(clinical["ish"] != "unknown", status)
-    age = pd.to_numeric(words["age_at_diagnosis"], errors="coerce")
-    bands = pd.cut(age, [0, 50, 65, 200], right=False, labels=["under 50", "50 to 64", "65 and over"])  # our choice
-    clinical["age_group"] = bands.astype("object").fillna("unknown")
-    for name in ("race", *named[len(NEEDED) - 1 :]):
-        clinical[name] = words[name].where(~words[name].str.startswith("["), "unknown")
+    clinical["age_group"] = age_groups(words.get("age_at_diagnosis", absent))
+    for name in ("race", "ethnicity"):
+        if name in words or name == "race":
+            column = words.get(name, absent)
+            clinical[name] = column.where(~column.str.startswith("["), "unknown")
     for short in ("er", "pr"):
-        clinical[short] = _known(words[f"{short}_status_by_ihc"], ("negative", "positive")).fillna("unknown")
+        column = words.get(f"{short}_status_by_ihc", absent)
+        clinical[short] = _known(column, ("negative", "positive")).fillna("unknown")
+    for name in NUMBERS:
+        if name in table:
+            clinical[name] = to_numbers(table[name])
+    counts = {f"{name} {word}": int(n) for name in (STATUS, SCORE) for word, n in recorded[name].value_counts().items()}
+    clinical.attrs["counts"] = {"patients": len(clinical), **counts}
     return clinical.rename_axis("patient_id")
 
 
-def label_of(frame: pd.DataFrame, scheme: str) -> pd.Series:
-    """The label of each row under a scheme of ``SCHEMES_TCGA``.
+def validate_clinical(
+    counts: Mapping[str, int], *, published: Mapping[str, int] = PUBLISHED_CLINICAL, partial: bool = False
+) -> list[str]:
+    """Check the clinical table against the release with 1,099 patients.
 
     Parameters
     ----------
-    frame : DataFrame
-        With the columns of ``read_clinical``.
-    scheme : str
-        Its name.
+    counts : mapping of str to int
+        ``attrs["counts"]`` of ``read_clinical``.
+    published : mapping of str to int, optional
+        Patients by what their record says.
+    partial : bool, optional
+        Accept a table with fewer patients.
 
     Returns
     -------
-    Series of object
-        None where the scheme has no class.
+    list of str
+        What is missing.
+
+    Raises
+    ------
+    ManifestError
+        Naming each count that differs. Other releases have 1,097 or 1,098 patients.
 
     Examples
     --------
-    >>> case = pd.DataFrame({STATUS: ["negative"], "her2_ihc": ["1+"], "her2_final": ["positive"]})
-    >>> [label_of(case, scheme)[0] for scheme in SCHEMES_TCGA]
-    ['negative', 'not positive', '1+', 'positive']
+    >>> validate_clinical({"patients": 3}, published={"patients": 3})
+    []
     """
-    if scheme == "ihc_positive":
-        return frame[STATUS].map({status: "not positive" for status in _STATUS} | {"positive": "positive"})
-    return frame[{"ihc_status": STATUS, "ihc_score": "her2_ihc", "final": "her2_final"}[scheme]]
-
-
-def conflict_of(frame: pd.DataFrame) -> pd.Series:
-    """Contradictions between status, score and FISH of each row.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        With the columns of ``read_clinical``.
-
-    Returns
-    -------
-    Series of str
-        Empty where there is none.
-
-    Examples
-    --------
-    >>> case = pd.DataFrame({STATUS: ["positive"], "her2_ihc": ["2+"], "ish": ["negative"]})
-    >>> conflict_of(case)[0]
-    'IHC status positive with score 2+; IHC status positive with FISH negative'
-    """
-    said = []
-    for status, score, fish in zip(frame[STATUS], frame["her2_ihc"], frame["ish"], strict=True):
-        found = []
-        if status in _SCORES and score in IHC_SCORES and score not in _SCORES[status]:
-            found.append(f"IHC status {status} with score {score}")
-        if (status, fish) in (("positive", "negative"), ("negative", "positive")):
-            found.append(f"IHC status {status} with FISH {fish}")
-        said.append("; ".join(found))
-    return pd.Series(said, index=frame.index, dtype="object")
+    return require_published(counts, published, name="TCGA's clinical table", partial=partial)
 
 
 def _known(words: pd.Series, values: tuple[str, ...]) -> pd.Series:
