@@ -7,11 +7,13 @@ scanner's white balance, by mounting medium and by traces of dye.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from her2core.io.images import RGBImage
+from her2core.stain.scratch import scratch
 
 # Every threshold is our choice, made on TCGA, her2st, BreCaHAD and BreastHistoNet windows and on the same brightened.
 #: Optical density above the background from which a pixel is tissue: the mean of the channels, and the range between
@@ -23,6 +25,8 @@ _BACKGROUND_SHARE = 0.05
 #: patch without background is taken as _WHITE. The most tinted glass seen has 0.14 and 0.16.
 _GLASS_DENSITY = 0.2
 _WHITE = 240
+#: Added before OpenCV rounds, so that halves are rounded up, as Pillow does.
+_HALF_UP = 1e-3
 
 
 def density_table(white: float) -> npt.NDArray[np.float32]:
@@ -133,4 +137,44 @@ def block_means(image: RGBImage, side: int) -> RGBImage:
     >>> block_means(image, 4)[..., 0].tolist()
     [[50, 50]]
     """
+    return nested_block_means(image, side, side)[0]
+
+
+def nested_block_means(image: RGBImage, side: int, larger: int) -> tuple[RGBImage, RGBImage]:
+    """Means of smaller and of larger blocks, in one pass over the pixels where whole blocks of 2, 4, 8, ... px fill it.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+        RGB pixels.
+    side, larger : int
+        Sides of the blocks in pixels.
+
+    Returns
+    -------
+    smaller, larger : uint8 arrays
+        As `block_means` gives them.
+
+    Examples
+    --------
+    >>> image = np.zeros((8, 16, 3), np.uint8)
+    >>> [means.shape for means in nested_block_means(image, 2, 4)]
+    [(4, 8, 3), (2, 4, 3)]
+    """
+    height, width = image.shape[:2]
+    whole = larger % side == height % larger == width % larger == 0
+    if not whole or side & (side - 1) or larger & (larger - 1):  # Pillow divides by powers of two alone exactly
+        small, large = (_reduced(image, s) for s in (side, larger))
+        return small, large
+    wide = scratch("wide", *image.shape)
+    wide[:] = image
+    means = cv2.resize(wide, (width // side, height // side), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.convertScaleAbs(means, beta=_HALF_UP), np.uint8)
+    if larger == side:
+        return small, small
+    means = cv2.resize(means, (width // larger, height // larger), interpolation=cv2.INTER_AREA)
+    return small, np.asarray(cv2.convertScaleAbs(means, beta=_HALF_UP), np.uint8)
+
+
+def _reduced(image: RGBImage, side: int) -> RGBImage:
     return np.asarray(Image.fromarray(image).reduce(side))

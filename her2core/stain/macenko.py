@@ -17,35 +17,23 @@ Deliberate differences from the published code and from torchstain:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from her2core.errors import ImageError
 from her2core.io.images import RGBImage, check_rgb
-from her2core.stain.density import block_means, density_table, tissue_share
+from her2core.stain.estimation import Floats, StainEstimator, unmixing
 from her2core.stain.reference import FLAGS, Flag, StainEstimate, StainReference, StainResult
+from her2core.stain.scratch import scratch
 
-# Every threshold is our choice. "Ordinary": 5,700 windows of TCGA, her2st, BreCaHAD and BreastHistoNet and synthetic
-# patches at 112 px; tests/test_stain_hues.py draws what lies beyond.
-#: How much stronger a stain may be made; tumour and stroma tiles of TCGA need 1.43 at most.
+#: How much stronger a stain may be made (our choice); tumour and stroma tiles of TCGA need 1.43 at most.
 MAX_STRENGTHENING = 2.0
-#: Standard deviation of block means in grey levels under which a patch has no structure; real tiles have 5 and more.
-MIN_STRUCTURE = 2.0
-#: Tissue pixels with less than NEGATIVE times the maximum concentration of a stain, and the share of them above which
-#: the estimate does not describe the tissue: under 0.07 in ordinary tissue, above 0.4 where eosin turns white.
-NEGATIVE, MAX_NEGATIVE_SHARE = -0.25, 0.1
-#: Degrees between the 1st and 99th percentile of the angles of block means; one dye with noise has up to 2, ordinary
-#: tissue 3.4 and more. Not asked of fewer than MIN_BLOCKS tissue blocks.
-MIN_ANGLE, MIN_BLOCKS = 3.0, 20
-#: Tissue for the first test: mean optical density of the three channels.
-_TISSUE = 0.1
-#: Blocks along a side for the second test: 4 px each at 112 px.
-_BLOCKS = 28
-
-_Floats = npt.NDArray[np.floating[Any]]
+#: Added before rounding, so that grey levels are cut to whole ones; whole ones stay as they are.
+_CUT = -0.49999
 
 
 class StainNormalizer:
@@ -105,7 +93,7 @@ class StainNormalizer:
     ) -> None:
         self.reference = reference or StainReference()
         self.beta, self.alpha, self.min_tissue = beta, alpha, min_tissue
-        self._density = density_table(self.reference.white)
+        self._estimator = StainEstimator(white=self.reference.white, beta=beta, alpha=alpha, min_tissue=min_tissue)
 
     @classmethod
     def from_image(cls, image: RGBImage, *, white: float = 240.0) -> StainNormalizer:
@@ -170,8 +158,8 @@ class StainNormalizer:
         'black'
         """
         check_rgb(image, where="stain")
-        pixels = np.ascontiguousarray(image.reshape(-1, 3).T)
-        return self._estimate(self._density[pixels], pixels, image)
+        planes = _planes(image)
+        return self._estimator(self._estimator.densities(planes), planes, image)
 
     def apply(self, image: RGBImage) -> StainResult:
         """Normalise one patch.
@@ -198,10 +186,9 @@ class StainNormalizer:
         True
         """
         check_rgb(image, where="stain")
-        # Channels first: sums, maxima and products over three long rows are several times faster than over many short.
-        pixels = np.ascontiguousarray(image.reshape(-1, 3).T)
-        density = self._density[pixels]
-        found = self._estimate(density, pixels, image)
+        planes = _planes(image)
+        density = self._estimator.densities(planes)
+        found = self._estimator(density, planes, image)
         if isinstance(found, str):
             return StainResult(image, found, None)
         return StainResult(self._recoloured(density, found, image.shape), None, found)
@@ -234,16 +221,17 @@ class StainNormalizer:
         np.True_
         """
         check_rgb(image, where="stain")
-        pixels = np.ascontiguousarray(image.reshape(-1, 3).T)
-        return self._recoloured(self._density[pixels], found, image.shape)
+        density = self._estimator.densities(_planes(image))
+        return self._recoloured(density, found, image.shape)
 
-    def _recoloured(self, density: _Floats, found: StainEstimate, shape: tuple[int, ...]) -> RGBImage:
+    def _recoloured(self, density: Floats, found: StainEstimate, shape: tuple[int, ...]) -> RGBImage:
         """Pixels of this shape from densities float32 (3, N)."""
-        scale = np.minimum(np.asarray(self.reference.max_concentration) / found.max_concentration, MAX_STRENGTHENING)
-        recolour = np.asarray(self.reference.vectors).T @ np.diag(scale) @ np.linalg.pinv(found.vectors.T)
-        light = np.float32(self.reference.white) * np.exp(-(recolour.astype(np.float32) @ density))
-        recoloured = np.clip(light, 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(recoloured.T).reshape(shape)
+        light, recoloured = scratch("light", *density.shape), scratch("recoloured", *density.shape, dtype=np.uint8)
+        np.matmul(recolouring(self.reference, found), density, out=light)
+        cv2.exp(light, dst=light)
+        # OpenCV rounds; grey levels are cut to whole ones, as in torchstain.
+        cv2.convertScaleAbs(light, dst=recoloured, alpha=self.reference.white, beta=_CUT)
+        return np.asarray(cv2.merge([row.reshape(shape[:2]) for row in recoloured]), np.uint8)
 
     def batch(self, images: Iterable[RGBImage]) -> list[StainResult]:
         """Normalise several patches, each by its own stain.
@@ -265,61 +253,38 @@ class StainNormalizer:
         """
         return [self.apply(image) for image in images]
 
-    def _estimate(self, density: _Floats, pixels: npt.NDArray[np.uint8], image: RGBImage) -> StainEstimate | Flag:
-        """``density`` float32 (3, N) and ``pixels`` uint8 (3, N) of ``image``."""
-        grey = pixels.mean(axis=1)
-        if block_means(image, 4).reshape(-1, 3).std(axis=0, dtype=np.float32).max() < MIN_STRUCTURE:
-            return "black" if grey.max() < 20 else "blank" if grey.min() > 215 else "one_colour"
-        if float((pixels.max(axis=0) < 20).mean()) > 0.9:
-            return "black"
-        dense = density.min(axis=0) > self.beta
-        share = float(dense.mean())
-        if share < self.min_tissue or np.count_nonzero(dense) < 3:
-            tissue = tissue_share(image)  # pale tissue is tissue
-            return "blank" if tissue < 0.005 else "nearly_empty" if tissue < self.min_tissue else "weak_stain"
-        stains = self._directions(density[:, dense])
-        if stains is None:
-            return "unstable_stain"
-        concentration = np.linalg.pinv(stains.T).astype(np.float32) @ density
-        maxima = np.percentile(concentration, 99, axis=1)
-        if maxima.min() < 0.01 or _leaves_out_tissue(concentration / maxima[:, None], density):
-            return "unstable_stain"
-        if self._is_noise(stains, image):
-            return "unstable_stain"
-        return StainEstimate(stains, maxima, share)
 
-    def _directions(self, dense: _Floats) -> npt.NDArray[np.float64] | None:
-        """Stain vectors (2, 3), haematoxylin first, of the densities (3, N); None where they are implausible."""
-        values, vectors = np.linalg.eigh(np.cov(dense))
-        if values[1] < 1e-5:  # all pixels lie on one line of optical density: a single dye
-            return None
-        plane = vectors[:, [2, 1]]
-        plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)
-        projected = plane.T.astype(np.float32) @ dense
-        angles = np.arctan2(projected[1], projected[0])
-        low, high = np.percentile(angles, [self.alpha, 100 - self.alpha])
-        ends = np.array([plane @ (np.cos(a), np.sin(a)) for a in (low, high)])
-        stains: npt.NDArray[np.float64] = ends[np.argsort(-ends[:, 0])]  # haematoxylin absorbs more red than eosin
-        return None if stains.min() < -0.25 or float(stains[0] @ stains[1]) > 0.9995 else stains
+def recolouring(reference: StainReference, found: StainEstimate) -> npt.NDArray[np.float32]:
+    """The matrix from optical densities of a patch to the negative densities of the normalised one.
 
-    def _is_noise(self, stains: npt.NDArray[np.float64], image: RGBImage) -> bool:
-        """Whether the two stains differ between neighbouring pixels only: angles of block means hardly spread."""
-        means = block_means(image, max(4, min(image.shape[:2]) // _BLOCKS)).reshape(-1, 3)
-        density = self._density[means]
-        density = density[density.min(axis=1) > self.beta]
-        if len(density) < MIN_BLOCKS:
-            return False
-        across = stains[1] - (stains[1] @ stains[0]) * stains[0]
-        angles = np.arctan2(density @ (across / np.linalg.norm(across)), density @ stains[0])
-        low, high = np.percentile(np.degrees(angles), [1, 99])
-        return bool(high - low < MIN_ANGLE)
+    Parameters
+    ----------
+    reference : StainReference
+        The stain to normalise to.
+    found : StainEstimate
+        The stain of the patch, or of its slide.
+
+    Returns
+    -------
+    float32 array (3, 3)
+        ``-R.T @ diag(s) @ pinv(V.T)`` in the notation of `StainNormalizer`.
+
+    Examples
+    --------
+    >>> stain = StainReference()
+    >>> own = StainEstimate(np.array(stain.vectors), np.array(stain.max_concentration), 1.0)
+    >>> np.allclose(recolouring(stain, own) @ stain.vectors[0], np.negative(stain.vectors[0]), atol=1e-6)
+    True
+    """
+    scale = np.minimum(np.asarray(reference.max_concentration) / found.max_concentration, MAX_STRENGTHENING)
+    matrix = (np.asarray(reference.vectors).T * -scale) @ unmixing(found.vectors)
+    return matrix.astype(np.float32)
 
 
-def _leaves_out_tissue(relative: _Floats, density: _Floats) -> bool:
-    """Whether many tissue pixels have negative concentrations, (2, N) relative to the maxima; ``density`` (3, N)."""
-    tissue = density.mean(axis=0) > _TISSUE
-    negative = (relative.min(axis=0) < NEGATIVE) & tissue
-    return bool(np.count_nonzero(negative) > MAX_NEGATIVE_SHARE * np.count_nonzero(tissue))
+def _planes(image: RGBImage) -> Sequence[Any]:
+    """Red, green and blue of an image, three uint8 arrays (H, W)."""
+    planes = scratch("planes", 3, *image.shape[:2], dtype=np.uint8)
+    return cv2.split(np.ascontiguousarray(image), mv=list(planes))
 
 
 def normalize_macenko(image: RGBImage, reference: StainReference) -> StainResult:
