@@ -70,7 +70,9 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
     if is_synthetic(review.run):
         st.caption("Synthetic patches: generated images, not tissue.")
     model = None
-    if review.run.has_weights:
+    if review.run.trained_on_evaluated:
+        st.caption("No maps: the model that is served was trained on these patches; other models predicted them.")
+    elif review.run.has_weights:
         try:
             model = load_model(review.run)
         except Her2Error as refused:

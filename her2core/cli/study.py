@@ -152,6 +152,37 @@ def cv(
     return 1 if failures else 0
 
 
+@study.command()
+@click.argument("group")
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="The YAML file of the cross-validation.")
+@click.option("--study", "root", type=click.Path(path_type=Path), required=True, help="Its folder, with its folds.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the new run.")
+@click.option("--seed", type=int, help="Of the repetition that is its evidence; the first where left out.")
+@click.option("--title", default="", help="One line about the run.")
+@as_json
+def final(group: str, config: Path, root: Path, out: Path, seed: int | None, title: str, as_json: bool) -> None:
+    """Train the last layer on all patients after a cross-validation.
+
+    GROUP is network and design, such as lite0-linear-patient. The new run is served; its evidence is the out-of-fold
+    predictions, as no patient is left to test it on.
+    """
+    from her2core.study.crossval import load_study, manifest_of, repetitions
+    from her2core.study.final import train_final
+    from her2core.study.out_of_fold import StudyData
+
+    plan = load_study(config)
+    of = [r for r in repetitions(plan, where=str(config)) if r.group == group and seed in (None, r.seed)]
+    if not of:
+        raise StudyError(
+            f"a group out of {', '.join(plan.groups)}, and one of its seeds",
+            got=group if seed is None else f"{group}, seed {seed}",
+            where=config,
+            fix="Correct the name: her2 study cv --list.",
+        )
+    run = train_final(of[0], root, out, data=StudyData(manifest_of(plan)), title=title or f"{plan.title}: {group}")
+    answer(as_json, {"run": str(run.path), "notice": RESEARCH}, f"{run.path}: {run.card['limits'][-1]}\n{RESEARCH}")
+
+
 def _say_done(as_json: bool, out: Path, only: tuple[str, ...], failures: dict[str, str]) -> int:
     done = [name for name in only if name not in failures]
     lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]

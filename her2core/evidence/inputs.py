@@ -155,10 +155,10 @@ def inputs_from_folder(
     if not card["scheme"]["is_her2"]:
         reasons["her2"] = "the classes of this run are no HER2 status: there is no ISH test to refer to"
     sets = None
-    if (entry := card.get("prediction_sets")) is not None:
-        sets = sets_of_card(entry, run_classes=classes)
-    elif card.get("out_of_fold"):
+    if card.get("out_of_fold"):  # those of a final model are fitted to these same predictions
         reasons["sets"] = "out-of-fold predictions of several models: prediction sets come with one model"
+    elif (entry := card.get("prediction_sets")) is not None:
+        sets = sets_of_card(entry, run_classes=classes)
     else:
         reasons["sets"] = "this run has no prediction sets (her2 runs sets adds them)"
     data, columns, cohort = folder / "dataset.parquet", None, None

@@ -39,9 +39,16 @@ def out_of_fold_note(card: Mapping[str, Any]) -> str:
     known = known_split(unit)
     apart = known is not None and known.separates_patients
     without = _WITHOUT.get(unit, f"its {unit}" if apart else f"its {unit}, perhaps with others of its patient")
-    return (
+    note = (
         f"Out-of-fold, {len(models['folds'])} models: each patch was predicted by a model that was trained without "
         f"{without}, and calibrated by that model's own temperature. The figures describe this way of training, not "
         "one model. Scores of several models are ranked together. Intervals are about other patients; the variance "
         "over other training data is not in them."
+    )
+    if (final := models.get("final")) is None:
+        return note
+    of = f" of {final['patients']:,} patients" if "patients" in final else ""
+    return (
+        f"{note} The model that is served was trained afterwards on all {final['patches']:,} patches{of} "
+        f"({final['setting']}); it has not been tested itself."
     )

@@ -73,6 +73,53 @@ def fit_run_sets(validation: Predictions, *, coverage: float = 0.9) -> dict[str,
     return found | {"patient": of_patients}
 
 
+def out_of_fold_sets(
+    predictions: Predictions, folds: np.ndarray, *, coverage: float = 0.9
+) -> tuple[dict[str, PredictionSets], pd.DataFrame]:
+    """Fit the prediction sets of a final model to out-of-fold predictions, and measure them on patients apart.
+
+    The sets are those of cross-conformal prediction (Vovk 2015, doi 10.1007/s10472-013-9368-4): scores of all folds
+    together. Their coverage is measured fold by fold, with sets fitted to the other folds.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Out-of-fold, calibrated.
+    folds : ndarray of int, shape (N,)
+        The fold of each row; folds share no patient.
+    coverage : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    sets : dict of str to PredictionSets
+        As ``fit_run_sets``.
+    table : DataFrame
+        As ``run_coverage``.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> frame = pd.DataFrame({"label": ["a", "b"] * 20, "patient_id": [f"P{i}" for i in range(40)]})
+    >>> frame = frame.assign(probability_a=np.tile([0.8, 0.3], 20), probability_b=np.tile([0.2, 0.7], 20))
+    >>> sets, table = out_of_fold_sets(read_predictions(frame), np.arange(40) // 20)
+    >>> sets["patch"].kind, table["set_coverage"].tolist()[:3]
+    ('class-conditional', [1.0, 1.0, 1.0])
+    """
+    sets = fit_run_sets(predictions, coverage=coverage)
+    others = {f: fit_run_sets(predictions.where(folds != f), coverage=coverage) for f in np.unique(folds).tolist()}
+    fold_of = dict(zip(predictions.frame["patient_id"], folds.tolist(), strict=True))
+    tables = []
+    for unit, by in _by_unit(sets, predictions).items():
+        own = folds if unit == "patch" else by.frame["patient_id"].map(fold_of).to_numpy()
+        inside = np.full(by.probs.shape, np.nan)
+        for fold, fitted in others.items():
+            if fitted[unit].given:
+                inside[own == fold] = fitted[unit].sets(by.probs[own == fold])
+        tables.append(coverage_table(sets[unit], by, inside=inside))
+    return sets, pd.concat(tables, ignore_index=True)
+
+
 def sets_entry(sets: Mapping[str, PredictionSets]) -> dict[str, Any]:
     """Entry of the model card, ready for JSON.
 
@@ -129,15 +176,21 @@ def run_coverage(sets: Mapping[str, PredictionSets], test: Predictions) -> pd.Da
     DataFrame
         As ``coverage_table``.
     """
-    tables = [coverage_table(sets["patch"], test)]
-    if "patient" in sets:
-        with suppress(EvaluationError):  # the table ``missing`` of the run names the reason
-            tables.append(coverage_table(sets["patient"], aggregate(test, "patient", rule=DEFAULT_RULE)))
+    tables = [coverage_table(sets[unit], by) for unit, by in _by_unit(sets, test).items()]
     return pd.concat(tables, ignore_index=True)
 
 
+def _by_unit(sets: Mapping[str, PredictionSets], test: Predictions) -> dict[str, Predictions]:
+    """Predictions of every unit that has sets and can be assessed."""
+    found = {"patch": test}
+    if "patient" in sets:
+        with suppress(EvaluationError):  # the table ``missing`` of the run names the reason
+            found["patient"] = aggregate(test, "patient", rule=DEFAULT_RULE)
+    return found
+
+
 def refit_run_sets(path: str | os.PathLike[str]) -> Run:
-    """Fit the prediction sets of a finished run again, from its own validation predictions; nothing is trained.
+    """Fit the prediction sets of a finished run again, from its validation or out-of-fold predictions; none is trained.
 
     Writes evaluation/prediction_sets.csv and then the model card, each replaced at once. Weights, predictions and
     metrics are unchanged; ``her2 evaluate RUN --save`` afterwards writes the tables that use the sets.
@@ -160,16 +213,21 @@ def refit_run_sets(path: str | os.PathLike[str]) -> Run:
     """
     run = open_run(path)
     predictions = run.calibrated_predictions
-    validation = predictions.part("val")
-    check_predictions(validation, f"prediction sets of {run.name}", scores=True)
-    sets = fit_run_sets(validation)
-    table = run_coverage(sets, predictions.part("test"))
+    if run.trained_on_evaluated:
+        test = predictions.part("test")
+        fold = run.predictions.set_index("patch_id")["fold"].reindex(test.frame["patch_id"])
+        sets, table = out_of_fold_sets(test, fold.to_numpy())
+    else:
+        validation = predictions.part("val")
+        check_predictions(validation, f"prediction sets of {run.name}", scores=True)
+        sets = fit_run_sets(validation)
+        table = run_coverage(sets, predictions.part("test"))
     write_csv(run.path / "evaluation" / "prediction_sets.csv", table, float_format="%.6f")
     write_json(run.path / "model.card.json", {**run.card, "prediction_sets": sets_entry(sets)})
     return open_run(run.path)
 
 
-def coverage_table(sets: PredictionSets, predictions: Predictions) -> pd.DataFrame:
+def coverage_table(sets: PredictionSets, predictions: Predictions, *, inside: np.ndarray | None = None) -> pd.DataFrame:
     """Measure the coverage and size of prediction sets.
 
     Parameters
@@ -177,6 +235,8 @@ def coverage_table(sets: PredictionSets, predictions: Predictions) -> pd.DataFra
     sets : PredictionSets
     predictions : Predictions
         Of the same classes and unit, the test part.
+    inside : ndarray of float, shape (N, K), optional
+        Which classes are in each row's set, NaN for a row without one; by ``sets`` where left out.
 
     Returns
     -------
@@ -203,7 +263,8 @@ def coverage_table(sets: PredictionSets, predictions: Predictions) -> pd.DataFra
     if len(predictions):
         check_predictions(predictions, "prediction sets", scores=True)
     known = predictions.patients_known
-    inside = sets.sets(predictions.probs) if sets.given else np.full(predictions.probs.shape, np.nan)
+    if inside is None:
+        inside = sets.sets(predictions.probs) if sets.given else np.full(predictions.probs.shape, np.nan)
     size = inside.sum(axis=1)
     held = inside[np.arange(len(predictions)), predictions.labels].astype(np.float64)
     measures = {

@@ -102,6 +102,11 @@ class Run:
         return self.info.get("weights_released") is not False
 
     @property
+    def trained_on_evaluated(self) -> bool:
+        """Whether the weights saw the evaluated patients: those of a final model, whose evidence is out-of-fold."""
+        return self.has_weights and bool((self.card.get("out_of_fold") or {}).get("final"))
+
+    @property
     def selection(self) -> str:
         """What validation selected, in words; empty where the run does not record it."""
         if "chosen" in self.info:

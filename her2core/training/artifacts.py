@@ -149,7 +149,8 @@ def complete_run(
 ) -> Run:
     """Add the artifacts that an older version did not write; weights, predictions and measured costs are unchanged.
 
-    A run for review gets those that need no weights: outcomes of the checks, baselines, the data table.
+    A run of out-of-fold predictions, or any other without weights, gets those that need none: outcomes of the checks,
+    baselines, the data table.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def complete_run(
         )
     if contents is None and len(data) <= CHECKED_CONTENTS:
         contents = read_contents(data)
-    if not run.has_weights:
+    if "out_of_fold" in run.card or not run.has_weights:
         checks = check_manifest(data, run.splits, contents=contents or False)
         found = BaselineData(*baseline_features(data, run.splits, contents=contents), folds_of(run.splits))
         write_baselines(run.path, run.calibrated_predictions, found)

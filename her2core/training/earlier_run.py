@@ -90,7 +90,8 @@ def _trained(folder: Path) -> tuple[_Seen, str]:
     run = open_run(folder)
     facts = run.card["data"].get("facts")
     synthetic = bool(facts.get("synthetic")) if isinstance(facts, dict) else False
-    return _Seen(run.dataset.query("split != 'test'"), synthetic), str(run.card["network"].get("init", "none"))
+    seen = run.dataset if run.trained_on_evaluated else run.dataset.query("split != 'test'")
+    return _Seen(seen, synthetic), str(run.card["network"].get("init", "none"))
 
 
 def _taught(folder: Path) -> tuple[_Seen, str]:

@@ -90,11 +90,11 @@ def validate_external(
     contents = read_contents(cohort) if len(cohort) <= CHECKED_CONTENTS else None
     checks = check_manifest(cohort, contents=contents or False)
 
-    own = _with_prefix(run.dataset)
+    own, validation = _development(run)
     rows = cohort.data_table(pd.DataFrame({"patch_id": cohort.frame["patch_id"], "split": "test"}))
     rows = pd.concat([rows, facts.drop(columns="flags")], axis=1)
-    dataset = pd.concat([own[own["split"].isin(("train", "val"))], rows], ignore_index=True)
-    table = _table(run, cohort, logits)
+    dataset = pd.concat([own, rows], ignore_index=True)
+    table = _table(run, cohort, logits, validation)
     card = external_card(run, cohort, dataset, name=name)
     baselines, properties = _baselines(run, cohort, own, contents)
     warnings = external_warnings(run, cohort, facts)
@@ -187,12 +187,24 @@ def _predict(
     return np.concatenate(logits), facts
 
 
-def _table(run: Run, cohort: Manifest, logits: np.ndarray) -> pd.DataFrame:
+def _table(run: Run, cohort: Manifest, logits: np.ndarray, validation: pd.DataFrame) -> pd.DataFrame:
     """Content of predictions.parquet: the run's own validation part, and the cohort as test part."""
     test = cohort.frame[["patch_id", *IDS]].assign(split="test", label=cohort.frame["label"])
     test = test.assign(**{f"logit_{c}": logits[:, k] for k, c in enumerate(run.classes)})
-    own = _with_prefix(run.predictions)
-    return pd.concat([own.loc[own["split"] == "val", list(test)], test], ignore_index=True)
+    if "temperature" in validation:  # of the model that predicted the row
+        test["temperature"] = float(run.card["temperature"])
+    return pd.concat([validation[list(test)], test], ignore_index=True)
+
+
+def _development(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Data table of the run's training and validation part, and predictions of the latter.
+
+    A final model was trained on all rows, and its out-of-fold predictions take the place of those of validation.
+    """
+    rows, predictions = _with_prefix(run.dataset), _with_prefix(run.predictions)
+    if run.trained_on_evaluated:
+        return rows.assign(split="train"), predictions.assign(split="val")
+    return rows[rows["split"].isin(("train", "val"))], predictions[predictions["split"] == "val"]
 
 
 def _with_prefix(frame: pd.DataFrame) -> pd.DataFrame:

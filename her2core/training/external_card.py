@@ -9,6 +9,7 @@ import pandas as pd
 from her2core.data.manifest import UNKNOWN, Manifest
 from her2core.data.prepare import UNUSABLE
 from her2core.data.split_units import EXTERNAL
+from her2core.evidence.out_of_fold import out_of_fold_note
 from her2core.runs.folder import Run
 from her2core.training.card import part_counts
 
@@ -41,9 +42,9 @@ def external_card(run: Run, cohort: Manifest, dataset: pd.DataFrame, *, name: st
         "temperature, thresholds and prediction sets are those of the run; nothing was fitted to this cohort."
     )
     return {
-        **{field: value for field, value in run.card.items() if field not in ("ood", "external")},
+        **{field: value for field, value in run.card.items() if field not in ("ood", "external", "out_of_fold")},
         "title": f"{run.card['title']}, on {name}"[:200],
-        "limits": [said, *run.card["limits"]],
+        "limits": [said, *(limit for limit in run.card["limits"] if limit != out_of_fold_note(run.card))],
         "data": {
             "name": name,
             "facts": cohort.facts,

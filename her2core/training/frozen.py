@@ -94,7 +94,8 @@ def train_last_layer(
     """
     device = one_device(config.hardware)
     features = {
-        name: _features(network, _images(datasets[name]), config, device, watch.extracting) for name in ("train", "val")
+        name: frozen_embeddings(network, _images(datasets[name]), config, device, watch.extracting)
+        for name in ("train", "val")
     }
     fit = fit_last_layer(
         network,
@@ -138,7 +139,7 @@ def frozen_logits(
     ndarray
         float32 (N, K).
     """
-    features = torch.from_numpy(_features(network, images, config, device))
+    features = torch.from_numpy(frozen_embeddings(network, images, config, device))
     layer = fitted_last_layer(network).eval()
     return np.concatenate([layer(block.to(device)).float().cpu().numpy() for block in features.split(1024)])
 
@@ -218,13 +219,32 @@ def fit_last_layer(
     return FrozenFit(history, best, layer.options() if isinstance(layer, NearestNeighbours) else None)
 
 
-def _features(
+def frozen_embeddings(
     network: PatchNetwork,
     images: NDArray[np.uint8],
     config: RunConfig,
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
+    """Embeddings of prepared patches, from the cache of ``hardware.features`` where they were computed before.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        With its first weights.
+    images : ndarray
+        uint8 (N, px, px, 3) RGB, prepared.
+    config : RunConfig
+        ``network``, ``input`` and ``hardware`` apply.
+    device : torch.device
+    progress : callable, optional
+        Called with (done, total) patches.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, D).
+    """
     return frozen_features(
         network,
         images,

@@ -146,6 +146,14 @@ class Sets(_Sets):
         return self
 
 
+class Final(Section):
+    """Model trained on all patients after cross-validation."""
+
+    patches: Count
+    patients: Count | None = None
+    setting: Words
+
+
 class OutOfFold(Section):
     """Models whose out-of-fold predictions these are."""
 
@@ -153,6 +161,7 @@ class OutOfFold(Section):
     folds: Annotated[list[Words], Field(min_length=2, max_length=10_000)]
     temperatures: Annotated[list[Annotated[float, Field(ge=1e-3, le=1e3)]], Field(min_length=2, max_length=10_000)]
     weights_sha256: Annotated[list[Hash], Field(min_length=2, max_length=10_000)]
+    final: Final | None = None
 
     @model_validator(mode="after")
     def _one_each(self) -> OutOfFold:
