@@ -74,6 +74,7 @@ studies: $(VENV)/.app
 	for study in her2-tcga her2-tcga-positive her2-tcga-positive-a8; do \
 		$(BIN)/her2 study cv --config configs/study/$$study.yaml --out runs/$$study || exit 1; \
 	done
+	$(BIN)/her2 study final lite0-linear-patient --config configs/study/her2-tcga.yaml --study runs/her2-tcga --out runs/served/her2-tcga
 
 clean:
 	rm -rf $(VENV) build *.egg-info
