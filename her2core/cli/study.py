@@ -183,6 +183,33 @@ def final(group: str, config: Path, root: Path, out: Path, seed: int | None, tit
     answer(as_json, {"run": str(run.path), "notice": RESEARCH}, f"{run.path}: {run.card['limits'][-1]}\n{RESEARCH}")
 
 
+@study.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("configs/study/mil-tcga.yaml"),
+    show_default=True,
+    help="The study's YAML file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/mil"),
+    show_default=True,
+    help="Folder for predictions and tables.",
+)
+@as_json
+def mil(config: Path, out: Path, as_json: bool) -> None:
+    """Cross-validate bag models: attention MIL, mean, top-k and noisy-or pooling of tile features.
+
+    A bag holds all tiles of a patient. Features are those of a network, of her2 features, or of TRIDENT or CLAM (HDF5).
+    Each group and seed becomes a table of out-of-fold predictions, which her2 evaluate reads.
+    """
+    from her2core.study.mil import load_mil, run_mil
+
+    _print(as_json, out, run_mil(load_mil(config), out, report=_report), {})
+
+
 def _say_done(as_json: bool, out: Path, only: tuple[str, ...], failures: dict[str, str]) -> int:
     done = [name for name in only if name not in failures]
     lines = [f"{out / name} is finished." for name in done] + [f"{n}: failed. {why}" for n, why in failures.items()]

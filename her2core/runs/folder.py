@@ -33,6 +33,8 @@ SCHEMA_VERSION = 1
 STUDY = "study.json"
 #: Marks a folder of distilled weights, which is no run.
 DISTILLED = "distilled.json"
+#: A study of bag models: tables without runs.
+MIL = "mil.json"
 #: Patches of a distillation, in the folder of its weights.
 PATCHES = "patches.parquet"
 WEIGHTS = "model.safetensors"

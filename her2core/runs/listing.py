@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from her2core.errors import Her2Error, RunError
-from her2core.runs.folder import DISTILLED, STUDY, Run, open_run
+from her2core.runs.folder import DISTILLED, MIL, STUDY, Run, open_run
 
 
 def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
@@ -61,7 +61,7 @@ def _unreadable(path: Path, refused: Exception) -> RunError:
 def _no_run(path: Path) -> bool:
     """Whether this is a folder of runs (models/study, or a study with its tables) or of weights, not a broken run."""
     entries = list(path.iterdir())
-    return any(os.path.isfile(path / name) for name in (STUDY, DISTILLED)) or (
+    return any(os.path.isfile(path / name) for name in (STUDY, DISTILLED, MIL)) or (
         all(os.path.isdir(e) for e in entries)
         and any(e.name.startswith(".") or os.path.isfile(e / "run.json") for e in entries)
     )
