@@ -104,7 +104,14 @@ def test_every_package_that_is_imported_is_declared():
     modules = metadata.packages_distributions()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["app"], *extras["report"], *extras["slide"], *extras["openvino"]]
+    declared = [
+        *project["dependencies"],
+        *extras["app"],
+        *extras["report"],
+        *extras["slide"],
+        *extras["openvino"],
+        *extras["h5"],
+    ]
     declared = {Requirement(line).name.lower().replace("_", "-") for line in declared}
     used = {i.split(".")[0] for p in [*CORE, *FRONT] for i in _imports(p)}
     used -= set(sys.stdlib_module_names) | {"her2core", "dashboard", "pages", "app"}
