@@ -11,7 +11,7 @@ import sys
 
 import pandas as pd
 from results_evidence import HOME, LINK, RESULTS, decision_rows, evidence
-from results_studies import backbones, cell, leakage, tcga
+from results_studies import backbones, cell, leakage, mil, tcga
 
 from her2core.data.split_units import split_label
 from her2core.evidence.metrics import headline_metrics, metric_label
@@ -114,6 +114,7 @@ def dashboard() -> str:
 BLOCKS = {
     "figures": table,
     "tcga": tcga,
+    "mil": mil,
     "leakage": leakage,
     "backbones": backbones,
     "evidence": evidence,

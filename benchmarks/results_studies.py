@@ -62,6 +62,39 @@ def _readings(compared: DesignComparison) -> list[str]:
     return lines
 
 
+#: Bag models in the order of the page: label of the study -> words.
+BAGS = {
+    "mean": "mean",
+    "attention": "gated attention",
+    "attention-ordinal": "gated attention, ordinal",
+    "top-k": "top-k",
+    "noisy-or": "noisy-or",
+}
+
+
+def mil() -> str:
+    """Bag models on TCGA fields by patient and with each site left out, and the difference from mean pooling."""
+    results = HOME / "benchmarks" / "results"
+    figures = pd.read_csv(results / "mil_tcga.csv").fillna({"class": ""})
+    gaps = pd.read_csv(results / "mil_tcga_differences.csv")
+    cells = figures.set_index(["group", "metric", "class"]).sort_index()
+    whole = [(name, "") for name in ("accuracy", "balanced_accuracy", "macro_auroc")]
+    shown = [*whole, ("auroc", "equivocal"), ("auroc", "positive")]
+    lines = [
+        "| pooling | folds | accuracy | balanced accuracy | macro AUROC | AUROC of equivocal | AUROC of positive | "
+        "balanced accuracy, difference to mean pooling (primary) |",
+        "|---" * 8 + "|",
+    ]
+    for design, words in (("patient", "by patient"), ("each-site", "each site left out")):
+        for label, name in BAGS.items():
+            group = f"lite0-{label}-{design}"
+            own = gaps[(gaps["group"] == group) & (gaps["role"] == "primary") & (label != "mean")]
+            said = _gap(own).replace(f"lite0-mean-{design}", "mean pooling")
+            values = " | ".join(cell(cells.loc[(group, *key)]) for key in shown)
+            lines.append(f"| {name} | {words} | {values} | {said} |")
+    return "\n".join(lines)
+
+
 def leakage() -> str:
     """One network under each kind of split, by patch and by patient, with the difference to the patient split."""
     folder = HOME / "models" / "study" / "leakage"
