@@ -34,7 +34,10 @@ def main(folder: str = "runs/mil-tcga") -> None:
             "what": "bag models on TCGA fields, out-of-fold by patient and by site; research use only",
             "command": "her2 study mil --config configs/study/mil-tcga.yaml --out runs/mil-tcga",
             "by_patient": {
-                group: rows.set_index("metric")[["value", "lower_95", "upper_95"]].round(4).to_dict("index")
+                group: {
+                    row.metric: [None if v != v else round(v, 4) for v in (row.value, row.lower_95, row.upper_95)]
+                    for row in rows.itertuples()
+                }
                 for group, rows in chosen.groupby("group", sort=False)
             },
             **{name: about[name] for name in ("study", "encoders", "manifest_hash", "limits", "notes", "made")},

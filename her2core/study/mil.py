@@ -30,7 +30,6 @@ from her2core.data.manifest import UNKNOWN, Manifest, read_manifest
 from her2core.data.prepared import PreparedCohort
 from her2core.errors import StudyError
 from her2core.evidence.calibration import probabilities
-from her2core.evidence.out_of_fold import out_of_fold_note
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.seeds import SeedSummary, summarize_seeds
 from her2core.features.table import FeatureTable, read_features
@@ -241,8 +240,7 @@ def run_mil(
                 assignment = assign_folds(
                     known, design.unit, folds=design.folds, seed=seed, smallest_site=design.smallest_site
                 )
-                said = {"out_of_fold": {"unit": design.unit, "folds": list(assignment.names)}}
-                notes[design.name] = out_of_fold_note(said).replace("patch", "patient")
+                notes[design.name] = _note(design, len(assignment))
                 for model in study.models:
                     one = _Repetition(f"{encoder}-{model.label}-{design.name}", model, design, assignment, seed)
                     table = _out_of_fold(one, known, bags, root, of_bags, report)
@@ -280,6 +278,15 @@ def run_mil(
         },
     )
     return figures
+
+
+def _note(design: Design, folds: int) -> str:
+    without = "their site" if design.unit == "site" else "them"
+    return (
+        f"Out-of-fold, {folds} models a seed: each patient was predicted by a model trained without {without}, and "
+        "calibrated by that model's own temperature. Scores of several models are ranked together. Intervals are "
+        "about other patients (other sites, where these are left out); other training data are not in them."
+    )
 
 
 def _config(study: MilStudyConfig, network: NetworkEntry, *, where: str) -> RunConfig:
