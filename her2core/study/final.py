@@ -38,7 +38,7 @@ from her2core.networks.registry import build_network, parameter_count
 from her2core.networks.weight_files import read_weights
 from her2core.networks.weights import load_into, save_weights, start_from
 from her2core.ood import FILE as OOD_FILE
-from her2core.ood import fit_ood
+from her2core.ood.fitting import fit_ood
 from her2core.runs.folder import SCHEMA_VERSION, WEIGHTS, Run, open_run
 from her2core.runs.provenance import provenance
 from her2core.study.crossval import Repetition
