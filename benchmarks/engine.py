@@ -1,115 +1,110 @@
-"""Speed of the engines as ratios in one run, the way from JPEG to prediction, and the share of the OOD score.
+"""Speed of the engines, and of the way from JPEG to prediction beside their bare rate, as ratios in one run.
 
 OMP_NUM_THREADS=1 python benchmarks/engine.py    needs the extra openvino and ../shared/data/tissue_tiles
 
-One thread, processor time: other work on the machine counts little in it. All calls take turns, each round in another
-order; ratios and differences are taken within a round, and the median over the rounds is reported. The run released as
-tissue12 (modified ResNet50, output stride 16) is served at its own 112 px; at 224 px the same network is timed on
-tensors alone.
+One thread for the network, in turns, each round in another order; ratios are taken within a round, and the median over
+the rounds is reported with the least and the largest. Processor time, over all threads of the process: other work on
+the machine counts little in it. "bare" is the engine on tensors that are ready; "predict" reads, decodes, resizes and
+normalises files by Macenko, computes quality flags and the out-of-distribution score, and calibrates. Network: the one
+released as tissue12 (modified ResNet50, output stride 16), at its own 112 px and at 224 px.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import time
 from collections.abc import Callable
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from ratios import Rounds, in_turns, summary, write_result
 
 from her2core.inference.engines import TorchEngine, load_engine
-from her2core.inference.predictor import load_predictor
-from her2core.io.files import write_json
+from her2core.inference.predictor import Predictor, load_predictor
+from her2core.networks.bfloat16 import native_bfloat16
 from her2core.ood.descriptor import descriptors
+from her2core.runs.folder import open_run
 
 HOME = Path(__file__).resolve().parents[1]
 TILES = HOME.parent / "shared" / "data" / "tissue_tiles"
-NUMBER, LARGE, ROUNDS = 16, 4, 3
+NUMBER, ROUNDS, SIZES = 16, 5, (112, 224)
+LOW = ("torch-bf16", "openvino-bf16") if native_bfloat16() else ()
+ENGINES = ("torch", "openvino", *LOW)
+
+
+def predictors() -> dict[tuple[str, int], Predictor]:
+    """The released run by each engine and at each size."""
+    run = open_run(HOME / "models" / "tissue12")
+    at = {px: replace(run, card={**run.card, "input": {**run.card["input"], "px": px}}) for px in SIZES}
+    return {(name, px): load_predictor(at[px], engine=name) for name in ENGINES for px in SIZES}
+
+
+def measure(served: dict[tuple[str, int], Predictor], files: list[Path], rounds: int) -> Rounds:
+    """Processor seconds a patch of each call in each round."""
+    calls: dict[str, Callable[[], Any]] = {}
+    for (name, px), predictor in served.items():
+        images = np.stack([a.image for a in predictor.predict(files) if a.image is not None])
+        tensor, engine = predictor._pipeline.tensor(images), predictor._pipeline
+        calls[f"bare, {name}, {px} px"] = lambda e=engine, t=tensor: e.forward(t)  # type: ignore[misc]
+        calls[f"predict, {name}, {px} px"] = lambda p=predictor: p.predict(files)  # type: ignore[misc]
+    predictor = served["torch", 112]
+    prepared = [predictor.prepare(a.raw) for a in predictor.predict(files) if a.raw is not None]
+    detector, cpu = predictor.detector, torch.device("cpu")
+    tensor = predictor._pipeline.tensor(np.stack([p.image for p in prepared]))
+    responses = TorchEngine(predictor.network, cpu, responses=True).forward(tensor).responses
+    assert detector is not None
+    assert responses is not None  # the released run has a detector
+    plain = load_engine("torch", predictor.network, predictor.run.card, cpu, responses=False)
+    calls["bare without responses, torch, 112 px"] = lambda: plain.forward(tensor)
+    calls["descriptors and OOD score, 112 px"] = lambda: detector.score(descriptors(responses, prepared))
+    return {name: times / len(files) for name, times in in_turns(calls, rounds=rounds).items()}
+
+
+def ratios(spent: Rounds) -> dict[str, dict[str, float]]:
+    """Ratios of interest: median, least and largest over the rounds."""
+    found = {}
+    for px in SIZES:
+        for name in ENGINES[1:]:
+            for what in ("bare", "predict"):
+                over = spent[f"{what}, torch, {px} px"] / spent[f"{what}, {name}, {px} px"]
+                found[f"{what}, torch over {name}, {px} px"] = summary(over)
+        for name in ENGINES:
+            share = spent[f"bare, {name}, {px} px"] / spent[f"predict, {name}, {px} px"]
+            found[f"bare over predict, {name}, {px} px"] = summary(share)
+    ood = spent["descriptors and OOD score, 112 px"] + spent["bare, torch, 112 px"]
+    ood = (ood - spent["bare without responses, torch, 112 px"]) / spent["predict, torch, 112 px"]
+    return {**found, "OOD score over predict, torch, 112 px": summary(ood)}
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     files = sorted(TILES.rglob("*.jpg"))
     files = files[:: len(files) // NUMBER][:NUMBER]
-    served = {name: load_predictor(HOME / "models" / "tissue12", engine=name) for name in ("torch", "openvino")}
-    right, found = (served[name].predict(files) for name in ("torch", "openvino"))
-    predictor = served["torch"]
-    prepared = [predictor.prepare(np.asarray(answer.raw)) for answer in right]
-    tensor = predictor._pipeline.tensor(np.stack([p.image for p in prepared]))
-    large = torch.randn(LARGE, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    network, card = predictor.network, {**predictor.run.card, "input": {**predictor.run.card["input"], "px": 224}}
-    cpu, detector = torch.device("cpu"), predictor.detector
-    assert detector is not None  # of this released run
-    plain = {
-        name: load_engine(name, network, predictor.run.card, cpu, responses=False) for name in ("torch", "openvino")
-    }
-    at_224 = {name: load_engine(name, network, card, cpu, responses=False) for name in ("torch", "openvino")}
-    responses = TorchEngine(network, cpu, responses=True).forward(tensor).responses
-    assert responses is not None
-    calls: dict[str, Callable[[], Any]] = {
-        **{f"predict, {name}, 112 px": lambda p=p: p.predict(files) for name, p in served.items()},
-        **{f"forward, {name}, 112 px": lambda p=p: p._pipeline.forward(tensor) for name, p in served.items()},
-        **{f"forward without responses, {name}, 112 px": lambda e=e: e.forward(tensor) for name, e in plain.items()},
-        **{f"forward without responses, {name}, 224 px": lambda e=e: e.forward(large) for name, e in at_224.items()},
-        "descriptors and OOD score, 112 px": lambda: detector.score(descriptors(responses, prepared)),
-    }
-    rounds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(ROUNDS + 1):  # the first round warms up
-        for name in list(calls)[:: 1 if number % 2 else -1]:
-            began = time.process_time()
-            calls[name]()
-            if number:
-                rounds[name].append(1e3 * (time.process_time() - began) / (LARGE if "224" in name else NUMBER))
-    spent = {name: np.array(times) for name, times in rounds.items()}
-    shares = {
-        name: (
-            spent["descriptors and OOD score, 112 px"]
-            + spent[f"forward, {name}, 112 px"]
-            - spent[f"forward without responses, {name}, 112 px"]
+    served = predictors()
+    right = served["torch", 112].predict(files)
+    differences = {
+        name: float(
+            max(
+                np.abs(np.subtract(a.probabilities, b.probabilities)).max()
+                for a, b in zip(right, served[name, 112].predict(files), strict=True)
+            )
         )
-        / spent[f"predict, {name}, 112 px"]
-        for name in served
+        for name in ENGINES[1:]
     }
-    ratios = {
-        f"{what}, {px} px": spent[f"{what}, torch, {px} px"] / spent[f"{what}, openvino, {px} px"]
-        for what, px in (("predict", 112), ("forward without responses", 112), ("forward without responses", 224))
-    }
+    spent = measure(served, files, ROUNDS)
     result = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/engine.py",
-        "processor": _processor(),
-        "threads": 1,
-        "versions": {name: metadata.version(name) for name in ("torch", "openvino", "numpy")},
         "patches": NUMBER,
         "rounds": ROUNDS,
-        "processor_milliseconds_a_patch": {name: round(float(np.median(times)), 2) for name, times in spent.items()},
-        "torch_time_over_openvino": {name: _median_and_range(found) for name, found in ratios.items()},
-        "share_of_predict_for_ood": {name: _median_and_range(found) for name, found in shares.items()},
-        "largest_probability_difference": float(
-            max(np.abs(np.subtract(a.probabilities, b.probabilities)).max() for a, b in zip(right, found, strict=True))
-        ),
-        "note": "float32: this processor has neither AVX-512 nor bfloat16."
-        " Other work ran beside. Where least and largest of a share lie far apart, it is not settled.",
+        "native_bfloat16": native_bfloat16(),
+        "processor_milliseconds_a_patch": {name: round(1e3 * float(np.median(t)), 2) for name, t in spent.items()},
+        "ratios": ratios(spent),
+        "largest_probability_difference_to_torch": differences,
+        "note": "A training ran beside, on both cores.",
     }
-    write_json(Path(__file__).parent / "results" / "engine.json", result)
-    print(json.dumps(result, indent=2))
-
-
-def _median_and_range(values: np.ndarray) -> dict[str, float]:
-    found = {"median": np.median(values), "least": values.min(), "largest": values.max()}
-    return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    if not named:
-        return platform.processor()
-    return f"{named.get('model name', '')} (family {named.get('cpu family')}, model {named.get('model')})"
+    write_result("engine", result, packages=("torch", "openvino", "numpy", "opencv-python-headless"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +20,32 @@ from her2core.inference.images import ImageLike
 from her2core.inference.prediction import Prediction
 from her2core.io.images import as_decoded
 from her2core.networks.protocol import PatchNetwork
-from her2core.ood import OODDetector, descriptors
+from her2core.ood import OODDetector
+from her2core.ood.descriptor import combined_descriptors, stain_statistics
 from her2core.runs.folder import Run
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyPatch:
+    """A patch before its pass through the network: all that can be computed without it.
+
+    Attributes
+    ----------
+    name : str
+    prepared : Prepared or None
+        None where the image was refused.
+    statistics : ndarray or None
+        ``ood.descriptor.stain_statistics``; None without a detector.
+    refused : Her2Error or None
+    milliseconds : float
+        Time spent.
+    """
+
+    name: str
+    prepared: Prepared | None
+    statistics: np.ndarray | None = None
+    refused: Her2Error | None = None
+    milliseconds: float = 0.0
 
 
 class Pipeline:
@@ -41,7 +66,8 @@ class Pipeline:
     --------
     >>> from her2core.inference.example import example_predictor
     >>> pipeline = example_predictor()._pipeline
-    >>> [analysis] = pipeline.analyse([np.full((64, 64, 3), 255, np.uint8)], ["a"], mpp=None, keep=False)
+    >>> ready = pipeline.ready(np.full((64, 64, 3), 255, np.uint8), "a", mpp=None)
+    >>> [analysis] = pipeline.analyse([ready], keep=False)
     >>> analysis.prediction.flags
     ('blank',)
     """
@@ -64,18 +90,36 @@ class Pipeline:
         self._engine = load_engine(engine, self.network, card, device, responses=ood is not None)
         self.engine = self._engine.describe()
 
-    def analyse(
-        self, images: Sequence[ImageLike], names: Sequence[str], *, mpp: float | None, keep: bool
-    ) -> list[PatchAnalysis]:
+    def ready(self, image: ImageLike, name: str, *, mpp: float | None) -> ReadyPatch:
+        """Decode and prepare one image; threads may do this at the same time.
+
+        Parameters
+        ----------
+        image : image
+        name : str
+        mpp : float or None
+            Microns per pixel.
+
+        Returns
+        -------
+        ReadyPatch
+            One that cannot be read has its error.
+        """
+        began = time.perf_counter()
+        try:
+            decoded = as_decoded(image, name=name)
+            prepared = self.prepare(decoded.pixels, mpp=mpp, flags=decoded.flags)
+        except Her2Error as refused:
+            return ReadyPatch(name, None, refused=refused)
+        statistics = stain_statistics(prepared.raw) if self.detector is not None else None
+        return ReadyPatch(name, prepared, statistics, milliseconds=1e3 * (time.perf_counter() - began))
+
+    def analyse(self, patches: Sequence[ReadyPatch], *, keep: bool) -> list[PatchAnalysis]:
         """Analyses of one batch in order; an image that cannot be predicted has the error.
 
         Parameters
         ----------
-        images : sequence of images
-        names : sequence of str
-            As many.
-        mpp : float or None
-            Microns per pixel.
+        patches : sequence of ReadyPatch
         keep : bool
             Whether analyses carry their features.
 
@@ -83,33 +127,30 @@ class Pipeline:
         -------
         list of PatchAnalysis
         """
-        began = time.perf_counter()
         found: dict[int, PatchAnalysis] = {}
-        prepared: dict[int, Prepared] = {}
-        for i, (image, name) in enumerate(zip(images, names, strict=True)):
-            try:
-                decoded = as_decoded(image, name=name)
-                prepared[i] = self.prepare(decoded.pixels, mpp=mpp, flags=decoded.flags)
-            except Her2Error as refused:
-                found[i] = self._refused(name, refused)
-        ready = time.perf_counter()
-        if prepared:
-            ordered = list(prepared.values())
-            tensor = self.tensor(np.stack([p.image for p in ordered]))
-            features, logits, responses = self.forward(tensor)
+        good: list[tuple[int, Prepared]] = []
+        for i, patch in enumerate(patches):
+            if patch.prepared is None:
+                found[i] = self._refused(patch.name, patch.refused or not_finite(patch.name))
+            else:
+                good.append((i, patch.prepared))
+        if good:
+            began = time.perf_counter()
+            features, logits, responses = self.forward(self.tensor(np.stack([p.image for _, p in good])))
             probabilities = self.probabilities(logits)
-            scores = self._ood_scores(responses, ordered)
-            share = 1e3 / len(prepared)
-            spent = {"prepare": share * (ready - began), "network": share * (time.perf_counter() - ready)}
-            for row, i in enumerate(prepared):
+            scores = self._ood_scores(responses, [patches[i] for i, _ in good])
+            share = 1e3 * (time.perf_counter() - began) / len(good)
+            for row, (i, prepared) in enumerate(good):
+                name = patches[i].name
                 if not np.isfinite(probabilities[row]).all():
-                    found[i] = self._refused(names[i], not_finite(names[i]))
+                    found[i] = self._refused(name, not_finite(name))
                     continue
-                prediction = self._prediction(names[i], prepared[i], probabilities[row], scores[row], spent)
+                spent = {"prepare": patches[i].milliseconds, "network": share}
+                prediction = self._prediction(name, prepared, probabilities[row], scores[row], spent)
                 # A copy: a slice would keep the features of the whole batch in memory.
                 own = features[row : row + 1].clone() if keep else None
                 found[i] = PatchAnalysis(prediction, self.network, own)
-        return [found[i] for i in range(len(images))]
+        return [found[i] for i in range(len(patches))]
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (N, K), of prepared images, uint8 (N, px, px, 3).
@@ -146,12 +187,14 @@ class Pipeline:
         finite = logits.isfinite().all(dim=1, keepdim=True)
         return torch.where(finite, probabilities, torch.nan).cpu().numpy()
 
-    def _ood_scores(self, responses: Tensor | None, prepared: Sequence[Prepared]) -> list[float | None]:
+    def _ood_scores(self, responses: Tensor | None, patches: Sequence[ReadyPatch]) -> list[float | None]:
         """In units of the threshold; None without a detector or assessable tissue."""
         if self.detector is None or responses is None:
-            return [None] * len(prepared)
-        scores = self.detector.score(descriptors(responses, prepared))
-        return [float(s / self.detector.threshold) if p.usable else None for p, s in zip(prepared, scores, strict=True)]
+            return [None] * len(patches)
+        statistics = np.stack([patch.statistics for patch in patches if patch.statistics is not None])
+        scores = self.detector.score(combined_descriptors(responses, statistics)) / self.detector.threshold
+        usable = [patch.prepared is not None and patch.prepared.usable for patch in patches]
+        return [float(score) if tissue else None for tissue, score in zip(usable, scores, strict=True)]
 
     def _prediction(
         self, name: str, prepared: Prepared, probabilities: np.ndarray, ood_score: float | None, spent: dict[str, float]

@@ -10,6 +10,8 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import overload
 
 import numpy as np
@@ -28,6 +30,7 @@ from her2core.inference.engine_names import engine_name
 from her2core.inference.images import ImageLike
 from her2core.inference.pipeline import Pipeline
 from her2core.inference.prediction import Prediction
+from her2core.inference.reading_ahead import ready_patches
 from her2core.maps.class_map import ClassMap
 from her2core.maps.methods import find_method
 from her2core.networks.from_card import network_from_card
@@ -345,12 +348,11 @@ class Predictor:
         keep: bool,
     ) -> Iterator[PatchAnalysis]:
         """Analyses in order, batch by batch; without features unless ``keep``."""
-        several = image_list(images)
+        several, batch, mpp = image_list(images), checked_batch(batch), checked_mpp(mpp)
         called = checked_names(names, several, one=is_one_image(images))
-        batch, mpp = checked_batch(batch), checked_mpp(mpp)
-        for start in range(0, len(several), batch):
-            rows = slice(start, start + batch)
-            yield from self._pipeline.analyse(several[rows], called[rows], mpp=mpp, keep=keep)
+        ready = ready_patches(partial(self._pipeline.ready, mpp=mpp), several, called, batch)
+        while patches := list(islice(ready, batch)):
+            yield from self._pipeline.analyse(patches, keep=keep)
 
 
 def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", engine: str | None = None) -> Predictor:
@@ -372,7 +374,7 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", en
     Raises
     ------
     RunError
-        For a folder that is not a finished run, or a run released without weights.
+        For a folder that is not a finished run, or one without weights.
     WeightsError
         For weights that are missing, pickled, altered, not finite, or made for another network.
     ConfigError, NetworkError
@@ -384,9 +386,7 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", en
     Traceback (most recent call last):
     her2core.errors.RunError: Expected ...
     """
-    name = engine_name(engine)
-    run = run if isinstance(run, Run) else open_run(run)
-    card = run.card
+    name, run = engine_name(engine), run if isinstance(run, Run) else open_run(run)
     if not run.has_weights:
         raise RunError(
             "a run with its weights",
@@ -394,7 +394,7 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", en
             where=run.name,
             fix="Train it again from its config.yaml, or choose another run.",
         )
-    network = network_from_card(card, run.path / WEIGHTS)
-    known = card.get("ood")
+    network = network_from_card(run.card, run.path / WEIGHTS)
+    known = run.card.get("ood")
     ood = read_ood_detector(run.path / OOD_FILE, sha256=known["sha256"]) if known else None
     return Predictor(run, network, ood=ood, device=device, engine=name)

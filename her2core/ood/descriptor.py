@@ -125,7 +125,29 @@ def descriptors(responses: Tensor, prepared: Sequence[Prepared]) -> np.ndarray:
     >>> descriptors(torch.zeros(1, 8), [Prepare(64)(np.full((64, 64, 3), 200, np.uint8))]).shape
     (1, 56)
     """
-    stain = np.stack([stain_statistics(p.raw) for p in prepared])
+    return combined_descriptors(responses, np.stack([stain_statistics(p.raw) for p in prepared]))
+
+
+def combined_descriptors(responses: Tensor, stain: np.ndarray) -> np.ndarray:
+    """Descriptors of a batch of patches from both of their parts.
+
+    Parameters
+    ----------
+    responses : Tensor
+        float32 (N, R), from `response_statistics`.
+    stain : ndarray
+        float32 (N, 48), rows from `stain_statistics`.
+
+    Returns
+    -------
+    ndarray
+        float32 (N, R + 48).
+
+    Examples
+    --------
+    >>> combined_descriptors(torch.zeros(1, 8), np.zeros((1, 48), np.float32)).shape
+    (1, 56)
+    """
     return np.concatenate([responses.cpu().numpy(), stain], axis=1).astype(np.float32)
 
 
