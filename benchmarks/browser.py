@@ -25,6 +25,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 NAMES = (
     "patch",
     "batch",
+    "slide",
     "performance",
     "errors",
     "calibration",

@@ -17,7 +17,7 @@ from her2core.evidence.result_tables import MADE_WHEN_ABSENT, ResultTable, resul
 from her2core.evidence.verdict import Verdict
 from her2core.evidence.verdict import verdict as assess
 from her2core.io.archives import unique_name
-from her2core.io.uploads import allowed_roots, image_folders
+from her2core.io.uploads import allowed_roots, image_folders, slide_files
 from her2core.locations import run_folders, working_folder
 from her2core.runs.folder import STUDY, Run, open_run
 from her2core.runs.listing import list_runs
@@ -230,3 +230,13 @@ def folders_offered() -> tuple[tuple[Path, ...], list[Path]]:
     """
     roots = allowed_roots(working_folder() / "data")
     return roots, _folders(roots)
+
+
+@st.cache_data(ttl=30, max_entries=4, show_spinner=False)
+def _slides(roots: tuple[Path, ...]) -> list[Path]:
+    return slide_files(roots)
+
+
+def slides_offered() -> list[Path]:
+    """Slides below the allowed folders of the server; a visitor chooses from a list and never types a path."""
+    return _slides(allowed_roots(working_folder() / "data"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.widgets import markdown_sentence
@@ -19,8 +21,11 @@ def files_done(job: Job[Row], done: int) -> str:
     return f"{done:,} of {total:,} files" if total else f"{done:,} files so far"
 
 
-def show_job(job: Job[Row], source: str) -> None:
-    """Draw the progress of a job on the files of ``source``, with a button to cancel it, and how it ended."""
+def show_job(job: Job[Any], source: str, *, cancelled: str = "") -> None:
+    """Draw the progress of a job on the files of ``source``, with a button to cancel it, and how it ended.
+
+    ``cancelled`` is said of a cancelled job that has no partial results.
+    """
 
     @st.fragment(run_every=0.7 if job.running else None)
     def progress() -> None:
@@ -30,7 +35,7 @@ def show_job(job: Job[Row], source: str) -> None:
             st.progress(done / total if total else 0.0, text=text)
             with st.container(horizontal=True):
                 st.button("Cancel", on_click=job.cancel, icon=":material/stop:")
-                if st.button("Show what is done by now", icon=":material/refresh:"):
+                if not cancelled and st.button("Show what is done by now", icon=":material/refresh:"):
                     st.rerun()
             st.session_state["job_was_running"] = job
         elif st.session_state.pop("job_was_running", None) is job:
@@ -40,5 +45,5 @@ def show_job(job: Job[Row], source: str) -> None:
     if job.error:
         st.error(markdown_sentence(job.error), icon=":material/block:")
     elif job.cancelled:
-        message = f"Cancelled: {files_done(job, job.progress[0])} were read; the predictions so far are shown below."
-        st.warning(message, icon=":material/stop:")
+        partly = f"Cancelled: {files_done(job, job.progress[0])} were read; the predictions so far are shown below."
+        st.warning(cancelled or partly, icon=":material/stop:")

@@ -26,6 +26,7 @@ def pages() -> dict[str, list[StreamlitPage]]:
         "Analyse": [
             st.Page(PAGES / "analyse/patch.py", title="Patch", icon=":material/search:"),
             st.Page(PAGES / "analyse/batch.py", title="Batch", icon=":material/grid_view:"),
+            st.Page(PAGES / "analyse/slide.py", title="Slide", icon=":material/biotech:"),
         ],
         "Evidence": [
             st.Page(PAGES / "evidence/performance.py", title="Performance", icon=":material/fact_check:"),

@@ -19,6 +19,7 @@ import numpy as np
 
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
+from her2core.io.image_header import SLIDE_SUFFIXES
 from her2core.io.images import SUFFIXES, DecodedImage, decode_image, image_size
 from her2core.io.listing import images_below, is_system_name
 from her2core.io.scale import image_scale
@@ -35,6 +36,8 @@ BATCH_BYTES = 64 * 2**20  # BATCH_PIXELS stored as uncompressed RGBA is 61 MiB
 MAX_FOLDER_FILES = 20_000
 #: At most so many folders are offered for a batch.
 MAX_FOLDERS = 200
+#: Most slides that are offered, and the smallest plain image taken for one, in bytes (our choice).
+MAX_SLIDES, MIN_SLIDE = 500, 4_000_000
 
 
 class UploadedFile(Protocol):
@@ -275,6 +278,36 @@ def image_folders(roots: Sequence[Path]) -> list[Path]:
                 found.append(Path(folder))
             if len(found) >= MAX_FOLDERS:
                 return found
+    return found
+
+
+def slide_files(roots: Sequence[Path]) -> list[Path]:
+    """Slides of the server that a page may offer.
+
+    Parameters
+    ----------
+    roots : sequence of Path
+        Allowed folders, resolved; links that lead out of them are not followed.
+
+    Returns
+    -------
+    list of Path
+        Whole slides, and plain images of at least MIN_SLIDE bytes (smaller ones are patches); at most MAX_SLIDES.
+
+    Examples
+    --------
+    >>> slide_files([Path("no-such-folder")])
+    []
+    """
+    found: list[Path] = []
+    for root in roots:
+        if root.is_dir():
+            for path in images_below(root, roots=roots, slides=True).files:
+                large = path.suffix.lower() in SLIDE_SUFFIXES or os.path.getsize(path) >= MIN_SLIDE
+                if large and _below(Path(os.path.realpath(path)), roots):
+                    found.append(path)
+                if len(found) == MAX_SLIDES:
+                    return found
     return found
 
 

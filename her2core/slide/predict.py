@@ -144,7 +144,7 @@ def predict_slide(
     """
     checked_batch(settings.batch)
     with open_slide(job.path, mpp=job.mpp) as slide:
-        px = _tile_px(slide, settings.grid, predictor)
+        px = tile_px(slide, settings.grid, predictor)
         rule = run_rule(predictor.run, "slide", settings.rule)
         stated = {"slide_id": job.slide_id, "patient_id": job.patient_id, "regions": regions_key(job)}
         model = {"model": predictor.model_id, "engine": predictor.engine}
@@ -218,7 +218,24 @@ def patient_predictions(
     ]
 
 
-def _tile_px(slide: Slide, grid: TileGrid, predictor: Predictor) -> int:
+def tile_px(slide: Slide, grid: TileGrid, predictor: Predictor) -> int:
+    """Side in pixels at which tiles are read: the network's input, or less where the slide is coarser.
+
+    Parameters
+    ----------
+    slide : Slide
+    grid : TileGrid
+    predictor : Predictor
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ImageError
+        The slide is too coarse.
+    """
     px = exact_tile(slide, grid.tile, predictor.px)
     if px < max(8, _MIN_TILE * predictor.px):
         raise ImageError(
@@ -251,7 +268,7 @@ def _predicted(
             mpp = settings.grid.tile_um / px
             rows: list[dict[str, Any]] = []
             for group in stream_tiles(slide, tiles, part, px, threads=settings.threads):
-                rows += _rows(predictor, group, mpp, settings.batch)
+                rows += group_rows(predictor, group, mpp, settings.batch)
                 if progress:
                     progress(done + len(rows), len(tiles))
             write_parquet(file, pd.DataFrame(rows))
@@ -259,10 +276,29 @@ def _predicted(
         done += len(tables[-1])
         if progress:
             progress(done, len(tiles))
-    columns = [f"probability_{c}" for c in predictor.classes]
+    return tile_table(tiles, tables, predictor.classes)
+
+
+def tile_table(tiles: pd.DataFrame, found: Sequence[pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
+    """The table of a slide's tiles with what was predicted for each.
+
+    Parameters
+    ----------
+    tiles : DataFrame
+        Kept tiles of the plan.
+    found : sequence of DataFrame
+        Rows of ``group_rows``, in parts.
+    classes : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        ``state`` says what became of a tile (keys of ``heatmap.STATES``).
+    """
+    columns = [f"probability_{c}" for c in classes]
     empty = pd.DataFrame(columns=["tile", *columns, "flags", "tissue", "counts", "ood_score"])
-    found = pd.concat(tables, ignore_index=True) if tables else empty
-    joined = tiles.join(found.set_index("tile")).reset_index(drop=True)
+    whole = pd.concat(found, ignore_index=True) if len(found) else empty
+    joined = tiles.join(whole.set_index("tile")).reset_index(drop=True)
     joined["flags"] = joined["flags"].fillna("").astype(str)
     joined["state"] = tile_state(joined)
     return joined
@@ -279,7 +315,23 @@ def _parts(groups: Sequence[Indices]) -> Iterator[list[Indices]]:
         yield part
 
 
-def _rows(predictor: Predictor, group: TileGroup, mpp: float, batch: int) -> list[dict[str, Any]]:
+def group_rows(predictor: Predictor, group: TileGroup, mpp: float, batch: int) -> list[dict[str, Any]]:
+    """Predict the tiles of a group.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    group : TileGroup
+    mpp : float
+        Of the tiles.
+    batch : int
+        Tiles a forward pass.
+
+    Returns
+    -------
+    list of dict
+        ``tile`` (its position) and the columns of ``inference.tiles.tile_row``.
+    """
     rows = []
     for start in range(0, len(group.rows), batch):
         chunk: list[RGBImage] = group.images[start : start + batch]

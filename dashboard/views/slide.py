@@ -1,0 +1,275 @@
+"""A whole slide of a server folder: its choice, the plan of its tiles, its answer, heatmap and examples."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.cache import slides_offered
+from dashboard.navigation import PAGES
+from dashboard.session import latest
+from dashboard.views.answer import RAW
+from dashboard.widgets import (
+    NOTICE,
+    File,
+    count,
+    dataframe,
+    download,
+    download_table,
+    downloads_on_request,
+    figure,
+    markdown_sentence,
+)
+from her2core.errors import Her2Error
+from her2core.io.images import encode_png
+from her2core.io.scale import PRESETS
+from her2core.io.text import capitalised, markdown_text
+from her2core.io.uploads import Upload
+from her2core.maps.field_overlay import with_colour_scale
+from her2core.maps.overlay import with_caption
+from her2core.plots.probabilities import probability_description, probability_figure
+from her2core.slide.geojson import write_geojson
+from her2core.slide.heatmap import STATES, heatmap_picture, write_ome_tiff
+from her2core.slide.in_memory import SlideAnswer, SlidePreview, preview_slide
+from her2core.slide.plan import TileGrid
+
+#: The scale that the slide's own file states.
+STATED = "as the slide states"
+SLIDE_RULE = (
+    "Tiles that count are aggregated by the rule of the model's evaluation. The interval says how much the answer "
+    "depends on which part of the tissue was seen; the error of the network is not in it."
+)
+NO_SLIDES = (
+    "No slide below the allowed folders. Put slides below `data/`, or name other folders in the environment variable "
+    "`HER2_FOLDERS` before the server starts."
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A slide that was chosen: its file, what it is called on the page, and the scale that the viewer stated."""
+
+    path: Path
+    name: str
+    mpp: float | None
+
+    @property
+    def key(self) -> tuple[str, int, float | None]:
+        """What a result belongs to: the file as it is now, and the scale."""
+        return str(self.path), _facts(self.path)[1], self.mpp
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change of a file; zeros where it has vanished since it was listed."""
+    try:
+        held = path.stat()
+    except OSError:
+        return 0, 0
+    return held.st_size, held.st_mtime_ns
+
+
+def choose_slide() -> Chosen | None:
+    """Draw the choice of a slide and of its scale; names of files are hidden unless asked for."""
+    paths = slides_offered()
+    if not paths:
+        st.info(NO_SLIDES)
+        return None
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    named = right.toggle(
+        "Show file names", key="slide-names", help="File names may hold a patient's name or barcode: hidden at first."
+    )
+    titles = {path: _title(number, path, named=named) for number, path in enumerate(paths, 1)}
+    chosen = left.selectbox("Slide on the server", paths, format_func=titles.__getitem__, key="slide")
+    presets = {f"{mpp:g} (objective {name})": mpp for name, mpp in PRESETS.items()}
+    number = paths.index(chosen) + 1
+    scale = left.selectbox(
+        "Microns per pixel",
+        [STATED, *presets],
+        key=f"slide-scale-{number}",
+        help="The scale decides how large a nucleus appears to the network: state it where the slide does not.",
+    )
+    return Chosen(chosen, f"Slide {number}", presets.get(scale))
+
+
+def _title(number: int, path: Path, *, named: bool) -> str:
+    facts = f"Slide {number} ({path.suffix.lower().lstrip('.')}, {_facts(path)[0] / 1e6:,.1f} MB)"
+    return f"{facts}: {path.name}" if named else facts
+
+
+def slide_sentence(refused: Her2Error) -> str:
+    """Why a slide cannot be used, without its file's name; the way out is on the page."""
+    way_out = "State its microns per pixel above." if "scale" in refused.expected else refused.fix
+    return markdown_sentence(f"This slide: her2core needs {refused.expected}, but found {refused.got}. {way_out}")
+
+
+def show_preview(chosen: Chosen, grid: TileGrid) -> SlidePreview | None:
+    """Draw the slide at low power with tissue and tiles, and the drop audit; or why it cannot be read."""
+    try:
+        with st.spinner("Looking for tissue ..."):
+            found = latest(
+                "slide-preview", (chosen.key, grid), lambda: preview_slide(chosen.path, grid, mpp=chosen.mpp)
+            )
+    except Her2Error as refused:
+        st.error(slide_sentence(refused), icon=":material/block:")
+        return None
+    left, right = st.columns([3, 2], gap="large")
+    left.image(
+        found.picture,
+        width="stretch",
+        caption="Green: tissue, and tiles that will be predicted; blue: pen or ink; orange: folds",
+        alt=f"{chosen.name} at low power with its tissue and {count(found.tiles, 'tile')}",
+    )
+    with right:
+        width, height = found.size_mm
+        st.markdown(
+            f"{markdown_text(found.kind)}, {width:.1f} x {height:.1f} mm, {found.mpp:.4g} microns per pixel "
+            f"({markdown_text(found.scale_source)}). Tiles of {grid.tile_um:.4g} microns, the field of view of the "
+            "model's training patches."
+        )
+        audit = found.audit[["reason", "left_out", "remaining"]].rename(columns={"left_out": "left out"})
+        dataframe(audit, "Tiles that each stage leaves out, and that remain")
+    if not found.tiles:
+        st.warning("No tile with tissue was found on this slide.", icon=":material/block:")
+        return None
+    return found
+
+
+def show_slide(answer: SlideAnswer) -> None:
+    """Draw the answer of a slide with its uncertainty, heatmap, states, examples and downloads."""
+    found = answer.found
+    st.header(markdown_text(found.answer))
+    for reason in found.reasons:
+        st.warning(_sentence(reason), icon=":material/block:")
+    for note in found.notes:
+        st.caption(_sentence(note))
+    st.caption(SLIDE_RULE)
+    if found.label is not None:
+        _show_figures(answer)
+    elif found.probabilities:
+        with st.expander(RAW):
+            _show_figures(answer)
+    else:
+        _show_states(answer)
+    _show_downloads(answer)
+
+
+def _show_figures(answer: SlideAnswer) -> None:
+    found = answer.found
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        figure(
+            probability_figure(found.classes, found.probabilities, coloured=found.label is not None),
+            probability_description(found.classes, found.probabilities),
+            key="slide-probabilities",
+        )
+        dataframe(_interval_rows(answer), "Probability of each class with its interval over blocks of tissue")
+        _show_states(answer)
+    with right:
+        target = _target(answer)
+        st.image(
+            with_colour_scale(heatmap_picture(answer.heatmap, answer.overview, target)),
+            width="stretch",
+            caption=f"Probability of {target} by tile; without colour: not analysed",
+            alt=f"Heatmap of the probability of {target} over the slide, with the states of its tiles",
+        )
+    _show_examples(answer, target)
+
+
+def _target(answer: SlideAnswer) -> str:
+    classes = answer.found.classes
+    first = classes.index(answer.found.most_probable or classes[0])
+    return str(st.selectbox("Heatmap and examples of class", classes, index=first, key="slide-target"))
+
+
+def _interval_rows(answer: SlideAnswer) -> pd.DataFrame:
+    found = answer.found
+    rows = []
+    for i, name in enumerate(found.classes):
+        bounds = f"{found.lower[i]:.1%} to {found.upper[i]:.1%}" if found.lower else "no interval"
+        share = f"{found.agreement[i]:.0%}" if found.agreement else "no interval"
+        value = f"{found.probabilities[i]:.1%}"
+        rows.append({"class": name, "probability": value, "95 % interval": bounds, "most probable in": share})
+    return pd.DataFrame(rows)
+
+
+def _show_states(answer: SlideAnswer) -> None:
+    counts = answer.tiles["state"].value_counts()
+    rows = [{"state": text, "tiles": int(counts.get(key, 0))} for key, (_, text) in STATES.items() if key in counts]
+    dataframe(rows, "Tiles by state; the rest of the slide was not analysed")
+
+
+def _show_examples(answer: SlideAnswer, target: str) -> None:
+    high, low = answer.ends(target)
+    for rows, words in ((high, "highest"), (low, "lowest")):
+        if not rows:
+            continue
+        st.subheader(f"Tiles with the {words} probability of {target}")
+        for column, row in zip(st.columns(max(4, len(rows))), rows, strict=False):
+            share = float(answer.tiles[f"probability_{target}"].iloc[row])
+            place = f"column {answer.tiles['column'].iloc[row]}, row {answer.tiles['row'].iloc[row]}"
+            column.image(
+                answer.examples[row],
+                caption=f"{share:.1%} ({place})",
+                width="stretch",
+                alt=f"A tile with a probability of {target} of {share:.1%}, {place}",
+            )
+            if column.button("Open as a patch", key=f"open-tile-{words}-{row}", help=f"The tile at {place}"):
+                _open_tile(answer, row, f"{answer.found.name}, {place}")
+
+
+def _open_tile(answer: SlideAnswer, row: int, name: str) -> None:
+    """Show a tile on the patch page, with its map, as if it had been uploaded."""
+    tile = Upload(name, answer.examples[row], mpp=round(answer.tile_mpp, 6), scale_source="the slide")
+    st.session_state["uploads"] = [tile]
+    st.switch_page(PAGES / "analyse/patch.py", query_params={"run": st.session_state["run"]})
+
+
+def _show_downloads(answer: SlideAnswer) -> None:
+    found = answer.found
+    target = found.most_probable or found.classes[0]
+    content = (found.name, found.model, len(answer.tiles), found.probabilities)
+    said = f"{found.answer} for this slide. Probability of {target} by tile. {NOTICE}"
+
+    def picture() -> bytes:
+        heat = heatmap_picture(answer.heatmap, answer.overview, target)
+        return encode_png(with_caption(with_colour_scale(heat), said))
+
+    name = f"{found.name}/{found.model}"
+    files = [
+        File(
+            "Tiles for QuPath (GeoJSON)",
+            _through_file(".geojson", lambda path: write_geojson(path, answer.tiles, found.classes, name=name)),
+            "tiles-research-use-only.geojson",
+            "application/geo+json",
+        ),
+        File(
+            "Heatmap (OME-TIFF)",
+            _through_file(".ome.tif", lambda path: write_ome_tiff(path, answer.heatmap)),
+            "heatmap-research-use-only.ome.tif",
+            "image/tiff",
+        ),
+    ]
+    with st.container(horizontal=True):
+        png = latest("slide-heatmap", (content, target), picture)
+        download("Heatmap (PNG)", png, name="heatmap-research-use-only.png", mime="image/png")
+        download_table("Tiles (CSV)", answer.tiles, "slide-tiles")
+        downloads_on_request("Make GeoJSON and OME-TIFF", files, place="slide-files", content=content)
+
+
+def _through_file(suffix: str, write: Callable[[Path], Path]) -> Callable[[], bytes]:
+    """Bytes of what is written to a file that lasts as long as the writing."""
+
+    def make() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            return write(Path(folder, f"made{suffix}")).read_bytes()
+
+    return make
+
+
+def _sentence(phrase: str) -> str:
+    return markdown_sentence(f"{capitalised(phrase)}.")

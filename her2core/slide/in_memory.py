@@ -1,0 +1,222 @@
+"""One slide for a page: what of it is tissue and tiles, then its prediction tile by tile, all in memory.
+
+The command line (``slide.predict``) writes a folder for each slide and resumes; a page shows one slide and stores
+nothing. Both read the same tiles and aggregate them by the same rule. File names may hold a patient's name or barcode,
+so that a slide is called by its number here; label and macro images are never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from her2core.inference.background import Step
+from her2core.inference.predictor import Predictor
+from her2core.io.images import RGBImage
+from her2core.slide.contact import COLOURS
+from her2core.slide.heatmap import Heatmap, make_heatmap
+from her2core.slide.plan import TileGrid, TilePlan, plan_tiles
+from her2core.slide.predict import group_rows, tile_px, tile_table
+from her2core.slide.reader import Slide, open_slide
+from her2core.slide.result import UnitPrediction, predict_unit, run_rule
+from her2core.slide.stream import stream_tiles, tile_groups
+
+#: Longest side of a picture in pixels, and examples of each end of a class.
+LONGEST, EXAMPLES = 1200, 4
+_BATCH, _TISSUE = 16, (0, 158, 115)
+
+
+@dataclass(frozen=True, eq=False)
+class SlidePreview:
+    """What is known of a slide before it is predicted.
+
+    Attributes
+    ----------
+    picture : uint8 array (H, W, 3)
+        At low power with tissue tinted and the tiles framed.
+    tiles : int
+        That would be predicted.
+    audit : DataFrame
+        As ``TilePlan.audit``.
+    mpp : float
+        Microns per pixel of level 0.
+    scale_source, kind : str
+        Where the scale comes from, and the format.
+    size_mm : tuple of float
+        Width and height.
+    """
+
+    picture: RGBImage
+    tiles: int
+    audit: pd.DataFrame
+    mpp: float
+    scale_source: str
+    kind: str
+    size_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class SlideAnswer:
+    """A predicted slide.
+
+    Attributes
+    ----------
+    found : UnitPrediction
+    tiles : DataFrame
+        As ``predict.tile_table``, with slide_id and patient_id.
+    heatmap : Heatmap
+    overview : uint8 array (H, W, 3)
+        At low power.
+    examples : dict of int to uint8 array (px, px, 3)
+        Pixels of some tiles by their position in ``tiles``: those of highest and lowest probability of each class.
+    tile_mpp : float
+        Microns per pixel of the examples.
+    """
+
+    found: UnitPrediction
+    tiles: pd.DataFrame
+    heatmap: Heatmap
+    overview: RGBImage
+    examples: dict[int, RGBImage]
+    tile_mpp: float
+
+    def ends(self, target: str) -> tuple[list[int], list[int]]:
+        """Positions of the counted tiles with the highest and the lowest probability of a class, at most EXAMPLES."""
+        return _ends(self.tiles, target)
+
+
+def preview_slide(path: Path, grid: TileGrid, *, mpp: float | None = None) -> SlidePreview:
+    """Look at a slide at low power.
+
+    Parameters
+    ----------
+    path : Path
+    grid : TileGrid
+        From ``predict.slide_grid``.
+    mpp : float, optional
+        Microns per pixel that a person stated.
+
+    Returns
+    -------
+    SlidePreview
+
+    Raises
+    ------
+    ImageError
+        The slide cannot be read, or its scale is missing or doubtful and none was stated.
+    ConfigError
+        The extra ``slide`` is not installed.
+    """
+    with open_slide(path, mpp=mpp) as slide:
+        plan = plan_tiles(slide, grid)
+        size = tuple(slide.scale.microns(side).value / 1000 for side in (slide.width, slide.height))
+        return SlidePreview(
+            plan_picture(plan),
+            len(plan.kept),
+            plan.audit,
+            slide.scale.mpp,
+            slide.scale_source,
+            slide.kind,
+            (size[0], size[1]),
+        )
+
+
+def slide_steps(
+    predictor: Predictor, path: Path, grid: TileGrid, *, name: str, mpp: float | None = None
+) -> Callable[[Callable[[], bool]], Iterator[Step[SlideAnswer]]]:
+    """Steps of a background job that predicts a slide.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    path : Path
+    grid : TileGrid
+        From ``predict.slide_grid``.
+    name : str
+        What to call the slide: not its file's name.
+    mpp : float, optional
+        Microns per pixel that a person stated.
+
+    Returns
+    -------
+    callable
+        For ``inference.background.Job``; the last step holds the ``SlideAnswer``. A cancelled one has none.
+    """
+
+    def steps(cancelled: Callable[[], bool]) -> Iterator[Step[SlideAnswer]]:
+        with open_slide(path, mpp=mpp) as slide:
+            px = tile_px(slide, grid, predictor)
+            plan = plan_tiles(slide, grid)
+            kept = plan.kept.drop(columns="stage").rename(columns={"tissue": "tissue_share"})
+            yield [], 0, len(kept)
+            rows: list[dict[str, object]] = []
+            for group in stream_tiles(slide, kept, tile_groups(slide, kept, px), px, threads=1):
+                # A few tiles a step, so that other visitors' patches wait for those alone.
+                for start in range(0, len(group.rows), _BATCH):
+                    part = slice(start, start + _BATCH)
+                    few = type(group)(group.rows[part], group.images[part], group.flags)
+                    rows += group_rows(predictor, few, grid.tile_um / px, _BATCH)
+                    yield [], len(rows), len(kept)
+            tiles = tile_table(kept, [pd.DataFrame(rows)] if rows else [], predictor.classes)
+            tiles.insert(0, "slide_id", name)
+            tiles.insert(1, "patient_id", "unknown")
+            yield [_answer(predictor, slide, plan, tiles, grid, px, name)], len(kept), len(kept)
+
+    return steps
+
+
+def _answer(
+    predictor: Predictor, slide: Slide, plan: TilePlan, tiles: pd.DataFrame, grid: TileGrid, px: int, name: str
+) -> SlideAnswer:
+    rule = run_rule(predictor.run, "slide")
+    found = predict_unit(tiles, predictor.classes, unit="slide", name=name, rule=rule, model=predictor.model_id)
+    size = {"width": slide.scale.microns(slide.width), "height": slide.scale.microns(slide.height)}
+    heatmap = make_heatmap(tiles, predictor.classes, tile=grid.tile, **size)
+    wanted = sorted({row for target in predictor.classes for end in _ends(tiles, target) for row in end})
+    examples = {}
+    for row in wanted:
+        x, y, side = (float(tiles[column].iloc[row]) for column in ("x", "y", "side"))
+        examples[row] = slide.read_tiles([(x, y, side)], px)[0][0]
+    return SlideAnswer(found, tiles, heatmap, _small(plan.overview), examples, grid.tile_um / px)
+
+
+def _ends(tiles: pd.DataFrame, target: str) -> tuple[list[int], list[int]]:
+    counted = tiles[tiles["counts"].astype(bool)] if len(tiles) else tiles
+    order = [int(row) for row in counted[f"probability_{target}"].astype(float).sort_values(kind="stable").index]
+    few = min(EXAMPLES, len(order) // 2)
+    return order[::-1][:few], order[:few]
+
+
+def plan_picture(plan: TilePlan) -> RGBImage:
+    """The slide at low power, tissue tinted, tiles framed in the colour of what became of them.
+
+    Parameters
+    ----------
+    plan : TilePlan
+
+    Returns
+    -------
+    uint8 array (H, W, 3)
+        At most LONGEST pixels a side. Colours are those of the contact sheet; tiles on glass are not drawn.
+    """
+    small = Image.fromarray(_small(plan.overview))
+    tissue = Image.fromarray(plan.mask.tissue.astype(np.uint8) * 60).resize(small.size, Image.Resampling.BILINEAR)
+    small.paste(Image.new("RGB", small.size, _TISSUE), mask=tissue)
+    per_micron = small.width / (plan.overview.shape[1] * plan.mask.mpp / 2)
+    draw = ImageDraw.Draw(small)
+    for tile in plan.tiles.itertuples():
+        if (colour := COLOURS.get(str(tile.stage))) is not None:
+            left, top, side = (float(v) * per_micron for v in (tile.x_um, tile.y_um, tile.side_um))
+            draw.rectangle((left, top, left + side, top + side), outline=colour)
+    return np.asarray(small)
+
+
+def _small(overview: RGBImage) -> RGBImage:
+    picture = Image.fromarray(overview)
+    picture.thumbnail((LONGEST, LONGEST))
+    return np.asarray(picture)
