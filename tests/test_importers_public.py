@@ -122,6 +122,17 @@ def test_herohe_keeps_score_ish_and_final_result_apart_and_cases_of_both_parts(t
     assert by(status, "label")["train-1"] == "equivocal"
 
 
+def test_herohe_numbers_of_both_parts_need_the_part_where_folders_do_not_name_it(tmp_path):
+    trees.herohe(tmp_path)
+    (tmp_path / "Training" / "1.mrxs").rename(tmp_path / "1.mrxs")
+    made = import_dataset("herohe", tmp_path)
+    assert ("1", "a training and a test case: set part") in found(made, "conflict")
+    assert "train-1" not in by(made, "label")
+    assert by(import_dataset("herohe", tmp_path, part="train"), "label")["train-1"] == "negative"
+    with pytest.raises(ManifestError, match="part out of train, test, but got 'val'"):
+        import_dataset("herohe", tmp_path, part="val")
+
+
 def test_herohe_reads_the_other_export_and_folders_of_results(tmp_path):
     trees.touch(tmp_path, "positive/1.mrxs", "negative/002.mrxs", "negative/003.mrxs", "positive/1/Slidedat.ini")
     (tmp_path / "HEROHE_TrainGroundTruth.csv").write_text("caseID,HER2status\n1,Positive\n2,0\n3,1\n")
@@ -275,7 +286,8 @@ def tcga(root):
     rows += [("TCGA-A7-0003", "Indeterminate", "2+", "Positive", "2.9")]
     root.mkdir(exist_ok=True)
     table = "\n".join("\t".join(row) for row in rows)
-    (root / "nationwidechildrens.org_clinical_patient_brca.txt").write_text(table)
+    (root / "clinical" / "a1-b2").mkdir(parents=True)
+    (root / "clinical/a1-b2/nationwidechildrens.org_clinical_patient_brca.txt").write_text(table)
     names = (
         "0001-01Z-00-DX1.0a-b",
         "0002-01Z-00-DX1.1c",

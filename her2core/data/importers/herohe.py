@@ -63,7 +63,7 @@ PUBLISHED: Mapping[str, int] = {
 _PARTS = {"train": "training", "test": "test"}
 
 
-def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) -> Manifest:
+def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None, part: str = "") -> Manifest:
     """Read the challenge's folder as a manifest, one row a slide with a result.
 
     Parameters
@@ -74,6 +74,8 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
         Which result the label is.
     mpp : float, optional
         Microns per pixel of all slides; their files state it.
+    part : {"", "train", "test"}
+        Part of slides whose folders do not name it, where a number is a training and a test case.
 
     Returns
     -------
@@ -89,6 +91,10 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
     """
     root = Path(root)
     chosen = chosen_scheme(SCHEMES, scheme)
+    if part not in ("", *_PARTS):
+        raise ManifestError(
+            "part out of train, test", got=repr(part), where="herohe options", fix="Leave it out where folders name it."
+        )
     listing = files_of(root, LAYOUT, slides=True)
     findings = Findings()
     truth = _ground_truth(root, findings, needed=not any(_folder_result(relative(p, root)) for p in listing.files))
@@ -97,12 +103,12 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for path in _slides(listing):
         case, inside = _case(path.stem), relative(path, root)
-        part = _part(inside) or _only_part(truth, case)
+        of = _part(inside) or part or _only_part(truth, case)
         folder = _folder_result(inside)
-        if part is None and case in both:
-            findings.add(CONFLICT, case, path.stem, inside, "the number is a training and a test case; left out")
+        if of is None and case in both:
+            findings.add(CONFLICT, case, path.stem, inside, "a training and a test case: set part")
             continue
-        key = (part or "", case)
+        key = (of or "", case)
         row = known.pop(key, None)
         if key in rows or (row is None and folder is None):
             kind, said = (TWICE, f"{rows[key]['path']} is used") if key in rows else (NO_LABEL, "in no table")
@@ -110,12 +116,14 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
             continue
         if not any((place / "Slidedat.ini").is_file() for place in (path.with_suffix(""), path.parent)):
             findings.add(MISSING, case, path.stem, inside, f"no slide data ({path.stem}/Slidedat.ini)")
-        name = f"{part}-{case}" if case in both else case
-        rows[key] = {"path": inside, "patient_id": name, "slide_id": name, "split": part, **_results(row, folder)}
-    for (part, case), _ in sorted(known.items()):
-        findings.add(MISSING, case, detail=f"a {_PARTS[part]} case without slide")
+        name = f"{of}-{case}" if case in both else case
+        rows[key] = {"path": inside, "patient_id": name, "slide_id": name, "split": of, **_results(row, folder)}
+    for (listed, case), _ in sorted(known.items()):
+        findings.add(MISSING, case, detail=f"a {_PARTS[listed]} case without slide")
     if not rows:
-        raise not_the_layout(LAYOUT, f"{len(listing.files):,} images, none of a case of the tables", root)
+        raise not_the_layout(
+            LAYOUT, f"{len(listing.files):,} images, no single case of the tables ({_first(findings)})", root
+        )
     frame = pd.DataFrame(list(rows.values())).assign(
         source="HEROHE", scanner="3DHistech", mpp=float("nan") if mpp is None else mpp
     )
@@ -157,6 +165,10 @@ def validate(manifest: Manifest, *, published: Mapping[str, int] = PUBLISHED, pa
         Naming each difference.
     """
     return require_published(_counts(manifest.frame), published, name="HEROHE", partial=partial)
+
+
+def _first(findings: Findings) -> str:
+    return next(iter(findings.sentences()), "no slide")
 
 
 def _counts(frame: pd.DataFrame) -> dict[str, int]:

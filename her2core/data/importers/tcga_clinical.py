@@ -49,7 +49,7 @@ def find_clinical(root: Path) -> Path:
     Parameters
     ----------
     root : Path
-        Its text files and those of its direct folders are tried.
+        Its text files and those of its folders are tried.
 
     Returns
     -------
@@ -60,8 +60,8 @@ def find_clinical(root: Path) -> Path:
     ManifestError
         For none or several.
     """
-    tried = [p for pattern in ("*", "*/*") for p in sorted(root.glob(pattern)) if p.suffix in (".txt", ".tsv", ".csv")]
-    found = [path for path in tried if _is_clinical(path)]
+    tried = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in (".txt", ".tsv", ".csv"))
+    found = [path for path in tried if path.is_file() and _is_clinical(path)]
     if len(found) != 1:
         raise ManifestError(
             f"one clinical table with columns {BARCODE} and {STATUS}",
