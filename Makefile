@@ -2,6 +2,7 @@
 # make test  install what the tests need into .venv; linter, types, tests and examples
 # make coverage  the tests once more with coverage (takes about 1.7 times as long)
 # make docs  install what the documentation needs into .venv and build it into build/site
+# make bench  speed: ratios measured again in one run, compared with those stored in benchmarks/results (some minutes)
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
 # make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
 #                 the same command goes on. Its data are those of `make released`.
@@ -12,7 +13,7 @@ SHARED ?= ../shared/data
 # Test files side by side; each worker needs about 2 GB.
 WORKERS ?= 2
 
-.PHONY: app test coverage docs released studies clean
+.PHONY: app test coverage docs bench released studies clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -26,6 +27,9 @@ test: $(VENV)/.test
 coverage: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile \
 		--cov her2core --cov dashboard --cov-report term:skip-covered --cov-report json:build/coverage.json
+
+bench: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/guard.py
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m her2core.evidence.metrics.documentation > docs/metrics.md

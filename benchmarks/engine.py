@@ -78,11 +78,16 @@ def ratios(spent: Rounds) -> dict[str, dict[str, float]]:
     return {**found, "OOD score over predict, torch, 112 px": summary(ood)}
 
 
+def image_files() -> list[Path]:
+    """NUMBER real patches, spread over the classes."""
+    files = sorted(TILES.rglob("*.jpg"))
+    return files[:: len(files) // NUMBER][:NUMBER]
+
+
 def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    files = sorted(TILES.rglob("*.jpg"))
-    files = files[:: len(files) // NUMBER][:NUMBER]
+    files = image_files()
     served = predictors()
     right = served["torch", 112].predict(files)
     differences = {

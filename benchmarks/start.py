@@ -24,7 +24,7 @@ HOME = Path(__file__).resolve().parents[1]
 ROUNDS = 5
 
 
-def measure(earlier: Path | None = None) -> dict[str, dict[str, float]]:
+def measure(earlier: Path | None = None, *, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Ratios by name: median, least and largest over the rounds."""
     with tempfile.TemporaryDirectory() as folder:
         patch = Path(folder) / "one.png"
@@ -43,7 +43,7 @@ def measure(earlier: Path | None = None) -> dict[str, dict[str, float]]:
         }
         if earlier is not None:
             calls["her2 predict, torch, earlier checkout"] = lambda: run(*predict, "torch", checkout=earlier)
-        spent = in_turns(calls, rounds=ROUNDS, clock=_children)
+        spent = in_turns(calls, rounds=rounds, clock=_children)
     return {f"{name} over import torch": summary(times / spent["import torch"]) for name, times in spent.items()}
 
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from her2core.cli import data, distilling, features, planning, reporting, runs, serving, slides, study, training  # noqa: F401 (each registers its commands)
+from her2core.cli import data, distilling, features, planning, reporting, runs, server, serving, slides, study, training  # noqa: F401 (each registers its commands)
 from her2core.cli.base import cli, system_error
 from her2core.errors import Her2Error
 

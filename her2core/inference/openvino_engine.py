@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -239,8 +240,9 @@ def _stored(core: Any, folder: Path) -> Any | None:
     """The converted network of a folder; None where there is none, or a damaged one, which is removed."""
     if not (folder / _MODEL).is_file():
         return None
-    try:
+    with suppress(OSError):  # a cache that cannot be written, as in a container, is as good
         os.utime(folder)
+    try:
         return core.read_model(folder / _MODEL)
     except (OSError, RuntimeError):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Predictions over HTTP (extra ``serve``): application, bodies of requests, metrics, OpenAPI description."""
