@@ -8,7 +8,6 @@ rows, into memory that the thread keeps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -59,7 +58,7 @@ class StainEstimator:
 
     Examples
     --------
-    >>> planes = list(np.full((3, 32, 32), 250, np.uint8))
+    >>> planes = np.full((3, 32, 32), 250, np.uint8)
     >>> estimator = StainEstimator(white=240.0, beta=0.15, alpha=1.0, min_tissue=0.05)
     >>> estimator(estimator.densities(planes), planes, np.full((32, 32, 3), 250, np.uint8))
     'blank'
@@ -71,14 +70,13 @@ class StainEstimator:
         # Density falls as the grey level rises: whether a pixel is dense is known from its level.
         self._dense_below = int(np.count_nonzero(self._density > beta))
 
-    def densities(self, planes: Sequence[Any]) -> Floats:
-        """Optical densities, float32 (3, N), of three uint8 planes: long rows are several times faster than short."""
+    def densities(self, planes: npt.NDArray[np.uint8]) -> Floats:
+        """Optical densities, float32 (3, N), of planes (3, H, W): long rows are several times faster than short."""
         density = scratch("density", 3, planes[0].size)
-        for row, plane in zip(density, planes, strict=True):
-            cv2.LUT(plane, self._density, dst=row.reshape(plane.shape))
+        cv2.LUT(planes.reshape(3, -1), self._density, dst=density)
         return density
 
-    def __call__(self, density: Floats, planes: Sequence[Any], image: RGBImage) -> StainEstimate | Flag:
+    def __call__(self, density: Floats, planes: npt.NDArray[np.uint8], image: RGBImage) -> StainEstimate | Flag:
         """The stain of an image, uint8 (H, W, 3), of which ``planes`` are the channels; or why there is none."""
         side = max(SIDE, min(image.shape[:2]) // BLOCKS)
         blocks, larger = nested_block_means(image, SIDE, side)
@@ -111,14 +109,14 @@ class StainEstimator:
     def _directions(self, density: Floats, dense: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.float64] | None:
         """Stain vectors (2, 3), haematoxylin first, of the dense pixels; None where they are implausible."""
         red, green, blue = chosen = np.multiply(density, dense, out=scratch("chosen", *density.shape))
-        means = np.add.reduce(chosen, axis=1).astype(np.float64) / number
+        means = np.array([cv2.sumElems(row)[0] for row in chosen]) / number
         # Products of long rows, one by one: for so few rows quicker than a matrix product.
         rg, rb, gb = red @ green, red @ blue, green @ blue
         products = np.array([[red @ red, rg, rb], [rg, green @ green, gb], [rb, gb, blue @ blue]], np.float64)
         _, values, vectors = cv2.eigen((products - number * np.outer(means, means)) / (number - 1))
         if values[1] < MIN_VARIANCE:  # all pixels lie on one line of optical density: a single dye
             return None
-        plane = np.asarray(vectors[:2])
+        plane = np.array(vectors[:2], np.float64)
         plane *= np.copysign(1, plane.sum(axis=1))[:, None]
         along, across, _ = _combined(plane, density)
         low, high = self._extreme_angles(along, across, dense, forward=plane[0].min() >= 0 <= self.beta)

@@ -17,8 +17,7 @@ Deliberate differences from the published code and from torchstain:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -281,10 +280,11 @@ def recolouring(reference: StainReference, found: StainEstimate) -> npt.NDArray[
     return matrix.astype(np.float32)
 
 
-def _planes(image: RGBImage) -> Sequence[Any]:
-    """Red, green and blue of an image, three uint8 arrays (H, W)."""
+def _planes(image: RGBImage) -> npt.NDArray[np.uint8]:
+    """Red, green and blue of an image, uint8 (3, H, W)."""
     planes = scratch("planes", 3, *image.shape[:2], dtype=np.uint8)
-    return cv2.split(np.ascontiguousarray(image), mv=list(planes))
+    cv2.split(np.ascontiguousarray(image), mv=list(planes))
+    return planes
 
 
 def normalize_macenko(image: RGBImage, reference: StainReference) -> StainResult:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Numbers above which memory is not kept: a few patches of 1,024 px.
-_LARGEST = 8 * 1024 * 1024
+#: Numbers above which memory is not kept: three channels of 800 px, 8 MB in float32.
+_LARGEST = 2**21
 
 
 class _Kept(threading.local):
