@@ -24,6 +24,7 @@ from her2core.runs.listing import list_runs
 from her2core.runs.patch_images import PatchImages, patch_images
 from her2core.runs.samples import Sample, sample_patches
 from her2core.runs.schema.study import StudyKind
+from her2core.study.seed_tables import SeedTables, seed_tables
 from her2core.study.tables import StudyTables, read_study_tables
 
 if TYPE_CHECKING:
@@ -194,6 +195,17 @@ def studies(kind: StudyKind) -> tuple[list[StudyTables], list[str]]:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _study(folder: str, modified: float, kind: StudyKind) -> StudyTables | None:
     return read_study_tables(Path(folder), kind)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _study_seeds(folder: str, networks: tuple[str, ...], modified: float) -> SeedTables:
+    return seed_tables(Path(folder), networks)
+
+
+def study_seeds(study: StudyTables) -> SeedTables:
+    """Metrics and confusion matrices of the single trainings of a study. Raises a RunError for a damaged table."""
+    networks = tuple(dict.fromkeys(study.figures["group"]))
+    return _study_seeds(str(study.path), networks, _modified(study.path / STUDY))
 
 
 @st.cache_data(max_entries=16, show_spinner="Leaving out patients ...")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ import streamlit as st
 
 from dashboard.navigation import HOME
 from dashboard.session import is_latest, latest
+from her2core.identity import cells
 from her2core.io.spreadsheet import spreadsheet_safe, to_csv
 from her2core.io.text import SENTENCE_LENGTH, markdown_text, shortened, without_folders
 from her2core.locations import run_folders, working_folder
 from her2core.notice import NOTICE
+from her2core.plots.colours import INK, MUTED
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
 
@@ -41,6 +44,9 @@ __all__ = [
     "value_and_bounds",
 ]
 
+#: Colours of the figures' template -> what Streamlit 1.67 replaces by a colour of the theme, also when that changes
+#: (streamlit/elements/lib/streamlit_plotly_theme.py). A browser test looks at the result on a dark page.
+_ROLES = {INK: "#000037", MUTED: "#000037", **dict(zip(cells(), (f"#0000{n}" for n in range(11, 21)), strict=True))}
 #: Tables of at most so many rows are made for download whenever a page is drawn (about 10 ms a thousand rows).
 AT_ONCE = 6000
 #: What follows "trained on".
@@ -67,10 +73,11 @@ def markdown_sentence(text: object) -> str:
 
 def heading(title: str, run: Run | None, subject: str = "") -> None:
     """Draw the page's title, what it is about, and one banner of what its data are; the footer is in ``main``."""
-    st.title(title, anchor=False)
     subject = subject or (run.card["title"] if run else "")
-    if subject.strip():
-        st.caption(f"**{markdown_text(subject)}**")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.title(title, anchor=False, width="content")
+        if subject.strip():
+            st.caption(f"**{markdown_text(subject)}**", width="content")
     if run is not None:
         banner(
             synthetic=f"This model was trained on {SYNTHETIC}" if is_synthetic(run) else "",
@@ -78,14 +85,14 @@ def heading(title: str, run: Run | None, subject: str = "") -> None:
         )
 
 
-def banner(*, synthetic: str = "", other: str = "") -> None:
+def banner(*, synthetic: str = "", other: str = "", of: str = "model") -> None:
     """Draw one banner that says what data are: the sentence ``synthetic``, and classes that mean something ``other``.
 
-    ``other`` is the meaning of classes that are no HER2 status, from outside.
+    ``other`` is the meaning of classes ``of`` a model or study that are no HER2 status, from outside.
     """
     said = [synthetic] if synthetic else []
     if other:
-        said.append(f"The classes of this model are not a HER2 status: {markdown_text(other)}.")
+        said.append(f"The classes of this {of} are not a HER2 status: {markdown_text(other)}.")
     if said:
         with st.container(key="banner"):
             st.info(" ".join(said), icon=":material/info:")
@@ -110,24 +117,61 @@ def figure(
     key: str,
     table: pd.DataFrame | None = None,
     name: str | None = None,
+    beside: Sequence[Mapping[str, Any]] | pd.DataFrame | None = None,
+    words: bool = True,
+    note: str = "",
     **options: Any,
 ) -> Any:
-    """Draw a figure with its text alternative below, and its table to download; return its selection event.
+    """Draw a figure with its numbers beside it; return its selection event.
 
-    ``name`` is the table's file name, by default the key; ``options`` are passed to ``st.plotly_chart``.
+    Parameters
+    ----------
+    plot : plotly.graph_objects.Figure
+        With the template of ``plots.colours``.
+    description : str
+        Text alternative; without ``beside`` it is shown beside the figure too.
+    key : str
+        Names the figure's content.
+    table : DataFrame, optional
+        What can be downloaded beside it; ``name`` is its file name, by default the key.
+    beside : rows, optional
+        Numbers in place of the description.
+    words : bool, default True
+        Whether anything stands beside the figure; a figure in a narrow column has its numbers elsewhere.
+    note : str, default ""
+        Caption below the numbers, Markdown.
+    **options
+        For ``st.plotly_chart``.
     """
-    event = st.plotly_chart(
-        plot,
-        width="stretch",
-        key=key,
-        alt=description,
-        config={"displayModeBar": False, "scrollZoom": False},
-        **options,
-    )
-    st.caption(markdown_sentence(description))
-    if table is not None:
-        download_table("Table behind this figure (CSV)", table, name or key, key=key)
+    parts = [1, 1] if beside is not None else [7, 3]
+    chart, numbers = st.columns(parts, gap="medium", vertical_alignment="center") if words else (st.container(),) * 2
+    with chart:
+        event = st.plotly_chart(
+            themed(plot),
+            width="stretch",
+            key=key,
+            alt=description,
+            config={"displayModeBar": False, "scrollZoom": False},
+            **options,
+        )
+    with numbers:
+        if beside is not None:
+            dataframe(beside, description)
+        elif words:
+            st.caption(markdown_sentence(description))
+        if note:
+            st.caption(note)
+        if table is not None:
+            download_table("Table behind this figure (CSV)", table, name or key, key=key, minor=True)
     return event
+
+
+def themed(plot: go.Figure) -> go.Figure:
+    """The figure with the inks and cells of the template as names that the browser replaces by those of the theme."""
+    text = str(plot.to_json())
+    for colour, role in _ROLES.items():
+        text = text.replace(f'"{colour}"', f'"{role}"')
+    return go.Figure(json.loads(text))
 
 
 def dataframe(
@@ -159,6 +203,19 @@ def value_and_bounds(row: pd.Series) -> tuple[str, str]:
     if math.isnan(row["lower_95"]):
         return f"{row['value']:.1%}", "(no interval)"
     return f"{row['value']:.1%}", f"[{row['lower_95']:.1%}, {row['upper_95']:.1%}]"
+
+
+def metric(label: str, row: pd.Series, about: str = "") -> None:
+    """Draw a proportion as a large figure with its interval below."""
+    value, bounds = value_and_bounds(row)
+    large_figure(label, value, bounds, about)
+
+
+def large_figure(label: str, value: str, below: str, about: str = "") -> None:
+    """Draw a large figure with what belongs to it below; ``about`` is shown on request."""
+    st.metric(
+        markdown_text(label), value, delta=below or None, delta_color="off", delta_arrow="off", help=about or None
+    )
 
 
 def format_number(row: pd.Series) -> str:
@@ -200,13 +257,24 @@ def count(number: int, unit: str) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}{'es' if unit.endswith('patch') else 's'}"
 
 
-def download(label: str, data: bytes | str, *, name: str, mime: str, key: str | None = None) -> None:
-    """Draw a download button.
+def download(
+    label: str, data: bytes | str, *, name: str, mime: str, key: str | None = None, minor: bool = False
+) -> None:
+    """Draw a download button, without a frame where it is a ``minor`` one.
 
     The content is made beforehand: what Streamlit makes on the click is deleted by other sessions' runs before the
     browser has fetched it (404 with a dozen visitors).
     """
-    st.download_button(label, data, file_name=name, mime=mime, on_click="ignore", key=key, icon=":material/download:")
+    st.download_button(
+        label,
+        data,
+        file_name=name,
+        mime=mime,
+        on_click="ignore",
+        key=key,
+        icon=":material/download:",
+        type="tertiary" if minor else "secondary",
+    )
 
 
 def downloads_on_request(label: str, files: Sequence[File], *, place: str, content: Hashable) -> None:
@@ -235,7 +303,7 @@ def downloads_on_request(label: str, files: Sequence[File], *, place: str, conte
 
 
 def download_table(
-    label: str, table: pd.DataFrame, name: str, *, parquet: bool = False, key: str | None = None
+    label: str, table: pd.DataFrame, name: str, *, parquet: bool = False, key: str | None = None, minor: bool = False
 ) -> None:
     """Offer a table as CSV or Parquet, with the research notice in every row; no cell can act as a formula.
 
@@ -250,7 +318,7 @@ def download_table(
 
     place = f"{key or name}-{kind}"
     if len(table) <= AT_ONCE:
-        download(label, make(), name=f"{name}.{kind}", mime=mime, key=place)
+        download(label, make(), name=f"{name}.{kind}", mime=mime, key=place, minor=minor)
         return
     digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()
     file = File(label, make, f"{name}.{kind}", mime)

@@ -85,7 +85,7 @@ def test_decisions_are_those_of_the_runs_tables(demo):
     curve = tiny_run.table("decisions").query("unit == 'patch' and strategy == 'model'")
     lines = {line.get("name"): line for line in figure(at, 2)["data"]}
     np.testing.assert_allclose(numbers(lines["model"]["y"]), curve["value"])
-    assert "referred to IHC/ISH" in said(at.main.markdown)
+    assert "referred to IHC/ISH" in said(at.main.caption)
 
 
 def test_subgroups_are_those_of_the_runs_table_with_a_warning_when_small(demo, tiny_run):
@@ -326,7 +326,7 @@ def test_a_study_of_networks_stands_on_the_backbones_page(demo, models):
     assert "not a HER2 status: levels of mRNA" in said(visit("backbones", unit="patch").main.info)
     at = visit("backbones", unit="slide")
     assert errors(at) == []
-    assert "Not available by slide; shown by patch" in said(at.main.caption)
+    assert "Not available by slide; shown by patient" in said(at.main.caption)
 
 
 def test_planning_takes_the_run_as_pilot_or_typed_numbers(demo, tiny_run):

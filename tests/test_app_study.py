@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from app_steps import edit_json, errors, evaluate_again, figure, numbers, rewrite, said, visit
+from app_steps import ROOT, edit_json, errors, evaluate_again, figure, numbers, rewrite, said, unescaped, visit
 
 from dashboard.widgets import format_difference, format_interval
 from her2core.evidence.compare import compare_runs
@@ -21,6 +21,7 @@ from her2core.runs.drafts import list_drafts
 from her2core.runs.export import export_run
 from her2core.runs.folder import open_run
 from her2core.runs.lock import process_start
+from her2core.study.tables import read_study_tables
 
 
 def another(run, target, change=lambda frame: frame):
@@ -115,6 +116,31 @@ def test_a_run_without_weights_can_be_reviewed_and_not_asked(demo, models, tiny_
         assert at.sidebar.selectbox[0].value == "light"
     (sentence,) = errors(visit("patch", run="light"))
     assert "released for review only" in sentence
+
+
+def test_a_released_study_answers_which_is_best_whether_it_is_shown_and_what_it_costs(demo, models):
+    study = shutil.copytree(ROOT / "models" / "study" / "backbones-demo", models / "backbones-demo")
+    at = visit("backbones", unit="patient")
+    assert errors(at) == []
+    found = read_study_tables(study, "backbones")
+    rows = found.figures.query("unit == 'patient' and metric == 'balanced_accuracy'").set_index("group")
+    best = rows["value"].idxmax()
+    change = found.differences.query("unit == 'patient' and metric == 'balanced_accuracy' and group == @best").iloc[0]
+    cost = found.costs.set_index("network").loc[best]
+    shown = {unescaped(m.label): (m.value, m.delta) for m in at.metric}
+    assert shown[f"Highest balanced accuracy: {best}"][0] == f"{rows.loc[best, 'value']:.1%}"
+    assert shown["Difference from her2-resnet50, points"][0] == f"{100 * change['difference']:+.1f}"
+    assert shown["Latency (plain ResNet50 = 1)"][0] == f"{cost['latency_ratio']:.2f}"
+    assert "No difference from her2-resnet50 can be shown." in said(at.main.markdown)
+    single = [open_run(study / f"{best}-seed{seed}").table("metrics") for seed in (0, 1, 2)]
+    expected = [m.query("unit == 'patient' and metric == 'balanced_accuracy'")["value"].iloc[0] for m in single]
+    points = next(t for t in figure(at)["data"] if t["y"] and t["y"][0] == best and len(t["y"]) == 3)
+    np.testing.assert_allclose(numbers(points["x"]), expected)
+    (star,) = [t for t in figure(at, 1)["data"] if t["marker"]["symbol"] == "star"]
+    assert numbers(star["x"])[0] == found.costs.set_index("network").loc["her2-resnet50", "latency_ratio"]
+    next(box for box in at.selectbox if box.label == "Compare").select_index(1).run()
+    assert errors(at) == []
+    assert "same patches with the same labels" in said(at.main.caption)
 
 
 # Dataset

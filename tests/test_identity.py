@@ -13,7 +13,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from her2core.evidence.verdict.rules import ANSWERS, GRADES
-from her2core.identity import CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, mark_svg
+from her2core.identity import CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, cells, mark_svg
 from her2core.plots.colours import class_colours
 from her2core.plots.confusion import confusion_figure
 from her2core.report.checklist_items import STATES
@@ -88,6 +88,7 @@ def test_the_dashboard_has_the_colours_of_the_reports():
         roles = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "borderColor")
         given = [theme[name][role] for role in roles]
         assert given == [colours[role] for role in ("accent", "page", "panel", "line")]
+        assert theme[name]["chartSequentialColors"] == list(cells(dark=name == "dark"))
         for colour, of in {"blue": NOTE, **{c: TONES[tone] for c, tone in PALETTE.items()}}.items():
             dark = name == "dark"
             assert theme[name][f"{colour}TextColor"] == (of.text_dark if dark else of.text)
@@ -95,8 +96,11 @@ def test_the_dashboard_has_the_colours_of_the_reports():
 
 
 def test_counts_of_a_confusion_matrix_are_legible_on_every_cell():
-    cells = pd.DataFrame(
+    counts = pd.DataFrame(
         {"true": list("aabb"), "predicted": list("abab"), "count": [5, 0, 2, 3], "proportion_of_true": [1, 0, 0.4, 0.6]}
     )
-    heat = confusion_figure(cells, ("a", "b"), show="count").data[0]
-    assert min(contrast(heat.textfont.color, colour) for _, colour in heat.colorscale) >= 4.5
+    heat = confusion_figure(counts, ("a", "b"), show="count").data[0]
+    assert [colour for _, colour in heat.colorscale] == list(cells())
+    assert heat.textfont.color == LIGHT["ink"]
+    assert min(contrast(LIGHT["ink"], colour) for colour in cells()) >= 4.5
+    assert min(contrast(DARK["ink"], colour) for colour in cells(dark=True)) >= 4.5

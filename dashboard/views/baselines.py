@@ -17,7 +17,6 @@ def show_baselines(review: Review, unit: str) -> None:
     found = baselines(review.run) if review.run else None
     if found is None:
         return
-    st.header("Baselines")
     st.caption(
         "What is reached on the same test part without looking at the tissue: each baseline is fitted on the training "
         "part. Differences are the network's value less the baseline's, and resample the same patients for both."

@@ -20,7 +20,6 @@ PREVALENCE = 15.0
 
 def three_way_section(review: Review, unit: str) -> None:
     """Draw the three-way decision curve of a run's table, or of a file."""
-    st.header("Three-way decision curve")
     try:
         with st.spinner("Resampling patients ..."):
             table = review.result_table("three_way")
@@ -54,7 +53,6 @@ def three_way_section(review: Review, unit: str) -> None:
 
 def at_prevalence_section(review: Review, unit: str) -> None:
     """Draw predictive values and, for a HER2 status, ISH tests saved against positives missed, as the viewer states."""
-    st.header("At a stated prevalence")
     left, right = st.columns(2)
     percent = left.number_input(
         "Prevalence of the positive class (%)",

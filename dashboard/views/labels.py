@@ -17,7 +17,6 @@ LABEL_ERROR = 5.0
 
 def discordance_section(review: Review) -> None:
     """Draw ISH results by IHC score of the whole data, each patient once."""
-    st.header("IHC and ISH discordance")
     table = _table(review, "discordance")
     if table is None:
         return
@@ -55,7 +54,6 @@ def discordance_section(review: Review) -> None:
 
 def label_noise_section(review: Review, unit: str) -> None:
     """Draw what the accuracy means under an assumed share of wrong labels, and the labels that are suspected."""
-    st.header("Label noise")
     percent = st.number_input(
         "Assumed share of wrong labels (%)",
         0.0,

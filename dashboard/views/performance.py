@@ -17,7 +17,7 @@ from dashboard.widgets import (
     format_interval,
     format_number,
     markdown_sentence,
-    value_and_bounds,
+    metric,
 )
 from her2core.data.split_units import split_label
 from her2core.evidence.metric_table import metric_table
@@ -31,13 +31,11 @@ from her2core.runs.folder import Run
 
 #: Beyond so many rows the further metrics take tens of seconds, and are computed when they are asked for.
 AT_ONCE = 200_000
-#: Metrics in a row of the threshold explorer: with more the labels are cut.
-ACROSS = 3
 
 
 def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
     """Draw the metrics that the page has not shown yet; a run's tables hold them, for a file they are computed here."""
-    st.header("Further metrics")
+    st.subheader("Further metrics")
     present, predictions = set(metrics["metric"]), review.at(unit)
     absent = [
         m for m in metrics_of("metrics") if m.name not in present and (predictions.has_scores or not m.needs_scores)
@@ -71,7 +69,6 @@ def further_metrics(review: Review, unit: str, metrics: pd.DataFrame) -> None:
 
 def threshold_explorer(review: Review, unit: str) -> None:
     """Draw the rates of one class at a decision threshold that the viewer moves."""
-    st.header("Threshold explorer")
     st.caption(
         "A case is predicted positive for a class where the probability of the class reaches the threshold. A "
         "threshold for use must be chosen on validation data (see Decisions); on test data it is descriptive only."
@@ -84,13 +81,11 @@ def threshold_explorer(review: Review, unit: str) -> None:
         ("point", review.key, unit, of, threshold), lambda: operating_point(review.at(unit), of=of, threshold=threshold)
     )
     rows = point.set_index("metric")
-    for start in range(0, len(RATES), ACROSS):
-        for column, metric in zip(st.columns(ACROSS), RATES[start : start + ACROSS], strict=False):
-            value, bounds = value_and_bounds(rows.loc[metric])
-            column.metric(metric_label(metric), value, help=metric_help(metric) or None, border=True)
-            column.caption(bounds)
+    with st.grid(len(RATES), min_column_width=150):
+        for rate in RATES:
+            metric(metric_label(rate), rows.loc[rate], metric_help(rate))
     true, false, missed = (
-        int(rows.loc[metric, "value"]) for metric in ("true_positives", "false_positives", "false_negatives")
+        int(rows.loc[of_count, "value"]) for of_count in ("true_positives", "false_positives", "false_negatives")
     )
     st.caption(
         f"Predicted {markdown_text(of)}: {count(true + false, unit)}, of which {true:,} true positives; "
@@ -104,7 +99,7 @@ def show_map_scores(run: Run) -> None:
     scores = map_scores(run)
     if scores is None:
         return
-    st.header("Evaluation of the class-activation maps")
+    st.subheader("Evaluation of the class-activation maps")
     st.caption(
         "Maps of the predicted class on test patches. Pointing game, energy-based pointing game and overlap compare "
         "the map with the tumour nuclei of the synthetic ground truth. Deletion should be low, insertion and ROAD "
@@ -125,17 +120,17 @@ def show_map_scores(run: Run) -> None:
 
 def show_data_and_limits(run: Run) -> None:
     """Draw what the run was trained and tested on, and its limits."""
-    with st.expander("Data, split and limits"):
-        data = run.card["data"]
-        st.markdown(
-            f"Split **{split_label(data['split_unit'])}**. Sources: {markdown_sentence(', '.join(data['sources']))}."
-        )
-        dataframe(
-            [{"split": part, **n} for part, n in data["patches"].items()], "Patches of each class by part of the split"
-        )
-        st.markdown(licence_and_citation(run))
-        for limit in run.card["limits"]:
-            st.markdown(f"- {markdown_sentence(limit)}")
+    st.subheader("Data, split and limits")
+    data = run.card["data"]
+    st.markdown(
+        f"Split **{split_label(data['split_unit'])}**. Sources: {markdown_sentence(', '.join(data['sources']))}."
+    )
+    dataframe(
+        [{"split": part, **n} for part, n in data["patches"].items()], "Patches of each class by part of the split"
+    )
+    st.markdown(licence_and_citation(run))
+    for limit in run.card["limits"]:
+        st.markdown(f"- {markdown_sentence(limit)}")
 
 
 def licence_and_citation(run: Run) -> str:
@@ -147,7 +142,6 @@ def licence_and_citation(run: Run) -> str:
 
 def report_downloads(review: Review) -> None:
     """Offer the report of all evidence, made on request: that of a file needs every table and may take a minute."""
-    st.header("Report")
     st.caption(
         "Every metric with its unit and interval, calibration, abstention, subgroups, misclassified cases, and the "
         "items of TRIPOD+AI and CLAIM 2024 as met or not reported, in one file."

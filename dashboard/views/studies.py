@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
-from dashboard.widgets import (
-    count,
-    dataframe,
-    detectable_sentence,
-    download_table,
-    figure,
-    format_detectable,
-    format_difference,
-    format_interval,
-    markdown_sentence,
-)
+from dashboard.widgets import count, detectable_sentence, format_detectable, format_difference, format_interval
 from her2core.evidence.metrics.registry import metric_label
-from her2core.io.text import capitalised, markdown_text
-from her2core.plots.seeds import seeds_description, seeds_figure
-from her2core.runs.schema.study import STUDY_METRICS
 from her2core.study.comparison import HEADLINE
 from her2core.study.tables import StudyTables
 
 NOT_MEASURED = "not measured"
 
 
-def seeds_caption(rows: pd.DataFrame) -> str:
-    """Return what the points, bars and ticks of a figure over seeds are."""
+def seeds_caption(rows: pd.DataFrame, *, single: bool = False) -> str:
+    """Return what the points and bars of a figure over seeds are; ``single`` where each seed has a point."""
     clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
     over = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
     trainings = " and over trainings" if rows["seeds"].max() > 1 else ""
-    return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; ticks: lowest and highest seed."
+    seeds = "open points: single seeds" if single else "ticks: lowest and highest seed"
+    return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; {seeds}."
 
 
 def primary_statements(differences: pd.DataFrame, names: Mapping[str, str] | None = None) -> list[str]:
@@ -57,60 +43,6 @@ def labelled_statement(row: pd.Series, names: Mapping[str, str] | None = None) -
     """Return the statement of a difference with its reference as it is called for people."""
     reference = row["reference"]
     return str(row["statement"]).replace(f"than {reference}", f"than {(names or {}).get(reference, reference)}")
-
-
-def show_backbone_study(study: StudyTables, unit: str) -> None:
-    """Draw a study of networks by this unit, or by the first one where it was not assessed by this."""
-    facts, units = study.facts, list(dict.fromkeys(study.figures["unit"]))
-    key = hashlib.sha256(str(study.path).encode()).hexdigest()[:16]  # two roots may hold studies of one name
-    st.subheader(markdown_text(facts["study"]["title"]))
-    st.markdown(f"One data set and one split for every network. {budget(study)}")
-    if study.is_synthetic:
-        st.info("The patches of this study are synthetic: generated images, not tissue.")
-    if not facts["scheme"].get("is_her2"):
-        st.info(f"The classes of this study are not a HER2 status: {markdown_text(facts['scheme']['meaning'])}.")
-    for warning in facts.get("warnings", []):
-        st.warning(markdown_sentence(warning), icon=":material/warning:")
-    if unit not in units:
-        reason = markdown_sentence(capitalised(facts.get("not_by_patient") or "It was not computed."))
-        st.caption(f"Not available by {unit}; shown by {units[0]}. {reason}")
-        unit = units[0]
-    metric = st.selectbox("Metric", STUDY_METRICS, format_func=metric_label, key=f"study_metric_{key}")
-    rows = study.figures[(study.figures["unit"] == unit) & (study.figures["metric"] == metric)]
-    label = metric_label(metric)
-    figure(
-        seeds_figure(rows),
-        seeds_description(rows, metric=label),
-        key=f"study-{key}-{unit}-{metric}",
-        name=f"study-{study.path.name}-{unit}-{metric}",
-        table=rows,
-    )
-    st.caption(seeds_caption(rows))
-    for note in filter(None, rows["note"].unique()):
-        st.caption(markdown_sentence(f"{capitalised(note)}."))
-    dataframe(compared_networks(study, rows, unit, metric), f"Networks of the study by {unit}")
-    with st.expander("What the study says about its primary metric", expanded=True):
-        st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in primary_statements(study.differences)))
-    st.caption(
-        "Differences are paired, in percentage points, over other patients and other trainings, with p values adjusted "
-        "for their number (Holm 1979); only those of the primary metric are more than descriptive. Networks "
-        "with other initial weights were pre-trained on other images: their difference includes the pre-training."
-    )
-    dataframe(network_costs(study), "Cost of the networks of the study")
-    machine = markdown_text(study.costs["processor"].iloc[0])
-    st.caption(
-        f"Latency and throughput are ratios to a plain ResNet50, measured alternately with the network on {machine}; "
-        "memory is the peak tensor memory for 16 patches."
-    )
-    unfinished = study.networks[study.networks["state"] != "finished"]
-    if len(unfinished):
-        st.caption(f"The study is not finished: of {len(unfinished)} networks some runs are missing or failed.")
-        shown = unfinished[["network", "state", "runs", "asked", "reason"]]
-        dataframe(shown.rename(columns={"asked": "planned"}), "Networks of the study without all their runs, and why")
-    for name, table in (("metrics", study.figures), ("differences", study.differences), ("costs", study.costs)):
-        download_table(
-            f"{name.capitalize()} of the study (CSV)", table, f"{study.path.name}-{name}", key=f"{key}-{name}"
-        )
 
 
 def budget(study: StudyTables) -> str:

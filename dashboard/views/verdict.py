@@ -7,10 +7,11 @@ from typing import Literal
 from urllib.parse import quote
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.navigation import KEPT, PAGES
 from dashboard.review import Review
-from dashboard.widgets import markdown_sentence
+from dashboard.widgets import large_figure, markdown_sentence
 from her2core.evidence.verdict import Aspect, Verdict
 from her2core.evidence.verdict.rules import CLAIM, CONTRADICTS, LIMITS, NOT_KNOWN, OVERALL, QUESTION, RULES, SUPPORTS
 from her2core.identity import TONE_OF
@@ -35,14 +36,8 @@ def show_summary(review: Review) -> None:
     """Draw the verdict on what is selected in brief: answer, sentence and figures, with links to all of it."""
     found, run = review.verdict, review.run
     with st.container(border=True, key="summary"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{markdown_sentence(review.title)}**")
-            st.badge(found.answer, color=_COLOURS[TONE_OF[found.answer]])
-        left, right = st.columns([4, 5], gap="medium")
-        with left:
-            st.markdown(f"{QUESTION} {markdown_sentence(found.sentence)}")
-        with right:
-            _figures(found)
+        st.markdown(f"**{markdown_sentence(review.title)}**")
+        _answer(found)
         kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
         with st.container(horizontal=True):
             st.page_link(PAGES / "evidence/performance.py", label="All aspects and the evidence", query_params=kept)
@@ -50,28 +45,21 @@ def show_summary(review: Review) -> None:
                 st.page_link(PAGES / "about/about.py", label="Model card", query_params=kept)
 
 
-def _figures(found: Verdict) -> None:
-    """Draw the accuracies of the verdict with their intervals."""
-    with st.grid(max(len(found.figures), 1), min_column_width=120):
-        for figure in found.figures:
-            value, _, bounds = figure.text.partition(" ")
-            st.metric(
-                figure.short, value, delta=bounds or None, delta_color="off", delta_arrow="off", help=figure.label
-            )
-
-
 def show_verdict(review: Review) -> Verdict:
     """Draw the verdict as a card, then the warnings and notes that it does not state; return it."""
     found = review.verdict
-    with st.container(border=True):
-        st.subheader(found.headline, anchor="verdict")
-        st.markdown(f"**{markdown_sentence(found.sentence)}**")
-        _table([figure.short for figure in found.figures], [[_unbroken(figure.text) for figure in found.figures]])
+    with st.container(border=True, key="verdict"):
+        left, right = _answer(found)
         groups = sorted(found.grouped, key=lambda group: _GRAVEST_FIRST.index(group[0].grade))
-        _table(("Aspect", "Finding", "Grade"), [_row(review, group) for group in groups])
-        with st.expander("Findings in full, and what cannot be known from these data"):
+        doubts = [group for group in groups if group[0].grade != SUPPORTS]
+        if doubts:
+            with right:
+                _table(("Aspect", "Finding", "Grade"), [_row(review, group) for group in doubts])
+        support = [_linked(review, aspect) for group in groups if group[0].grade == SUPPORTS for aspect in group]
+        if support:
+            left.markdown(f"{capitalised(SUPPORTS)}: {', '.join(support)}.")
+        with st.expander("All findings, what cannot be known from these data, and the rules of the grades"):
             _details(review, found)
-        with st.expander("Rules of the grades"):
             _rules()
     for warning in review.warnings:
         if not found.says(warning):
@@ -79,6 +67,21 @@ def show_verdict(review: Review) -> Verdict:
     if found.notes:
         st.info("\n".join(f"- {markdown_sentence(note)}" for note in found.notes))
     return found
+
+
+def _answer(found: Verdict) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw question, answer and sentence, and the accuracies with their intervals beside; return both columns."""
+    left, right = st.columns([4, 5], gap="medium")
+    with left:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(QUESTION, anchor=False, width="content")
+            st.badge(found.answer, color=_COLOURS[TONE_OF[found.answer]])
+        st.markdown(markdown_sentence(found.sentence))
+    with right, st.grid(max(len(found.figures), 1), min_column_width=120):
+        for figure in found.figures:
+            value, _, bounds = figure.text.partition(" ")
+            large_figure(figure.short, value, bounds, markdown_sentence(figure.label))
+    return left, right
 
 
 def _row(review: Review, group: Sequence[Aspect]) -> tuple[str, str, str]:
@@ -90,12 +93,10 @@ def _row(review: Review, group: Sequence[Aspect]) -> tuple[str, str, str]:
 
 
 def _linked(review: Review, aspect: Aspect) -> str:
-    """The aspect's name, linked to its evidence: a section of this page, or another page of the run."""
-    page, _, anchor = aspect.about.section.partition("#")
-    name = markdown_sentence(aspect.title)
+    """The aspect's name, linked to its evidence where that is on another page of the run."""
+    page, name = aspect.about.section.partition("#")[0], markdown_sentence(aspect.title)
     if page == "performance":
-        absent = anchor == "baselines" and not review.has_baselines
-        return name if absent else f"[{name}](#{anchor or 'metrics'})"
+        return name
     # Another address opens in a tab of its own, whose session does not hold an uploaded table.
     return name if review.run is None else f"[{name}]({page}?run={quote(str(st.query_params.get('run', review.name)))})"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, class_ticks, interval_text
+from her2core.plots.colours import BAND, CYCLE, apply_layout, class_ticks, interval_text
 
 #: Metric of the referral table, its label and its colour.
 _OUTCOMES = (("correct_rate", "classified correctly", CYCLE[3]), ("referral_rate", "referred to IHC/ISH", CYCLE[10]))
@@ -51,8 +51,8 @@ def risk_coverage_figure(table: pd.DataFrame) -> go.Figure:
         customdata=rows[["threshold"]],
         hovertemplate="coverage %{x:.0%}, threshold %{customdata[0]:.3f}: risk %{y:.1%}<extra></extra>",
     )
-    figure.update_xaxes(title="coverage (classified)", range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
-    figure.update_yaxes(title="risk (misclassified)", rangemode="tozero", tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(title="coverage (classified)", range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(title="risk (misclassified)", rangemode="tozero", tickformat=".0%")
     return apply_layout(figure, height=360)
 
 
@@ -106,9 +106,9 @@ def referral_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
             hovertemplate=f"%{{y}}: {label} %{{x:.1%}} [%{{customdata[0]:.1%}}, %{{customdata[1]:.1%}}] of "
             "%{customdata[2]}<extra></extra>",
         )
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_yaxes(autorange="reversed", **class_ticks(classes))
-    return apply_layout(figure, height=120 + 40 * len(classes), legend=True).update_layout(barmode="stack")
+    return apply_layout(figure, height=120 + 40 * len(classes), legend=True, values="x").update_layout(barmode="stack")
 
 
 def referral_description(table: pd.DataFrame, classes: Sequence[str]) -> str:

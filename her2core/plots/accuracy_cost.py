@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
+from her2core.plots.colours import CYCLE, apply_layout, html_text, interval_bar, interval_text
+
+#: With more runs than this their names overlap, and are shown on hover alone.
+MOST_NAMED = 5
 
 
-def accuracy_cost_figure(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> go.Figure:
+def accuracy_cost_figure(
+    runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy", marked: Collection[str] = ()
+) -> go.Figure:
     """Plot one labelled point a run: its cost on x, its score with the interval on y.
 
     Parameters
     ----------
     runs : pandas.DataFrame
         ``run``, ``score``, ``<score>_lower_95``, ``<score>_upper_95`` and ``cost``, as in
-        ``study.comparison.comparison_table``; a run without an interval has no bar.
+        ``study.comparison.comparison_table``; a run without an interval has no bar, one without a
+        cost no point.
     cost : str
         Column on x.
     title : str
         What the cost is called.
     score : str
         Column on y, a proportion.
+    marked : collection of str
+        Runs drawn as a star: those of the paper's network.
 
     Returns
     -------
@@ -39,22 +48,31 @@ def accuracy_cost_figure(runs: pd.DataFrame, *, cost: str, title: str, score: st
     figure = go.Figure()
     # Left and right in turn by cost: names of runs of about the same cost do not overlap.
     sides = {run: ("middle left", "middle right")[i % 2] for i, run in enumerate(runs.sort_values(cost)["run"])}
+    named = runs[cost].notna().sum() <= MOST_NAMED
     for position, row in enumerate(runs.to_dict("records")):
+        if pd.isna(row[cost]):
+            continue
         name, (value, lower, upper) = html_text(row["run"]), _interval(row, score)
         figure.add_scatter(
             x=[row[cost]],
             y=[value],
-            mode="markers+text",
+            mode="markers+text" if named else "markers",
             text=[name],
             textposition=sides[row["run"]],
             cliponaxis=False,
-            marker={"size": 12, "color": CYCLE[position % len(CYCLE)]},
+            marker={
+                "size": 17 if row["run"] in marked else 11,
+                "symbol": "star" if row["run"] in marked else "circle",
+                "color": CYCLE[position % len(CYCLE)],
+            },
             error_y=interval_bar(value, lower, upper),
             hovertemplate=f"{name}: {interval_text(value, lower, upper)} at {_si(row[cost])}<extra></extra>",
         )
-    figure.update_xaxes(title=title, range=[0, 1.25 * runs[cost].max()], gridcolor=GRID, tickformat="~s")
-    figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%", gridcolor=GRID)
-    return apply_layout(figure, height=420)
+    figure.update_xaxes(
+        title=title, range=[0, 1.25 * runs[cost].max()], tickformat="~s" if runs[cost].max() >= 1000 else ""
+    )
+    figure.update_yaxes(title=score.replace("_", " "), tickformat=".0%")
+    return apply_layout(figure, height=360, values="xy")
 
 
 def accuracy_cost_description(runs: pd.DataFrame, *, cost: str, title: str, score: str = "accuracy") -> str:

@@ -1,21 +1,44 @@
-"""Colours of classes and the layout that all figures share."""
+"""Colours of classes, and the one template of all figures.
+
+The template has the colours of a light page (``her2core.identity``). Ink, muted ink and cells are named by role there,
+so that a page may put those of a dark one in their place; all other colours are legible on both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.identity import CLASS_COLOURS
+from her2core.identity import CLASS_COLOURS, LIGHT, cells
 
 #: Colours in the order in which lines and classes take them.
 CYCLE = CLASS_COLOURS
+#: Text and lines of a figure; a dark page puts its own ink in their place.
+INK, MUTED = LIGHT["ink"], LIGHT["muted"]
+#: Cells of a matrix by their share of a row, as Plotly's colour scale.
+CELLS = tuple((step / 9, colour) for step, colour in enumerate(cells()))
 #: Visible on a light and on a dark page.
 TRANSPARENT, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.6)"
 #: Fill of the band between two interval bounds.
 BAND = "rgba(47,127,193,0.2)"
+_AXIS = {"gridcolor": GRID, "zerolinecolor": NEUTRAL, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
+#: What all figures share: no frame, no background, small margins, the legend above the axes.
+TEMPLATE = go.layout.Template(
+    layout={
+        "colorway": CYCLE,
+        "font": {"color": MUTED, "size": 13},
+        "paper_bgcolor": TRANSPARENT,
+        "plot_bgcolor": TRANSPARENT,
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
@@ -39,8 +62,10 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(classes)}
 
 
-def apply_layout(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
-    """Set the layout that all figures share: no frame, no background, small margins.
+def apply_layout(
+    figure: go.Figure, *, height: int, legend: bool = False, values: Literal["x", "y", "xy", ""] = "y"
+) -> go.Figure:
+    """Give a figure the template, its height, and lines across the axes of its values.
 
     Parameters
     ----------
@@ -50,6 +75,8 @@ def apply_layout(figure: go.Figure, *, height: int, legend: bool = False) -> go.
         In pixels.
     legend : bool
         Whether to show the legend, above the axes.
+    values : {"x", "y", "xy", ""}
+        Axes that have values, not categories or pixels.
 
     Returns
     -------
@@ -61,13 +88,18 @@ def apply_layout(figure: go.Figure, *, height: int, legend: bool = False) -> go.
     >>> apply_layout(go.Figure(), height=300).layout.height
     300
     """
+    for axes, update in (("x", figure.update_xaxes), ("y", figure.update_yaxes)):
+        update(showgrid=axes in values, gridcolor=GRID, tickfont={"color": MUTED}, title={"font": {"color": MUTED}})
+    margin, legends = (TEMPLATE.layout[part].to_plotly_json() for part in ("margin", "legend"))
+    # Margins and legend again: a page's own template, laid over this one, has others.
     return figure.update_layout(
+        template=TEMPLATE,
         height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
+        showlegend=legend,
+        margin=margin,
+        legend=legends,
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
-        showlegend=legend,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import GRID, apply_layout, class_colours, html_text
+from her2core.plots.colours import apply_layout, class_colours, html_text
 
 #: A second sign beside the colour, by position in the scheme.
 _PATTERNS = ("", "/", ".", "x", "-", "+")
@@ -51,8 +51,8 @@ def composition_figure(table: pd.DataFrame, classes: Sequence[str]) -> go.Figure
             hovertemplate=f"%{{y}}, {label}: %{{x:,}}<extra></extra>",
         )
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=groups)
-    figure.update_xaxes(gridcolor=GRID, tickformat=",d")
-    return apply_layout(figure, height=130 + 34 * len(groups), legend=True).update_layout(barmode="stack")
+    figure.update_xaxes(tickformat=",d")
+    return apply_layout(figure, height=130 + 34 * len(groups), legend=True, values="x").update_layout(barmode="stack")
 
 
 def composition_description(table: pd.DataFrame, classes: Sequence[str], counted: str) -> str:

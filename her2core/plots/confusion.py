@@ -8,11 +8,8 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import apply_layout, class_ticks
+from her2core.plots.colours import CELLS, INK, apply_layout, class_ticks
 
-#: From nearly none to all of a true class; the ink is legible on each, on a light page and on a dark one.
-_SCALE = ((0.0, "#f3eef6"), (1.0, "#b48cc6"))
-_INK = "#1d1a22"
 CellValue = Literal["count", "proportion_of_true"]
 
 
@@ -51,8 +48,8 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
             y=names,
             text=text.to_numpy(),
             texttemplate="%{text}",
-            colorscale=_SCALE,
-            textfont={"color": _INK, "size": 15},
+            colorscale=CELLS,
+            textfont={"color": INK, "size": 15},
             zmin=0,
             zmax=1,
             showscale=False,
@@ -74,9 +71,10 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
         unselected={"marker": {"opacity": 0}},
     )
     angle = -40 if len(names) > 4 else 0
-    figure.update_xaxes(title="predicted", side="bottom", tickangle=angle, **class_ticks(names))
-    figure.update_yaxes(title="true", autorange="reversed", **class_ticks(names))
-    return apply_layout(figure, height=120 + 48 * min(len(names), 10))
+    last = len(names) - 0.5
+    figure.update_xaxes(title="predicted", side="bottom", tickangle=angle, range=[-0.5, last], **class_ticks(names))
+    figure.update_yaxes(title="true", range=[last, -0.5], **class_ticks(names))
+    return apply_layout(figure, height=100 + 48 * min(len(names), 10), values="")
 
 
 def confusion_description(table: pd.DataFrame, classes: Sequence[str], *, show: CellValue) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import GRID, NEUTRAL, apply_layout, class_colours, html_text, interval_text
+from her2core.plots.colours import NEUTRAL, apply_layout, class_colours, html_text, interval_text
 
 #: A second sign beside the colour, by position in the scheme.
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -141,7 +141,7 @@ def _add_curves(
 
 
 def _unit_square(figure: go.Figure, *, x: str, y: str) -> go.Figure:
-    axis = {"range": [-0.02, 1.02], "gridcolor": GRID, "zeroline": False, "tickformat": ".0%"}
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%"}
     figure.update_xaxes(title=x, **axis)
     figure.update_yaxes(title=y, **axis)
-    return apply_layout(figure, height=420, legend=True)
+    return apply_layout(figure, height=380, legend=True, values="xy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout, html_text
+from her2core.plots.colours import BAND, CYCLE, apply_layout, html_text
 
 _LINES = {
     "model": ("model", {"color": CYCLE[0], "width": 2}),
@@ -58,9 +58,9 @@ def decision_figure(table: pd.DataFrame) -> go.Figure:
         )
     top = max(0.05, model["value"].max(), model["upper_95"].max())
     name = html_text(table["class"].iloc[0])
-    figure.update_xaxes(title=f"threshold probability of {name}", range=[0, 1], tickformat=".0%", gridcolor=GRID)
-    figure.update_yaxes(title="net benefit", range=[-top / 4, top * 1.1], gridcolor=GRID)
-    return apply_layout(figure, height=420, legend=True)
+    figure.update_xaxes(title=f"threshold probability of {name}", range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(title="net benefit", range=[-top / 4, top * 1.1])
+    return apply_layout(figure, height=360, legend=True)
 
 
 def decision_description(table: pd.DataFrame) -> str:

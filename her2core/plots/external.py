@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_text
+from her2core.plots.colours import CYCLE, apply_layout, html_text, interval_text
 
 COHORTS = ("development", "external")
 
@@ -51,11 +51,11 @@ def external_figure(rows: pd.DataFrame) -> go.Figure:
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(rows))), ticktext=labels, range=[len(rows) - 0.5, -0.5]
     )
-    return apply_layout(figure, height=110 + 42 * len(rows), legend=True)
+    return apply_layout(figure, height=110 + 42 * len(rows), legend=True, values="x")
 
 
 def external_description(rows: pd.DataFrame) -> str:
@@ -108,9 +108,9 @@ def drift_figure(rows: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}: %{x:+.2f} standard deviations<extra></extra>",
         )
     )
-    figure.update_xaxes(gridcolor=GRID, zeroline=True, title="external less development, standard deviations")
+    figure.update_xaxes(zeroline=True, title="external less development, standard deviations")
     figure.update_yaxes(type="category", autorange="reversed")
-    return apply_layout(figure, height=110 + 22 * len(known))
+    return apply_layout(figure, height=110 + 22 * len(known), values="x")
 
 
 def drift_description(rows: pd.DataFrame) -> str:

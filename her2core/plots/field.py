@@ -90,9 +90,7 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
         sizing="stretch",
         layer="below",
     )
-    figure.update_xaxes(
-        range=[0, width], showgrid=False, zeroline=False, constrain="domain", ticksuffix=" px", nticks=4
-    )
+    figure.update_xaxes(range=[0, width], zeroline=False, constrain="domain", ticksuffix=" px", nticks=4)
     figure.update_yaxes(
         range=[height, 0],
         showgrid=False,
@@ -103,7 +101,7 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
         showticklabels=False,
         ticks="",
     )
-    return apply_layout(figure, height=_ABOVE_AND_BELOW + min(760, max(80, round(_WIDTH * height / width))))
+    return apply_layout(figure, height=_ABOVE_AND_BELOW + min(760, max(80, round(_WIDTH * height / width))), values="")
 
 
 def field_description(found: FieldPrediction, target: str) -> str:

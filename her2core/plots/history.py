@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout
+from her2core.plots.colours import CYCLE, apply_layout
 
 _LOSSES = (("train_loss", "training", CYCLE[0], "solid"), ("val_loss", "validation", CYCLE[4], "dash"))
 _SCORE = "val_balanced_accuracy"
@@ -53,9 +53,9 @@ def history_figure(history: pd.DataFrame) -> go.Figure:
             row=1,
             col=place,
         )
-    figure.update_xaxes(title=axis_name, gridcolor=GRID, **({"type": "log"} if frozen else _whole_ticks(len(history))))
-    figure.update_yaxes(gridcolor=GRID, rangemode="tozero", col=1)
-    figure.update_yaxes(gridcolor=GRID, range=[-0.02, 1.02], tickformat=".0%", col=2)
+    figure.update_xaxes(title=axis_name, **({"type": "log"} if frozen else _whole_ticks(len(history))))
+    figure.update_yaxes(rangemode="tozero", col=1)
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", col=2)
     apply_layout(figure, height=340, legend=True)
     return figure.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0})
 

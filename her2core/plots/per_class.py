@@ -7,15 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import (
-    GRID,
-    apply_layout,
-    class_colours,
-    class_ticks,
-    html_text,
-    interval_bar,
-    interval_text,
-)
+from her2core.plots.colours import apply_layout, class_colours, class_ticks, html_text, interval_bar, interval_text
 
 
 def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
@@ -52,11 +44,11 @@ def per_class_figure(metrics: pd.DataFrame, classes: Sequence[str]) -> go.Figure
             error_x=interval_bar(*interval),
             hovertemplate=f"{html_text(name)}: {interval_text(*interval, '.3f')}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_yaxes(
         autorange="reversed", categoryorder="array", categoryarray=list(classes), **class_ticks(classes)
     )
-    return apply_layout(figure, height=80 + 34 * len(classes))
+    return apply_layout(figure, height=80 + 34 * len(classes), values="x")
 
 
 def per_class_description(metrics: pd.DataFrame, classes: Sequence[str], *, metric: str) -> str:

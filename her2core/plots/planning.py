@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout
+from her2core.plots.colours import CYCLE, apply_layout
 
 
 def width_figure(table: pd.DataFrame, *, wanted: float, needed: int) -> go.Figure:
@@ -48,9 +48,9 @@ def width_figure(table: pd.DataFrame, *, wanted: float, needed: int) -> go.Figur
         hovertemplate=f"{needed:,} patients: width {wanted:.1%}<extra></extra>",
     )
     ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
-    figure.update_xaxes(title="patients", type="log", tickvals=ticks, tickformat=",", gridcolor=GRID)
-    figure.update_yaxes(title="width of the 95% interval", rangemode="tozero", tickformat=".0%", gridcolor=GRID)
-    return apply_layout(figure, height=380, legend=True)
+    figure.update_xaxes(title="patients", type="log", tickvals=ticks, tickformat=",")
+    figure.update_yaxes(title="width of the 95% interval", rangemode="tozero", tickformat=".0%")
+    return apply_layout(figure, height=380, legend=True, values="xy")
 
 
 def width_description(table: pd.DataFrame, *, wanted: float, needed: int) -> str:

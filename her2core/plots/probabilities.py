@@ -46,7 +46,7 @@ def probability_figure(classes: Sequence[str], probabilities: Sequence[float], *
     ticks = [0, 0.25, 0.5, 0.75, 1]
     figure.update_xaxes(range=[0, 1.12], tickformat=".0%", tickvals=ticks, title="calibrated probability")
     figure.update_yaxes(autorange="reversed", **class_ticks(classes))
-    return apply_layout(figure, height=70 + 36 * len(classes))
+    return apply_layout(figure, height=70 + 36 * len(classes), values="x")
 
 
 def probability_description(classes: Sequence[str], probabilities: Sequence[float]) -> str:

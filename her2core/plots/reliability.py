@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import GRID, NEUTRAL, apply_layout, class_colours, html_text, interval_text
+from her2core.plots.colours import MUTED, NEUTRAL, apply_layout, class_colours, html_text, interval_text
 
 _TOP_CLASS = "predicted class"
 
@@ -33,7 +33,7 @@ def reliability_figure(bins: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
     """
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": NEUTRAL, "dash": "dot"}, layer="below")
-    colours = {"": "#666666"} | class_colours(classes)
+    colours = {"": MUTED} | class_colours(classes)
     for name in ("", *classes):
         rows = bins[bins["class"] == name]
         if rows.empty:
@@ -57,10 +57,10 @@ def reliability_figure(bins: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
             hovertemplate=f"{label}, bin %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}: predicted %{{x:.1%}}, "
             "observed %{y:.1%} (%{customdata[2]} rows)<extra></extra>",
         )
-    axis = {"range": [-0.02, 1.02], "gridcolor": GRID, "zeroline": False, "tickformat": ".0%"}
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%"}
     figure.update_xaxes(title="mean predicted probability", **axis)
     figure.update_yaxes(title="observed frequency", **axis)
-    return apply_layout(figure, height=420, legend=True)
+    return apply_layout(figure, height=420, legend=True, values="xy")
 
 
 def reliability_description(calibration: pd.DataFrame, classes: Sequence[str]) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
+from her2core.plots.colours import CYCLE, apply_layout, html_text, interval_bar, interval_text
 
 _SAME: Mapping[str, str] = {}
 
 
-def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Figure:
-    """Plot one row a group: the mean over its seeds with its interval, and the lowest and highest seed as ticks.
+def seeds_figure(
+    table: pd.DataFrame, names: Mapping[str, str] = _SAME, *, seeds: pd.DataFrame | None = None
+) -> go.Figure:
+    """Plot one row a group: the mean over its seeds with its interval, and its seeds.
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Fi
         ``lowest``, ``highest``.
     names : mapping
         Group -> label; a group without one keeps its name.
+    seeds : pandas.DataFrame, optional
+        ``group``, ``seed``, ``value``: one open point a training; without them the lowest and the highest are ticks.
 
     Returns
     -------
@@ -39,12 +43,20 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Fi
         name = html_text(names.get(row["group"], row["group"]))
         colour = CYCLE[position % len(CYCLE)]
         interval = row["value"], row["lower_95"], row["upper_95"]
+        own = None if seeds is None else seeds[seeds["group"] == row["group"]]
+        single = [row["lowest"], row["highest"]] if own is None else own["value"].tolist()
+        ticks = {"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": colour}}
+        points = {"symbol": "circle-open", "size": 7, "color": colour, "line": {"width": 1.5}}
         figure.add_scatter(
-            x=[row["lowest"], row["highest"]],
-            y=[name] * 2,
+            x=single,
+            y=[name] * len(single),
             mode="markers",
-            hoverinfo="skip",
-            marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": colour}},
+            marker=ticks if own is None else points,
+            **(
+                {"hoverinfo": "skip"}
+                if own is None
+                else {"text": own["seed"], "hovertemplate": f"{name}, seed %{{text}}: %{{x:.1%}}<extra></extra>"}
+            ),
         )
         figure.add_scatter(
             x=[row["value"]],
@@ -55,9 +67,9 @@ def seeds_figure(table: pd.DataFrame, names: Mapping[str, str] = _SAME) -> go.Fi
             hovertemplate=f"{name}: {interval_text(*interval)}, seeds from {row['lowest']:.1%} to "
             f"{row['highest']:.1%}<extra></extra>",
         )
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_yaxes(type="category", autorange="reversed")
-    return apply_layout(figure, height=90 + 44 * len(table))
+    return apply_layout(figure, height=90 + 30 * len(table), values="x")
 
 
 def seeds_description(table: pd.DataFrame, names: Mapping[str, str] = _SAME, *, metric: str) -> str:

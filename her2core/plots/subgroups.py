@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CYCLE, GRID, apply_layout, html_text, interval_bar, interval_text
+from her2core.plots.colours import CYCLE, apply_layout, html_text, interval_bar, interval_text
 
 
 def subgroup_figure(rows: pd.DataFrame) -> go.Figure:
@@ -38,9 +38,9 @@ def subgroup_figure(rows: pd.DataFrame) -> go.Figure:
             error_x=interval_bar(*interval),
             hovertemplate=f"{name}: {interval_text(*interval)}<extra></extra>",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%", gridcolor=GRID)
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_yaxes(type="category", autorange="reversed")
-    return apply_layout(figure, height=80 + 34 * len(rows))
+    return apply_layout(figure, height=80 + 34 * len(rows), values="x")
 
 
 def subgroup_description(rows: pd.DataFrame, *, title: str, by: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import BAND, CYCLE, GRID, apply_layout
+from her2core.plots.colours import BAND, CYCLE, apply_layout
 
 _LINES = {
     "model, three-way": ("model: negative, refer or positive", {"color": CYCLE[0], "width": 2}),
@@ -59,9 +59,9 @@ def three_way_figure(table: pd.DataFrame) -> go.Figure:
             hovertemplate=f"{label} at %{{x:.0%}}: net benefit %{{y:.3f}}<extra></extra>",
         )
     top = max(0.05, model["value"].max(), bounded["upper_95"].max() if len(bounded) else 0.0)
-    figure.update_xaxes(title="threshold probability of positive", range=[0, 1], tickformat=".0%", gridcolor=GRID)
-    figure.update_yaxes(title="net benefit", range=[-top / 4, top * 1.1], gridcolor=GRID)
-    return apply_layout(figure, height=440, legend=True)
+    figure.update_xaxes(title="threshold probability of positive", range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(title="net benefit", range=[-top / 4, top * 1.1])
+    return apply_layout(figure, height=360, legend=True)
 
 
 def three_way_description(table: pd.DataFrame) -> str:

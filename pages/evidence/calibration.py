@@ -15,38 +15,36 @@ BY_CLASS = ("calibration_slope", "calibration_intercept", "calibration_in_the_la
 SCORES = {"uncalibrated": "before scaling", "calibrated": "after scaling", "as given": "as provided"}
 
 review = opened_review("Calibration")
-st.markdown(
+switch, about = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
+with switch:
+    unit = unit_switch(review, "Unit of analysis", key="calibration_unit", default=0, among=UNITS)
+about.caption(
     "A model is calibrated where its predicted probabilities match the observed frequencies. The temperature is fitted "
     "on validation patches; its effect is measured here on the test set."
 )
-unit = unit_switch(review, "Unit of analysis", key="calibration_unit", default=0, among=UNITS)
 bins = rows_at(opened_result_table(review, "reliability"), unit)
 table = rows_at(opened_result_table(review, "calibration"), unit)
 if bins.empty or table.empty:
     st.stop()
 
-st.header("Reliability diagram")
 latest = table[table["scores"] == table["scores"].iloc[-1]]
-description = reliability_description(latest, review.classes)
-figure(reliability_figure(bins, review.classes), description, key="reliability", table=bins)
-st.caption("Bins of equal mass. On the dotted diagonal, predicted probability and observed frequency are equal.")
-
-st.header("Calibration errors")
 scores = [s for s in SCORES if (table["scores"] == s).any()]
 overall = table[table["class"] == ""].set_index(["scores", "metric"])
-dataframe(
-    [
+figure(
+    reliability_figure(bins, review.classes),
+    reliability_description(latest, review.classes),
+    key="reliability",
+    table=bins,
+    beside=[
         {"metric": metric_label(metric)} | {SCORES[s]: format_number(overall.loc[(s, metric)]) for s in scores}
         for metric in dict.fromkeys(overall.index.get_level_values("metric"))
     ],
-    f"Calibration errors by {unit}",
-)
-st.caption(
-    "Scaling: by the temperature fitted on validation patches. Brier score = reliability - resolution + uncertainty + "
-    "within-bin terms; lower is better, except for resolution."
+    note="Bins of equal mass; on the dotted diagonal, predicted probability and observed frequency are equal. Scaling: "
+    "by the temperature fitted on validation patches. Brier score = reliability - resolution + uncertainty + "
+    "within-bin terms; lower is better, except for resolution.",
 )
 
-st.header("By class")
+st.subheader("By class")
 by_class = table[table["class"] != ""].set_index(["scores", "class", "metric"])
 dataframe(
     [
@@ -58,4 +56,4 @@ dataframe(
     f"Calibration of each class by {unit}",
 )
 st.caption("A slope below 1 means that the probabilities are too extreme (overconfident), above 1 underconfident.")
-download_table("All calibration metrics (CSV)", table, f"{review.name}-{unit}-calibration")
+download_table("All calibration metrics (CSV)", table, f"{review.name}-{unit}-calibration", minor=True)

@@ -7,8 +7,9 @@ import streamlit as st
 
 from dashboard import cache
 from dashboard.review import Review, unit_switch
-from dashboard.selection import opened_review, or_stop
-from dashboard.views.studies import compared_runs, show_backbone_study
+from dashboard.selection import opened_review, or_stop, selected_run
+from dashboard.views.backbones import show_study
+from dashboard.views.studies import compared_runs
 from dashboard.widgets import (
     dataframe,
     detectable_sentence,
@@ -17,6 +18,7 @@ from dashboard.widgets import (
     format_detectable,
     format_difference,
     format_p,
+    heading,
     markdown_sentence,
     short_names,
 )
@@ -25,8 +27,12 @@ from her2core.evidence.metrics.registry import METRICS, metric_label
 from her2core.io.text import capitalised, markdown_text
 from her2core.plots.accuracy_cost import accuracy_cost_description, accuracy_cost_figure
 from her2core.runs.folder import Run
+from her2core.runs.patch_images import is_synthetic
+from her2core.study.answer import PAPER
 from her2core.study.comparison import comparable_runs, comparison_table
 
+#: Choice of the runs in place of a study.
+RUNS = "Runs tested on the same patches as the selected model"
 COSTS = {"flops": "FLOPs per patch", "latency_ratio": "Latency (plain ResNet50 = 1)", "parameters": "Parameters"}
 
 
@@ -62,12 +68,14 @@ def show_cost(table: pd.DataFrame) -> None:
         return
     title = COSTS[cost]
     description = accuracy_cost_description(known, cost=cost, title=title)
-    figure(accuracy_cost_figure(known, cost=cost, title=title), description, key=f"cost-{cost}")
+    paper = known.loc[known["network"] == PAPER, "run"].tolist()
+    figure(accuracy_cost_figure(known, cost=cost, title=title, marked=paper), description, key=f"cost-{cost}")
+    if paper:
+        st.caption("Star: the network of Joshi et al. 2025 as built here.")
 
 
 def difference_of_two(runs: dict[str, Run], unit: str) -> None:
     """Draw the paired differences of two runs that the viewer chooses."""
-    st.header("Paired difference of two runs")
     left, right = st.columns(2)
     names = list(runs)
     title = short_names(names).__getitem__
@@ -119,7 +127,6 @@ def difference_of_two(runs: dict[str, Run], unit: str) -> None:
 
 def all_against_one(review: Review, runs: dict[str, Run], run: Run, unit: str) -> None:
     """Draw the differences of all runs from the selected one, adjusted for their number."""
-    st.header(f"All runs compared with {markdown_text(review.name)}")
     try:
         table = cache.adjusted_differences(run, [r for r in runs.values() if r.path != run.path], unit)
     except Her2Error as refused:
@@ -140,30 +147,49 @@ def all_against_one(review: Review, runs: dict[str, Run], run: Run, unit: str) -
     download_table("All against one (CSV)", table, f"backbones-{unit}-adjusted")
 
 
-review = opened_review("Backbones")
-run = review.run
-if run is None:
-    st.info("A predictions file holds nothing about its network. Choose a model in the sidebar.")
-    st.stop()
-st.markdown("Runs are compared only where they were tested on the **same patches with the same labels**.")
-unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
-runs, excluded = runs_side_by_side(run, unit)
-if len(runs) < 2:
-    st.info(
-        "No other run was tested on the same patches. Train one on the same data and split, for example "
-        "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here."
+def show_runs(review: Review, run: Run) -> None:
+    """Draw the runs that were tested on the same patches as the selected one."""
+    st.caption("Runs are compared only where they were tested on the **same patches with the same labels**.")
+    unit = unit_switch(review, "Unit of analysis", key="unit", default=-1)
+    side_by_side, two, against, others = st.tabs(
+        ["Side by side", "Difference of two", "All against the selected one", "Not comparable"]
     )
-else:
-    difference_of_two(runs, unit)
-if len(runs) > 2:
-    all_against_one(review, runs, run, unit)
+    with side_by_side:
+        runs, excluded = runs_side_by_side(run, unit)
+        if len(runs) < 2:
+            st.info(
+                "No other run was tested on the same patches. Train one on the same data and split, for example "
+                "`her2 train configs/demo.yaml --set network.name=resnet50`, and it appears here."
+            )
+    with two:
+        if len(runs) > 1:
+            difference_of_two(runs, unit)
+    with against:
+        if len(runs) > 2:
+            all_against_one(review, runs, run, unit)
+    with others:
+        if len(excluded):
+            dataframe(excluded, "Runs that are not comparable, and why")
+
+
 found, problems = cache.studies("backbones")
-if found or problems:
-    st.header("Studies over several seeds")
+selected = selected_run()
+if selected is not None:  # first the studies whose data are of the same kind
+    classes, synthetic = list(selected.classes), is_synthetic(selected)
+    found = sorted(found, key=lambda study: (study.facts["classes"] != classes, study.is_synthetic != synthetic))
+by_title = {study.title: study for study in found}
+choice = RUNS
+if by_title:
+    heading("Backbones", None, subject="Several networks, one data set, split and budget")
+    place, *places = st.columns([4, 3, 3, 3], gap="small")
+    choice = place.selectbox("Compare", [*by_title, RUNS], key="backbones_of")
 for problem in problems:
     st.warning(markdown_sentence(problem))
-for study in found:
-    show_backbone_study(study, unit)
-if len(excluded):
-    st.header("Not comparable with this run")
-    dataframe(excluded, "Runs that are not comparable, and why")
+if choice in by_title:
+    show_study(by_title[choice], places)
+else:
+    review = opened_review("Backbones") if not by_title else opened_review("", warn=False)
+    if review.run is None:
+        st.info("A predictions file holds nothing about its network. Choose a model in the sidebar.")
+        st.stop()
+    show_runs(review, review.run)
