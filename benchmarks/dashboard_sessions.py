@@ -73,17 +73,15 @@ async def visit(browser, address: str, number: int, answers: list[dict], until: 
         await page.locator("input[type=file]").first.set_input_files(
             [{"name": name, "mimeType": "image/png", "buffer": chosen["png"]}]
         )
-        await page.locator(f'img[alt="The patch {name} before normalisation"]').wait_for()
+        await page.locator(f'img[alt^="Grad-CAM for "][alt$="{name}"]').wait_for()
         await page.wait_for_function(STILL)
-        said = await page.locator("text=Calibrated probability:").first.inner_text()
+        said = await page.locator('[aria-label^="Calibrated probability:"]').first.get_attribute("aria-label") or ""
         told["answers"] += 1
         told["wrong"] += said.strip() != chosen["words"]
         classes = list(chosen["overlays"])
         for target in (chosen["label"], classes[(classes.index(chosen["label"]) + 1) % len(classes)]):
             if target != chosen["label"]:
-                box = page.get_by_role("combobox", name="Map for class")
-                await box.click()
-                await page.get_by_role("option", name=target, exact=True).click()
+                await page.get_by_role("radio", name=target, exact=True).click()
             picture = page.locator(f'img[alt^="Grad-CAM for {target},"][alt$="{name}"]')
             await picture.wait_for()
             await page.wait_for_function(STILL)

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.cache import pictures, samples
 from dashboard.widgets import count, markdown_sentence
+from her2core.data.synthetic import CohortSpec
 from her2core.errors import Her2Error
 from her2core.io.text import markdown_text
 from her2core.io.uploads import MAX_BYTES, MAX_FILES, Upload, read_uploads
 from her2core.runs.folder import Run
-from her2core.runs.patch_images import is_synthetic
+from her2core.runs.patch_images import is_synthetic, synthetic_cohort
 
 
 @dataclass(frozen=True)
 class View:
     """Patches in view: ``patches``, each with an image; whether they are ``synthetic``, and ``uploaded``.
 
-    ``chosen`` names the sample that the address asks for; empty for none.
+    ``chosen`` names the sample that the address asks for; empty for none. ``true`` has the true class of patches by
+    name where it is known, ``mpp`` the microns per pixel of patches that were not uploaded.
     """
 
     patches: tuple[Upload, ...]
     synthetic: bool = False
     uploaded: bool = False
     chosen: str = ""
+    true: Mapping[str, str] = field(default_factory=dict)
+    mpp: float | None = None
 
     @property
     def key(self) -> str:
@@ -58,13 +64,15 @@ def patches_in_view(run: Run) -> View:
         st.button(label, on_click=_clear, icon=":material/close:")
         return View(readable, uploaded=True)
     try:
-        drawn = tuple(Upload(sample.name, sample.image) for sample in samples(str(run.path)))
+        found = samples(str(run.path))
+        spec = synthetic_cohort(run) if is_synthetic(run) else CohortSpec()
     except Her2Error as refused:
         st.error(f"No samples for this model. {markdown_sentence(refused.sentence)}")
         return View(())
     st.caption("No patch uploaded: showing synthetic samples, which are generated images.")
-    chosen = st.query_params.get("sample", "")
-    return View(drawn, synthetic=True, chosen=chosen if chosen in [sample.name for sample in drawn] else "")
+    drawn = tuple(Upload(sample.name, sample.image) for sample in found)
+    true, chosen = {sample.name: sample.label for sample in found}, st.query_params.get("sample", "")
+    return View(drawn, synthetic=True, chosen=chosen if chosen in true else "", true=true, mpp=spec.mpp)
 
 
 def _read() -> None:
@@ -102,4 +110,10 @@ def _linked(run: Run, patch_id: str) -> View:
     source = "a synthetic patch, which is a generated image" if is_synthetic(run) else "a patch"
     st.caption(f"{markdown_text(patch_id)}: {source} of this model's data.")
     st.button("Close this patch", on_click=_close, icon=":material/close:")
-    return View((Upload(patch_id, image),), synthetic=is_synthetic(run))
+    rows = run.dataset.set_index("patch_id").loc[[patch_id]] if patch_id in set(run.dataset["patch_id"]) else None
+    label = "" if rows is None else str(rows["label"].iloc[0])
+    mpp = None if rows is None or "mpp" not in rows else float(pd.to_numeric(rows["mpp"], errors="coerce").iloc[0])
+    mpp = synthetic_cohort(run).mpp if is_synthetic(run) else mpp
+    known = mpp if mpp is not None and mpp > 0 else None
+    true = {patch_id: label} if label in run.classes else {}
+    return View((Upload(patch_id, image),), synthetic=is_synthetic(run), true=true, mpp=known)

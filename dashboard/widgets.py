@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,10 @@ import streamlit as st
 
 from dashboard.navigation import HOME
 from dashboard.session import is_latest, latest
-from her2core.identity import cells
 from her2core.io.spreadsheet import spreadsheet_safe, to_csv
 from her2core.io.text import SENTENCE_LENGTH, markdown_text, shortened, without_folders
 from her2core.locations import run_folders, working_folder
 from her2core.notice import NOTICE
-from her2core.plots.colours import INK, MUTED
 from her2core.runs.folder import Run
 from her2core.runs.patch_images import is_synthetic
 
@@ -44,9 +41,6 @@ __all__ = [
     "value_and_bounds",
 ]
 
-#: Colours of the figures' template -> what Streamlit 1.67 replaces by a colour of the theme, also when that changes
-#: (streamlit/elements/lib/streamlit_plotly_theme.py). A browser test looks at the result on a dark page.
-_ROLES = {INK: "#000037", MUTED: "#000037", **dict(zip(cells(), (f"#0000{n}" for n in range(11, 21)), strict=True))}
 #: Tables of at most so many rows are made for download whenever a page is drawn (about 10 ms a thousand rows).
 AT_ONCE = 6000
 #: What follows "trained on".
@@ -147,7 +141,7 @@ def figure(
     chart, numbers = st.columns(parts, gap="medium", vertical_alignment="center") if words else (st.container(),) * 2
     with chart:
         event = st.plotly_chart(
-            themed(plot),
+            plot,
             width="stretch",
             key=key,
             alt=description,
@@ -164,14 +158,6 @@ def figure(
         if table is not None:
             download_table("Table behind this figure (CSV)", table, name or key, key=key, minor=True)
     return event
-
-
-def themed(plot: go.Figure) -> go.Figure:
-    """The figure with the inks and cells of the template as names that the browser replaces by those of the theme."""
-    text = str(plot.to_json())
-    for colour, role in _ROLES.items():
-        text = text.replace(f'"{colour}"', f'"{role}"')
-    return go.Figure(json.loads(text))
 
 
 def dataframe(

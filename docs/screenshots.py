@@ -18,9 +18,11 @@ from benchmarks.browser import ARGUMENTS, CHROMIUM, dashboard, open_page
 DOCS = Path(__file__).resolve().parent
 #: Picture -> page, what stands in its address, and the height it needs.
 PICTURES = {
-    "patch": ("patch", {}, 900),
-    "performance": ("performance", {"unit": "patch"}, 900),
-    "errors": ("errors", {}, 1150),
+    "home": ("home", {}, 910),
+    "patch": ("patch", {}, 1130),
+    "performance": ("performance", {"unit": "patch"}, 1160),
+    "backbones": ("backbones", {}, 900),
+    "errors": ("errors", {}, 1000),
 }
 
 

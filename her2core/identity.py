@@ -87,31 +87,8 @@ DARK = {
     "accent": "#c99ada",
     "band": "#1d3a55",
 }
-#: Ends of the scale of cells of a matrix, from none to all of a row: on a light page, on a dark one.
-_CELLS, _CELLS_DARK = ("#f3eef6", "#b48cc6"), ("#242030", "#7a4a90")
-
-
-def cells(*, dark: bool = False) -> tuple[str, ...]:
-    """Ten colours of cells of a matrix, from none to all; the ink of the page is legible on each.
-
-    Parameters
-    ----------
-    dark : bool, default False
-        Whether the page is dark.
-
-    Returns
-    -------
-    tuple of str
-        ``#rrggbb``, evenly spaced in sRGB.
-
-    Examples
-    --------
-    >>> cells()[0], cells()[-1], len(cells(dark=True))
-    ('#f3eef6', '#b48cc6', 10)
-    """
-    ends = [[int(end[i : i + 2], 16) for i in (1, 3, 5)] for end in (_CELLS_DARK if dark else _CELLS)]
-    steps = [[round(a + (b - a) * step / 9) for a, b in zip(*ends, strict=True)] for step in range(10)]
-    return tuple("#" + "".join(f"{part:02x}" for part in colour) for colour in steps)
+#: Cells of a matrix from none to all of a row: a purple laid over the page, whose ink is legible on it, light or dark.
+CELLS = ("rgba(146,84,176,0.08)", "rgba(146,84,176,0.62)")
 
 
 def class_colour(position: int) -> str:

@@ -78,7 +78,17 @@ def numbers(values) -> np.ndarray:
 
 def map_class(at):
     """The choice of the map's class; its key names the patch, so that each patch keeps its own."""
-    return next((box for box in at.selectbox if box.label == "Map for class"), None)
+    return next((tabs for tabs in at.get("button_group") if tabs.label == "Map for class"), None)
+
+
+def picture(at: AppTest, words: str):
+    """The picture whose text alternative has these words; None where there is none."""
+    return next((image for image in at.image if words in image.proto.imgs[0].alt), None)
+
+
+def view_of_maps(at: AppTest, view: str) -> AppTest:
+    """Choose how the viewer shows patch and maps."""
+    return next(tabs for tabs in at.get("button_group") if tabs.label == "View").set_value(view).run()
 
 
 def patch_box(at):

@@ -192,7 +192,7 @@ def test_a_cell_shows_its_patches_with_their_maps(demo, tiny_run):
     assert list(at.dataframe[0].value["patch_id"]) == list(found["patch_id"])
     pictures = [image for image in at.image if len(image.captions) >= 2]
     assert len(pictures) == min(6, len(found))
-    assert "Synthetic patches: generated images, not tissue." in said(at.main.caption)
+    assert "synthetic patches: generated images, not tissue." in said(at.main.info)
 
 
 def test_units_above_the_patch_say_where_pictures_are(demo):

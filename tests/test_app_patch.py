@@ -18,11 +18,12 @@ from app_steps import (
     map_class,
     numbers,
     patch_box,
+    picture,
     rename_classes,
     rewrite,
     said,
-    unescaped,
     upload,
+    view_of_maps,
     visit,
 )
 
@@ -78,20 +79,46 @@ def test_another_patch_class_and_opacity(demo, tiny_predictor):
     for target in tiny_predictor.classes:
         map_class(at).set_value(target).run()
         assert errors(at) == []
-        assert unescaped(at.image[2].captions[0]).startswith(f"Grad-CAM for {target}, 4 x 4 cells")
-        pictures[target] = at.image[2].value
+        found = picture(at, "laid over the patch")
+        description = found.proto.imgs[0].alt
+        assert description.startswith(f"Grad-CAM for {target}, 4 x 4 cells")
+        pictures[target] = found.value
         empty = tiny_predictor.explain(samples[2].image, target=target).empty
-        assert (f"no evidence for {target} in this patch" in unescaped(at.image[2].captions[0])) is empty
+        assert (f"no evidence for {target} in this patch" in description) is empty
     alive = [t for t in pictures if not tiny_predictor.explain(samples[2].image, target=t).empty]
     assert alive, "no class to look at: choose another seed"
     map_class(at).set_value(alive[0]).run()
-    patch, strong = at.image[0].value, at.image[2].value
+    at = view_of_maps(at, "Side by side")
+    patch, strong = picture(at, "before normalisation").value, picture(at, "laid over the patch").value
     at.slider(key="opacity").set_value(0.0).run()
     assert errors(at) == []
-    assert at.image[0].value == patch
-    assert at.image[2].value != strong
-    assert at.image[2].value == patch, "without opacity the overlay is the patch itself"
+    assert picture(at, "before normalisation").value == patch
+    assert picture(at, "laid over the patch").value != strong
+    assert picture(at, "laid over the patch").value == patch, "without opacity the overlay is the patch itself"
     assert map_class(at).value == alive[0]
+
+
+def test_thumbnails_and_buttons_choose_the_patch_and_its_true_class_is_said(demo):
+    at = visit()
+    samples = cache.samples(str(demo))
+    assert [b.label for b in at.main.button if b.label.isdigit()] == [str(n + 1) for n in range(len(samples))]
+    next(b for b in at.main.button if b.label == "2").click().run()
+    assert errors(at) == []
+    assert patch_box(at).value == samples[1].name
+    assert f"true class: {samples[1].label}" in said(at.main.markdown)
+    next(b for b in at.main.button if b.label == "Next").click().run()
+    assert patch_box(at).value == samples[2].name
+    assert next(b for b in at.main.button if b.label == "Next").disabled is (len(samples) == 3)
+    next(b for b in at.main.button if b.label == "1").click().run()
+    assert next(b for b in at.main.button if b.label == "Previous").disabled
+
+
+def test_a_scale_bar_is_drawn_where_the_scale_is_known(demo, patches):
+    at = upload(visit(), ("mine.png", encode_png(patches[0])))
+    bare = picture(at, "laid over the patch").value
+    next(box for box in at.selectbox if box.label == "Microns per pixel").set_value("0.5 (objective 20x)").run()
+    assert errors(at) == []
+    assert picture(at, "laid over the patch").value != bare
 
 
 def test_an_upload_gets_the_predictors_answer(demo, patches, tiny_predictor):
@@ -146,7 +173,7 @@ def test_every_upload_goes_through_the_network_once(demo, patches, monkeypatch):
     passes.clear()
     at = upload(at, ("another.png", encode_png(patches[1])))
     at.slider(key="opacity").set_value(0.2).run()
-    at.toggle(key="side_by_side").set_value(True).run()
+    view_of_maps(at, "All classes")
     assert errors(at) == []
     assert passes == [1]
     passes.clear()
@@ -380,7 +407,14 @@ def test_a_large_field_is_predicted_tile_by_tile_at_the_scale_that_the_viewer_st
     assert f"{len(expected.tiles)} tiles" in said(at.main.caption)
     assert FIELD_RULE in said(at.main.caption)
     if expected.counted:
-        np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected.probabilities, atol=1e-5)
+        np.testing.assert_allclose(numbers(figure(at, 1)["data"][0]["x"]), expected.probabilities, atol=1e-5)
+        box = next(box for box in at.number_input if box.label.startswith("Tile to open"))
+        box.set_value(2).run()
+        assert errors(at) == []
+        row = expected.tiles.iloc[1]
+        best = tiny_predictor.classes[0]
+        assert f"{best} {row[f'probability_{best}']:.1%}" in said(at.main.caption)
+        assert picture(at, "laid over the patch tile 2 of field.png") is not None
         next(b for b in at.button if b.label == "Make the case report").click().run()
         assert errors(at) == []
         assert [b.label for b in at.get("download_button")] == [

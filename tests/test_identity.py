@@ -13,7 +13,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from her2core.evidence.verdict.rules import ANSWERS, GRADES
-from her2core.identity import CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, cells, mark_svg
+from her2core.identity import CELLS, CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, mark_svg
 from her2core.plots.colours import class_colours
 from her2core.plots.confusion import confusion_figure
 from her2core.report.checklist_items import STATES
@@ -88,11 +88,17 @@ def test_the_dashboard_has_the_colours_of_the_reports():
         roles = ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "borderColor")
         given = [theme[name][role] for role in roles]
         assert given == [colours[role] for role in ("accent", "page", "panel", "line")]
-        assert theme[name]["chartSequentialColors"] == list(cells(dark=name == "dark"))
         for colour, of in {"blue": NOTE, **{c: TONES[tone] for c, tone in PALETTE.items()}}.items():
             dark = name == "dark"
             assert theme[name][f"{colour}TextColor"] == (of.text_dark if dark else of.text)
             assert theme[name][f"{colour}BackgroundColor"] == (of.ground_dark if dark else of.ground)
+
+
+def laid_over(colour: str, page: str) -> str:
+    """A colour ``rgba(r,g,b,a)`` over an opaque one."""
+    *rgb, alpha = map(float, colour[5:-1].split(","))
+    below = [int(page[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(alpha * a + (1 - alpha) * b):02x}" for a, b in zip(rgb, below, strict=True))
 
 
 def test_counts_of_a_confusion_matrix_are_legible_on_every_cell():
@@ -100,7 +106,8 @@ def test_counts_of_a_confusion_matrix_are_legible_on_every_cell():
         {"true": list("aabb"), "predicted": list("abab"), "count": [5, 0, 2, 3], "proportion_of_true": [1, 0, 0.4, 0.6]}
     )
     heat = confusion_figure(counts, ("a", "b"), show="count").data[0]
-    assert [colour for _, colour in heat.colorscale] == list(cells())
+    assert [colour for _, colour in heat.colorscale] == list(CELLS)
     assert heat.textfont.color == LIGHT["ink"]
-    assert min(contrast(LIGHT["ink"], colour) for colour in cells()) >= 4.5
-    assert min(contrast(DARK["ink"], colour) for colour in cells(dark=True)) >= 4.5
+    for page in (LIGHT, DARK):
+        for colour in CELLS:
+            assert contrast(page["ink"], laid_over(colour, page["page"])) >= 4.5

@@ -57,7 +57,7 @@ def test_confusion_as_percent_of_the_row_and_empty_where_there_is_no_case():
 
 def test_confusion_reads_top_down_true_and_left_to_right_predicted():
     figure = confusion_figure(confusion_table(), CLASSES, show="count")
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert tuple(figure.layout.yaxis.range) == (len(CLASSES) - 0.5, -0.5)
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true")
     counts = np.arange(9).reshape(3, 3)
     cells = confusion_figure(confusion_table(counts), CLASSES, show="count").data[0]

@@ -16,7 +16,7 @@ from dashboard.views.studies import (
     labelled_statement,
     network_costs,
     primary_statements,
-    seeds_caption,
+    show_seeds_caption,
 )
 from dashboard.widgets import (
     banner,
@@ -140,7 +140,7 @@ def _show_figures(
             key=f"study-{key}-{unit}-{metric}",
             words=False,
         )
-        st.caption(seeds_caption(rows, single=single is not None))
+        show_seeds_caption(rows, single=single is not None)
     with right:
         measured = study.costs[study.costs[cost].notna()] if cost in study.costs else study.costs.iloc[:0]
         table = rows.rename(columns={"group": "run", "value": metric}).rename(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.views.studies import labelled_statement, primary_statements, seeds_caption
+from dashboard.views.studies import labelled_statement, primary_statements, show_seeds_caption
 from dashboard.widgets import (
     count,
     dataframe,
@@ -29,11 +29,7 @@ def show_designs(compared: DesignComparison, unit: str, metric: str, *, key: str
     of, label = compared.figures, metric_label(metric)
     rows = of[(of["unit"] == unit) & (of["metric"] == metric) & (of["class"] == "")]
     description = seeds_description(rows, compared.labels, metric=label)
-    figure(seeds_figure(rows, compared.labels), description, key=f"{key}-{unit}-{metric}", table=rows)
-    st.caption(seeds_caption(rows))
-    for note in dict.fromkeys(filter(None, rows["note"])):
-        named = [compared.labels[g] for g in rows.loc[rows["note"] == note, "group"]]
-        st.caption(markdown_sentence(f"{', '.join(named)}: {note}."))
+    units = "patches" if unit == "patch" else f"{unit}s"
     table = [
         {
             "test patches": compared.labels[r["group"]],
@@ -42,11 +38,15 @@ def show_designs(compared: DesignComparison, unit: str, metric: str, *, key: str
             "lowest seed": f"{r['lowest']:.1%}",
             "highest seed": f"{r['highest']:.1%}",
             "interval over": count(int(r["n_clusters"]), r["resampling_unit"]),
-            f"{'patches' if unit == 'patch' else f'{unit}s'} per run": r["n"],
+            f"{units} per run": r["n"],
         }
         for _, r in rows.iterrows()
     ]
-    dataframe(table, f"{label} by {unit} under each design")
+    figure(seeds_figure(rows, compared.labels), description, key=f"{key}-{unit}-{metric}", table=rows, beside=table)
+    show_seeds_caption(rows)
+    for note in dict.fromkeys(filter(None, rows["note"])):
+        named = [compared.labels[g] for g in rows.loc[rows["note"] == note, "group"]]
+        st.caption(markdown_sentence(f"{', '.join(named)}: {note}."))
 
 
 def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool) -> None:
@@ -64,7 +64,6 @@ def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool)
             row |= {reported.CITATION: f"{reported.CLASS_ACCURACY[name]:.2%}"} if alike else {}
             row |= {label: format_interval(cells.loc[group, reading, name]) for group, label in compared.labels.items()}
             table.append(row)
-    st.header("Class-specific accuracy")
     if alike:
         st.caption(
             f"{reported.CITATION} report {reported.ACCURACY:.2%} patch accuracy, and the values of their column for "
@@ -74,11 +73,16 @@ def show_class_accuracy(compared: DesignComparison, unit: str, *, is_her2: bool)
     dataframe(table, f"Class-specific accuracy by {unit} under each design, in two readings")
 
 
+def show_statements(compared: DesignComparison) -> None:
+    """Draw what the study says about its primary metric."""
+    said = primary_statements(compared.differences, compared.labels)
+    st.markdown("\n".join(f"- {markdown_sentence(sentence)}" for sentence in said))
+
+
 def show_differences(compared: DesignComparison, unit: str, metric: str) -> None:
-    """Draw what the study says about its primary metric, and the differences by this unit and metric."""
+    """Draw the differences by this unit and metric."""
     changes = compared.differences
     against = compared.labels[compared.reference]
-    st.markdown("\n".join(f"- {markdown_sentence(said)}" for said in primary_statements(changes, compared.labels)))
     chosen = changes[(changes["unit"] == unit) & (changes["metric"] == metric)]
     table = [
         {

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
 import streamlit as st
 
 from dashboard.session import latest
 from dashboard.views.answer import RAW
-from dashboard.views.patch import pixels, report_downloads
+from dashboard.views.patch import MapChoice, analyse, pixels, report_downloads
+from dashboard.views.viewer import OVERLAY, show_pictures
 from dashboard.widgets import NOTICE, count, download, download_table, figure, markdown_sentence
 from her2core.errors import Her2Error
-from her2core.inference.answers import field_table
+from her2core.inference.answers import field_table, reason_sentences
 from her2core.inference.field import FIELD_RULE, MIN_FIELDS, FieldPrediction, is_field, predict_field
 from her2core.inference.predictor import Predictor
 from her2core.io.images import encode_png
@@ -27,6 +29,8 @@ from her2core.runs.folder import Run
 
 #: Choice of an unknown scale: the image is taken for one patch.
 UNKNOWN = "not known: take the whole image for one patch"
+#: Of heatmap and map at first.
+OPACITY = 0.45
 #: Longest side of a usual patch in pixels; a larger image of unknown scale may be a field.
 LONGEST_PATCH = 512
 _PRESETS = {f"{mpp:g} (objective {name})": mpp for name, mpp in PRESETS.items()}
@@ -89,10 +93,10 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         st.caption(_sentence(note))
     st.caption(FIELD_RULE)
     if found.reliable:
-        _show_figures(found, patch)
+        _show_figures(model, found, patch)
     elif found.counted:
         with st.expander(RAW):
-            _show_figures(found, patch)
+            _show_figures(model, found, patch)
     else:
         st.image(image, width=448, alt=f"The field {patch.name}")
     with st.container(horizontal=True):
@@ -104,27 +108,74 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         download_table("Tiles (CSV)", field_table(found).assign(file=patch.file or patch.name), "tiles")
 
 
-def _show_figures(found: FieldPrediction, patch: Upload) -> None:
-    left, right = st.columns([2, 3], gap="large")
+def _show_figures(model: Predictor, found: FieldPrediction, patch: Upload) -> None:
+    """Draw the heatmap large with its probabilities beside it, and the tile that was chosen."""
+    key = f"{found.model}-{patch.content_hash[:16]}"
+    left, right = st.columns([11, 8], gap="medium")
     with left:
-        figure(
-            probability_figure(found.classes, found.probabilities, coloured=found.reliable),
-            probability_description(found.classes, found.probabilities),
-            key=f"field-probabilities-{patch.content_hash[:16]}",
-        )
-    with right:
-        target = st.selectbox(
+        target = st.segmented_control(
             "Heatmap of class",
             found.classes,
-            index=found.classes.index(found.most_probable or found.classes[0]),
-            key=f"field-target-{found.model}-{patch.content_hash[:16]}",
+            default=found.most_probable or found.classes[0],
+            format_func=markdown_text,
+            key=f"field-target-{key}",
+            required=True,
         )
-        opacity = st.slider("Opacity", 0.0, 1.0, 0.45, 0.05, key="field-opacity", persist_state="session")
+        target = target if target in found.classes else found.classes[0]
+        opacity = st.session_state.get("field-opacity", OPACITY)
         figure(
             field_figure(found, pixels(patch), target, opacity=opacity),
             field_description(found, target),
-            key=f"field-{patch.content_hash[:16]}",
+            key=f"field-{key}-{found.mpp:g}",
+            words=False,
+            on_select=lambda: _tile_clicked(f"field-{key}-{found.mpp:g}", f"tile-{key}-{found.mpp:g}"),
+            selection_mode="points",
         )
+        st.slider("Opacity", 0.0, 1.0, OPACITY, 0.05, key="field-opacity", persist_state="session")
+    with right:
+        figure(
+            probability_figure(found.classes, found.probabilities, coloured=found.reliable),
+            probability_description(found.classes, found.probabilities),
+            key=f"field-probabilities-{key}",
+            words=not found.reliable,
+        )
+        number = st.number_input(
+            f"Tile to open (1 to {len(found.tiles):,}, or click it)",
+            1,
+            len(found.tiles),
+            None,
+            key=f"tile-{key}-{found.mpp:g}",
+            placeholder="number of a tile",
+        )
+        if number is not None:
+            _show_tile(model, found, patch, int(number), target)
+
+
+def _tile_clicked(chart: str, box: str) -> None:
+    """Write the number of the tile that was clicked into the box."""
+    points = st.session_state[chart]["selection"]["points"]
+    if points:
+        st.session_state[box] = int(points[0]["point_index"]) + 1
+
+
+def _show_tile(model: Predictor, found: FieldPrediction, patch: Upload, number: int, target: str) -> None:
+    """Draw one tile with the map of the class, as the network saw it."""
+    row = found.tiles.iloc[number - 1]
+    x, y, width, height = (int(row[name]) for name in ("x", "y", "width", "height"))
+    crop = np.ascontiguousarray(pixels(patch)[y : y + height, x : x + width])
+    tile = Upload(f"tile {number} of {patch.name}", crop, flags=patch.flags, mpp=found.mpp)
+    analysis = analyse(model, tile)
+    probabilities = ", ".join(
+        f"{markdown_text(name)} {row[f'probability_{name}']:.1%}"
+        for name in found.classes
+        if np.isfinite(row[f"probability_{name}"])
+    )
+    st.caption(f"**Tile {number}**, from x {x:,}, y {y:,} px. {probabilities or 'Not predicted'}.")
+    for reason in reason_sentences(analysis.prediction):
+        st.caption(reason)
+    show_pictures(
+        analysis, MapChoice(target, analysis.method, OPACITY, OVERLAY), (st.container(), st.container()), mpp=found.mpp
+    )
 
 
 def _heatmap_download(found: FieldPrediction, patch: Upload) -> None:

@@ -21,7 +21,6 @@ from her2core.io.images import resize_rgb
 from her2core.io.text import NAME_LENGTH, markdown_text
 from her2core.io.uploads import Upload
 from her2core.runs.folder import Run
-from her2core.runs.patch_images import is_synthetic
 
 if TYPE_CHECKING:
     from her2core.inference.predictor import Predictor
@@ -46,19 +45,23 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
     if rows.empty:
         st.info("There are no such rows.")
         return
+    if unit != "patch":
+        st.caption("Pictures are shown by patch: set the unit of analysis to patch.")
+    elif review.run is None:
+        st.caption("No pictures: a predictions file holds none.")
+    else:
+        _pictures(review.run, rows, key)
     columns = {name: st.column_config.Column(label) for name, label in LABELS.items()}
     columns |= {name: st.column_config.NumberColumn(label, format="%.3f") for name, label in PROBABILITIES.items()}
     dataframe(rows.head(ROWS), "The rows, most confident first", height=240, column_config=columns)
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,} rows; the download has all.")
     download_table("These rows (CSV)", rows, f"{review.name}-{unit}-{key}")
-    if unit != "patch":
-        st.caption("Pictures are shown by patch: set the unit of analysis to patch.")
-        return
-    if review.run is None:
-        st.caption("No pictures: a predictions file holds none.")
-        return
-    found = pictures(review.run)
+
+
+def _pictures(run: Run, rows: pd.DataFrame, key: str) -> None:
+    """Draw one page of pictures; or say why there are none."""
+    found = pictures(run)
     if found.read is None:
         st.info(f"The pictures of this model's data are not available here. {markdown_sentence(found.why_not)}")
         return
@@ -66,22 +69,20 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
     page = 1
     if pages > 1:
         content = hashlib.sha256("\n".join(rows["patch_id"]).encode()).hexdigest()[:16]
-        page = int(st.number_input(f"Page of pictures (1 to {pages:,})", 1, pages, 1, key=f"page-{key}-{content}"))
-    if is_synthetic(review.run):
-        st.caption("Synthetic patches: generated images, not tissue.")
+        page = int(st.pagination(pages, key=f"page-{key}-{content}"))
     model = None
-    if review.run.trained_on_evaluated:
+    if run.trained_on_evaluated:
         st.caption("No maps: the model that is served was trained on these patches; other models predicted them.")
-    elif review.run.has_weights:
+    elif run.has_weights:
         try:
-            model = load_model(review.run)
+            model = load_model(run)
         except Her2Error as refused:
             st.error(markdown_sentence(refused.sentence))
     shown = rows.iloc[(page - 1) * PAGE : page * PAGE]
     for start in range(0, len(shown), ACROSS):
         for column, row in zip(st.columns(ACROSS), shown.iloc[start : start + ACROSS].itertuples(), strict=False):
             with column:
-                _tile(review.run, row, found.read, model)
+                _tile(run, row, found.read, model)
 
 
 def _tile(run: Run, row: Any, read: Callable[[str], np.ndarray], model: Predictor | None) -> None:

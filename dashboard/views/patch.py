@@ -39,12 +39,12 @@ DEFAULT_METHOD = "gradcam"
 
 @dataclass(frozen=True)
 class MapChoice:
-    """What the viewer asked for: ``target`` class, ``method`` of METHODS, ``opacity`` 0 to 1, all classes or one."""
+    """What the viewer asked for: ``target`` class, ``method`` of METHODS, ``opacity`` 0 to 1, one of viewer.VIEWS."""
 
     target: str
     method: str
     opacity: float
-    side_by_side: bool
+    view: str
 
 
 @dataclass(frozen=True)
@@ -124,26 +124,6 @@ def predictions_of(model: Predictor, patches: Sequence[Upload]) -> list[Predicti
     """Predict patches, in order; none goes through the network again."""
     found = analyses_of(model, patches)
     return [replace(found[p.content_hash].prediction, name=p.name) for p in patches]
-
-
-def map_controls(analysis: Analysis) -> MapChoice:
-    """Let the viewer choose class, method, opacity, and all classes side by side."""
-    prediction = analysis.prediction
-    first, second, third = st.columns([3, 3, 4])
-    target = first.selectbox(
-        "Map for class",
-        prediction.classes,
-        index=prediction.classes.index(prediction.most_probable or prediction.classes[0]),
-        # A key for each patch and model: another patch starts at its own most probable class.
-        key=f"target-{prediction.model}-{analysis.patch.content_hash}",
-    )
-    method = second.selectbox(
-        "Method", list(METHODS), format_func=lambda m: METHODS[m].label, key="method", persist_state="session"
-    )
-    opacity = third.slider("Opacity", 0.0, 1.0, 0.55, 0.05, key="opacity", persist_state="session")
-    side_by_side = st.toggle("All classes side by side", key="side_by_side", persist_state="session")
-    st.caption(f"{METHODS[method].description} ({METHODS[method].reference})")
-    return MapChoice(target, method, opacity, side_by_side)
 
 
 def overlay_download(analysis: Analysis, choice: MapChoice, *, synthetic: bool) -> None:

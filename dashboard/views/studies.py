@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 
 from dashboard.widgets import count, detectable_sentence, format_detectable, format_difference, format_interval
 from her2core.evidence.metrics.registry import metric_label
@@ -15,13 +16,13 @@ from her2core.study.tables import StudyTables
 NOT_MEASURED = "not measured"
 
 
-def seeds_caption(rows: pd.DataFrame, *, single: bool = False) -> str:
-    """Return what the points and bars of a figure over seeds are; ``single`` where each seed has a point."""
+def show_seeds_caption(rows: pd.DataFrame, *, single: bool = False) -> None:
+    """Say what the points and bars of a figure over seeds are; ``single`` where each seed has a point."""
     clusters, unit = rows["n_clusters"], rows["resampling_unit"].iloc[0]
     over = count(int(clusters.max()), unit) if clusters.nunique() == 1 else count(2, unit).split()[1]
     trainings = " and over trainings" if rows["seeds"].max() > 1 else ""
     seeds = "open points: single seeds" if single else "ticks: lowest and highest seed"
-    return f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; {seeds}."
+    st.caption(f"Points: mean over the seeds; bars: 95% interval over {over}{trainings}; {seeds}.")
 
 
 def primary_statements(differences: pd.DataFrame, names: Mapping[str, str] | None = None) -> list[str]:

@@ -1,7 +1,7 @@
 """Colours of classes, and the one template of all figures.
 
-The template has the colours of a light page (``her2core.identity``). Ink, muted ink and cells are named by role there,
-so that a page may put those of a dark one in their place; all other colours are legible on both.
+Its text has the ink of a light page (``her2core.identity``); a page may lay its own over it, as the dashboard does. All
+other colours are legible on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.identity import CLASS_COLOURS, LIGHT, cells
+from her2core.identity import CLASS_COLOURS, LIGHT
 
 #: Colours in the order in which lines and classes take them.
 CYCLE = CLASS_COLOURS
-#: Text and lines of a figure; a dark page puts its own ink in their place.
-INK, MUTED = LIGHT["ink"], LIGHT["muted"]
-#: Cells of a matrix by their share of a row, as Plotly's colour scale.
-CELLS = tuple((step / 9, colour) for step, colour in enumerate(cells()))
+#: Text of a figure.
+INK = LIGHT["ink"]
 #: Visible on a light and on a dark page.
 TRANSPARENT, GRID, NEUTRAL = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)", "rgba(128,128,128,0.6)"
 #: Fill of the band between two interval bounds.
@@ -30,7 +28,7 @@ _AXIS = {"gridcolor": GRID, "zerolinecolor": NEUTRAL, "zeroline": False, "automa
 TEMPLATE = go.layout.Template(
     layout={
         "colorway": CYCLE,
-        "font": {"color": MUTED, "size": 13},
+        "font": {"color": INK, "size": 13},
         "paper_bgcolor": TRANSPARENT,
         "plot_bgcolor": TRANSPARENT,
         "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
@@ -88,8 +86,8 @@ def apply_layout(
     >>> apply_layout(go.Figure(), height=300).layout.height
     300
     """
-    for axes, update in (("x", figure.update_xaxes), ("y", figure.update_yaxes)):
-        update(showgrid=axes in values, gridcolor=GRID, tickfont={"color": MUTED}, title={"font": {"color": MUTED}})
+    figure.update_xaxes(showgrid="x" in values, gridcolor=GRID)
+    figure.update_yaxes(showgrid="y" in values, gridcolor=GRID)
     margin, legends = (TEMPLATE.layout[part].to_plotly_json() for part in ("margin", "legend"))
     # Margins and legend again: a page's own template, laid over this one, has others.
     return figure.update_layout(

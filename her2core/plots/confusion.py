@@ -8,7 +8,8 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import CELLS, INK, apply_layout, class_ticks
+from her2core.identity import CELLS
+from her2core.plots.colours import INK, apply_layout, class_ticks
 
 CellValue = Literal["count", "proportion_of_true"]
 
@@ -48,7 +49,7 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str], *, show: CellV
             y=names,
             text=text.to_numpy(),
             texttemplate="%{text}",
-            colorscale=CELLS,
+            colorscale=list(enumerate(CELLS)),
             textfont={"color": INK, "size": 15},
             zmin=0,
             zmax=1,

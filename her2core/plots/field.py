@@ -38,7 +38,8 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
     Returns
     -------
     plotly.graph_objects.Figure
-        Axes in pixels of the field. Tiles that do not count have no colour.
+        Axes in pixels of the field. Tiles that do not count have no colour. The second trace has one transparent
+        marker a tile, in the order of ``found.tiles``, which says class, probability and flags and can be clicked.
 
     Examples
     --------
@@ -74,10 +75,10 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
                 "y": 1.0,
                 "yanchor": "bottom",
             },
-            hovertemplate="x %{x:.0f} px, y %{y:.0f} px: %{z:.1%}<extra></extra>",
-            hoverongaps=False,
+            hoverinfo="skip",
         )
     )
+    _add_tiles(figure, found, target)
     picture = base64.b64encode(encode_png(_small(image))).decode()
     figure.add_layout_image(
         source=f"data:image/png;base64,{picture}",
@@ -102,6 +103,35 @@ def field_figure(found: FieldPrediction, image: RGBImage, target: str, *, opacit
         ticks="",
     )
     return apply_layout(figure, height=_ABOVE_AND_BELOW + min(760, max(80, round(_WIDTH * height / width))), values="")
+
+
+def _add_tiles(figure: go.Figure, found: FieldPrediction, target: str) -> None:
+    """Add a transparent marker in the centre of each tile: a heatmap gives no selection events."""
+    tiles = found.tiles
+    columns = [f"probability_{name}" for name in found.classes]
+    side = float(tiles[["width", "height"]].min(axis=None)) * _WIDTH / max(found.size[0], 1)
+    probabilities = tiles[columns].to_numpy(np.float64)
+    known = ~np.isnan(probabilities).all(axis=1)
+    best = [found.classes[int(np.nanargmax(row))] if ok else "" for row, ok in zip(probabilities, known, strict=True)]
+    said = []
+    for name, value, flags, counts in zip(
+        best, tiles[f"probability_{target}"], tiles["flags"], tiles["counts"], strict=True
+    ):
+        lines = (
+            [f"most probable: {html_text(name)}", f"{html_text(target)}: {value:.1%}"] if name else ["not predicted"]
+        )
+        lines.append(f"flags: {html_text(flags.replace('_', '-'))}" if flags else "no flags")
+        said.append("<br>".join([*lines, "" if counts else "does not count"]).removesuffix("<br>"))
+    figure.add_scatter(
+        x=tiles["x"] + tiles["width"] / 2,
+        y=tiles["y"] + tiles["height"] / 2,
+        mode="markers",
+        text=[f"tile {number}<br>{text}" for number, text in enumerate(said, start=1)],
+        hovertemplate="%{text}<extra></extra>",
+        marker={"size": min(max(side, 12), 120), "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+    )
 
 
 def field_description(found: FieldPrediction, target: str) -> str:

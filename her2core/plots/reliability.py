@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from her2core.plots.colours import MUTED, NEUTRAL, apply_layout, class_colours, html_text, interval_text
+from her2core.plots.colours import NEUTRAL, apply_layout, class_colours, html_text, interval_text
 
 _TOP_CLASS = "predicted class"
 
@@ -33,7 +33,7 @@ def reliability_figure(bins: pd.DataFrame, classes: Sequence[str]) -> go.Figure:
     """
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": NEUTRAL, "dash": "dot"}, layer="below")
-    colours = {"": MUTED} | class_colours(classes)
+    colours = {"": "#808080"} | class_colours(classes)
     for name in ("", *classes):
         rows = bins[bins["class"] == name]
         if rows.empty:

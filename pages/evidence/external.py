@@ -23,7 +23,7 @@ if run is None or "external" not in run.card:
     )
     st.info("The figures of this model are those of its own test part.")
     st.markdown("Import the other cohort, evaluate the model on it, and choose the new run in the sidebar:")
-    st.code(f"her2 evaluate {run.name if run else 'RUN'} --on data/other.parquet", language="sh")
+    st.code(f"her2 evaluate {run.name if run else 'RUN'} --on data/other.parquet", language=None)
     st.stop()
 
 validated = run

@@ -7,8 +7,8 @@ import hashlib
 import streamlit as st
 
 from dashboard.cache import studies
-from dashboard.views.designs import show_class_accuracy, show_designs, show_differences, show_folds
-from dashboard.widgets import count, download_table, heading, markdown_sentence
+from dashboard.views.designs import show_class_accuracy, show_designs, show_differences, show_folds, show_statements
+from dashboard.widgets import banner, count, download_table, heading, markdown_sentence
 from her2core.evidence.metrics.registry import metric_label
 from her2core.io.archives import unique_name
 from her2core.io.text import markdown_text
@@ -36,26 +36,11 @@ if not found:
 found.sort(key=lambda pair: pair[0].is_synthetic)  # real tissue first
 taken: dict[str, int] = {}
 by_title = {unique_name(one.title, taken): (one, designs) for one, designs in found}
-title = st.selectbox("Study", list(by_title), key="leakage_study") if len(by_title) > 1 else next(iter(by_title))
+places = st.columns([4, 3, 3, 3], gap="small")
+title = places[0].selectbox("Study", list(by_title), key="leakage_study") if len(by_title) > 1 else next(iter(by_title))
 study, comparisons = by_title[title]
 facts, key = study.facts, hashlib.sha256(str(study.path).encode()).hexdigest()[:16]
-if study.is_synthetic:
-    st.info(
-        "The patches of this study are synthetic: generated images, not tissue. The study shows that leakage inflates "
-        "accuracy; it does not estimate by how much on real tissue."
-    )
-for warning in [*facts.get("warnings", []), *facts.get("limits", [])[:1]]:
-    st.warning(markdown_sentence(warning), icon=":material/warning:")
-if not facts["scheme"].get("is_her2"):
-    st.info(f"The classes of this study are not a HER2 status: {markdown_text(facts['scheme']['meaning'])}.")
-trained = "cross-validated" if facts["kind"] == "cv" else "trained"
-st.markdown(
-    f"**{markdown_text(facts['study']['title'])}.** Each network was {trained} "
-    f"{count(len(facts['study']['seeds']), 'time')} under each design with the same budget. Under *random patches* the "
-    "test patches come from patients and slides that the network has seen in training; only designs by patient and by "
-    "site estimate the performance on new patients."
-)
-network, left, right = st.columns(3)
+network, left, right = places[1:]
 names = {one.network: one for one in comparisons}
 chosen = network.selectbox("Network", list(names), key=f"leakage_network_{key}")
 compared = names[chosen]
@@ -65,17 +50,45 @@ unit = (
     or units[0]
 )
 metric = right.selectbox("Metric", STUDY_METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
-show_designs(compared, unit, metric, key=f"leakage-{key}-{chosen}")
-
-st.header("Leakage gap")
-st.caption(
-    f"Difference of each design from that {compared.labels[compared.reference]}, over other patients and other "
-    "trainings; a design by site over other sites. The result is about the primary metric and adjusted for the "
-    "number of comparisons of the study (Holm 1979), so it may be weaker than an interval by itself suggests. All "
-    "other differences are descriptive."
+scheme = facts["scheme"]
+banner(
+    synthetic="The patches of this study are synthetic: generated images, not tissue. The study shows that leakage "
+    "inflates accuracy; it does not estimate by how much on real tissue."
+    if study.is_synthetic
+    else "",
+    other="" if scheme.get("is_her2") else scheme["meaning"],
+    of="study",
 )
-show_differences(compared, unit, metric)
-show_class_accuracy(compared, unit, is_her2=bool(facts["scheme"].get("is_her2")))
-show_folds(study, compared)
-download_table("All metrics (CSV)", study.figures, f"{study.path.name}-metrics", key=f"metrics-{key}")
-download_table("All differences (CSV)", study.differences, f"{study.path.name}-differences", key=f"differences-{key}")
+limits = [*facts.get("warnings", []), *facts.get("limits", [])[:1]]
+if limits:
+    st.warning("\n\n".join(markdown_sentence(limit) for limit in limits), icon=":material/warning:")
+show_statements(compared)
+show_designs(compared, unit, metric, key=f"leakage-{key}-{chosen}")
+gap, by_class, about = st.tabs(["Leakage gap", "Class-specific accuracy", "About"])
+with gap:
+    st.caption(
+        f"Difference of each design from that {compared.labels[compared.reference]}, over other patients and other "
+        "trainings; a design by site over other sites. The result is about the primary metric and adjusted for the "
+        "number of comparisons of the study (Holm 1979), so it may be weaker than an interval by itself suggests. All "
+        "other differences are descriptive."
+    )
+    show_differences(compared, unit, metric)
+with by_class:
+    show_class_accuracy(compared, unit, is_her2=bool(scheme.get("is_her2")))
+with about:
+    trained = "cross-validated" if facts["kind"] == "cv" else "trained"
+    times = count(len(facts["study"]["seeds"]), "time")
+    st.markdown(
+        f"**{markdown_text(facts['study']['title'])}.** Each network was {trained} {times} under each design with the "
+        "same budget. Under *random patches* the test patches come from patients and slides that the network has seen "
+        "in training; only designs by patient and by site estimate the performance on new patients."
+    )
+    show_folds(study, compared)
+    download_table("All metrics (CSV)", study.figures, f"{study.path.name}-metrics", key=f"metrics-{key}", minor=True)
+    download_table(
+        "All differences (CSV)",
+        study.differences,
+        f"{study.path.name}-differences",
+        key=f"differences-{key}",
+        minor=True,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.browser import PAGES, open_page, ready
@@ -39,19 +41,36 @@ def _serious(violations: list[dict]) -> dict[str, list[str]]:
 
 
 def test_the_keyboard_alone_reaches_the_answer(page, server):
-    """Tab to the choice of the map's class, open it, choose another class with the arrows."""
+    """Tab to the choice of the map's class, and choose another class with the arrows."""
     open_page(page, server, "patch")
+    group = """() => { const of = document.activeElement.closest('[data-testid="stButtonGroup"]');
+                       return of ? of.innerText : ''; }"""
     for _ in range(80):
         page.keyboard.press("Tab")
-        label = page.evaluate("document.activeElement.getAttribute('aria-label') || ''")
-        if "Map for class" in label:
+        if "Map for class" in page.evaluate(group):
             break
-    assert "Map for class" in label
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
+    assert "Map for class" in page.evaluate(group)
+    before = page.get_by_role("img", name=re.compile("laid over the patch")).first.get_attribute("alt")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
     ready(page)
-    assert page.locator("[data-testid=stImage]").count() >= 3
+    page.wait_for_function(
+        "before => ![...document.images].some(image => image.alt === before)", arg=before, timeout=30_000
+    )
+
+
+def test_figures_of_a_dark_page_have_its_ink(page, server):
+    """The ink of the page, also when the theme changes while the page is open."""
+    open_page(page, server, "performance", unit="patch")
+    inks = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.locator(".js-plotly-plot .heatmaplayer text").first.wait_for()
+        page.wait_for_timeout(800)
+        ink = page.locator(".js-plotly-plot .heatmaplayer text").first.evaluate("e => getComputedStyle(e).fill")
+        inks[scheme] = sum(map(int, re.findall(r"\d+", ink)[:3]))
+    assert inks["light"] < 200
+    assert inks["dark"] > 550
 
 
 @pytest.mark.parametrize("name", ["patch", "performance", "dataset", "training"])

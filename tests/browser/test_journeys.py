@@ -44,7 +44,7 @@ def test_upload_prediction_map_report(page, server, patch):
     page.get_by_text("Clear the 1 uploaded").wait_for()
     ready(page)
     assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 1
-    page.get_by_text("All classes side by side").click()
+    page.get_by_role("radio", name="All classes").click()
     page.get_by_role("img", name=re.compile("for equivocal.*laid over")).wait_for()
     ready(page)
     assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 3
@@ -60,7 +60,7 @@ def test_upload_prediction_map_report(page, server, patch):
     page.get_by_text("No patch uploaded").wait_for()
     ready(page)
     upload(page, ("next.png", patch))
-    page.get_by_role("img", name="The patch next.png before").wait_for()
+    page.get_by_role("img", name=re.compile("laid over the patch next.png")).wait_for()
     assert page.get_by_text("Clear the 1 uploaded").count() == 1
     assert errors(page) == []
 
@@ -202,8 +202,8 @@ def test_names_from_outside_are_shown_as_they_are(page, server):
     page.get_by_role("button", name="Show the evidence").click()
     page.get_by_role("heading", name="Performance", exact=True).wait_for()
     ready(page)
-    words = page.get_by_text("Confusion matrix, correctly classified").first.inner_text().replace("\u200c", "")
-    assert name in words
+    words = page.locator('[aria-label*="Confusion matrix, correctly classified"]').first.get_attribute("aria-label")
+    assert name in words.replace("\u200c", "")
     assert page.locator("main a[href*='c.d'], main a[href*='e.f'], main strong:text-is('a')").count() == 0
     assert errors(page) == []
 
@@ -223,6 +223,7 @@ def test_the_first_visitor_of_a_server_may_come_by_a_deep_link(browser, name):
 def test_the_evidence_goes_onto_paper(page, server):
     """Performance, then the report of the run as HTML and PDF; and the tables of the pages beside it."""
     open_page(page, server, "performance", unit="patient")
+    page.get_by_role("tab", name="Report").click()
     page.get_by_role("button", name="Make the report").click()
     page.get_by_role("button", name="Report (PDF)").wait_for()
     html = downloaded(page, "Report (HTML)").decode()
