@@ -18,12 +18,15 @@ from benchmarks.browser import ARGUMENTS, CHROMIUM, dashboard, open_page
 DOCS = Path(__file__).resolve().parent
 #: Picture -> page, what stands in its address, and the height it needs.
 PICTURES = {
-    "home": ("home", {}, 910),
+    "home": ("home", {}, 920),
     "patch": ("patch", {}, 1130),
     "performance": ("performance", {"unit": "patch"}, 1160),
-    "backbones": ("backbones", {}, 900),
     "errors": ("errors", {}, 1000),
 }
+
+#: Whether every figure of the page is drawn.
+DRAWN = """() => [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(
+               figure => !figure.offsetParent || figure.querySelector('.main-svg'))"""
 
 
 def main(out: Path) -> None:
@@ -33,7 +36,8 @@ def main(out: Path) -> None:
             page = browser.new_page(viewport={"width": 1280, "height": height})
             page.set_default_timeout(90_000)
             open_page(page, address, page_name, **query)
-            page.wait_for_timeout(2500)
+            page.wait_for_function(DRAWN)
+            page.wait_for_timeout(1500)
             page.screenshot(path=out / f"{name}.png")
             page.close()
         browser.close()

@@ -36,7 +36,6 @@ def show_summary(review: Review) -> None:
     """Draw the verdict on what is selected in brief: answer, sentence and figures, with links to all of it."""
     found, run = review.verdict, review.run
     with st.container(border=True, key="summary"):
-        st.markdown(f"**{markdown_sentence(review.title)}**")
         _answer(found)
         kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
         with st.container(horizontal=True):

@@ -20,7 +20,7 @@ DOORS = (
     (
         "search",
         "Look at a patch or slide",
-        "Probabilities, prediction set and class-activation map of H&E patches and large fields.",
+        "Probabilities, prediction set and class-activation map of patches, fields and slides.",
         "analyse/patch.py",
     ),
     (
@@ -79,7 +79,8 @@ if st.session_state.get("selected") is None:
 if run is not None and run.has_weights:
     show_samples(run)
 review, reason = selected_evidence()
-st.subheader("Model in use", anchor="model")
+title = review.title if review else run.card["title"] if run else ""
+st.subheader(f"In use: {markdown_text(title)}", anchor="model")
 if review is None:
     st.info(markdown_sentence(reason))
 else:
