@@ -20,14 +20,14 @@ from her2core.evidence.evaluation import evaluate as evaluate_run
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.result_tables import all_missing, all_result_tables
-from her2core.evidence.run_sets import fit_run_sets, run_coverage, sets_entry
+from her2core.evidence.run_sets import fit_run_sets, out_of_fold_sets, run_coverage, sets_entry
 from her2core.io.files import sha256_file
 from her2core.study import backbone_tables, backbones, crossval
 from her2core.study.figures import study_figures
 from her2core.study.leakage import leakage_figures, load_study
 
 HOME = Path(__file__).resolve().parents[1]
-NAMES = ("demo", "tissue12", "her2st-erbb2")
+NAMES = ("demo", "tissue12", "her2st-erbb2", "her2-tcga")
 STUDIED = [HOME / "models" / "study" / "demo-resnet50", *sorted((HOME / "models" / "study").glob("*/*-seed*"))]
 CROSS_VALIDATED = ("her2-tcga", "her2-tcga-positive", "her2-tcga-positive-a8")
 #: Of a cross-validation, the first run alone: figures of the others are those of its tables, which are recomputed.
@@ -161,10 +161,15 @@ def flat(entry, before=()):
 
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):
     val, test = run.validation_predictions(), run.test_predictions()
-    sets = fit_run_sets(val)
+    if run.trained_on_evaluated:
+        fold = run.predictions.set_index("patch_id")["fold"].reindex(test.frame["patch_id"]).to_numpy()
+        sets, coverage = out_of_fold_sets(test, fold)
+    else:
+        sets = fit_run_sets(val)
+        coverage = run_coverage(sets, test)
     fresh, saved = (flat(entry) for entry in (sets_entry(sets), run.card["prediction_sets"]))
     assert fresh == {k: pytest.approx(v, abs=1e-9) if isinstance(v, float) else v for k, v in saved.items()}
-    _assert_saved(run, "prediction_sets", run_coverage(sets, test))
+    _assert_saved(run, "prediction_sets", coverage)
 
 
 def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):
@@ -175,7 +180,7 @@ def test_every_table_of_the_evaluation_is_recomputed_here_or_measured(run):
 
 
 def test_temperature_follows_from_validation(run):
-    val = run.predictions[run.predictions["split"] == "val"]
+    val = run.predictions[run.predictions["split"] == ("test" if run.trained_on_evaluated else "val")]
     scores = val[[f"logit_{c}" for c in run.classes]].to_numpy()
     labels = val["label"].map({c: i for i, c in enumerate(run.classes)}).to_numpy()
     assert fit_temperature(scores, labels=labels) == pytest.approx(run.card["temperature"], rel=1e-4)
