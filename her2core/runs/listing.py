@@ -27,8 +27,8 @@ def list_runs(*roots: str | os.PathLike[str]) -> tuple[list[Run], list[str]]:
     Examples
     --------
     >>> runs, problems = list_runs("models")
-    >>> [run.name for run in runs], problems
-    (['tissue12', 'her2st-erbb2', 'demo'], [])
+    >>> [run.name for run in runs][-1], problems
+    ('demo', [])
     """
     runs, problems = [], []
     for root in map(Path, roots):
