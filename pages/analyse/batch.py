@@ -11,6 +11,7 @@ from dashboard.cache import folders_offered, load_model
 from dashboard.ending import end_with_session
 from dashboard.jobs import files_done, show_job
 from dashboard.selection import opened_run
+from dashboard.views.verdict import show_reservation
 from dashboard.widgets import dataframe, download_table
 from her2core.inference.answers import with_files
 from her2core.inference.background import Job
@@ -20,6 +21,7 @@ from her2core.io.text import markdown_text
 from her2core.io.uploads import folder_titles, read_folder, read_uploaded_archive
 
 run, model = opened_run("Batch", load_model)
+show_reservation(run)
 
 
 def start(uploads: UploadReader, source: str) -> None:

@@ -19,12 +19,14 @@ from dashboard.views.patch import (
     patch_report_downloads,
     predictions_of,
 )
+from dashboard.views.verdict import show_reservation
 from dashboard.views.viewer import choose_patch, class_tabs, map_controls, show_input, show_original, show_pictures
 from dashboard.widgets import count, dataframe, download_table
 from her2core.inference.answers import prediction_table, with_files
 from her2core.inference.prediction import RULE
 
 run, model = opened_run("Patch", load_model)
+show_reservation(run)
 uploading, choosing = st.columns([10, 9], gap="medium")
 with uploading:
     view = patches_in_view(run)

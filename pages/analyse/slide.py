@@ -9,6 +9,7 @@ from dashboard.ending import end_with_session
 from dashboard.jobs import show_job
 from dashboard.selection import opened_run
 from dashboard.views.slide import choose_slide, show_preview, show_slide
+from dashboard.views.verdict import show_reservation
 from dashboard.widgets import markdown_sentence
 from her2core.errors import Her2Error
 from her2core.inference.background import Job
@@ -16,6 +17,7 @@ from her2core.slide.in_memory import slide_steps
 from her2core.slide.predict import slide_grid
 
 run, model = opened_run("Slide", load_model)
+show_reservation(run)
 
 try:
     grid = slide_grid(model)

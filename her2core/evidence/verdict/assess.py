@@ -121,7 +121,7 @@ def _sentence(inputs: VerdictInputs, answer: Answer, graded: tuple[Aspect, ...],
     if answer == "Yes":
         return f"{text}."
     return f"{text}, within limits: {why[0].reason}" + (
-        f", and {len(why) - 1} further aspect{'s' if len(why) > 2 else ''} below." if len(why) > 1 else "."
+        f", and {len(why) - 1} further aspect{'s' if len(why) > 2 else ''}." if len(why) > 1 else "."
     )
 
 
