@@ -1,5 +1,7 @@
 """The ``her2`` command: exit code 0 when done, 1 for what the user can correct, 2 for a fault of the program.
 
+``her2 check-run`` exits with 3 where a run does not pass.
+
 Ctrl-C gives 130, and SIGTERM while training 143.
 
 Every command imports what it needs when it runs, so that ``her2 --help`` answers at once.
@@ -15,7 +17,20 @@ from typing import Any, NoReturn
 
 import click
 
-from her2core.cli import data, distilling, features, planning, reporting, runs, server, serving, slides, study, training  # noqa: F401 (each registers its commands)
+from her2core.cli import (  # noqa: F401 (each registers its commands)
+    data,
+    distilling,
+    features,
+    gating,
+    planning,
+    reporting,
+    runs,
+    server,
+    serving,
+    slides,
+    study,
+    training,
+)
 from her2core.cli.base import cli, system_error
 from her2core.errors import Her2Error
 
