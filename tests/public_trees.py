@@ -1,4 +1,4 @@
-"""Small trees in the documented layout of public data sets: empty files under their names, and their tables."""
+"""Small trees in the documented layout of public data sets: files of one byte under their names, and their tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def touch(root: Path, *names: str) -> None:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_bytes(b"x")
 
 
 def strict_workbook(path: Path, rows: Iterable[Sequence[str]]) -> Path:

@@ -226,7 +226,7 @@ def test_mist_is_regrouped_by_slide_and_has_no_her2_class(tmp_path):
     assert found(made, "slide in several shipped parts") == [("S_4", "patches: 2 in train, 1 in val")]
     assert [detail for _, detail in found(made, "missing file")] == ["an H&E patch without its pair"]
     assert set(made.frame["mpp"]) == {0.4661}
-    assert "1 patches of other stains (ER, PR, Ki67)." in made.facts["left_out"]
+    assert "1 image of another stain (ER, PR, Ki67) was not read." in made.facts["left_out"]
     assert len(import_dataset("mist", tmp_path, stain="both")) == 2 * len(made) - 1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from her2core.cli.base import answer, as_json, cli, pairs, set_option
+from her2core.cli.base import answer, as_json, cli, pairs
 from her2core.cli.text import manifest_facts, manifest_text
 from her2core.data.split_units import PARTS, UNIT_NAMES, Unit
 from her2core.errors import ConfigError, SplitError
@@ -19,7 +20,23 @@ def data() -> None:
     """Import, generate, check and split data sets."""
 
 
-@data.command("import")
+class _ImportCommand(click.Command):
+    """The command with the importers' options at the end of its help; they are looked up only for that."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from her2core.data.importers import IMPORTERS, importer_options
+
+        for name in IMPORTERS:
+            if rows := [(f"{own}=", text) for own, text in importer_options(name).items() if own not in _BY_OPTION]:
+                with formatter.section(f"--set for {name}"):
+                    formatter.write_dl(rows)
+
+
+#: Options of importers that have an option of the command, or are not for it.
+_BY_OPTION = ("columns", "progress")
+
+
+@data.command("import", cls=_ImportCommand)
 @click.argument("importer")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write (.parquet or .csv).")
@@ -33,14 +50,16 @@ def data() -> None:
     default=0,
     show_default=True,
     metavar="N",
-    help="Accept up to N image files that are missing or cannot be read.",
+    help="Accept up to N image files that are missing or empty. Images are not decoded: her2 data check --contents.",
 )
 @click.option(
     "--findings",
     type=click.Path(path_type=Path),
     help="Table of conflicts, missing files and cases without label (.csv); beside the manifest by default.",
 )
-@set_option
+@click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Option of the importer (below); may be repeated."
+)
 @as_json
 def import_(
     importer: str,
@@ -57,8 +76,8 @@ def import_(
 
     IMPORTER is folder or table for your own data, or the public data set: her2st, tcga_brca, warwick, bci, herohe,
     yale, bcnb or mist. ROOT is the folder or file to read. Licence, terms and what the data rule out are printed;
-    conflicts, missing files and cases without label go to a table. Images that a row names and that do not exist are
-    counted, and refused beyond --allow-missing.
+    conflicts, missing files and cases without label go to a table. Images that a row names and that do not exist or are
+    empty are counted, and refused beyond --allow-missing.
     """
     from her2core.data.importers import import_dataset
     from her2core.io.files import write_csv
@@ -69,16 +88,42 @@ def import_(
     if mapping:
         options["columns"] = pairs(mapping)
     if images is not None:
-        options["images"] = images
-    manifest = import_dataset(importer, root, **{"allow_missing": allow_missing, **options})
-    manifest.write(out)
-    facts, text = manifest_facts(manifest, out), manifest_text(manifest, out)
+        options["images"] = images if importer == "table" else str(images)
     place = findings or out.with_suffix(".findings.csv")
+    _check_places(out, place)
+    manifest = import_dataset(importer, root, **{"allow_missing": allow_missing, **options})
+    facts, text = manifest_facts(manifest, out), manifest_text(manifest, out)
     if len(manifest.findings) or findings or place.exists():  # an earlier import's table would be mistaken for this one
         write_csv(place, manifest.findings)
         facts["findings"] = str(place)
         text += f"\n  findings: {len(manifest.findings):,} rows in {place}"
+    manifest.write(out)
     answer(as_json, facts, text)
+
+
+def _check_places(out: Path, findings: Path) -> None:
+    """Refuse places that cannot be written before a long import, so that none is left with half of its files."""
+    from her2core.io.files import check_replaceable
+
+    for path, option, endings in ((out, "--out", (".parquet", ".csv")), (findings, "--findings", (".csv",))):
+        if path.suffix not in endings:
+            raise ConfigError(
+                f"a name ending in {' or '.join(endings)}", got=path.name, where=option, fix="Choose another name."
+            )
+        check_replaceable(path)
+        if path.is_dir():
+            raise ConfigError("the name of a file", got="a folder", where=f"{option} {path}", fix="Add a file name.")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise ConfigError("a folder", got="a file", where=f"{option} {above}", fix="Choose another place.")
+        if not os.access(above, os.W_OK):
+            raise ConfigError(
+                "a folder that can be written", got="no permission", where=f"{option} {above}", fix="Choose another."
+            )
+    if out.resolve() == findings.resolve():
+        raise ConfigError(
+            "two different files", got=str(out), where="--out and --findings", fix="Choose another name for one."
+        )
 
 
 @data.command()

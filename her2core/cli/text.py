@@ -187,7 +187,8 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
         f"{facts['patients']} patients" if facts["patients"] else "patients unknown: no patient-level claim possible"
     )
     counts = ", ".join(f"{n} {c}" for c, n in facts["classes"].items())
-    lines = [f"{out}: {len(manifest)} patches, {patients}; {counts}"]
+    rows = _rows_text(manifest)
+    lines = [f"{out}: {rows}, {patients}; {counts}"]
     held = manifest.facts
     lines += [f"  column {own!r} was read as {role}" for role, own in held.get("columns_read_as", {}).items()]
     lines += [f"  label {own!r} was read as {name}" for own, name in held.get("labels_read_as", {}).items()]
@@ -200,12 +201,23 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
     ]
     lines += [f"  found, {sentence}" for sentence in held.get("found", ())]
     lines += [f"  partial copy: {sentence}" for sentence in held.get("partial", ())]
+    lines += [f"  more than published: {sentence}" for sentence in held.get("beyond", ())]
     lines += [f"  limit: {sentence}" for sentence in held.get("rules_out", ())]
     if held.get("terms"):
         lines += [f"  licence: {held.get('licence')}", f"  terms: {held['terms']}", f"  cite: {held.get('citation')}"]
     if missing := held.get("missing_at_import"):
         lines.append(f"  note: {missing:,} {'file was' if missing == 1 else 'files were'} missing at import")
     return "\n".join([*lines, f"  classes: {manifest.scheme.meaning}"])
+
+
+def _rows_text(manifest: Manifest) -> str:
+    """What the rows are: whole slides, by their files' endings, or patches."""
+    from her2core.io.image_header import SLIDE_SUFFIXES
+
+    whole = int(manifest.frame["path"].str.lower().str.endswith(SLIDE_SUFFIXES).sum())
+    kinds = ((whole, "whole slide"), (len(manifest) - whole, "patch"))
+    plural = {"whole slide": "whole slides", "patch": "patches"}
+    return ", ".join(f"{n} {kind if n == 1 else plural[kind]}" for n, kind in kinds if n)
 
 
 def run_text(run: Run) -> str:

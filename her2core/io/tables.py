@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -60,6 +60,7 @@ def read_table(
     text: Iterable[str] = (),
     own: bool = False,
     limits: TableLimits | None = None,
+    wanted: Callable[[list[str]], bool] | None = None,
 ) -> Table:
     """Read a table.
 
@@ -77,6 +78,8 @@ def read_table(
         This project wrote the file: only an empty cell is missing, booleans come back, a table may be empty.
     limits : TableLimits, optional
         Largest table.
+    wanted : callable, optional
+        Of a workbook: tells by its column names whether a worksheet is the one wanted; the first table where none is.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def read_table(
         if frame.empty and not own:
             raise TableError("at least one row", got="none", where=where, fix="Check the export.")
     elif kind == "excel":
-        frame, notes = read_workbook(data, where, text=frozenset(text), limits=limits)
+        frame, notes = read_workbook(data, where, text=frozenset(text), limits=limits, wanted=wanted)
     else:
         data, encoding = as_utf8(data, where)
         if own:

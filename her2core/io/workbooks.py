@@ -1,4 +1,4 @@
-"""Spreadsheet files: the first worksheet that holds a table, values only.
+"""Spreadsheet files: the worksheet that holds the table, values only.
 
 openpyxl reads .xlsx; what it cannot read (strict OOXML, .xls, .xlsb, .ods) python-calamine does. Formulas are never
 evaluated: the value that the spreadsheet program stored is taken.
@@ -26,9 +26,14 @@ _Sheet = tuple[str, Iterator[Sequence[object]]]
 
 
 def read_workbook(
-    data: bytes, where: str, *, text: frozenset[str] = frozenset(), limits: TableLimits | None = None
+    data: bytes,
+    where: str,
+    *,
+    text: frozenset[str] = frozenset(),
+    limits: TableLimits | None = None,
+    wanted: Callable[[list[str]], bool] | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read the first worksheet that holds a header and a row.
+    """Read the first worksheet that holds a header and a row, or the first with the columns wanted.
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ def read_workbook(
         Columns that become text, besides those whose name says so.
     limits : TableLimits, optional
         Largest table.
+    wanted : callable, optional
+        Tells by its column names whether a worksheet is the one wanted. Where none is, the first is read.
 
     Returns
     -------
@@ -65,7 +72,7 @@ def read_workbook(
     reasons = []
     for reader in (_with_openpyxl, _with_calamine) if data[:2] == b"PK" else (_with_calamine,):
         try:
-            return _first_table(reader, data, where, text, limits)
+            return _first_table(reader, data, where, text, limits, wanted)
         except TableError:
             raise
         except Exception as broken:  # whatever a parser of somebody else's file may raise
@@ -111,31 +118,50 @@ def _with_calamine(data: bytes) -> Iterator[_Sheet]:
 
 
 def _first_table(
-    reader: Callable[[bytes], Iterator[_Sheet]], data: bytes, where: str, text: frozenset[str], limits: TableLimits
+    reader: Callable[[bytes], Iterator[_Sheet]],
+    data: bytes,
+    where: str,
+    text: frozenset[str],
+    limits: TableLimits,
+    wanted: Callable[[list[str]], bool] | None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    passed = 0
-    sheets = reader(data)
-    for name, rows in sheets:
-        held = []
-        for row in rows:
-            cells = [None if cell is None or cell_text(cell) == "" else cell for cell in row]
-            while cells and cells[-1] is None:
-                cells.pop()
-            if cells:
-                held.append(cells)
-                check_size(len(held) - 1, max(len(held[0]), len(cells)), 0, limits, where)
-        if len(held) < 2 or len(held[0]) < 2:
-            passed += 1
+    names: list[str] = []
+    first: tuple[str, list[list[object]]] | None = None
+    chosen: tuple[str, list[list[object]]] | None = None
+    for name, rows in reader(data):
+        names.append(name)
+        if chosen is not None:
             continue
-        others = [clean_text(other, 40) for other, _ in sheets]
-        note = f"Worksheet {clean_text(name, 40)!r} was read; the file has others: {', '.join(others[:5])}."
-        return _frame(held[0], held[1:], where, text), (note,) if others or passed else ()
-    raise TableError(
-        "a worksheet with a header and at least one row",
-        got=f"{passed} worksheet{'s' if passed != 1 else ''} without",
-        where=where,
-        fix="Check the file.",
-    )
+        held = _held(rows, limits, where)
+        if len(held) < 2 or len(held[0]) < 2:
+            continue
+        first = first or (name, held)
+        if wanted is None or wanted([cell_text(cell) for cell in held[0]]):
+            chosen = name, held
+    if (read := chosen or first) is None:
+        raise TableError(
+            "a worksheet with a header and at least one row",
+            got=f"{len(names)} worksheet{'s' if len(names) != 1 else ''} without",
+            where=where,
+            fix="Check the file: the names of the columns stand in its first row.",
+        )
+    name, held = read
+    others = [clean_text(other, 40) for other in names if other != name]
+    note = f"Worksheet {clean_text(name, 40)!r} was read; the file has others: {', '.join(others[:5])}."
+    return _frame(held[0], held[1:], where, text), (note,) if others else ()
+
+
+def _held(rows: Iterator[Sequence[object]], limits: TableLimits, where: str) -> list[list[object]]:
+    """The rows of a worksheet that are not empty, without empty cells at their ends."""
+    held: list[list[object]] = []
+    for row in rows:
+        cells = [None if cell is None or cell_text(cell) == "" else cell for cell in row]
+        while cells and cells[-1] is None:
+            cells.pop()
+        if cells:
+            held.append(cells)
+            check_size(len(held) - 1, max(len(held[0]), len(cells)), 0, limits, where)
+    return held
 
 
 def _frame(header: list[object], rows: list[list[object]], where: str, text: frozenset[str]) -> pd.DataFrame:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +54,11 @@ def import_dataset(
         Of the data; they go into the manifest's facts and from there into the card of every run. Importers of a public
         data set know their own.
     allow_missing : int, optional
-        Largest number of image files that the rows name and that do not exist, folders that cannot be read and links
-        that lead nowhere; more are refused.
+        Largest number of image files that the rows name and that do not exist or are empty, folders that cannot be read
+        and links that lead nowhere; more are refused. Whether an image can be decoded is a check of its own
+        (``her2 data check --contents``).
     **options
-        Options of the importer: see ``to_manifest`` in its module.
+        Options of the importer (``importer_options``).
 
     Returns
     -------
@@ -98,11 +102,45 @@ def import_dataset(
             f"options that the importer {name} takes",
             got=str(wrong).split("argument ")[-1],
             where="data import",
-            fix=f"See her2core/data/importers/{name}.py.",
+            fix=f"Its options: {', '.join(importer_options(name)) or 'none'}.",
         ) from None
     missing = _missing(manifest, allow_missing, str(root))
     said = {"licence": licence, "citation": citation, "missing_at_import": missing}
     return replace(manifest, facts={**manifest.facts, **{key: value for key, value in said.items() if value}})
+
+
+def importer_options(name: str) -> dict[str, str]:
+    """Options of an importer and what each takes.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``IMPORTERS``.
+
+    Returns
+    -------
+    dict of str to str
+        Type or choices as the importer documents them, and the default.
+
+    Examples
+    --------
+    >>> importer_options("bci")
+    {'scheme': '"ihc_status", "ihc_positive", "ihc_score"; default ihc_status', 'mpp': 'float'}
+    """
+    function = importlib.import_module(f"her2core.data.importers.{name}").to_manifest
+    documented = dict(re.findall(r"^(\w+(?:, \w+)*) : (.+)$", inspect.getdoc(function) or "", re.MULTILINE))
+    said = {own: text for names, text in documented.items() for own in names.split(", ")}
+    options = {}
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        kind = re.sub(r",? optional$", "", said.get(parameter.name, "")).strip("{}")
+        default = "" if parameter.default in (None, "", inspect.Parameter.empty) else f"default {parameter.default}"
+        options[parameter.name] = "; ".join(filter(None, (kind, default)))
+    return options
+
+
+def _different(paths: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Paths, each once, without others."""
+    return sorted(set(paths) - set(others))
 
 
 def _missing(manifest: Manifest, allowed: int, where: str) -> int:
@@ -114,12 +152,15 @@ def _missing(manifest: Manifest, allowed: int, where: str) -> int:
             where="data import",
             fix="Leave it out to allow none.",
         )
-    missing = [*manifest.facts.get("unreadable", ()), *manifest.missing_files()]
+    absent = manifest.missing_files()
+    empty = [path for path in _different(manifest.frame["path"], absent) if not os.path.getsize(manifest.file(path))]
+    missing = [*manifest.facts.get("unreadable", ()), *absent, *(f"{path} (empty)" for path in empty)]
     if len(missing) > allowed:
         named = ", ".join(printable_path(name).removesuffix(".") for name in missing[:FEW])
+        kind = "missing or empty" if empty else "missing"
         raise ManifestError(
             f"at most {allowed:,} missing files" if allowed else "every file to be there",
-            got=f"{len(missing):,} missing: {named}{', ...' if len(missing) > FEW else ''}",
+            got=f"{len(missing):,} {kind}: {named}{', ...' if len(missing) > FEW else ''}",
             where=where,
             fix="Correct the paths or the folder from which they start (--images), or accept them with "
             f"--allow-missing {len(missing)}.",

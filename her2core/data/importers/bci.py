@@ -14,19 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from her2core.data.importers.findings import CONFLICT, MISSING, TWICE, Findings, other_names, relative
 from her2core.data.importers.her2_results import STATUS, chosen_scheme, her2_schemes, status_of_scores
-from her2core.data.importers.published import (
-    CONFLICT,
-    MISSING,
-    TWICE,
-    Findings,
-    build_cohort,
-    compare,
-    files_of,
-    not_the_layout,
-    relative,
-    require_published,
-)
+from her2core.data.importers.published import build_cohort, count_facts, files_of, not_the_layout, require_published
 from her2core.data.manifest import Manifest
 
 LAYOUT = "BCI_dataset/{HE,IHC}/{train,test}/NNNNN_{train|test}_{0|1+|2+|3+}.png"
@@ -62,7 +52,8 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
     -------
     Manifest
         ``her2_ihc`` is the slide's score, ``ihc_path`` the other patch of the pair, ``split`` the published part.
-        Patients and slides are unknown. ``findings`` lists patches without pair and pairs whose names disagree.
+        Patients and slides are unknown. ``findings`` lists patches without pair, pairs whose names disagree, and
+        numbers with several H&E patches of different scores, which have no label.
 
     Raises
     ------
@@ -74,10 +65,12 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
     listing = files_of(root, LAYOUT, slides=False)
     findings = Findings()
     found: dict[str, dict[_Key, Path]] = {"HE": {}, "IHC": {}}
+    others = []
     for path in listing.files:
         named = _NAME.fullmatch(path.stem)
         stain = path.parent.parent.name.upper()
         if named is None or stain not in found:
+            others.append(path)
             continue
         part, key = path.parent.name.lower(), (named[2].lower(), named[1], "0" if named[3] == "0" else f"{named[3]}+")
         if part != key[0]:
@@ -88,25 +81,34 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
             found[stain][key] = path
     if not found["HE"]:
         raise not_the_layout(LAYOUT, f"{len(listing.files):,} other images", root)
-    alone = {key[:2]: key for key in found["IHC"] if key not in found["HE"]}
+    alone: dict[tuple[str, str], list[_Key]] = {}
+    scores: dict[tuple[str, str], list[str]] = {}
+    for key in found["IHC"]:
+        if key not in found["HE"]:
+            alone.setdefault(key[:2], []).append(key)
+    for key in found["HE"]:
+        scores.setdefault(key[:2], []).append(key[2])
     rows: list[dict[str, Any]] = []
     for key, path in found["HE"].items():
         pair = found["IHC"].get(key)
-        other = None if pair else alone.pop(key[:2], None)
-        if pair is None and other is None:
+        others_of = [] if pair else alone.pop(key[:2], [])
+        if pair is None and not others_of:
             findings.add(MISSING, path=relative(path, root), detail="no IHC patch")
+        conflict = [f"score {key[2]}, but {other[2]} in the name of its IHC patch" for other in others_of]
+        if len(scores[key[:2]]) > 1:
+            conflict.append(f"scores {', '.join(scores[key[:2]])} in the names of H&E patches of this number")
         rows.append(
             {
                 "path": relative(path, root),
-                "her2_ihc": key[2],
+                "her2_ihc": key[2] if len(scores[key[:2]]) == 1 else None,
                 "scanner": "Hamamatsu NanoZoomer S60",
                 "source": "BCI",
                 "split": key[0],
                 "ihc_path": None if pair is None else relative(pair, root),
-                "conflict": "" if other is None else f"score {key[2]}, but {other[2]} in the name of its IHC patch",
+                "conflict": "; ".join(conflict),
             }
         )
-    for key in sorted(alone.values()):
+    for key in sorted(key for keys in alone.values() for key in keys):
         findings.add(MISSING, path=relative(found["IHC"][key], root), detail="an IHC patch without its H&E patch")
     frame = pd.DataFrame(rows).assign(mpp=float("nan") if mpp is None else mpp)
     frame[STATUS] = status_of_scores(frame["her2_ihc"])
@@ -115,7 +117,8 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
         "terms": TERMS,
         "citation": CITATION,
         "rules_out": list(LIMITS),
-        "partial": compare(_counts(frame), PUBLISHED)[0],
+        "left_out": other_names(others, root),
+        **count_facts(_counts(frame), PUBLISHED),
     }
     return build_cohort(frame, root=root, scheme=chosen, facts=facts, findings=findings, listing=listing)
 

@@ -15,6 +15,17 @@ from typing import Any
 
 import pandas as pd
 
+from her2core.data.importers.findings import (
+    CONFLICT,
+    MISSING,
+    NO_LABEL,
+    TWICE,
+    Findings,
+    not_read,
+    note_unread,
+    other_names,
+    relative,
+)
 from her2core.data.importers.her2_results import (
     STATUS,
     age_groups,
@@ -25,19 +36,15 @@ from her2core.data.importers.her2_results import (
     status_of_scores,
 )
 from her2core.data.importers.published import (
-    CONFLICT,
-    MISSING,
-    NO_LABEL,
-    TWICE,
-    Findings,
     build_cohort,
-    compare,
+    count_facts,
     files_of,
     not_the_layout,
-    relative,
+    parts_of,
     require_published,
-    tables_of,
+    without_gaps,
 )
+from her2core.data.importers.result_tables import tables_of
 from her2core.data.manifest import Manifest
 from her2core.errors import ManifestError
 from her2core.io.cells import UNKNOWN, label_text
@@ -62,6 +69,7 @@ PUBLISHED: Mapping[str, int] = {
 PATCHES = 76578
 #: Side of a patch in pixels.
 _PX = 256
+_PATCHES, _SLIDES = ("patch", "patches"), ("slide", "slides")
 _PATCH = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)")
 _FURTHER = {"er": "er", "pr": "pr", "histologicalgrading": "grade", "molecularsubtype": "molecular_subtype"}
 
@@ -100,7 +108,7 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", images: str = "auto",
         )
     listing = files_of(root, LAYOUT, slides=False)
     findings = Findings()
-    slides, patches = _images(listing.files, root, findings)
+    slides, patches, others = _images(listing.files, root, findings)
     whole = bool(slides) if images == "auto" else images == "slides"
     named = {key: [path] for key, path in slides.items()} if whole else patches
     if not named:
@@ -115,22 +123,28 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", images: str = "auto",
             continue
         for path in named[patient]:
             rows.append({"patient_id": patient, "slide_id": patient, **_row(path, root, whole, findings)})
+    unread = {key: len(paths) for key, paths in patches.items()} if whole else dict.fromkeys(slides, 1)
+    option = "images=patches" if whole else "images=slides"
     for patient in clinical.index.difference(pd.Index(named)):
-        findings.add(MISSING, patient, detail=f"no {'slide' if whole else 'patch'}")
+        instead = not_read(unread.get(patient, 0), *(_PATCHES if whole else _SLIDES), option)
+        detail = "; ".join([f"no {'slide' if whole else 'patch'}", *instead]).removesuffix(".")
+        findings.add(MISSING, patient, detail=detail)
     if not rows:
         raise not_the_layout("images of patients of the clinical table", "none", root)
     frame = pd.DataFrame(rows).join(clinical, on="patient_id")
     frame = frame.assign(site="BCNB", scanner="iScan Coreo", source="BCNB", mpp=float("nan") if mpp is None else mpp)
     if parts:
-        frame["split"] = frame["patient_id"].map(parts)
-        if frame["split"].isna().any():
-            frame = frame.rename(columns={"split": "published_part"})
+        frame = without_gaps(frame.assign(split=frame["patient_id"].map(parts)))
     facts = {
         "licence": LICENCE,
         "terms": TERMS,
         "citation": CITATION,
         "rules_out": list(LIMITS[: 2 if mpp is None else 1]),
-        "partial": compare(_counts(frame), _published(frame))[0],
+        "left_out": [
+            *not_read(sum(unread.values()), *(_PATCHES if whole else _SLIDES), option),
+            *other_names(others, root),
+        ],
+        **count_facts(_counts(frame), _published(frame)),
     }
     return build_cohort(
         frame, root=root, scheme=chosen, facts=facts, findings=findings, listing=listing, final_recorded=True
@@ -169,7 +183,7 @@ def _published(frame: pd.DataFrame) -> Mapping[str, int]:
 
 def _counts(frame: pd.DataFrame) -> dict[str, int]:
     patients = frame.drop_duplicates("patient_id")
-    part = patients["split" if "split" in frame else "published_part"] if _has_parts(frame) else pd.Series(dtype=str)
+    part = parts_of(patients)
     borderline = patients[patients["her2_ihc"] == "2+"]
     return {
         "patients": len(patients),
@@ -180,19 +194,18 @@ def _counts(frame: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _has_parts(frame: pd.DataFrame) -> bool:
-    return "split" in frame or "published_part" in frame
-
-
 def _number(text: str) -> str:
     """A patient's number without leading zeros."""
     return str(int(text))
 
 
-def _images(files: tuple[Path, ...], root: Path, findings: Findings) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """Slides and patches by patient."""
+def _images(
+    files: tuple[Path, ...], root: Path, findings: Findings
+) -> tuple[dict[str, Path], dict[str, list[Path]], list[Path]]:
+    """Slides and patches by patient, and images of other names."""
     slides: dict[str, Path] = {}
     patches: dict[str, list[Path]] = {}
+    others: list[Path] = []
     for path in files:
         if found := _PATCH.fullmatch(path.stem):
             folder = path.parent.name
@@ -207,7 +220,9 @@ def _images(files: tuple[Path, ...], root: Path, findings: Findings) -> tuple[di
                 findings.add(TWICE, key, key, relative(path, root), f"{relative(slides[key], root)} is used")
             else:
                 slides[key] = path
-    return slides, patches
+        else:
+            others.append(path)
+    return slides, patches, others
 
 
 def _row(path: Path, root: Path, whole: bool, findings: Findings) -> dict[str, Any]:
@@ -223,7 +238,7 @@ def _row(path: Path, root: Path, whole: bool, findings: Findings) -> dict[str, A
 
 def _clinical(root: Path, findings: Findings) -> pd.DataFrame:
     """Results by patient; what two rows say differently is unknown."""
-    tables, passed = tables_of(root, ("patientid", "her2expression"), ("her2", "er", "pr", *_FURTHER))
+    tables, passed = tables_of(root, ("patientid", "her2expression*"), ("her2", "age*", *_FURTHER))
     if not tables:
         raise not_the_layout("patient-clinical-data.xlsx with the columns Patient ID and HER2 Expression", passed, root)
     read = []
@@ -231,14 +246,17 @@ def _clinical(root: Path, findings: Findings) -> pd.DataFrame:
         absent = pd.Series([None] * len(frame), index=frame.index, dtype="object")
         scores = ihc_scores(frame["her2expression"])
         final = results(frame.get("her2", absent))
+        patients = frame["patientid"].map(label_text).map(lambda t: _number(t) if t.isdecimal() else t)
+        note_unread(findings, patients, frame["her2expression"], scores, "HER2 Expression")
+        note_unread(findings, patients, frame.get("her2", absent), final, "HER2")
         held = pd.DataFrame(
             {
-                "patient_id": frame["patientid"].map(label_text).map(lambda t: _number(t) if t.isdecimal() else t),
+                "patient_id": patients,
                 "her2_ihc": scores,
                 STATUS: status_of_scores(scores),
                 "ish": final.where(scores == "2+", None).fillna(UNKNOWN),
                 "her2_final": final,
-                "age_group": age_groups(frame.get("ageyears", frame.get("age", absent))),
+                "age_group": age_groups(frame.get("age", absent)),
             },
             dtype=object,
         )

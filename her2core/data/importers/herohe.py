@@ -18,6 +18,17 @@ from typing import Any
 
 import pandas as pd
 
+from her2core.data.importers.findings import (
+    CONFLICT,
+    MISSING,
+    NO_LABEL,
+    TWICE,
+    UNLISTED,
+    Findings,
+    note_unread,
+    other_names,
+    relative,
+)
 from her2core.data.importers.her2_results import (
     STATUS,
     age_groups,
@@ -28,19 +39,15 @@ from her2core.data.importers.her2_results import (
     status_of_scores,
 )
 from her2core.data.importers.published import (
-    CONFLICT,
-    MISSING,
-    NO_LABEL,
-    TWICE,
-    Findings,
     build_cohort,
-    compare,
+    count_facts,
     files_of,
     not_the_layout,
-    relative,
+    parts_of,
     require_published,
-    tables_of,
+    without_gaps,
 )
+from her2core.data.importers.result_tables import tables_of
 from her2core.data.manifest import Manifest
 from her2core.errors import ManifestError
 from her2core.io.cells import UNKNOWN, identifiers, label_text
@@ -81,8 +88,9 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None, 
     -------
     Manifest
         ``her2_ihc`` is the IHC score, ``ish`` the ISH result, ``her2_final`` the published final result, ``site`` the
-        laboratory, ``split`` the part of the challenge (train, test). ``findings`` lists contradictions, missing slides
-        and slide data, and cases without result.
+        laboratory, ``split`` the part of the challenge (train, test), or ``published_part`` where that of a case is
+        unknown. ``findings`` lists contradictions, missing slides and slide data, and cases without result or in no
+        table.
 
     Raises
     ------
@@ -101,6 +109,8 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None, 
     both = set(truth["case"][truth["case"].duplicated()])
     known = {(row.part, row.case): row for row in truth.itertuples()}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
+    folders: dict[tuple[str, str], str | None] = {}
+    listed: dict[tuple[str, str], bool] = {}
     for path in _slides(listing):
         case, inside = _case(path.stem), relative(path, root)
         of = _part(inside) or part or _only_part(truth, case)
@@ -113,13 +123,18 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None, 
         if key in rows or (row is None and folder is None):
             kind, said = (TWICE, f"{rows[key]['path']} is used") if key in rows else (NO_LABEL, "in no table")
             findings.add(kind, case, path.stem, inside, said)
+            if key in rows and folder and folders[key] and folder != folders[key]:
+                _contradict(rows[key], f"folders {folders[key]} and {folder}", listed[key])
             continue
         if not any((place / "Slidedat.ini").is_file() for place in (path.with_suffix(""), path.parent)):
             findings.add(MISSING, case, path.stem, inside, f"no slide data ({path.stem}/Slidedat.ini)")
+        if row is None and not truth.empty:
+            findings.add(UNLISTED, case, path.stem, inside, f"result {folder} by its folder")
+        folders[key], listed[key] = folder, row is not None and row.her2_final is not None
         name = f"{of}-{case}" if case in both else case
         rows[key] = {"path": inside, "patient_id": name, "slide_id": name, "split": of, **_results(row, folder)}
-    for (listed, case), _ in sorted(known.items()):
-        findings.add(MISSING, case, detail=f"a {_PARTS[listed]} case without slide")
+    for in_part, case in sorted(known):
+        findings.add(MISSING, case, detail=f"a {_PARTS[in_part]} case without slide")
     if not rows:
         raise not_the_layout(
             LAYOUT, f"{len(listing.files):,} images, no single case of the tables ({_first(findings)})", root
@@ -134,9 +149,14 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None, 
             where="scheme",
             fix="Add the full table, or use scheme=final.",
         )
-    if frame["split"].isna().any():
-        frame = frame.drop(columns="split")
-    facts = {"licence": LICENCE, "terms": TERMS, "citation": CITATION, "partial": compare(_counts(frame), PUBLISHED)[0]}
+    facts = {
+        "licence": LICENCE,
+        "terms": TERMS,
+        "citation": CITATION,
+        "left_out": other_names([path for path in listing.files if path.suffix.lower() != ".mrxs"], root),
+        **count_facts(_counts(frame), PUBLISHED),
+    }
+    frame = without_gaps(frame)
     return build_cohort(
         frame, root=root, scheme=chosen, facts=facts, findings=findings, listing=listing, final_recorded=True
     )
@@ -174,7 +194,7 @@ def _first(findings: Findings) -> str:
 def _counts(frame: pd.DataFrame) -> dict[str, int]:
     counts = {}
     for part, name in _PARTS.items():
-        held = frame[frame["split"] == part] if "split" in frame else frame.iloc[:0]
+        held = frame[parts_of(frame) == part]
         counts[f"{name} cases"] = len(held)
         counts[f"{name} cases, positive"] = int((held["her2_final"] == "positive").sum())
     return counts
@@ -217,11 +237,18 @@ def _results(row: Any, folder: str | None) -> dict[str, Any]:
     return {**held, "her2_final": final, "conflict": f"final result {final}, but folder {folder}" if differs else ""}
 
 
+def _contradict(row: dict[str, Any], said: str, listed: bool) -> None:
+    """Note that folders name two results of a case; without a table's it has none."""
+    row["conflict"] = "; ".join(filter(None, (row["conflict"], said)))
+    if not listed:
+        row["her2_final"] = None
+
+
 def _ground_truth(root: Path, findings: Findings, *, needed: bool) -> pd.DataFrame:
     """Results by part and case; what two tables say differently is unknown."""
     columns = ["part", "case", "her2_ihc", STATUS, "ish", "ish_group", "her2_final", "site", "age_group"]
-    text = ("immunohistochemistry", "ishgroup", "laboratory", "her2status", "age")
-    full, passed = tables_of(root, ("case", "immunohistochemistry"), (*text, "finalresultgroundtruth", "finalresult"))
+    further = ("ishgroup*", "laboratory", "her2status", "age", "finalresult*")
+    full, passed = tables_of(root, ("case", "immunohistochemistry*"), further)
     short, _ = tables_of(root, ("caseid", "her2status"))
     if not full and not short:
         if needed:
@@ -230,7 +257,7 @@ def _ground_truth(root: Path, findings: Findings, *, needed: bool) -> pd.DataFra
     tables = []
     for path, frame in (*full.items(), *short.items()):
         part = "test" if "test" in squash(path.stem) else "train"
-        tables.append(_table(frame).assign(part=part))
+        tables.append(_table(frame, findings).assign(part=part))
     merged = []
     for (part, case), rows in pd.concat(tables, ignore_index=True).groupby(["part", "case"], sort=False):
         row: dict[str, Any] = {"part": part, "case": case}
@@ -246,21 +273,24 @@ def _ground_truth(root: Path, findings: Findings, *, needed: bool) -> pd.DataFra
 _NULLABLE = ("her2_ihc", STATUS, "her2_final")
 
 
-def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.rename(columns={"caseid": "case", "finalresult": "finalresultgroundtruth"})
+def _table(frame: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    frame = frame.rename(columns={"caseid": "case"})
     absent = pd.Series([None] * len(frame), index=frame.index, dtype="object")
-    final = frame.get("finalresultgroundtruth", frame.get("her2status", absent))
+    final = frame.get("finalresult", frame.get("her2status", absent))
     group = frame.get("ishgroup", absent).map(label_text)
     digit = group.str.extract(r"^(?:group\s*)?([1-5])$", flags=re.IGNORECASE, expand=False)
     ish = results(group.where(digit.isna(), None)).fillna(digit.map({"1": "positive", "5": "negative"}))
-    scores = ihc_scores(frame.get("immunohistochemistry", absent))
+    scores, finals = ihc_scores(frame.get("immunohistochemistry", absent)), results(final)
+    cases = frame["case"].map(_case)
+    note_unread(findings, cases, frame.get("immunohistochemistry", absent), scores, "Immunohistochemistry")
+    note_unread(findings, cases, final, finals, "Final Result")
     named = {
-        "case": frame["case"].map(_case),
+        "case": cases,
         "her2_ihc": scores,
         STATUS: status_of_scores(scores),
         "ish": ish.fillna(UNKNOWN),
         "ish_group": group.where(group != "", UNKNOWN),
-        "her2_final": results(final),
+        "her2_final": finals,
         "site": identifiers(frame.get("laboratory", absent)).to_numpy(),
         "age_group": age_groups(frame.get("age", absent)),
     }

@@ -15,16 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.data.importers.published import (
-    MISSING,
-    TWICE,
-    Findings,
-    build_cohort,
-    files_of,
-    not_the_layout,
-    relative,
-    require_published,
-)
+from her2core.data.importers.findings import MISSING, TWICE, Findings, not_read, other_names, relative
+from her2core.data.importers.published import build_cohort, files_of, not_the_layout, require_published
 from her2core.data.manifest import Manifest
 from her2core.data.splits import split_manifest
 from her2core.errors import ManifestError, SplitError
@@ -77,14 +69,15 @@ def to_manifest(root: Path, *, stain: str = "he", seed: int = 0) -> Manifest:
     listing = files_of(root, LAYOUT, slides=False)
     findings = Findings()
     found: dict[str, dict[tuple[str, str], Path]] = {"A": {}, "B": {}}
-    others = 0
+    stains, others = 0, []
     for path in listing.files:
         named, folder = _NAME.fullmatch(path.stem), _FOLDER.fullmatch(path.parent.name)
-        if named is None or folder is None:
-            continue
         inside = relative(path, root)
         if any(place.lower() in _OTHERS for place in inside.split("/")):
-            others += 1
+            stains += 1
+            continue
+        if named is None or folder is None:
+            others.append(path)
             continue
         held, key = found[folder[2].upper()], (folder[1].lower(), path.stem)
         if key in held:
@@ -105,7 +98,10 @@ def to_manifest(root: Path, *, stain: str = "he", seed: int = 0) -> Manifest:
         "terms": TERMS,
         "citation": CITATION,
         "rules_out": list(LIMITS),
-        "left_out": [f"{others:,} patches of other stains (ER, PR, Ki67)."] if others else [],
+        "left_out": [
+            *not_read(stains, "image of another stain (ER, PR, Ki67)", "images of other stains (ER, PR, Ki67)"),
+            *other_names(others, root),
+        ],
     }
     manifest = build_cohort(frame, root=root, scheme=SCHEME, facts=facts, findings=findings, listing=listing)
     return _regrouped(manifest, seed)

@@ -1,4 +1,4 @@
-"""What importers of public data sets share: findings, comparison with the published counts, tables and files by name.
+"""What importers of public data sets share: comparison with the published counts, files, and labelled rows.
 
 A copy of a data set of several hundred gigabytes is often partial, so an import says what is missing and goes on; the
 ``validate`` of an importer refuses everything but the published whole, unless it is told that the copy is partial.
@@ -6,62 +6,22 @@ A copy of a data set of several hundred gigabytes is often partial, so an import
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from her2core.data.importers.findings import CONFLICT, NO_LABEL, Findings, not_read
 from her2core.data.importers.her2_results import STATUS, conflict_of, label_of
-from her2core.data.manifest import FINDING_COLUMNS, Manifest, build_manifest
-from her2core.errors import Her2Error, ManifestError
+from her2core.data.manifest import Manifest, build_manifest
+from her2core.errors import ManifestError
 from her2core.io.cells import UNKNOWN
-from her2core.io.columns import squash
-from her2core.io.listing import FEW, Listing, images_below, is_system_name
-from her2core.io.tables import read_table
+from her2core.io.image_header import SLIDE_SUFFIXES
+from her2core.io.listing import Listing, images_below
 from her2core.io.text import printable_path
 from her2core.labels import LabelScheme
-
-#: Kinds of findings.
-CONFLICT, MISSING, NO_LABEL, TWICE = "conflict", "missing file", "no label", "duplicate"
-_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet")
-
-
-@dataclass
-class Findings:
-    """Conflicts, missing files and cases without label that an importer met: one row each.
-
-    Examples
-    --------
-    >>> found = Findings()
-    >>> found.add(MISSING, "07", detail="no H&E slide")
-    >>> found.frame()[["kind", "patient_id", "detail"]].values.tolist()
-    [['missing file', '07', 'no H&E slide']]
-    """
-
-    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
-
-    def add(self, kind: str, patient: str = "", slide: str = "", path: str = "", detail: str = "") -> None:
-        """Note one."""
-        self.rows.append((kind, patient, slide, path, detail))
-
-    def number(self, kind: str) -> int:
-        """How many of one kind."""
-        return sum(row[0] == kind for row in self.rows)
-
-    def frame(self) -> pd.DataFrame:
-        """All of them as the table of ``Manifest.findings``."""
-        return pd.DataFrame(self.rows, columns=list(FINDING_COLUMNS), dtype="object")
-
-    def sentences(self) -> list[str]:
-        """How many of each kind, and the first ones."""
-        said = []
-        for kind in dict.fromkeys(row[0] for row in self.rows):
-            named = [f"{row[1] or row[2] or row[3]} ({row[4]})" for row in self.rows if row[0] == kind]
-            said.append(f"{kind}, {len(named):,}: {', '.join(named[:FEW])}{', ...' if len(named) > FEW else ''}")
-        return said
 
 
 def compare(found: Mapping[str, int], published: Mapping[str, int]) -> tuple[list[str], list[str]]:
@@ -87,6 +47,69 @@ def compare(found: Mapping[str, int], published: Mapping[str, int]) -> tuple[lis
     missing = [f"{name}: {found.get(name, 0):,} of {n:,}" for name, n in published.items() if found.get(name, 0) < n]
     contrary = [f"{name}: {found[name]:,}, published {n:,}" for name, n in published.items() if found.get(name, 0) > n]
     return missing, contrary
+
+
+def count_facts(found: Mapping[str, int], published: Mapping[str, int]) -> dict[str, list[str]]:
+    """The comparison with the published counts as facts of a manifest.
+
+    Parameters
+    ----------
+    found, published : mapping of str to int
+        Count by what is counted.
+
+    Returns
+    -------
+    dict
+        ``partial`` says what the copy lacks, ``beyond`` of what there is more than was published.
+
+    Examples
+    --------
+    >>> count_facts({"slides": 3, "cases": 9}, {"slides": 5, "cases": 8})
+    {'partial': ['slides: 3 of 5'], 'beyond': ['cases: 9, published 8']}
+    """
+    missing, contrary = compare(found, published)
+    return {"partial": missing, "beyond": contrary}
+
+
+def parts_of(frame: pd.DataFrame) -> pd.Series:
+    """The published part of each row, whether all rows have one (``split``) or not (``published_part``).
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Returns
+    -------
+    Series
+        Null where no part is known.
+
+    Examples
+    --------
+    >>> parts_of(pd.DataFrame({"published_part": ["train", "test"]})).tolist()
+    ['train', 'test']
+    """
+    name = next((name for name in ("split", "published_part") if name in frame), None)
+    return pd.Series([None] * len(frame), index=frame.index, dtype="object") if name is None else frame[name]
+
+
+def without_gaps(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with ``split`` as ``published_part`` where a row has none: a split must place every row.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With ``split``.
+
+    Returns
+    -------
+    DataFrame
+
+    Examples
+    --------
+    >>> list(without_gaps(pd.DataFrame({"split": ["train", None]})))
+    ['published_part']
+    """
+    return frame.rename(columns={"split": "published_part"}) if frame["split"].isna().any() else frame
 
 
 def require_published(
@@ -149,7 +172,7 @@ def files_of(root: Path, layout: str, *, slides: bool) -> Listing:
     layout : str
         What belongs there, for the message.
     slides : bool
-        Take whole slides as well.
+        Take whole slides as well; otherwise they are counted as left out.
 
     Returns
     -------
@@ -162,7 +185,12 @@ def files_of(root: Path, layout: str, *, slides: bool) -> Listing:
     """
     if not root.is_dir():
         raise not_the_layout(layout, "no such folder" if not root.exists() else "a file", root)
-    return images_below(root, slides=slides)
+    listing = images_below(root, slides=True)
+    if slides:
+        return listing
+    plain = tuple(path for path in listing.files if not path.name.lower().endswith(SLIDE_SUFFIXES))
+    whole = not_read(len(listing.files) - len(plain), "whole slide", "whole slides")
+    return replace(listing, files=plain, left_out=(*whole, *listing.left_out))
 
 
 def not_the_layout(layout: str, got: str, root: Path) -> ManifestError:
@@ -187,74 +215,6 @@ def not_the_layout(layout: str, got: str, root: Path) -> ManifestError:
     Expected NN_HE.ndpi, but got 12 other images (data). Give the data set's own folder, unchanged.
     """
     return ManifestError(layout, got=got, where=printable_path(root), fix="Give the data set's own folder, unchanged.")
-
-
-def tables_of(root: Path, needed: Collection[str], text: Iterable[str] = ()) -> tuple[dict[Path, pd.DataFrame], str]:
-    """Find the tables below a folder that have certain columns.
-
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    needed : collection of str
-        Columns in lower case, letters and digits only (``io.columns.squash``).
-    text : iterable of str, optional
-        Columns, likewise, that are text.
-
-    Returns
-    -------
-    tables : dict of Path to DataFrame
-        Sorted by path, with columns named likewise.
-    passed : str
-        Which tables were passed over and why, for a message where none is left.
-    """
-    found, passed = {}, []
-    for path in _table_files(root):
-        try:
-            # A first reading tells how the columns are spelled here, so that the second keeps scores as text.
-            names = list(read_table(path).frame.columns)
-            if lacking := sorted(set(needed) - {squash(name) for name in names}):
-                passed.append(f"{path.name} has no column {', '.join(lacking)}")
-                continue
-            kept = [name for name in names if squash(name) in {*needed, *text}]
-            frame = read_table(path, text=kept).frame
-        except Her2Error as unreadable:
-            passed.append(f"{path.name} cannot be read ({unreadable.got})")
-            continue
-        frame.columns = [squash(name) for name in frame.columns]
-        found[path] = frame.loc[:, ~frame.columns.duplicated()]
-    return found, "; ".join(passed[:FEW]) or "no table"
-
-
-def _table_files(root: Path) -> list[Path]:
-    found = []
-    for folder, inside, names in os.walk(root):
-        inside[:] = sorted(name for name in inside if not is_system_name(name))
-        found += [
-            Path(folder, name)
-            for name in names
-            if name.lower().endswith(_TABLES) and not is_system_name(name) and not name.startswith("~$")
-        ]
-    return sorted(found)
-
-
-def relative(path: Path, root: Path) -> str:
-    """A file's path below the root, as manifests have it.
-
-    Parameters
-    ----------
-    path, root : Path
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> relative(Path("a/b/1.png"), Path("a"))
-    'b/1.png'
-    """
-    return path.relative_to(root).as_posix()
 
 
 def build_cohort(
@@ -305,7 +265,11 @@ def build_cohort(
     frame["label"] = label_of(frame, scheme.name)
     derived = conflict_of(frame, final_recorded=final_recorded)
     frame["conflict"] = ["; ".join(filter(None, both)) for both in zip(frame["conflict"], derived, strict=True)]
-    for row in frame[frame["conflict"] != ""].drop_duplicates(["patient_id", "slide_id", "conflict"]).itertuples():
+    # Several images of one slide are one finding; where neither slide nor patient is known, each image is its own.
+    unknown = (frame["patient_id"] == UNKNOWN) & (frame["slide_id"] == UNKNOWN)
+    case = frame["path"].where(unknown, frame["patient_id"] + "\0" + frame["slide_id"])
+    contrary = frame.assign(case=case)[frame["conflict"] != ""].drop_duplicates(["case", "conflict"])
+    for row in contrary.itertuples():
         findings.add(CONFLICT, str(row.patient_id), str(row.slide_id), str(row.path), str(row.conflict))
     bare = frame["label"].isna()
     for row in frame[bare].itertuples():
@@ -318,7 +282,8 @@ def build_cohort(
             fix="Complete the data set's table of results, or choose another scheme.",
         )
     left_out = [*facts.get("left_out", ())]
-    left_out += [f"{int(bare.sum()):,} rows: no class under {scheme.name}."] if bare.any() else []
+    if unlabelled := int(bare.sum()):
+        left_out.append(f"{unlabelled:,} {'row' if unlabelled == 1 else 'rows'}: no class under {scheme.name}.")
     kept = frame[~bare]
     said = {
         "left_out": [*left_out, *listing.left_out],

@@ -18,15 +18,16 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
+from her2core.data.importers.findings import CONFLICT, MISSING, NO_LABEL, TWICE, Findings, not_read
 from her2core.data.importers.her2_results import chosen_scheme, conflict_of, label_of
-from her2core.data.importers.published import CONFLICT, NO_LABEL, Findings
+from her2core.data.importers.published import files_of
 from her2core.data.importers.tcga_clinical import NUMBERS, SCHEMES_TCGA, find_clinical, read_clinical, validate_clinical
-from her2core.data.importers.tcga_slides import is_slide, slide_rows
+from her2core.data.importers.tcga_slides import OTHER_TISSUE, is_slide, slide_rows
 from her2core.data.importers.tcga_windows import cell_counts, windows_of
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.errors import ManifestError
 from her2core.io.images import image_size
-from her2core.io.listing import FEW, Listing, images_below
+from her2core.io.listing import FEW, Listing
 
 LAYOUT = "images or slides with a TCGA barcode in their names (TCGA-XX-YYYY-01Z-00-DX1.<uuid>.svs)"
 LICENCE = "TCGA open access; fields and cells: BSD-3 (Dataset-BRCA-M2C)"
@@ -78,8 +79,8 @@ def to_manifest(
     sites : str
         Codes of the sites to keep, separated by commas (``A8``); all where empty.
     images : {"auto", "fields", "slides"}
-        What to read: plain images, diagnostic whole slides of primary tumours (sample type 01 and DX), or slides only
-        where there are no plain images.
+        What to read: plain images, diagnostic whole slides of primary tumours (sample type 01 and DX), or slides where
+        there are both.
     annotations : path, optional
         Of slides: folder of Aperio XML named by barcode, such as Yale's ``TCGA_BRCA_Filtered``; ``regions`` names each
         slide's.
@@ -109,7 +110,7 @@ def to_manifest(
         )
     if images not in ("auto", "fields", "slides"):
         _refuse("images out of auto, fields, slides", repr(images), "tcga_brca options", "Use one of these.")
-    listing, slides = _listing(root, images)
+    listing, slides, unread = _listing(root, images)
     named = [(path, found) for path in listing.files if (found := _BARCODE.search(path.stem))]
     if not named:
         got = f"{len(listing.files)} {'slides' if slides else 'images'} without one"
@@ -129,7 +130,7 @@ def to_manifest(
     else:
         rows = _field_rows(named, root, mpp, window_um, overlap, min_tumour_cells)
         clinical = clinical.drop(columns=[name for name in NUMBERS if name in clinical])
-    other = len(findings.rows)
+    other, bare = findings.number(OTHER_TISSUE) + findings.number(TWICE), findings.number(MISSING)
     frame = pd.DataFrame(rows)
     absent = ~frame["patient_id"].isin(clinical.index)
     unknown = sorted(set(frame.loc[absent, "patient_id"]))
@@ -155,7 +156,8 @@ def to_manifest(
         f"{len(unknown):,} patients absent from the clinical table: {', '.join(unknown[:FEW])}." if unknown else "",
         f"{elsewhere:,} images of other sites than {sites}." if elsewhere else "",
         f"{unnamed:,} images without a TCGA barcode." if unnamed else "",
-        f"{other:,} slides: frozen or normal tissue, a second copy, or no annotation (findings)." if other else "",
+        f"{other:,} slides: frozen or normal tissue, or a second copy (findings)." if other else "",
+        *unread,
         *listing.left_out,
     ]
     kept = frame[~unlabelled & ~few]
@@ -163,7 +165,13 @@ def to_manifest(
     said = {
         "left_out": [sentence for sentence in left_out if sentence],
         "unreadable": list(listing.unreadable),
-        "conflicts": patients.loc[patients["conflict"] != "", "conflict"].value_counts().to_dict(),
+        "links": listing.links_sentence,
+        "found": [f"{bare:,} {'slide' if bare == 1 else 'slides'} without annotation."] if bare else [],
+        "conflicts": patients.loc[patients["conflict"] != "", "conflict"]
+        .str.split("; ")
+        .explode()
+        .value_counts()
+        .to_dict(),
         "clinical": clinical.attrs["counts"] if slides else None,
     }
     facts_of_all = {"licence": LICENCE, "terms": TERMS, "citation": CITATION, **{k: v for k, v in said.items() if v}}
@@ -221,18 +229,17 @@ def validate(manifest: Manifest, *, partial: bool = False) -> list[str]:
     return []
 
 
-def _listing(root: Path, images: str) -> tuple[Listing, bool]:
-    """The files to read, and whether they are slides."""
-    if not root.is_dir():
-        _refuse(LAYOUT, "no such folder", str(root), "Give the folder that holds them.")
-    plain = images_below(root)
-    if images == "fields" or (images == "auto" and any(_BARCODE.search(path.stem) for path in plain.files)):
-        return plain, False
-    listing = images_below(root, slides=True)
+def _listing(root: Path, images: str) -> tuple[Listing, bool, list[str]]:
+    """The files to read, whether they are slides, and what was not read because of that."""
+    listing = files_of(root, LAYOUT, slides=True)
     slides = tuple(path for path in listing.files if is_slide(path))
-    if not slides and images == "auto":
-        return plain, False
-    return replace(listing, files=slides), True
+    plain = tuple(path for path in listing.files if not is_slide(path))
+    whole = images == "slides" or (images == "auto" and any(_BARCODE.search(path.stem) for path in slides))
+    if whole:
+        unread = not_read(len(plain), "plain image", "plain images", "images=fields")
+    else:
+        unread = not_read(len(slides), "whole slide", "whole slides", "images=slides")
+    return replace(listing, files=slides if whole else plain), whole, unread
 
 
 def _field_rows(

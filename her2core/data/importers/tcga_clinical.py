@@ -12,6 +12,7 @@ from her2core.data.importers.published import require_published
 from her2core.errors import ManifestError
 from her2core.io.number_formats import to_numbers
 from her2core.io.tables import read_table
+from her2core.io.text import printable_path
 from her2core.labels import IHC_SCORES, LabelScheme
 
 BARCODE = "bcr_patient_barcode"
@@ -65,7 +66,7 @@ def find_clinical(root: Path) -> Path:
     if len(found) != 1:
         raise ManifestError(
             f"one clinical table with columns {BARCODE} and {STATUS}",
-            got=", ".join(path.name for path in found) or "none",
+            got=", ".join(printable_path(path.relative_to(root)) for path in found) or "none",
             where=root,
             fix="Put TCGA's nationwidechildrens.org_clinical_patient_brca.txt into this folder, and no other.",
         )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from her2core.data.importers.published import MISSING, TWICE, Findings, relative
+from her2core.data.importers.findings import MISSING, TWICE, Findings, relative
 from her2core.io.image_header import SLIDE_SUFFIXES
 
 #: Kind of finding for slides of other tissue.

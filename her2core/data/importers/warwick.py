@@ -1,7 +1,7 @@
 """Importer of the Warwick HER2 contest: H&E slides of 86 cases, with the IHC score of the training cases.
 
 Layout: ``NN_HE.ndpi`` and ``NN_HER2.ndpi`` (or ``NN_Her2.ndpi``) anywhere below the folder, NN the zero-padded number
-of the case; ``groundTruth.xlsx`` or ``.csv`` with ``CaseNo``, ``HeR2 SCORE`` (0-3) and the percentage of cells with
+of the case; ``groundTruth.xlsx`` or ``.csv`` with ``CaseNo``, ``HeR2 SCORE (0-3)`` and the percentage of cells with
 complete membrane staining. Only the scores of training cases were published; there was no ISH.
 """
 
@@ -14,22 +14,21 @@ from typing import Any
 
 import pandas as pd
 
-from her2core.data.importers.her2_results import STATUS, chosen_scheme, her2_schemes, ihc_scores, status_of_scores
-from her2core.data.importers.published import (
+from her2core.data.importers.findings import (
     CONFLICT,
     MISSING,
     TWICE,
+    UNREAD,
     Findings,
-    build_cohort,
-    compare,
-    files_of,
-    not_the_layout,
+    note_unread,
+    other_names,
     relative,
-    require_published,
-    tables_of,
 )
+from her2core.data.importers.her2_results import STATUS, chosen_scheme, her2_schemes, ihc_scores, status_of_scores
+from her2core.data.importers.published import build_cohort, count_facts, files_of, not_the_layout, require_published
+from her2core.data.importers.result_tables import tables_of
 from her2core.data.manifest import Manifest
-from her2core.io.cells import identifiers
+from her2core.io.cells import UNKNOWN, identifiers
 from her2core.io.number_formats import to_numbers
 
 LAYOUT = "slides NN_HE.ndpi and a table groundTruth with the columns CaseNo and HeR2 SCORE"
@@ -40,6 +39,7 @@ SCHEMES = her2_schemes(["ihc_status", "ihc_positive", "ihc_score"], "of the case
 #: Of the whole data set. Which training case has which score is not public, so no first and last label is compared.
 PUBLISHED: Mapping[str, int] = {"cases with an H&E slide": 86}
 _NAME = re.compile(r"0*(\d+)_(HE|HER2)", re.IGNORECASE)
+_CASE = r"(?i)^(?:case\s*)?0*(\d+)$"
 
 
 def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = None) -> Manifest:
@@ -58,7 +58,7 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
     -------
     Manifest
         ``her2_ihc`` is the score, ``her2_percent`` the percentage of stained cells, ``ihc_path`` the IHC slide.
-        ``findings`` lists missing slides, cases without score, and cases with several scores.
+        ``findings`` lists missing slides, cases without score, with several scores, and cells that state none.
 
     Raises
     ------
@@ -70,6 +70,7 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
     listing = files_of(root, LAYOUT, slides=True)
     findings = Findings()
     slides: dict[str, dict[str, Path]] = {"HE": {}, "HER2": {}}
+    others = []
     for path in listing.files:
         if named := _NAME.fullmatch(path.stem):
             case, stain = f"{int(named[1]):02d}", named[2].upper()
@@ -78,6 +79,8 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
                 findings.add(TWICE, case, path.stem, relative(path, root), f"{where} is used")
             else:
                 slides[stain][case] = path
+        else:
+            others.append(path)
     if not slides["HE"]:
         raise not_the_layout(LAYOUT, f"{len(listing.files):,} other images", root)
     truth = _ground_truth(root, findings)
@@ -107,7 +110,8 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = N
         "terms": TERMS,
         "citation": CITATION,
         "counted": found,
-        "partial": compare(found, PUBLISHED)[0],
+        "left_out": other_names(others, root),
+        **count_facts(found, PUBLISHED),
     }
     return build_cohort(frame, root=root, scheme=chosen, facts=facts, findings=findings, listing=listing)
 
@@ -139,23 +143,19 @@ def validate(manifest: Manifest, *, published: Mapping[str, int] = PUBLISHED, pa
 
 def _ground_truth(root: Path, findings: Findings) -> pd.DataFrame:
     """Score and percentage by case; none where tables contradict each other."""
-    tables, passed = tables_of(root, ("caseno", "her2score"))
+    tables, passed = tables_of(root, ("caseno", "her2score*"), ("percentage*",))
     if not tables:
         raise not_the_layout("a table with the columns CaseNo and HeR2 SCORE", passed, root)
     read = []
-    for frame in tables.values():
-        percent = next((name for name in frame.columns if name.startswith("percentage")), None)
-        numbers = to_numbers(frame[percent]) if percent else float("nan")
-        case = identifiers(frame["caseno"]).str.extract(r"^0*(\d+)", expand=False)
-        read.append(
-            pd.DataFrame(
-                {
-                    "case": case.str.zfill(2).to_numpy(),
-                    "her2_ihc": ihc_scores(frame["her2score"]).to_numpy(),
-                    "her2_percent": numbers,
-                }
-            )
-        )
+    for path, frame in tables.items():
+        named = identifiers(frame["caseno"])
+        case = named.str.extract(_CASE, expand=False).str.zfill(2)
+        scores = ihc_scores(frame["her2score"])
+        for name in named[case.isna() & (named != UNKNOWN)]:
+            findings.add(UNREAD, name, path=relative(path, root), detail=f"CaseNo {name!r}")
+        note_unread(findings, case.fillna(named), frame["her2score"], scores, "HeR2 SCORE")
+        numbers = to_numbers(frame["percentage"]) if "percentage" in frame else float("nan")
+        read.append(pd.DataFrame({"case": case.to_numpy(), "her2_ihc": scores.to_numpy(), "her2_percent": numbers}))
     table = pd.concat(read, ignore_index=True).dropna(subset=["case"]).drop_duplicates(["case", "her2_ihc"])
     for case in sorted(set(table.loc[table["case"].duplicated(), "case"])):
         scores = table.loc[table["case"] == case, "her2_ihc"]

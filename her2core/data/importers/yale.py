@@ -10,32 +10,22 @@ TCGA slides alone, to be joined by ``tcga_brca`` (its option ``annotations``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from her2core.data.importers.findings import CONFLICT, MISSING, TWICE, UNREAD, Findings, not_read, other_names, relative
 from her2core.data.importers.her2_results import chosen_scheme, her2_schemes
-from her2core.data.importers.published import (
-    CONFLICT,
-    MISSING,
-    NO_LABEL,
-    TWICE,
-    Findings,
-    build_cohort,
-    compare,
-    files_of,
-    not_the_layout,
-    relative,
-    require_published,
-    tables_of,
-)
+from her2core.data.importers.published import build_cohort, count_facts, files_of, not_the_layout, require_published
+from her2core.data.importers.result_tables import tables_of
 from her2core.data.importers.tcga_slides import annotation_files
 from her2core.data.manifest import Manifest
 from her2core.errors import ManifestError
-from her2core.io.cells import label_text
+from her2core.io.cells import is_missing, label_text
 from her2core.io.columns import squash
+from her2core.io.text import clean_text, printable_path
 from her2core.labels import LabelScheme
 
 LAYOUT = "slides Her2Pos_Case_NN.svs and Her2Neg_Case_NN.svs (Yale_HER2_cohort/SVS)"
@@ -74,8 +64,9 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
     Returns
     -------
     Manifest
-        ``regions`` is the annotation of the tumour. ``findings`` lists slides without annotation and the reverse, and
-        patients without slide or response.
+        ``regions`` is the annotation of the tumour. ``findings`` lists slides without annotation and the reverse,
+        patients without slide, and cells that state no response. ``facts["left_out"]`` counts what belongs to the other
+        cohort or to TCGA.
 
     Raises
     ------
@@ -87,22 +78,31 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
     layout = LAYOUT if scheme == "final" else LAYOUT_RESPONSE
     listing = files_of(root, layout, slides=True)
     findings = Findings()
-    inside = _in_response if scheme == "response" else _in_her2
+    inside, outside = (_in_response, _in_her2) if scheme == "response" else (_in_her2, _in_response)
     slides: dict[str, Path] = {}
+    others: list[Path] = []
+    elsewhere = 0
     for path in listing.files:
-        if path.suffix.lower() == ".svs" and inside(relative(path, root), path.stem):
+        if path.suffix.lower() != ".svs" or not inside(path, root):
+            of_other = path.suffix.lower() == ".svs" and outside(path, root)
+            elsewhere += of_other
+            others += [] if of_other else [path]
+        else:
             if path.stem.lower() in slides:
                 used = relative(slides[path.stem.lower()], root)
                 findings.add(TWICE, path.stem, path.stem, relative(path, root), f"{used} is used")
             else:
                 slides[path.stem.lower()] = path
+    other = "response" if scheme == "final" else "final"
+    left_out = not_read(elsewhere, f"slide of {_COHORTS[other]}", f"slides of {_COHORTS[other]}", f"scheme={other}")
     if not slides:
-        raise not_the_layout(layout, f"{len(listing.files):,} other images", root)
+        got = left_out[0].removesuffix(".") if left_out else f"{len(listing.files):,} other images"
+        raise not_the_layout(layout, got, root)
     labels = _labels_by_name(slides) if scheme == "final" else _responses(root, slides, findings)
     regions = {
         path.stem.lower(): path
         for path in sorted(root.rglob("*"))
-        if path.suffix.lower() == ".xml" and inside(relative(path, root), path.stem)
+        if path.suffix.lower() == ".xml" and inside(path, root)
     }
     rows: list[dict[str, Any]] = []
     for stem, path in sorted(slides.items()):
@@ -128,12 +128,19 @@ def to_manifest(root: Path, *, scheme: str = "final", mpp: float | None = None) 
     if scheme == "final":
         frame = frame.drop(columns="response")
     tcga = [folder for folder in sorted(root.rglob("TCGA_BRCA_Filtered")) if folder.is_dir()]
+    annotated_tcga = len(annotation_files(tcga[0])) if tcga else 0
+    if annotated_tcga:
+        left_out.append(
+            f"Annotations of TCGA slides, {annotated_tcga:,}: they go with TCGA-BRCA (her2 data import tcga_brca ... "
+            f"--set annotations={printable_path(tcga[0])})."
+        )
     facts = {
         "licence": LICENCE,
         "terms": TERMS,
         "citation": CITATION,
-        "partial": compare({"slides": len(frame)}, PUBLISHED[scheme])[0],
-        "tcga_annotations": len(annotation_files(tcga[0])) if tcga else 0,
+        "tcga_annotations": annotated_tcga,
+        "left_out": [*left_out, *other_names(others, root)],
+        **count_facts({"slides": len(frame)}, PUBLISHED[scheme]),
     }
     return build_cohort(frame, root=root, scheme=chosen, facts=facts, findings=findings, listing=listing)
 
@@ -170,12 +177,14 @@ def validate(manifest: Manifest, *, published: Mapping[str, int] | None = None, 
     return require_published({"slides": len(manifest)}, expected, name="Yale", partial=partial, ends=ends)
 
 
-def _in_response(inside: str, stem: str) -> bool:
-    return "response" in inside.rsplit("/", 1)[0].lower()
+def _in_response(path: Path, root: Path) -> bool:
+    """Whether a file lies in the response cohort: by its folders, or by the name of the folder given."""
+    below = "/".join(path.relative_to(root).parts[:-1]).lower()
+    return "response" in below or "trastuzumab_response" in root.resolve().name.lower()
 
 
-def _in_her2(inside: str, stem: str) -> bool:
-    return _NAME.fullmatch(stem) is not None and not _in_response(inside, stem)
+def _in_her2(path: Path, root: Path) -> bool:
+    return _NAME.fullmatch(path.stem) is not None and not _in_response(path, root)
 
 
 def _labels_by_name(slides: Mapping[str, Path]) -> dict[str, str]:
@@ -184,7 +193,7 @@ def _labels_by_name(slides: Mapping[str, Path]) -> dict[str, str]:
 
 def _responses(root: Path, slides: Mapping[str, Path], findings: Findings) -> dict[str, str]:
     """Response by slide: a patient of the workbook is the stem of a slide, or its first words."""
-    tables, passed = tables_of(root, ("patient", "responder"))
+    tables, passed = tables_of(root, ("patient", "responder*"))
     if not tables:
         raise not_the_layout(LAYOUT_RESPONSE, passed, root)
     if len(tables) > 1:
@@ -196,15 +205,15 @@ def _responses(root: Path, slides: Mapping[str, Path], findings: Findings) -> di
         )
     found: dict[str, list[str]] = {}
     (frame,) = tables.values()
-    names = {squash(stem): stem for stem in slides}
     for patient, cell in zip(frame["patient"].map(label_text), frame["responder"].map(label_text), strict=True):
         word = squash(cell)
         response = "non-responder" if word in _NO else "responder" if word in _YES else None
-        stem = names.get(squash(patient)) or _fitting(slides, patient)
+        stem = _fitting(slides, patient)
         if stem is None:
             findings.add(MISSING, patient, detail="a response, but no slide")
         elif response is None:
-            findings.add(NO_LABEL, patient, slides[stem].stem, detail=f"response {cell!r}")
+            if not is_missing(cell):
+                findings.add(UNREAD, patient, slides[stem].stem, detail=f"Responder {clean_text(cell, 40)!r}")
         elif response in found.setdefault(stem, []):
             findings.add(TWICE, patient, slides[stem].stem, detail="two rows of the workbook")
         else:
@@ -216,12 +225,29 @@ def _responses(root: Path, slides: Mapping[str, Path], findings: Findings) -> di
 
 
 def _fitting(stems: Iterable[str], patient: str) -> str | None:
-    """The only slide whose name starts with the patient's, or ends with their number."""
-    starts = re.escape(patient.lower()) + r"(?![a-z0-9]).*"
-    ends = rf"(?:.*\D)?0*{int(patient)}" if patient.isdecimal() else starts
-    fitting = [stem for stem in stems if re.fullmatch(starts, stem)] or [s for s in stems if re.fullmatch(ends, s)]
-    return fitting[0] if patient and len(fitting) == 1 else None
+    """The only slide with the patient's name, or whose name starts with it, or ends with their number.
+
+    Names are compared as words and numbers: ``case_02`` is ``Case_2``, unless there are slides of both names.
+    """
+    asked = _words(patient)
+    named = {stem: _words(stem) for stem in stems}
+    rules: list[Callable[[str], bool]] = [
+        lambda stem: stem == patient.lower(),
+        lambda stem: named[stem] == asked,
+        lambda stem: named[stem][: len(asked)] == asked,
+        lambda stem: len(asked) == 1 and named[stem][-1:] == asked,
+    ]
+    for fits in rules:
+        if fitting := [stem for stem in named if asked and fits(stem)]:
+            return fitting[0] if len(fitting) == 1 else None
+    return None
 
 
+def _words(name: str) -> tuple[str | int, ...]:
+    """Words and numbers of a name, numbers without leading zeros."""
+    return tuple(int(word) if word.isdecimal() else word for word in re.findall(r"\d+|[^\W\d_]+", name.casefold()))
+
+
+_COHORTS = {"final": "the HER2 cohort", "response": "the trastuzumab response cohort"}
 _YES = ("responder", "yes", "1", "true", "pcr")
 _NO = ("nonresponder", "noresponder", "no", "0", "false", "nonpcr", "nopcr")
