@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,26 @@ def data() -> None:
     """Import, generate, check and split data sets."""
 
 
-class _ImportCommand(click.Command):
-    """The command with the importers' options at the end of its help; they are looked up only for that."""
+def _list_options(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the importers' options and leave; they are looked up only then, so that the help stays fast."""
+    if not asked or ctx.resilient_parsing:
+        return
+    from her2core.data.importers import IMPORTERS, importer_options
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from her2core.data.importers import IMPORTERS, importer_options
-
-        for name in IMPORTERS:
-            if rows := [(f"{own}=", text) for own, text in importer_options(name).items() if own not in _BY_OPTION]:
-                with formatter.section(f"--set for {name}"):
-                    formatter.write_dl(rows)
+    formatter = ctx.make_formatter()
+    for name in IMPORTERS:
+        rows = [(f"{own}=", text) for own, text in importer_options(name).items() if own not in _BY_OPTION]
+        with formatter.section(f"--set for {name}"):
+            formatter.write_dl(rows)
+    click.echo(formatter.getvalue().rstrip())
+    ctx.exit()
 
 
 #: Options of importers that have an option of the command, or are not for it.
 _BY_OPTION = ("columns", "progress")
 
 
-@data.command("import", cls=_ImportCommand)
+@data.command("import")
 @click.argument("importer")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Manifest to write (.parquet or .csv).")
@@ -58,7 +61,19 @@ _BY_OPTION = ("columns", "progress")
     help="Table of conflicts, missing files and cases without label (.csv); beside the manifest by default.",
 )
 @click.option(
-    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Option of the importer (below); may be repeated."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the importer (--options); may be repeated.",
+)
+@click.option(
+    "--options",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_options,
+    help="List what --set takes for each importer, and exit.",
 )
 @as_json
 def import_(
@@ -116,10 +131,10 @@ def _check_places(out: Path, findings: Path) -> None:
         above = next(folder for folder in path.absolute().parents if folder.exists())
         if not above.is_dir():
             raise ConfigError("a folder", got="a file", where=f"{option} {above}", fix="Choose another place.")
-        if not os.access(above, os.W_OK):
-            raise ConfigError(
-                "a folder that can be written", got="no permission", where=f"{option} {above}", fix="Choose another."
-            )
+        try:
+            tempfile.TemporaryFile(dir=above).close()
+        except OSError as refused:
+            raise OSError(refused.errno, refused.strerror, str(above)) from None
     if out.resolve() == findings.resolve():
         raise ConfigError(
             "two different files", got=str(out), where="--out and --findings", fix="Choose another name for one."

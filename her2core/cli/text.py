@@ -211,10 +211,13 @@ def manifest_text(manifest: Manifest, out: Path) -> str:
 
 
 def _rows_text(manifest: Manifest) -> str:
-    """What the rows are: whole slides, by their files' endings, or patches."""
+    """What the rows are: whole slides, by the importer's word or their files' endings, or patches."""
     from her2core.io.image_header import SLIDE_SUFFIXES
 
-    whole = int(manifest.frame["path"].str.lower().str.endswith(SLIDE_SUFFIXES).sum())
+    if manifest.facts.get("whole_slides"):  # slides as plain images
+        whole = len(manifest)
+    else:
+        whole = int(manifest.frame["path"].str.lower().str.endswith(SLIDE_SUFFIXES).sum())
     kinds = ((whole, "whole slide"), (len(manifest) - whole, "patch"))
     plural = {"whole slide": "whole slides", "patch": "patches"}
     return ", ".join(f"{n} {kind if n == 1 else plural[kind]}" for n, kind in kinds if n)

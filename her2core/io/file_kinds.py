@@ -42,6 +42,8 @@ _OTHERS = (
 )
 #: Pickles of protocol 2 and later, and what the older ones begin with.
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dl]p\d|\(?c[A-Za-z_][\w.]*\r?\n[A-Za-z_]\w*\r?\n|[(\]})]q\x00")
+#: Farthest from the end at which a ZIP archive's last record starts, with its comment.
+_ZIP_END = 22 + 65_535
 _HTML = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<script")
 #: Bytes that occur in no text of any encoding read here.
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1a\x1c\x1d\x1e\x1f"))
@@ -79,6 +81,10 @@ def table_kind(data: bytes, where: str) -> Kind:
     if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         if b"xl/workbook" in data or b"opendocument.spreadsheet" in data[:4096]:
             return "excel"
+        if b"PK\x05\x06" not in data[-_ZIP_END:]:
+            raise TableError(
+                _EXPECTED, got="a ZIP archive or workbook without its end", where=where, fix="Copy the file again."
+            )
         packed = b"/data.pkl" in data or b".npy" in data
         kind: str | None = "a PyTorch or NumPy archive, which may hold pickles" if packed else "a ZIP archive"
     elif data.startswith(b"\xd0\xcf\x11\xe0"):

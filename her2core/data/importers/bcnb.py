@@ -139,6 +139,7 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", images: str = "auto",
         "licence": LICENCE,
         "terms": TERMS,
         "citation": CITATION,
+        "whole_slides": whole,
         "rules_out": list(LIMITS[: 2 if mpp is None else 1]),
         "left_out": [
             *not_read(sum(unread.values()), *(_PATCHES if whole else _SLIDES), option),

@@ -277,9 +277,9 @@ def build_cohort(
     if bare.all():
         raise ManifestError(
             f"a case with a class under {scheme.name}",
-            got="none",
+            got="; ".join(["none", *findings.sentences()]),
             where=printable_path(root),
-            fix="Complete the data set's table of results, or choose another scheme.",
+            fix="Complete the data set's results, or choose another scheme.",
         )
     left_out = [*facts.get("left_out", ())]
     if unlabelled := int(bare.sum()):

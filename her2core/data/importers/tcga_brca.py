@@ -63,7 +63,7 @@ def to_manifest(
     ----------
     root : Path
         The folder that holds the images or slides and the clinical table.
-    scheme : str
+    scheme : {"ihc_status", "ihc_positive", "ihc_score", "final"}
         ``ihc_status`` (negative, equivocal, positive as recorded), ``ihc_positive`` (positive against the other two),
         ``ihc_score`` (0 to 3+) or ``final`` (a FISH result overrides the IHC status; an equivocal status without one
         has no label).
