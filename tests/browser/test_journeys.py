@@ -60,7 +60,7 @@ def test_upload_prediction_map_report(page, server, patch):
     page.get_by_text("No patch uploaded").wait_for()
     ready(page)
     upload(page, ("next.png", patch))
-    page.get_by_role("img", name=re.compile("laid over the patch next.png")).wait_for()
+    page.get_by_role("img", name=re.compile("laid over the patch next.png")).first.wait_for()
     assert page.get_by_text("Clear the 1 uploaded").count() == 1
     assert errors(page) == []
 
