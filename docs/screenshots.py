@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parent
 #: Picture -> page, what stands in its address, and the height it needs.
 PICTURES = {
     "home": ("home", {}, 920),
-    "patch": ("patch", {}, 1130),
+    "patch": ("patch", {}, 1200),
     "performance": ("performance", {"unit": "patch"}, 1160),
     "errors": ("errors", {}, 1000),
 }
