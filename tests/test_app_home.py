@@ -40,3 +40,11 @@ def test_a_model_that_was_not_evaluated_has_samples_and_the_reason_why_no_verdic
     assert at.image
     assert not at.metric
     assert "her2 evaluate" in said(at.main.info)
+
+
+def test_an_old_address_of_a_patch_opens_the_patch_page(demo):
+    run = open_run(demo)
+    patch = run.predictions["patch_id"].iloc[0]
+    at = visit("home", patch=patch)
+    assert errors(at) == []
+    assert at.title[0].value == "Patch"

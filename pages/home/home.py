@@ -61,6 +61,8 @@ def show_samples(run: Run) -> None:
                 )
 
 
+if "patch" in st.query_params:  # an address of the time when the patch page was the first
+    st.switch_page(PAGES / "analyse/patch.py", query_params=dict(st.query_params))
 run = selected_run()
 kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
 heading("HER2 status from H&E patches", run, subject=" ")
