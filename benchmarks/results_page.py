@@ -18,7 +18,7 @@ from her2core.evidence.metrics import headline_metrics, metric_label
 from her2core.io.files import write_text
 from her2core.runs.folder import Run, open_run
 
-RUNS = ("demo", "tissue12", "her2st-erbb2", "her2-tcga")
+RUNS = ("demo", "tissue12", "tissue12-lite2", "her2st-erbb2", "her2-tcga")
 COLUMNS = tuple(m.name for m in headline_metrics())
 PER_CLASS = ("recall", "one_vs_rest_accuracy", "auroc")
 
