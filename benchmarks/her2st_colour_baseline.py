@@ -26,6 +26,13 @@ from her2core.stain.macenko import StainNormalizer
 SEEDS = range(5)
 
 
+def forest_auroc(features: np.ndarray, high: np.ndarray, test: np.ndarray, seed: int) -> float:
+    """AUROC of a random forest trained on the rows outside of the test part."""
+    forest = RandomForestClassifier(500, min_samples_leaf=3, n_jobs=2, random_state=seed)
+    forest.fit(features[~test], high[~test])
+    return float(roc_auc_score(high[test], forest.predict_proba(features[test])[:, 1]))
+
+
 def main(path: str) -> None:
     manifest = read_manifest(path)
     frame, reader, stain = manifest.frame, PatchReader(manifest), StainNormalizer()
@@ -39,11 +46,7 @@ def main(path: str) -> None:
     }
     for name, views in {"as_it_is": images, "macenko": [stain.apply(i).image for i in images]}.items():
         features = np.array([colour_features(v) for v in views])
-        scores = []
-        for seed in SEEDS:
-            forest = RandomForestClassifier(500, min_samples_leaf=3, n_jobs=2, random_state=seed)
-            forest.fit(features[~test], high[~test])
-            scores.append(float(roc_auc_score(high[test], forest.predict_proba(features[test])[:, 1])))
+        scores = [forest_auroc(features, high, test, seed) for seed in SEEDS]
         result[f"auroc_high_{name}"] = {
             "mean": round(float(np.mean(scores)), 4),
             "seeds": [round(s, 4) for s in scores],

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from colour_features import colour_features
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import roc_auc_score
+from her2st_colour_baseline import forest_auroc
 
 from her2core import import_dataset, train
 from her2core.data.manifest import Manifest
@@ -54,8 +53,7 @@ def colour_auroc(cohort: Manifest) -> float:
     frame, reader, stain = cohort.frame, PatchReader(cohort), StainNormalizer()
     features = np.array([colour_features(stain.apply(reader(p)).image) for p in frame["patch_id"]])
     high, test = (frame["label"] == "high").to_numpy(), (frame["split"] == "test").to_numpy()
-    forest = RandomForestClassifier(500, min_samples_leaf=3, random_state=0).fit(features[~test], high[~test])
-    return round(float(roc_auc_score(high[test], forest.predict_proba(features[test])[:, 1])), 4)
+    return round(forest_auroc(features, high, test, 0), 4)
 
 
 def main(root: str) -> None:

@@ -86,8 +86,7 @@ def test_its_layer_is_fitted_to_all_patches_with_the_setting_of_most_folds(made,
 def test_prediction_sets_are_measured_on_patients_apart(made):
     _, _, run = made
     test = run.test_predictions()
-    fold = run.predictions.set_index("patch_id")["fold"].reindex(test.frame["patch_id"]).to_numpy()
-    sets, table = out_of_fold_sets(test, fold)
+    sets, table = out_of_fold_sets(test, run.test_folds())
     assert run.card["prediction_sets"]["kind"] == sets["patch"].kind
     stored = run.table("prediction_sets")
     assert stored["set_coverage"].fillna(-1).to_numpy() == pytest.approx(table["set_coverage"].fillna(-1).to_numpy())

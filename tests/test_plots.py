@@ -1,4 +1,4 @@
-"""Do the figures show the table's numbers and nothing else, with the classes in their order and colour?"""
+"""Figures: the table's numbers and nothing else, with the classes in their order and colour."""
 
 from __future__ import annotations
 

@@ -162,8 +162,7 @@ def flat(entry, before=()):
 def test_prediction_sets_and_their_coverage_follow_from_validation_and_test(run):
     val, test = run.validation_predictions(), run.test_predictions()
     if run.trained_on_evaluated:
-        fold = run.predictions.set_index("patch_id")["fold"].reindex(test.frame["patch_id"]).to_numpy()
-        sets, coverage = out_of_fold_sets(test, fold)
+        sets, coverage = out_of_fold_sets(test, run.test_folds())
     else:
         sets = fit_run_sets(val)
         coverage = run_coverage(sets, test)

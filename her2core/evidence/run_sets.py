@@ -214,9 +214,7 @@ def refit_run_sets(path: str | os.PathLike[str]) -> Run:
     run = open_run(path)
     predictions = run.calibrated_predictions
     if run.trained_on_evaluated:
-        test = predictions.part("test")
-        fold = run.predictions.set_index("patch_id")["fold"].reindex(test.frame["patch_id"])
-        sets, table = out_of_fold_sets(test, fold.to_numpy())
+        sets, table = out_of_fold_sets(predictions.part("test"), run.test_folds())
     else:
         validation = predictions.part("val")
         check_predictions(validation, f"prediction sets of {run.name}", scores=True)

@@ -23,6 +23,7 @@ from her2core.runs.schema.info import check_config, check_cost, check_info
 from her2core.runs.schema.tables import EVALUATION_TABLES, RUN_TABLES, TEXT_COLUMNS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from her2core.data.checks.report import CheckReport
@@ -150,6 +151,27 @@ class Run:
         600
         """
         return self.calibrated_predictions.part("test")
+
+    def test_folds(self) -> np.ndarray:
+        """Folds of the rows of ``test_predictions``, for out-of-fold predictions.
+
+        Returns
+        -------
+        ndarray of int64, shape (N,)
+            From 0, row for row.
+
+        Raises
+        ------
+        KeyError
+            For a run of one model, whose predictions have no column ``fold``.
+
+        Examples
+        --------
+        >>> sorted(set(open_run("models/her2-tcga").test_folds().tolist()))
+        [0, 1, 2, 3, 4]
+        """
+        fold = self.predictions.set_index("patch_id")["fold"]
+        return fold.reindex(self.test_predictions().frame["patch_id"]).to_numpy("int64")
 
     def validation_predictions(self) -> Predictions:
         """Select the calibrated predictions of the validation part, which selected epoch, temperature and thresholds.

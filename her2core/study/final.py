@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 
 from her2core.data.baseline_features import baseline_features
@@ -29,10 +30,8 @@ from her2core.errors import ConfigError, StudyError
 from her2core.evidence.calibration import fit_temperature
 from her2core.evidence.evaluation import evaluate_folder
 from her2core.evidence.out_of_fold import out_of_fold_note
-from her2core.evidence.predictions import calibrated_predictions
 from her2core.evidence.run_sets import out_of_fold_sets, sets_entry
 from her2core.io.files import write_csv, write_json, write_parquet
-from her2core.networks.cost import network_cost
 from her2core.networks.protocol import PatchNetwork
 from her2core.networks.registry import build_network, parameter_count
 from her2core.networks.weight_files import read_weights
@@ -45,6 +44,7 @@ from her2core.study.crossval import Repetition
 from her2core.study.crossval_tables import FOLDS
 from her2core.study.jobs import finished
 from her2core.study.out_of_fold import StudyData, finished_repetition
+from her2core.training.artifacts import run_cost
 from her2core.training.config import RunConfig
 from her2core.training.frozen import fit_last_layer, frozen_embeddings
 from her2core.training.hardware import one_device
@@ -170,10 +170,8 @@ def _write(
 
     table = evidence.predictions
     raw = table.filter(regex="^logit_").to_numpy()
-    codes = table["label"].map({name: k for k, name in enumerate(evidence.classes)}).to_numpy(np.int64)
-    predictions = calibrated_predictions(table, evidence.card).part("test")
-    fold_of = table.set_index("patch_id")["fold"].reindex(predictions.frame["patch_id"]).to_numpy()
-    sets, coverage = out_of_fold_sets(predictions, fold_of)
+    codes = _codes(table["label"], evidence.classes)
+    sets, coverage = out_of_fold_sets(evidence.test_predictions(), evidence.test_folds())
     write_csv(folder / "evaluation" / "prediction_sets.csv", coverage, float_format="%.6f")
 
     held = table.loc[table["fold"] == _THRESHOLD_FOLD, "patch_id"]
@@ -191,13 +189,7 @@ def _write(
     _, features = baseline_features(manifest, evidence.splits, contents=data.contents)
     if (properties := image_properties(features)) is not None:
         write_parquet(folder / PROPERTIES_FILE, properties)
-    cost = {
-        **network_cost(network, config.input.px),
-        "weights_bytes": (folder / WEIGHTS).stat().st_size,
-        "hardware": origin["hardware"],
-        "measured": origin["created"],
-    }
-    write_json(folder / "evaluation" / "cost.json", cost)
+    write_json(folder / "evaluation" / "cost.json", run_cost(network, config.input.px, folder))
 
     models = {**evidence.card["out_of_fold"], "final": {**_counts(manifest), "setting": said}}
     card: dict[str, Any] = {
@@ -230,11 +222,15 @@ def _fit(network: PatchNetwork, config: RunConfig, manifest: Manifest, prepare: 
     """Fit the last layer to all patches, with the one setting that is left."""
     images = prepare_all(manifest, prepare)[0]
     features = frozen_embeddings(network, images, config, one_device(config.hardware))
-    labels = manifest.frame["label"].map({name: k for k, name in enumerate(manifest.classes)}).to_numpy(np.int64)
+    labels = _codes(manifest.frame["label"], manifest.classes)
     assert config.frozen is not None
     one = config.model_copy(update={"frozen": config.frozen.model_copy(update={"tried": (chosen,)})})
     every = {"train": features, "train_labels": labels, "val": features, "val_labels": labels}
     fit_last_layer(network, one, classes=len(manifest.classes), **every)
+
+
+def _codes(labels: pd.Series, classes: tuple[str, ...]) -> np.ndarray:
+    return labels.map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
 
 
 def _counts(manifest: Manifest) -> dict[str, int]:

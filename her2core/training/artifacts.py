@@ -123,13 +123,7 @@ def write_artifacts(
     coverage = run_coverage(sets, predictions.part("test"))
 
     if cost is None:
-        here = provenance()
-        cost = {
-            **network_cost(network, card["input"]["px"]),
-            "weights_bytes": (folder / WEIGHTS).stat().st_size,
-            "hardware": here["hardware"],
-            "measured": here["created"],
-        }
+        cost = run_cost(network, card["input"]["px"], folder)
 
     write_baselines(folder, predictions, baselines)
     write_parquet(folder / "dataset.parquet", dataset)
@@ -142,6 +136,31 @@ def write_artifacts(
     if detector is not None:
         card["ood"] = {"sha256": detector.save(folder / OOD_FILE), **detector.facts()}
     return card, dataset
+
+
+def run_cost(network: PatchNetwork, px: int, folder: Path) -> dict[str, Any]:
+    """Measure the computational cost of a run: the content of evaluation/cost.json.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+    px : int
+        Side of its input in pixels.
+    folder : Path
+        The run folder, in which the weights are.
+
+    Returns
+    -------
+    dict
+        As ``network_cost``, with weights_bytes, hardware and the time of the measurement.
+    """
+    here = provenance()
+    return {
+        **network_cost(network, px),
+        "weights_bytes": (folder / WEIGHTS).stat().st_size,
+        "hardware": here["hardware"],
+        "measured": here["created"],
+    }
 
 
 def complete_run(
