@@ -65,10 +65,11 @@ def try_open(path: str) -> tuple[Run | None, str]:
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
 def _predictor(path: str, weights_sha256: str) -> Predictor:
-    """The model of a run, shared by all sessions; a run whose weights change gets another place in the cache."""
-    from her2core.inference.predictor import load_predictor  # torch takes 700 MB, and reviewing results needs none
+    """The model of a run; sessions share it and its passes. A run whose weights change gets another place in the cache."""
+    from her2core.inference.batched_engine import BatchedEngine  # torch takes 700 MB, and reviewing results needs none
+    from her2core.inference.predictor import load_predictor
 
-    return load_predictor(path)
+    return load_predictor(path).with_engine(BatchedEngine)
 
 
 def load_model(run: Run) -> Predictor:

@@ -20,7 +20,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from her2core.data.synthetic import CohortSpec, render_patch
-from her2core.inference.micro_batches import MicroBatcher, ServerBusy
 from her2core.io.images import encode_png, read_image
 from her2core.notice import NOTICE
 from her2core.serving import app as serving
@@ -174,7 +173,7 @@ def test_other_host_names_are_refused(tiny_predictor):
 
 def test_the_description_names_every_route_and_loads_nothing(client):
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/explain", "/health", "/metrics"}
+    assert set(document["paths"]) == {"/predict", "/explain", "/forward", "/health", "/metrics"}
     for path in ("/predict", "/explain"):
         content = document["paths"][path]["post"]["requestBody"]["content"]
         assert set(content) == {"multipart/form-data", "application/json"}
@@ -187,46 +186,6 @@ def test_requests_beyond_the_limit_are_told_to_come_back(client, monkeypatch, pa
     monkeypatch.setattr(serving, "MAX_REQUESTS", 0)
     answer = client.post("/predict", json=as_json(patches[0]))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-
-
-class SlowPipeline:
-    """Counts batches; the first pass waits until the others are in the queue."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.go = threading.Event()
-
-    def analyse(self, patches, *, keep):
-        self.go.wait(10)
-        self.sizes.append(len(patches))
-        if any(p == "bad" for p in patches):
-            raise RuntimeError("broken")
-        return list(patches)
-
-
-def test_patches_that_wait_pass_together_and_full_queues_refuse():
-    pipeline = SlowPipeline()
-    with MicroBatcher(pipeline, batch=4, wait=0, waiting=6) as batcher:
-        first = batcher.submit("p")
-        while batcher.waiting:
-            time.sleep(0.001)
-        others = [batcher.submit(i) for i in range(6)]
-        with pytest.raises(ServerBusy, match="6 patches waiting"):
-            batcher.submit("one too many")
-        pipeline.go.set()
-        assert [f.result(10) for f in (first, *others)] == ["p", *range(6)]
-    assert pipeline.sizes == [1, 4, 2]
-    with pytest.raises(ServerBusy):
-        batcher.submit("after the end")
-
-
-def test_an_error_of_the_network_reaches_its_callers_and_ends_nothing():
-    pipeline = SlowPipeline()
-    pipeline.go.set()
-    with MicroBatcher(pipeline, wait=0) as batcher:
-        with pytest.raises(RuntimeError, match="broken"):
-            batcher.submit("bad").result(10)
-        assert batcher.submit("good").result(10) == "good"
 
 
 def test_the_command_serves_a_run_on_this_machine(tiny_run, patches):

@@ -158,13 +158,7 @@ class LazyChoice(click.Choice):
         return tuple(self._load())
 
 
-def _engines() -> list[str]:
-    from her2core.inference.engine_names import ENGINES
-
-    return list(ENGINES)
-
-
 #: ``--engine`` of every command that predicts.
 engine_option = click.option(
-    "--engine", type=LazyChoice(_engines), help="Forward pass: auto (default), torch, openvino, ..."
+    "--engine", help="Forward pass: auto (default), torch, openvino, ..., or the address of a server (her2 serve)."
 )

@@ -20,6 +20,21 @@ ENGINES: dict[str, str] = {
 }
 
 
+#: What an address of a server begins with.
+_ADDRESSES = ("http://", "https://")
+
+
+def is_address(name: str) -> bool:
+    """Whether an engine's name is the address of a server.
+
+    Examples
+    --------
+    >>> is_address("http://host:8080"), is_address("torch")
+    (True, False)
+    """
+    return name.startswith(_ADDRESSES)
+
+
 def engine_name(asked: str | None) -> str:
     """The engine that is asked for: by the caller, by the variable HER2_ENGINE, or "auto".
 
@@ -30,7 +45,7 @@ def engine_name(asked: str | None) -> str:
     Returns
     -------
     str
-        A key of ENGINES.
+        A key of ENGINES, or the address of a server (``her2 serve``) of the same weights, as ``http://host:8080``.
 
     Raises
     ------
@@ -43,9 +58,9 @@ def engine_name(asked: str | None) -> str:
     'torch'
     """
     name = asked or os.environ.get(VARIABLE) or AUTO
-    if name not in ENGINES:
+    if name not in ENGINES and not is_address(name):
         raise ConfigError(
-            f"an engine out of {', '.join(ENGINES)}",
+            f"an engine out of {', '.join(ENGINES)}, or the address of a server (http://host:8080)",
             got=repr(name),
             where="argument `engine`" if asked else VARIABLE,
             fix="Choose one.",

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from her2core.errors import ConfigError, NetworkError
 from her2core.extras import has_modules
-from her2core.inference.engine_names import AUTO
+from her2core.inference.engine_names import AUTO, is_address
 from her2core.locations import cache_folder
 from her2core.networks.bfloat16 import native_bfloat16
 from her2core.networks.protocol import PatchNetwork
@@ -137,8 +137,8 @@ def load_engine(
     Parameters
     ----------
     asked : str
-        A key of engine_names.ENGINES. With "auto" an engine that cannot be made or fails its check is replaced by the
-        next best, with a warning in the log and in the description of the engine.
+        What engine_names.engine_name returns. With "auto" an engine that cannot be made or fails its check is replaced
+        by the next best, with a warning in the log and in the description of the engine.
     network : PatchNetwork
         In evaluation mode, on ``device``.
     card : mapping
@@ -207,6 +207,9 @@ def check_inputs(px: int, device: torch.device) -> Tensor:
 def largest_difference(found: Forward, reference: Forward) -> float:
     """Largest difference between two passes, relative to the largest absolute value of each output.
 
+    Scores below 1 are compared as they are: a difference of log-odds decides what it changes in a probability, however
+    small the scores of a strongly regularised layer are.
+
     Parameters
     ----------
     found, reference : Forward
@@ -223,12 +226,12 @@ def largest_difference(found: Forward, reference: Forward) -> float:
     0.5
     """
     largest = 0.0
-    for own, right in zip(found, reference, strict=True):
+    for own, right, smallest in zip(found, reference, (1e-6, 1.0, 1e-6), strict=True):
         if own is None or right is None:
             continue
         if own.shape != right.shape or not (own.isfinite().all() and right.isfinite().all()):
             return float("inf")
-        largest = max(largest, float((own - right).abs().max() / right.abs().max().clamp_min(1e-6)))
+        largest = max(largest, float((own - right).abs().max() / right.abs().max().clamp_min(smallest)))
     return largest
 
 
@@ -247,7 +250,12 @@ def _checked(
     inputs = check_inputs(int(card["input"]["px"]), device)
     engine: Engine
     try:
-        if name.startswith("openvino"):
+        if is_address(name):
+            from her2core.inference.remote_engine import remote_engine
+
+            engine = remote_engine(name, str(card["weights_sha256"]), responses=responses)
+            low = "bfloat16" in engine.describe()
+        elif name.startswith("openvino"):
             from her2core.inference.openvino_engine import load_openvino
 
             engine = load_openvino(network, card, device, responses=responses, bfloat16=low)
@@ -255,7 +263,7 @@ def _checked(
             compiled = name == "torch-compiled"
             engine = TorchEngine(network, device, responses=responses, bfloat16=low, compiled=compiled)
         difference = largest_difference(engine.forward(inputs), reference.forward(inputs))
-    except ConfigError:
+    except (ConfigError, NetworkError):
         raise
     except Exception as failed:  # tracers, converters and compilers raise a dozen kinds: none of them is our caller's
         got = f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:160]}"

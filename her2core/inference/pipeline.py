@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from her2core.data.tensors import to_tensor
 from her2core.errors import Her2Error, ImageError, NetworkError
 from her2core.evidence.conformal import PredictionSets
 from her2core.inference.analysis import PatchAnalysis
-from her2core.inference.engines import Forward, load_engine
+from her2core.inference.engines import Engine, Forward, load_engine
 from her2core.inference.images import ImageLike
 from her2core.inference.prediction import Prediction
 from her2core.io.images import as_decoded
@@ -60,7 +61,7 @@ class Pipeline:
     ood : OODDetector or None
     device : torch.device
     engine : str
-        A key of inference.engine_names.ENGINES.
+        As inference.engine_names.engine_name returns it.
 
     Examples
     --------
@@ -87,8 +88,15 @@ class Pipeline:
         sets = card.get("prediction_sets")
         self._sets = PredictionSets.from_card(sets, run_classes=run.classes) if sets else None
         self.detector = ood
-        self._engine = load_engine(engine, self.network, card, device, responses=ood is not None)
+        self._engine: Engine = load_engine(engine, self.network, card, device, responses=ood is not None)
         self.engine = self._engine.describe()
+
+    def with_engine(self, wrap: Callable[[Engine], Engine]) -> Pipeline:
+        """The same steps with ``wrap`` applied to the engine."""
+        other = copy(self)
+        other._engine = wrap(self._engine)
+        other.engine = other._engine.describe()
+        return other
 
     def ready(self, image: ImageLike, name: str, *, mpp: float | None) -> ReadyPatch:
         """Decode and prepare one image; threads may do this at the same time.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -27,6 +28,7 @@ from her2core.inference.arguments import (
     is_one_image,
 )
 from her2core.inference.engine_names import engine_name
+from her2core.inference.engines import Engine
 from her2core.inference.images import ImageLike
 from her2core.inference.pipeline import Pipeline
 from her2core.inference.prediction import Prediction
@@ -54,7 +56,7 @@ class Predictor:
     device : str, default "cpu"
         Where the network runs, as torch names it.
     engine : str, default "torch"
-        What computes the forward pass, a key of inference.engine_names.ENGINES.
+        What computes the forward pass, as inference.engine_names.engine_name takes it.
 
     Attributes
     ----------
@@ -99,9 +101,8 @@ class Predictor:
         self.px, self.prepare, self.device = self._pipeline.px, self._pipeline.prepare, self._pipeline.device
 
     def __repr__(self) -> str:
-        return (
-            f"Predictor(model={self.model_id!r}, classes={self.classes!r}, px={self.px}, device={str(self.device)!r})"
-        )
+        facts = {"model": self.model_id, "classes": self.classes, "px": self.px, "device": str(self.device)}
+        return f"Predictor({', '.join(f'{k}={v!r}' for k, v in facts.items())})"
 
     @property
     def network(self) -> PatchNetwork:
@@ -117,6 +118,13 @@ class Predictor:
     def detector(self) -> OODDetector | None:
         """The out-of-distribution detector; None for a run without one."""
         return self._pipeline.detector
+
+    def with_engine(self, wrap: Callable[[Engine], Engine]) -> Predictor:
+        """The same predictor, its network shared, with ``wrap`` applied to its engine, as BatchedEngine for threads."""
+        other = copy(self)
+        other._pipeline = self._pipeline.with_engine(wrap)
+        other.engine = other._pipeline.engine
+        return other
 
     # str is a Sequence[str], and one path is one image: the first signature comes first.
     @overload
@@ -365,7 +373,8 @@ def load_predictor(run: Run | str | os.PathLike[str], *, device: str = "cpu", en
     device : str, default "cpu"
         Where the network runs, as torch names it: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     engine : str, optional
-        A key of inference.engine_names.ENGINES; by default what HER2_ENGINE names, or the best for this machine.
+        A key of inference.engine_names.ENGINES, or the address of a server of the same weights, as
+        ``http://host:8080``; by default what HER2_ENGINE names, or the best for this machine.
 
     Returns
     -------

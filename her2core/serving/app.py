@@ -1,13 +1,12 @@
 """Web application that answers with the predictions of one run.
 
 One process loads one network. Requests are prepared in threads and pass through the network together
-(``her2core.inference.micro_batches``), so that the answers are those of ``Predictor.predict`` up to the rounding of
+(``BatchedEngine``), so that the answers are those of ``Predictor.predict`` up to the rounding of
 batches. Images stay in memory; nothing is stored and nothing is fetched.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
 import time
@@ -16,6 +15,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
+import safetensors.torch
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -26,21 +27,25 @@ from starlette.routing import Route
 
 from her2core.errors import Her2Error
 from her2core.inference.analysis import PatchAnalysis
-from her2core.inference.micro_batches import BATCH, WAIT, MicroBatcher, ServerBusy
+from her2core.inference.batched_engine import BATCH, BatchedEngine
 from her2core.inference.predictor import Predictor
+from her2core.inference.remote_engine import ENGINE_HEADER, TENSORS, WEIGHTS_HEADER
 from her2core.io.images import decode_image, encode_png
+from her2core.io.text import clean_text
 from her2core.maps.methods import find_method
 from her2core.maps.overlay import overlay, with_caption
 from her2core.notice import NOTICE, RESEARCH
-from her2core.serving.body import MAX_BYTES, MAX_PIXELS, Body, RefusedBody, read_body
+from her2core.serving.body import MAX_BYTES, MAX_PIXELS, Body, OtherWeights, RefusedBody, read_batch, read_body
 from her2core.serving.metrics import CONTENT_TYPE, ServerMetrics
 from her2core.serving.openapi import description, page
 
 #: Requests with an image that are in memory at the same time.
 MAX_REQUESTS = 64
+#: Seconds that the first patch of a batch waits for others.
+WAIT = 0.01
 #: Side of an overlay in pixels.
 _OVERLAY = 448
-_Answer = Callable[[Body], Awaitable[dict[str, Any]]]
+_Answer = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(
@@ -83,12 +88,13 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        with server.batcher:
-            yield
+        current_default_thread_limiter().total_tokens = MAX_REQUESTS  # a thread for each request, also while it waits
+        yield
 
     routes = [
         Route("/predict", server.endpoint("/predict", server.predict), methods=["POST"]),
         Route("/explain", server.endpoint("/explain", server.explain), methods=["POST"]),
+        Route("/forward", server.endpoint("/forward", server.forward), methods=["POST"]),
         Route("/health", server.health),
         Route("/metrics", server.prometheus),
         Route("/openapi.json", lambda _: JSONResponse(server.document)),
@@ -101,51 +107,57 @@ def make_app(
 
 class _Server:
     def __init__(self, predictor: Predictor, token: str | None, batch: int, wait: float) -> None:
-        self._predictor, self._token = predictor, token
-        self._pipeline = predictor._pipeline
-        self.batcher = MicroBatcher(
-            self._pipeline, batch=batch, wait=wait, waiting=MAX_REQUESTS, on_batch=lambda n: self._metrics.batch(n)
+        self._metrics = ServerMetrics(lambda: self._active)
+        self._predictor = predictor.with_engine(
+            lambda engine: BatchedEngine(engine, batch=batch, wait=wait, on_batch=self._metrics.batch)
         )
-        self._metrics = ServerMetrics(lambda: self.batcher.waiting)
+        self._token = token
         self._active = 0
         self.document = description(predictor.model_id, predictor.classes, token=token is not None)
 
     def endpoint(self, path: str, answer: _Answer) -> Callable[[Request], Awaitable[Response]]:
-        """A route that checks the token, reads the body, and puts whatever is refused into one sentence."""
+        """A route that checks the token and puts whatever is refused into one sentence."""
 
         async def respond(request: Request) -> Response:
-            began, headers = time.perf_counter(), {}
+            began = time.perf_counter()
             if not self._allowed(request):
-                code, content = 401, _error("her2core needs a valid token in the header Authorization: Bearer <token>.")
-                headers = {"WWW-Authenticate": "Bearer"}
+                found = _error(401, "her2core needs a valid token in the header Authorization: Bearer <token>.")
+                found.headers["WWW-Authenticate"] = "Bearer"
             elif self._active >= MAX_REQUESTS:
-                code, content = 503, _error(f"{MAX_REQUESTS} requests are being answered; try again later.")
-                headers = {"Retry-After": "1"}
+                found = _error(503, f"{MAX_REQUESTS} requests are being answered; try again later.")
+                found.headers["Retry-After"] = "1"
             else:
                 self._active += 1
                 try:
-                    code, content = 200, await answer(await read_body(request))
+                    found = await answer(request)
                 except RefusedBody as refused:
-                    code, content = refused.status, _error(refused.sentence)
-                except ServerBusy as busy:
-                    code, content, headers = 503, _error(busy.sentence), {"Retry-After": "1"}
+                    found = _error(refused.status, refused.sentence)
                 except Her2Error as refused:
-                    code, content = 422, _error(refused.sentence)
+                    found = _error(422, refused.sentence)
                 finally:
                     self._active -= 1
-            self._metrics.request(path, code, time.perf_counter() - began)
-            return JSONResponse(content, code, headers)
+            self._metrics.request(path, found.status_code, time.perf_counter() - began)
+            return found
 
         return respond
 
-    async def predict(self, body: Body) -> dict[str, Any]:
-        analysis = await self._analyse(body)
-        return {**analysis.prediction.as_dict(), "notice": NOTICE}
+    async def predict(self, request: Request) -> Response:
+        analysis = await run_in_threadpool(self._analyse, await read_body(request))
+        return JSONResponse({**analysis.prediction.as_dict(), "notice": NOTICE})
 
-    async def explain(self, body: Body) -> dict[str, Any]:
-        method = find_method(body.method)
-        analysis = await self._analyse(body)
-        return await run_in_threadpool(_explanation, analysis, body, method.label)
+    async def explain(self, request: Request) -> Response:
+        body = await read_body(request)
+        label = find_method(body.method).label
+        return JSONResponse(await run_in_threadpool(lambda: _explanation(self._analyse(body), body, label)))
+
+    async def forward(self, request: Request) -> Response:
+        own, px = self._predictor.run.card["weights_sha256"], self._predictor.px
+        if (asked := request.headers.get(WEIGHTS_HEADER, "")) != own:
+            raise OtherWeights(f"the weights {own}", got=clean_text(asked) or "none", where=WEIGHTS_HEADER, fix="")
+        batch = await read_batch(request, px)
+        found = await run_in_threadpool(self._predictor._pipeline.forward, batch)
+        content = safetensors.torch.save({k: v.contiguous().cpu() for k, v in found._asdict().items() if v is not None})
+        return Response(content, headers={ENGINE_HEADER: self._predictor.engine}, media_type=TENSORS)
 
     async def health(self, _: Request) -> Response:
         served = {"model": self._predictor.model_id, "engine": self._predictor.engine}
@@ -153,19 +165,17 @@ class _Server:
 
     async def prometheus(self, request: Request) -> Response:
         if not self._allowed(request):
-            return JSONResponse(_error("her2core needs a valid token."), 401, {"WWW-Authenticate": "Bearer"})
+            found = _error(401, "her2core needs a valid token.")
+            found.headers["WWW-Authenticate"] = "Bearer"
+            return found
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _analyse(self, body: Body) -> PatchAnalysis:
-        ready = await run_in_threadpool(self._ready, body)
-        analysis = await asyncio.wrap_future(self.batcher.submit(ready))
+    def _analyse(self, body: Body) -> PatchAnalysis:
+        image = decode_image(body.image, name=body.name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        analysis = self._predictor.analyse(image, names=body.name, mpp=body.mpp)
         if analysis._refused is not None:
             raise analysis._refused
         return analysis
-
-    def _ready(self, body: Body) -> Any:
-        image = decode_image(body.image, name=body.name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
-        return self._pipeline.ready(image, body.name, mpp=body.mpp)
 
     def _allowed(self, request: Request) -> bool:
         if self._token is None:
@@ -188,5 +198,5 @@ def _explanation(analysis: PatchAnalysis, body: Body, label: str) -> dict[str, A
     return {**answer, "notice": NOTICE}
 
 
-def _error(sentence: str) -> dict[str, str]:
-    return {"error": sentence, "notice": NOTICE}
+def _error(status: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence, "notice": NOTICE}, status)

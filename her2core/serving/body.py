@@ -8,11 +8,16 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import safetensors
+import safetensors.torch
+import torch
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
+from torch import Tensor
 
 from her2core.errors import Her2Error
+from her2core.inference.remote_engine import MAX_PATCHES, TENSORS
 from her2core.io.documents import parse_json
 from her2core.io.scale import parse_mpp
 from her2core.io.text import clean_text
@@ -41,6 +46,12 @@ class TooLarge(RefusedBody):
     """A body beyond the limits."""
 
     status = 413
+
+
+class OtherWeights(RefusedBody):
+    """Prepared patches for other weights than those that are served."""
+
+    status = 409
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,42 @@ async def read_body(request: Request) -> Body:
     )
 
 
+async def read_batch(request: Request, px: int) -> Tensor:
+    """Read and check prepared patches, as ``her2core.inference.remote_engine`` sends them.
+
+    Parameters
+    ----------
+    request : starlette.requests.Request
+        Its body: safetensors with `batch`, float32 (N, 3, px, px), N up to MAX_PATCHES.
+    px : int
+        Side of the network's input in pixels.
+
+    Returns
+    -------
+    Tensor
+        float32 (N, 3, px, px).
+
+    Raises
+    ------
+    RefusedBody
+        It is of another type or form, or too large; its ``status`` says which.
+    """
+    expected = f"safetensors with `batch`, float32 (N, 3, {px}, {px}), N from 1 to {MAX_PATCHES}"
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != TENSORS:
+        raise WrongType(f"a body of {TENSORS}", got=clean_text(kind) or "none", fix="Set the header Content-Type.")
+    limit = MAX_PATCHES * 12 * px * px + 4096
+    body = b"".join([chunk async for chunk in _limited(request, limit)])
+    try:
+        batch = safetensors.torch.load(body)["batch"]
+    except (safetensors.SafetensorError, KeyError, ValueError) as broken:
+        raise RefusedBody(expected, got=clean_text(broken), where="body", fix="") from None
+    right = batch.dtype == torch.float32 and batch.shape[1:] == (3, px, px) and 1 <= len(batch) <= MAX_PATCHES
+    if not right:
+        raise RefusedBody(expected, got=f"{batch.dtype} {tuple(batch.shape)}", where="body", fix="")
+    return batch
+
+
 async def _form(request: Request) -> dict[str, Any]:
     try:
         form = await _InMemory(request.headers, _limited(request), max_files=1, max_fields=len(_FIELDS)).parse()
@@ -151,13 +198,13 @@ async def _json(request: Request) -> dict[str, Any]:
     return {**fields, "image": image}
 
 
-async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, limit: int | None = None) -> AsyncGenerator[bytes, None]:
     """The body in pieces, ended as soon as it is too large, whatever its header states."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > _MAX_BODY:
-            raise _too_large()
+        if size > (limit or _MAX_BODY):
+            raise TooLarge("fewer patches", got="a larger body", fix="") if limit else _too_large()
         yield chunk
 
 

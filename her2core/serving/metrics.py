@@ -17,19 +17,19 @@ class ServerMetrics:
 
     Parameters
     ----------
-    waiting : callable
-        Returns the number of patches that wait for the network.
+    active : callable
+        Returns the number of requests that are being answered.
 
     Examples
     --------
     >>> metrics = ServerMetrics(lambda: 3)
     >>> metrics.request("/predict", 200, 0.1)
     >>> text = metrics.text().decode()
-    >>> 'her2_requests_total{code="200",path="/predict"} 1.0' in text, "her2_patches_waiting 3.0" in text
+    >>> 'her2_requests_total{code="200",path="/predict"} 1.0' in text, "her2_requests_active 3.0" in text
     (True, True)
     """
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
+    def __init__(self, active: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter("her2_requests", "Requests.", ["path", "code"], registry=self._registry)
         self._seconds = Histogram(
@@ -38,8 +38,8 @@ class ServerMetrics:
         self._batch = Histogram(
             "her2_batch_patches", "Patches a pass through the network.", buckets=_PATCHES, registry=self._registry
         )
-        gauge = Gauge("her2_patches_waiting", "Patches that wait for the network.", registry=self._registry)
-        gauge.set_function(waiting)
+        gauge = Gauge("her2_requests_active", "Requests that are being answered.", registry=self._registry)
+        gauge.set_function(active)
 
     def request(self, path: str, code: int, seconds: float) -> None:
         """Count an answered request."""

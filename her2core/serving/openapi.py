@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from her2core import __version__
+from her2core.inference.remote_engine import ENGINE_HEADER, MAX_PATCHES, TENSORS, WEIGHTS_HEADER
 from her2core.maps.methods import METHODS
 from her2core.notice import NOTICE
 from her2core.serving.body import MAX_BYTES, MAX_PIXELS
@@ -16,6 +17,7 @@ _STATUS = {
     "200": "The answer.",
     "400": "The body lacks an image or has another form.",
     "401": "No token, or a wrong one.",
+    "409": "Prepared patches for other weights than those that are served.",
     "413": "The image has too many bytes.",
     "415": "The body is of another type.",
     "422": "The image cannot be read, or a setting is out of range; `error` says why.",
@@ -42,7 +44,7 @@ def description(model: str, classes: Sequence[str], *, token: bool) -> dict[str,
     Examples
     --------
     >>> sorted(description("demo@1", ["a", "b"], token=True)["paths"])
-    ['/explain', '/health', '/metrics', '/predict']
+    ['/explain', '/forward', '/health', '/metrics', '/predict']
     """
     common = {
         "name": {"type": "string", "description": "What to call the patch; the file's name by default."},
@@ -58,6 +60,7 @@ def description(model: str, classes: Sequence[str], *, token: bool) -> dict[str,
         "/explain": {
             "post": _operation("Class-activation map of one patch", {**common, **explain}, _explanation(_PREDICTION))
         },
+        "/forward": {"post": _FORWARD},
         "/health": {"get": {"summary": "Whether the server answers, and what it serves", "responses": _plain("200")}},
         "/metrics": {"get": {"summary": "Metrics in Prometheus' text format", "responses": _plain("200", "401")}},
     }
@@ -68,7 +71,7 @@ def description(model: str, classes: Sequence[str], *, token: bool) -> dict[str,
     }
     if token:
         document["components"] = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
-        for path in ("/predict", "/explain", "/metrics"):
+        for path in ("/predict", "/explain", "/forward", "/metrics"):
             for operation in paths[path].values():
                 operation["security"] = [{"token": []}]
     return document
@@ -105,6 +108,24 @@ def page(document: dict[str, Any]) -> str:
     )
 
 
+_TENSORS = {TENSORS: {"schema": {"type": "string", "format": "binary"}}}
+_FORWARD: dict[str, Any] = {
+    "summary": "Forward pass alone, for her2core on another machine (engine http://host:8080)",
+    "parameters": [{"name": WEIGHTS_HEADER, "in": "header", "required": True, "schema": {"type": "string"}}],
+    "requestBody": {
+        "required": True,
+        "description": f"safetensors with `batch`, float32 (N, 3, px, px), N up to {MAX_PATCHES}.",
+        "content": _TENSORS,
+    },
+    "responses": {
+        "200": {
+            "description": "safetensors with `features`, `scores` and, where the run has them, `responses`.",
+            "headers": {ENGINE_HEADER: {"schema": {"type": "string"}}},
+            "content": _TENSORS,
+        },
+        **{code: {"description": _STATUS[code]} for code in ("400", "401", "409", "413", "415", "503")},
+    },
+}
 _PREDICTION: dict[str, Any] = {
     "type": "object",
     "description": "As Prediction.as_dict of the Python API, with the notice.",
