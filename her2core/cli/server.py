@@ -60,6 +60,7 @@ def serve(
         )
     import uvicorn
 
+    from her2core.evidence.reservation import reservation
     from her2core.inference.predictor import load_predictor
     from her2core.serving.app import make_app
 
@@ -68,6 +69,8 @@ def serve(
     named = hosts or ((*_HERE, "[::1]") if address in _HERE else ("*",))
     app = make_app(predictor, token=token, hosts=named, batch=batch, wait=wait_ms / 1000)
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    doubt = reservation(predictor.run)
     facts = {"url": url, "model": predictor.model_id, "engine": predictor.engine, "token": token is not None}
-    answer(as_json, facts, f"{predictor.model_id} ({predictor.engine}) at {url}; description: {url}/docs")
+    facts["accuracy"] = doubt
+    answer(as_json, facts, f"{doubt}\n{predictor.model_id} ({predictor.engine}) at {url}; description: {url}/docs")
     uvicorn.run(app, host=address, port=port, log_level="warning", server_header=False)

@@ -63,6 +63,7 @@ def predict(
 
     from her2core.cli.field_files import FieldFiles
     from her2core.cli.predicting import STEP, AnswerFile, Sources, answer_row, predictions
+    from her2core.evidence.reservation import reservation
     from her2core.inference.field import FieldPrediction
     from her2core.inference.predictor import load_predictor
     from her2core.io.scale import parse_mpp
@@ -71,6 +72,7 @@ def predict(
     scale = None if mpp is None else parse_mpp(mpp)
     sources = Sources(images)
     predictor = load_predictor(run, engine=engine)
+    click.echo(reservation(predictor.run), err=as_json)
     patches = iter(sources)
     plain, lines, failed = [], [], False
     with (
@@ -113,6 +115,7 @@ def explain(
     """
     import numpy as np
 
+    from her2core.evidence.reservation import reservation
     from her2core.inference.predictor import load_predictor
     from her2core.io.files import write_via_temporary
     from her2core.io.images import encode_png
@@ -127,7 +130,10 @@ def explain(
     prediction, found = analysis.prediction, analysis.class_map(target, method=method)
     picture = with_caption(overlay(np.asarray(found.image), found, size=448), f"{label} for {found.target}. {RESEARCH}")
     write_via_temporary(out, lambda t: t.write_bytes(encode_png(picture)))
-    text = f"{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
+    doubt = reservation(predictor.run)
+    text = (
+        f"{doubt}\n{out}: {label} for {found.target}, {found.grid.shape[0]} x {found.grid.shape[1]} cells. {RESEARCH}"
+    )
     text += f" Nothing in this patch supports {found.target}." if found.empty else ""
     text += "".join(f"\nnote: {note}" for note in prediction.notes if note not in prediction.reasons)
     if not prediction.reliable:
@@ -145,6 +151,7 @@ def explain(
             "reasons": prediction.reasons,
             "usable": prediction.usable,
             "engine": prediction.engine,
+            "accuracy": doubt,
             "notice": RESEARCH,
         },
         text,

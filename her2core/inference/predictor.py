@@ -41,6 +41,8 @@ from her2core.ood import FILE as OOD_FILE
 from her2core.ood import OODDetector, read_ood_detector
 from her2core.runs.folder import WEIGHTS, Run, open_run
 
+Several = Iterable[ImageLike]
+
 
 class Predictor:
     """A finished run with its network loaded; get one with `load_predictor`.
@@ -126,19 +128,13 @@ class Predictor:
         other.engine = other._pipeline.engine
         return other
 
-    # str is a Sequence[str], and one path is one image: the first signature comes first.
-    @overload
+    @overload  # str is a Sequence[str], and one path is one image: the first signature comes first
     def predict(  # type: ignore[overload-overlap]
         self, images: ImageLike, *, names: str | None = None, mpp: float | None = None, batch: int = 16
     ) -> Prediction: ...
     @overload
     def predict(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        names: Sequence[str] | None = None,
-        mpp: float | None = None,
-        batch: int = 16,
+        self, images: Several, *, names: Sequence[str] | None = None, mpp: float | None = None, batch: int = 16
     ) -> list[Prediction]: ...
     def predict(
         self,
@@ -192,12 +188,7 @@ class Predictor:
     ) -> PatchAnalysis: ...
     @overload
     def analyse(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        names: Sequence[str] | None = None,
-        mpp: float | None = None,
-        batch: int = 16,
+        self, images: Several, *, names: Sequence[str] | None = None, mpp: float | None = None, batch: int = 16
     ) -> list[PatchAnalysis]: ...
     def analyse(
         self,

@@ -26,6 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from her2core.errors import Her2Error
+from her2core.evidence.reservation import reservation
 from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.batched_engine import BATCH, BatchedEngine
 from her2core.inference.predictor import Predictor
@@ -111,7 +112,7 @@ class _Server:
         self._predictor = predictor.with_engine(
             lambda engine: BatchedEngine(engine, batch=batch, wait=wait, on_batch=self._metrics.batch)
         )
-        self._token = token
+        self._token, self._accuracy = token, reservation(predictor.run)
         self._active = 0
         self.document = description(predictor.model_id, predictor.classes, token=token is not None)
 
@@ -160,7 +161,7 @@ class _Server:
         return Response(content, headers={ENGINE_HEADER: self._predictor.engine}, media_type=TENSORS)
 
     async def health(self, _: Request) -> Response:
-        served = {"model": self._predictor.model_id, "engine": self._predictor.engine}
+        served = {"model": self._predictor.model_id, "engine": self._predictor.engine, "accuracy": self._accuracy}
         return JSONResponse({"status": "ok", **served, "classes": list(self._predictor.classes), "notice": NOTICE})
 
     async def prometheus(self, request: Request) -> Response:
