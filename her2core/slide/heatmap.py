@@ -167,6 +167,35 @@ def write_ome_tiff(path: Path, heatmap: Heatmap) -> Path:
     return write_via_temporary(path, write)
 
 
+def heatmap_colours(heatmap: Heatmap, target: str) -> npt.NDArray[np.uint8]:
+    """The cells of a heatmap in the colours of a class's probability and of the states.
+
+    Parameters
+    ----------
+    heatmap : Heatmap
+    target : str
+        The class.
+
+    Returns
+    -------
+    uint8 array (H, W, 4)
+        RGBA: counted places in viridis, others in STATE_COLOURS; what was not analysed is transparent.
+
+    Examples
+    --------
+    >>> cells = np.array([[[0.0, 1.0, np.nan, np.nan]]], np.float32)
+    >>> heatmap = Heatmap(("a",), cells, np.array([[3, 3, 2, 0]], np.uint8), 28.0)
+    >>> heatmap_colours(heatmap, "a")[0].tolist()
+    [[68, 1, 84, 255], [253, 231, 36, 255], [213, 94, 0, 255], [68, 1, 84, 0]]
+    """
+    values = heatmap.values[heatmap.classes.index(target)]
+    colour = (colormaps["viridis"](np.nan_to_num(values)) * 255).astype(np.uint8)
+    for key, rgb in STATE_COLOURS.items():
+        colour[heatmap.state == STATES[key][0], :3] = rgb
+    colour[..., 3] = np.where(heatmap.state > 0, 255, 0)
+    return colour
+
+
 def heatmap_picture(heatmap: Heatmap, overview: RGBImage, target: str, *, longest: int = 1600) -> RGBImage:
     """The slide at low power with the probability of a class over it, and a legend of states.
 
@@ -188,10 +217,7 @@ def heatmap_picture(heatmap: Heatmap, overview: RGBImage, target: str, *, longes
     picture = Image.fromarray(overview)
     picture.thumbnail((longest, longest))
     base = np.asarray(picture, np.float32)
-    values = heatmap.values[heatmap.classes.index(target)]
-    colour = (colormaps["viridis"](np.nan_to_num(values))[..., :3] * 255).astype(np.uint8)
-    for key, rgb in STATE_COLOURS.items():
-        colour[heatmap.state == STATES[key][0]] = rgb
+    colour = heatmap_colours(heatmap, target)[..., :3]
     nearest = Image.Resampling.NEAREST
     over = np.asarray(Image.fromarray(colour).resize(picture.size, nearest), np.float32)
     seen = np.asarray(Image.fromarray(heatmap.state).resize(picture.size, nearest)) > 0

@@ -13,22 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from her2core.inference.background import Step
 from her2core.inference.predictor import Predictor
 from her2core.io.images import RGBImage
-from her2core.slide.contact import COLOURS
+from her2core.slide.handles import HANDLES
 from her2core.slide.heatmap import Heatmap, make_heatmap
+from her2core.slide.overlay import Outline, tissue_outline
 from her2core.slide.plan import TileGrid, TilePlan, plan_tiles
 from her2core.slide.predict import group_rows, tile_px, tile_table
-from her2core.slide.reader import Slide, open_slide
+from her2core.slide.reader import Slide
 from her2core.slide.result import UnitPrediction, predict_unit, run_rule
 from her2core.slide.stream import stream_tiles, tile_groups
 
 #: Longest side of a picture in pixels, and examples of each end of a class.
 LONGEST, EXAMPLES = 1200, 4
-_BATCH, _TISSUE = 16, (0, 158, 115)
+_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,10 @@ class SlidePreview:
 
     Attributes
     ----------
-    picture : uint8 array (H, W, 3)
-        At low power with tissue tinted and the tiles framed.
+    grid : DataFrame
+        As ``TilePlan.tiles``, without the tiles that are mostly glass.
+    outline : tuple of int32 arrays (N, 2)
+        As ``overlay.tissue_outline``.
     tiles : int
         That would be predicted.
     audit : DataFrame
@@ -51,7 +54,8 @@ class SlidePreview:
         Width and height.
     """
 
-    picture: RGBImage
+    grid: pd.DataFrame
+    outline: Outline
     tiles: int
     audit: pd.DataFrame
     mpp: float
@@ -112,11 +116,12 @@ def preview_slide(path: Path, grid: TileGrid, *, mpp: float | None = None) -> Sl
     ConfigError
         The extra ``slide`` is not installed.
     """
-    with open_slide(path, mpp=mpp) as slide:
+    with HANDLES.slide(path, mpp=mpp) as slide:
         plan = plan_tiles(slide, grid)
         size = tuple(slide.scale.microns(side).value / 1000 for side in (slide.width, slide.height))
         return SlidePreview(
-            plan_picture(plan),
+            plan.tiles[plan.tiles["stage"] != "glass"].reset_index(drop=True),
+            tissue_outline(plan.mask, slide.scale.mpp),
             len(plan.kept),
             plan.audit,
             slide.scale.mpp,
@@ -149,7 +154,7 @@ def slide_steps(
     """
 
     def steps(cancelled: Callable[[], bool]) -> Iterator[Step[SlideAnswer]]:
-        with open_slide(path, mpp=mpp) as slide:
+        with HANDLES.slide(path, mpp=mpp) as slide:
             px = tile_px(slide, grid, predictor)
             plan = plan_tiles(slide, grid)
             kept = plan.kept.drop(columns="stage").rename(columns={"tissue": "tissue_share"})
@@ -168,6 +173,40 @@ def slide_steps(
             yield [_answer(predictor, slide, plan, tiles, grid, px, name)], len(kept), len(kept)
 
     return steps
+
+
+def read_tile(
+    predictor: Predictor, path: Path, grid: TileGrid, place: tuple[float, float, float], *, mpp: float | None = None
+) -> tuple[RGBImage, float]:
+    """Pixels of one tile of a slide, as they are predicted.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    path : Path
+    grid : TileGrid
+        From ``predict.slide_grid``.
+    place : tuple of float
+        x, y and side in level-0 pixels.
+    mpp : float, optional
+        Microns per pixel of level 0 that a person stated.
+
+    Returns
+    -------
+    pixels : uint8 array (px, px, 3)
+    mpp : float
+        Microns per pixel of these.
+
+    Raises
+    ------
+    ImageError
+        The slide cannot be read there, or is too coarse.
+    ConfigError
+        The extra ``slide`` is not installed.
+    """
+    with HANDLES.slide(path, mpp=mpp) as slide:
+        px = tile_px(slide, grid, predictor)
+        return slide.read_tiles([place], px)[0][0], grid.tile_um / px
 
 
 def _answer(
@@ -190,30 +229,6 @@ def _ends(tiles: pd.DataFrame, target: str) -> tuple[list[int], list[int]]:
     order = [int(row) for row in counted[f"probability_{target}"].astype(float).sort_values(kind="stable").index]
     few = min(EXAMPLES, len(order) // 2)
     return order[::-1][:few], order[:few]
-
-
-def plan_picture(plan: TilePlan) -> RGBImage:
-    """The slide at low power, tissue tinted, tiles framed in the colour of what became of them.
-
-    Parameters
-    ----------
-    plan : TilePlan
-
-    Returns
-    -------
-    uint8 array (H, W, 3)
-        At most LONGEST pixels a side. Colours are those of the contact sheet; tiles on glass are not drawn.
-    """
-    small = Image.fromarray(_small(plan.overview))
-    tissue = Image.fromarray(plan.mask.tissue.astype(np.uint8) * 60).resize(small.size, Image.Resampling.BILINEAR)
-    small.paste(Image.new("RGB", small.size, _TISSUE), mask=tissue)
-    per_micron = small.width / (plan.overview.shape[1] * plan.mask.mpp / 2)
-    draw = ImageDraw.Draw(small)
-    for tile in plan.tiles.itertuples():
-        if (colour := COLOURS.get(str(tile.stage))) is not None:
-            left, top, side = (float(v) * per_micron for v in (tile.x_um, tile.y_um, tile.side_um))
-            draw.rectangle((left, top, left + side, top + side), outline=colour)
-    return np.asarray(small)
 
 
 def _small(overview: RGBImage) -> RGBImage:

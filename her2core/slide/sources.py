@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_000_000
 #: Largest file of a plain image, in bytes.
 MAX_BYTES = 1_200_000_000
+#: Decoded tiles that OpenSlide 4 keeps of an open slide, in bytes (its default).
+OPENSLIDE_CACHE = 32 * 2**20
 
 
 class SlideSource(Protocol):
@@ -34,6 +36,8 @@ class SlideSource(Protocol):
     levels: tuple[Level, ...]
     stated: StatedScale
     kind: str
+    #: Memory that the opened file holds, in bytes.
+    held_bytes: int
 
     def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
         """Pixels of a region inside a level, and keys of ``io.colours.FLAGS``."""
@@ -88,6 +92,8 @@ def open_source(path: Path) -> SlideSource:
 
 
 class _OpenSlideSource:
+    held_bytes = OPENSLIDE_CACHE
+
     def __init__(self, path: Path, where: str, vendor: str) -> None:
         import openslide
 
@@ -158,6 +164,7 @@ class _ImageSource:
         scale = image_scale(path, name=where)
         self._pixels, self._flags = decoded.pixels, decoded.flags
         height, width = self._pixels.shape[:2]
+        self.held_bytes = self._pixels.nbytes
         self.levels: tuple[Level, ...] = (Level(0, width, height, 1.0),)
         self.stated = StatedScale(scale.mpp, scale.mpp, None, scale.source)
 
