@@ -12,8 +12,11 @@ from starlette.middleware import Middleware
 from dashboard.guard import Guard
 from dashboard.main import main, show_failure
 from dashboard.navigation import HOME
+from dashboard.slide_viewer import routes
 
-app = st.App(HOME / "dashboard" / "main.py", on_script_error=show_failure, middleware=[Middleware(Guard)])
+app = st.App(
+    HOME / "dashboard" / "main.py", routes=routes(), on_script_error=show_failure, middleware=[Middleware(Guard)]
+)
 
 if st.runtime.exists():  # run as a script all the same, as streamlit's AppTest does
     main()

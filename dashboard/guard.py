@@ -245,7 +245,7 @@ def _uploads() -> dict[str, dict[str, Any]]:
     return dict(getattr(get_instance().uploaded_file_mgr, "file_storage", {})) if exists() else {}
 
 
-def _base() -> str:
+def base_path() -> str:
     """``server.baseUrlPath`` with a slash before it; empty where there is none."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{base}" if base else ""
@@ -253,11 +253,11 @@ def _base() -> str:
 
 def _path(scope: Scope) -> str:
     path: str = scope["path"]
-    return path.removeprefix(_base())
+    return path.removeprefix(base_path())
 
 
 def _page(text: str, action: str, button: str, status: int) -> Response:
-    shown = _SIGN_IN.format(text=text, action=f"{_base()}/{action}", button=button, notice=html.escape(NOTICE))
+    shown = _SIGN_IN.format(text=text, action=f"{base_path()}/{action}", button=button, notice=html.escape(NOTICE))
     return HTMLResponse(shown, status)
 
 

@@ -1,9 +1,9 @@
-"""A whole slide of a server folder: its choice, the plan of its tiles, its answer, heatmap and examples."""
+"""A whole slide of a server folder: its choice, viewer, the plan of its tiles, its answer and examples."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import streamlit as st
 
 from dashboard.cache import slides_offered
 from dashboard.navigation import PAGES
-from dashboard.session import latest
+from dashboard.session import is_latest, latest
+from dashboard.slide_viewer import OFFERS, show_viewer
 from dashboard.views.answer import RAW
 from dashboard.widgets import (
     NOTICE,
@@ -26,16 +27,18 @@ from dashboard.widgets import (
     markdown_sentence,
 )
 from her2core.errors import Her2Error
-from her2core.io.images import encode_png
+from her2core.inference.predictor import Predictor
+from her2core.io.images import RGBImage, encode_png
 from her2core.io.scale import PRESETS
 from her2core.io.text import capitalised, markdown_text
 from her2core.io.uploads import Upload
 from her2core.maps.field_overlay import with_colour_scale
 from her2core.maps.overlay import with_caption
 from her2core.plots.probabilities import probability_description, probability_figure
+from her2core.slide.deep_zoom import DeepZoom
 from her2core.slide.geojson import write_geojson
 from her2core.slide.heatmap import STATES, heatmap_picture, write_ome_tiff
-from her2core.slide.in_memory import SlideAnswer, SlidePreview, preview_slide
+from her2core.slide.in_memory import SlideAnswer, SlidePreview, preview_slide, read_tile
 from her2core.slide.plan import TileGrid
 
 #: The scale that the slide's own file states.
@@ -107,36 +110,75 @@ def slide_sentence(refused: Her2Error) -> str:
     return markdown_sentence(f"This slide: her2core needs {refused.expected}, but found {refused.got}. {way_out}")
 
 
-def show_preview(chosen: Chosen, grid: TileGrid) -> SlidePreview | None:
-    """Draw the slide at low power with tissue and tiles, and the drop audit; or why it cannot be read."""
+def offer_slide(chosen: Chosen) -> tuple[str, DeepZoom] | None:
+    """The address and geometry of the slide's tiles for the viewer; or say why it cannot be read."""
     try:
-        with st.spinner("Looking for tissue ..."):
-            found = latest(
-                "slide-preview", (chosen.key, grid), lambda: preview_slide(chosen.path, grid, mpp=chosen.mpp)
-            )
+        return OFFERS.add(chosen.path)
     except Her2Error as refused:
         st.error(slide_sentence(refused), icon=":material/block:")
         return None
-    left, right = st.columns([3, 2], gap="large")
-    left.image(
-        found.picture,
-        width="stretch",
-        caption="Green: tissue, and tiles that will be predicted; blue: pen or ink; orange: folds",
-        alt=f"{chosen.name} at low power with its tissue and {count(found.tiles, 'tile')}",
+
+
+def find_preview(chosen: Chosen, grid: TileGrid, content: Hashable) -> SlidePreview | None:
+    """Tissue and tiles of the slide, kept for ``kept_preview``; or say why there are none."""
+    try:
+        with st.spinner("Looking for tissue ..."):
+            return latest("slide-preview", content, lambda: preview_slide(chosen.path, grid, mpp=chosen.mpp))
+    except Her2Error as refused:
+        st.error(slide_sentence(refused), icon=":material/block:")
+        return None
+
+
+def kept_preview(content: Hashable) -> SlidePreview | None:
+    """What ``find_preview`` found for this content in this session; None before."""
+    if not is_latest("slide-preview", content):
+        return None
+    return latest("slide-preview", content, _not_reached)
+
+
+def _not_reached() -> SlidePreview:
+    raise LookupError("the preview was there")
+
+
+def show_slide_viewer(
+    chosen: Chosen, offered: tuple[str, DeepZoom], preview: SlidePreview | None, answer: SlideAnswer | None
+) -> tuple[int, int] | None:
+    """Draw the slide at any magnification; the place in the grid of the tile that the visitor opened."""
+    target = "" if answer is None else _target(answer)
+    mpp = chosen.mpp if preview is None else preview.mpp
+    return show_viewer(*offered, chosen.name, mpp=mpp, preview=preview, answer=answer, target=target)
+
+
+def show_preview(found: SlidePreview, grid: TileGrid) -> None:
+    """Draw what is known of the slide, and the drop audit."""
+    left, right = st.columns([2, 3], gap="large")
+    width, height = found.size_mm
+    left.markdown(
+        f"{markdown_text(found.kind)}, {width:.1f} x {height:.1f} mm, {found.mpp:.4g} microns per pixel "
+        f"({markdown_text(found.scale_source)}). Tiles of {grid.tile_um:.4g} microns, the field of view of the "
+        "model's training patches."
     )
-    with right:
-        width, height = found.size_mm
-        st.markdown(
-            f"{markdown_text(found.kind)}, {width:.1f} x {height:.1f} mm, {found.mpp:.4g} microns per pixel "
-            f"({markdown_text(found.scale_source)}). Tiles of {grid.tile_um:.4g} microns, the field of view of the "
-            "model's training patches."
-        )
+    with right.expander(f"Drop audit: {count(found.tiles, 'tile')} left"):
         audit = found.audit[["reason", "left_out", "remaining"]].rename(columns={"left_out": "left out"})
         dataframe(audit, "Tiles that each stage leaves out, and that remain")
     if not found.tiles:
         st.warning("No tile with tissue was found on this slide.", icon=":material/block:")
-        return None
-    return found
+
+
+def open_place(model: Predictor, chosen: Chosen, grid: TileGrid, preview: SlidePreview, place: tuple[int, int]) -> None:
+    """Show the tile at a column and row of the grid on the patch page; a place without such a tile is ignored."""
+    column, row = place
+    tiles = preview.grid
+    found = tiles[(tiles["column"] == column) & (tiles["row"] == row) & (tiles["stage"] == "")]
+    if found.empty:
+        return
+    x, y, side = (float(found[name].iloc[0]) for name in ("x", "y", "side"))
+    try:
+        pixels, mpp = read_tile(model, chosen.path, grid, (x, y, side), mpp=chosen.mpp)
+    except Her2Error as refused:
+        st.error(slide_sentence(refused), icon=":material/block:")
+        return
+    _open_tile(pixels, mpp, f"{chosen.name}, {_place(column, row)}")
 
 
 def show_slide(answer: SlideAnswer) -> None:
@@ -168,16 +210,9 @@ def _show_figures(answer: SlideAnswer) -> None:
             key="slide-probabilities",
         )
         dataframe(_interval_rows(answer), "Probability of each class with its interval over blocks of tissue")
-        _show_states(answer)
     with right:
-        target = _target(answer)
-        st.image(
-            with_colour_scale(heatmap_picture(answer.heatmap, answer.overview, target)),
-            width="stretch",
-            caption=f"Probability of {target} by tile; without colour: not analysed",
-            alt=f"Heatmap of the probability of {target} over the slide, with the states of its tiles",
-        )
-    _show_examples(answer, target)
+        _show_states(answer)
+    _show_examples(answer, str(st.session_state["slide-target"]))
 
 
 def _target(answer: SlideAnswer) -> str:
@@ -211,7 +246,7 @@ def _show_examples(answer: SlideAnswer, target: str) -> None:
         st.subheader(f"Tiles with the {words} probability of {target}")
         for column, row in zip(st.columns(max(4, len(rows))), rows, strict=False):
             share = float(answer.tiles[f"probability_{target}"].iloc[row])
-            place = f"column {answer.tiles['column'].iloc[row]}, row {answer.tiles['row'].iloc[row]}"
+            place = _place(answer.tiles["column"].iloc[row], answer.tiles["row"].iloc[row])
             column.image(
                 answer.examples[row],
                 caption=f"{share:.1%} ({place})",
@@ -219,12 +254,16 @@ def _show_examples(answer: SlideAnswer, target: str) -> None:
                 alt=f"A tile with a probability of {target} of {share:.1%}, {place}",
             )
             if column.button("Open as a patch", key=f"open-tile-{words}-{row}", help=f"The tile at {place}"):
-                _open_tile(answer, row, f"{answer.found.name}, {place}")
+                _open_tile(answer.examples[row], answer.tile_mpp, f"{answer.found.name}, {place}")
 
 
-def _open_tile(answer: SlideAnswer, row: int, name: str) -> None:
+def _place(column: int, row: int) -> str:
+    return f"column {column}, row {row}"
+
+
+def _open_tile(pixels: RGBImage, mpp: float, name: str) -> None:
     """Show a tile on the patch page, with its map, as if it had been uploaded."""
-    tile = Upload(name, answer.examples[row], mpp=round(answer.tile_mpp, 6), scale_source="the slide")
+    tile = Upload(name, pixels, mpp=round(mpp, 6), scale_source="the slide")
     st.session_state["uploads"] = [tile]
     st.switch_page(PAGES / "analyse/patch.py", query_params={"run": st.session_state["run"]})
 

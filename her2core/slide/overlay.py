@@ -57,7 +57,7 @@ def tissue_outline(mask: TissueMask, level0_mpp: float) -> Outline:
     ([80, 160], [400, 320])
     """
     # Drawn at twice the mask's size, so that the corners of a contour are the corners of its pixels.
-    doubled = np.kron(mask.tissue.astype(np.uint8), np.ones((2, 2), np.uint8))
+    doubled = mask.tissue.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     scale = mask.mpp / level0_mpp
     found = []
