@@ -116,7 +116,8 @@ def test_the_wheel_holds_package_and_app_and_nothing_else(wheel):
     for file in ("app.py", ".streamlit/config.toml", "docs/method.md"):
         assert f"her2core/_app/{file}" in names
     for folder in ("pages", "dashboard"):
-        files = [p for pattern in ("*.py", "*.css") for p in (ROOT / folder).rglob(pattern)]
+        kinds = ("*.py", "*.css", "*.js", "*.html", "LICENSE.txt")
+        files = [p for pattern in kinds for p in (ROOT / folder).rglob(pattern)]
         tracked = {p.relative_to(ROOT).as_posix() for p in files}
         assert {n.removeprefix("her2core/_app/") for n in names if n.startswith(f"her2core/_app/{folder}/")} == tracked
     assert "her2core/py.typed" in names

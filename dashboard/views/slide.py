@@ -82,7 +82,7 @@ def choose_slide() -> Chosen | None:
     if not paths:
         st.info(NO_SLIDES)
         return None
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
     named = right.toggle(
         "Show file names", key="slide-names", help="File names may hold a patient's name or barcode: hidden at first."
     )
@@ -90,7 +90,7 @@ def choose_slide() -> Chosen | None:
     chosen = left.selectbox("Slide on the server", paths, format_func=titles.__getitem__, key="slide")
     presets = {f"{mpp:g} (objective {name})": mpp for name, mpp in PRESETS.items()}
     number = paths.index(chosen) + 1
-    scale = left.selectbox(
+    scale = middle.selectbox(
         "Microns per pixel",
         [STATED, *presets],
         key=f"slide-scale-{number}",

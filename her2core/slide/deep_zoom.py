@@ -165,19 +165,27 @@ def deep_zoom_tile(source: SlideSource, zoom: DeepZoom, level: int, column: int,
     """
     left, top, right, bottom = zoom.bounds(level, column, row)
     factor = zoom.downsample(level)
-    held = [lv for lv in source.levels if lv.downsample <= factor * _ROUNDING]
-    fine = max(held, key=lambda lv: lv.downsample, default=source.levels[0])
-    ratio = factor / fine.downsample
+    steps = {lv.number: _downsample(lv, zoom) for lv in source.levels}
+    held = [lv for lv in source.levels if steps[lv.number] <= factor * _ROUNDING]
+    fine = max(held, key=lambda lv: steps[lv.number], default=source.levels[0])
+    ratio = factor / steps[fine.number]
     width, height = right - left, bottom - top
+    x, y = left * ratio, top * ratio
     if abs(ratio - round(ratio)) * max(width, height) < 0.5:
         ratio = float(round(ratio))
-    x, y = (value * factor / fine.downsample for value in (left, top))
     rows = max(1, int(_BAND_PIXELS / (width * ratio) / ratio))
     bands = [
         _band(source, fine, (x, y + start * ratio), ratio, width, min(rows, height - start))
         for start in range(0, height, rows)
     ]
     return np.concatenate(bands)
+
+
+def _downsample(level: Level, zoom: DeepZoom) -> float:
+    """The downsampling of a level: a whole number where its size, which is rounded, can have been made by it."""
+    whole = max(1, round(level.downsample))
+    exact = all(abs(of / whole - n) <= 1 for of, n in ((zoom.width, level.width), (zoom.height, level.height)))
+    return float(whole) if exact else level.downsample
 
 
 def _band(

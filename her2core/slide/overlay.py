@@ -22,9 +22,14 @@ from her2core.slide.contact import COLOURS
 from her2core.slide.heatmap import STATE_COLOURS, STATES, Heatmap, heatmap_colours
 from her2core.slide.plan import STAGES
 from her2core.slide.tissue import TissueMask
+from her2core.slide.units import Microns
 
 #: Most tiles that a viewer is sent; of more, the heatmap alone is drawn.
 MAX_TILES = 200_000
+#: Side of the square whose area a hole must have to be drawn: vessels and fat would hide the tissue (our choice).
+SMALLEST_HOLE = Microns(150.0)
+#: Column of OpenCV's hierarchy that names the contour around a hole.
+_PARENT = 3
 #: Stops of the colour key.
 _STOPS = 9
 #: Frame of a tile that counts, in the heatmap's picture (its inside has the colour of the probability).
@@ -34,7 +39,7 @@ Outline: TypeAlias = tuple[npt.NDArray[np.int32], ...]
 
 
 def tissue_outline(mask: TissueMask, level0_mpp: float) -> Outline:
-    """Borders of the pieces of tissue, holes included.
+    """Borders of the pieces of tissue, and of their holes of SMALLEST_HOLE and larger.
 
     Parameters
     ----------
@@ -58,10 +63,14 @@ def tissue_outline(mask: TissueMask, level0_mpp: float) -> Outline:
     """
     # Drawn at twice the mask's size, so that the corners of a contour are the corners of its pixels.
     doubled = mask.tissue.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     scale = mask.mpp / level0_mpp
+    smallest = (2 * SMALLEST_HOLE.value / mask.mpp) ** 2
     found = []
-    for contour in contours:
+    for number, contour in enumerate(contours):
+        hole = hierarchy[0, number, _PARENT] >= 0
+        if hole and cv2.contourArea(contour) < smallest:
+            continue
         corners = cv2.approxPolyDP(contour, 1.0, closed=True)[:, 0].astype(np.float64)
         if len(corners) > 2:
             found.append(np.rint((corners + (corners % 2)) / 2 * scale).astype(np.int32))

@@ -107,11 +107,14 @@ class _OpenSlideSource:
         numbers = {name: _number(properties.get(f"openslide.{name}")) for name in _NUMBERS}
         self._left, self._top = (int(numbers[f"bounds-{axis}"] or 0) for axis in "xy")
         full = self._slide.dimensions
+        downsamples = [float(d) for d in self._slide.level_downsamples]
         bounds = [int(numbers[f"bounds-{name}"] or whole) for name, whole in zip(_SIZE, full, strict=True)]
         width, height = (min(b, whole - o) for b, whole, o in zip(bounds, full, (self._left, self._top), strict=True))
+        # Sizes of levels are those of the file; of a scanned area that is a part of them, they follow from its own.
+        entire = (width, height) == full
+        sizes = self._slide.level_dimensions if entire else [(int(width / d), int(height / d)) for d in downsamples]
         self.levels = tuple(
-            Level(i, max(1, int(width / d)), max(1, int(height / d)), float(d))
-            for i, d in enumerate(self._slide.level_downsamples)
+            Level(i, max(1, w), max(1, h), d) for i, ((w, h), d) in enumerate(zip(sizes, downsamples, strict=True))
         )
         self.stated = StatedScale(
             numbers["mpp-x"], numbers["mpp-y"], numbers["objective-power"], "the slide's properties"

@@ -94,8 +94,7 @@ class SlideViewer {
   async open() {
     const { slide } = this.data;
     this.failed("");
-    this.viewer?.destroy();
-    this.viewer = null;
+    this.close();
     let OSD;
     try {
       OSD = await openSeadragon(this.data.script);
@@ -132,6 +131,7 @@ class SlideViewer {
       timeout: 120000,
     }));
     this.OSD = OSD;
+    viewer.canvas.append(this.canvas); // above the slide, below the small map of it
     viewer.canvas.setAttribute("role", "application");
     viewer.canvas.setAttribute("aria-label", `${slide.name}, slide viewer`);
     viewer.canvas.setAttribute("aria-description", this.data.words);
@@ -373,6 +373,7 @@ class SlideViewer {
   }
 
   close() {
+    this.stage.append(this.canvas);
     this.viewer?.destroy();
     this.viewer = null;
   }
