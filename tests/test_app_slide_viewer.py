@@ -44,7 +44,9 @@ def ask(path: str, *, app: Starlette | None = None, gone: bool = False, method: 
     sent: list[dict] = []
 
     async def receive():
-        return {"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False}
+        if not gone:
+            await asyncio.Event().wait()  # a visitor who waits for the answer
+        return {"type": "http.disconnect"}
 
     async def send(message):
         sent.append(message)
