@@ -26,10 +26,10 @@ def _fingerprints_alone(copies: dict) -> list[tuple[str, str, str, str]]:
 
 
 def decision_rows() -> list[tuple[str, str, str, str]]:
-    """Rows on aggregation, prediction sets, predictive values and a million patches."""
-    rule, sets, values, million = (
+    """Rows on aggregation, prediction sets, predictive values and the number of rows."""
+    rule, sets, values, growth = (
         json.loads((HOME / RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("aggregation_rule", "set_coverage", "predictive_values", "million_rows")
+        for name in ("aggregation_rule", "set_coverage", "predictive_values", "growth_rows")
     )
     gains = list(rule["simulated"].values())
     validation, test = ([g[f"gain_on_{part}"] for g in gains] for part in ("validation", "test"))
@@ -61,7 +61,6 @@ def decision_rows() -> list[tuple[str, str, str, str]]:
                 "predictive_values",
             )
         )
-    steps = million["parquet"]["steps"]
     named = (
         "three_way_curve",
         "ish_table",
@@ -69,14 +68,16 @@ def decision_rows() -> list[tuple[str, str, str, str]]:
         "suspected_labels",
         "group_differences, two groups",
     )
-    rows.append(
-        (
-            f"seconds of CPU for {million['rows']:,} patches: {', '.join(named)}; peak memory in MB",
-            f"{', '.join(str(round(steps[n]['cpu'], 1)) for n in named)}; {million['parquet']['peak_rss_mb']:,}",
-            "",
-            "million_rows",
+    for table, found in growth["tables"].items():
+        spent = (str(round(found["steps"][name]["cpu"], 1)) for name in named)
+        rows.append(
+            (
+                f"seconds of CPU for {table}: {', '.join(named)}; peak memory in MB",
+                f"{', '.join(spent)}; {found['peak_rss_mb']:,}",
+                "",
+                "growth_rows",
+            )
         )
-    )
     return rows
 
 

@@ -65,7 +65,7 @@ def try_open(path: str) -> tuple[Run | None, str]:
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the network ...")
 def _predictor(path: str, weights_sha256: str) -> Predictor:
-    """The model of a run; sessions share it and its passes. A run whose weights change gets another place in the cache."""
+    """The model of a run; sessions share it and its passes. Changed weights get another place in the cache."""
     from her2core.inference.batched_engine import BatchedEngine  # torch takes 700 MB, and reviewing results needs none
     from her2core.inference.predictor import load_predictor
 

@@ -42,7 +42,7 @@ def scale_of(patch: Upload) -> float | None:
     return patch.mpp if chosen is None or chosen not in _choices(patch) else _choices(patch)[chosen]
 
 
-def choose_scale(patch: Upload) -> float | None:
+def choose_scale(patch: Upload) -> None:
     """Let the viewer state the scale of an uploaded patch; that of its file is offered first."""
     choices = _choices(patch)
     chosen = st.selectbox(
@@ -54,15 +54,14 @@ def choose_scale(patch: Upload) -> float | None:
     )
     if choices[chosen] is None and patch.image is not None and max(patch.image.shape[:2]) > MIN_FIELDS * LONGEST_PATCH:
         st.info("This image is large: state its microns per pixel, and it is predicted tile by tile.")
-    return choices[chosen]
 
 
 def is_large(model: Predictor, patch: Upload) -> bool:
-    """Whether the patch is a field of several tiles at its scale."""
+    """Whether a patch of known scale is a field of several tiles."""
     if patch.image is None:
         return False
     height, width = patch.image.shape[:2]
-    return bool(is_field(model, width, height, scale_of(patch)))
+    return bool(is_field(model, width, height, patch.mpp))
 
 
 def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:

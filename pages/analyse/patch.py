@@ -10,6 +10,7 @@ from dashboard.cache import load_model
 from dashboard.selection import opened_run
 from dashboard.uploads import patches_in_view
 from dashboard.views.answer import RAW, show_answer, show_notes, show_probabilities
+from dashboard.views.crop import choose_part, part_of
 from dashboard.views.field import choose_scale, is_large, scale_of, show_field
 from dashboard.views.patch import (
     Analysis,
@@ -38,12 +39,15 @@ with choosing:
     if len(view.patches) > 1:
         patch = choose_patch(view.patches, first=view.chosen, key=f"patch-{view.key}-{view.chosen}")
     if view.uploaded:
-        patch = replace(patch, mpp=choose_scale(patch))
+        choose_scale(patch)
+        choose_part(patch)
+shown = {p.name: replace(part_of(p), mpp=scale_of(p)) if view.uploaded else p for p in view.patches}
+patch = shown[patch.name]
 mpp = patch.mpp if view.uploaded else view.mpp
 true = view.true.get(patch.name, "")
-fields = {p.content_hash for p in view.patches if view.uploaded and is_large(model, p)}
-patches = [p for p in view.patches if p.content_hash not in fields]
-predictions = predictions_of(model, [replace(p, mpp=scale_of(p)) if view.uploaded else p for p in patches])
+fields = {p.content_hash for p in shown.values() if view.uploaded and is_large(model, p)}
+patches = [p for p in shown.values() if p.content_hash not in fields]
+predictions = predictions_of(model, patches)
 temperature = float(run.card["temperature"])
 
 
@@ -104,4 +108,4 @@ if len(predictions) > 1:
 if fields and len(view.patches) > 1:
     st.caption(f"{count(len(fields), 'large field')} among these: predicted tile by tile where it is chosen above.")
 if predictions:
-    download_table("Table (CSV)", with_files(table, {p.name: p.file for p in view.patches}), "predictions")
+    download_table("Table (CSV)", with_files(table, {p.name: p.file for p in patches}), "predictions")

@@ -1,6 +1,6 @@
-"""Processor time and peak memory of the evidence for a million patches.
+"""Processor time and peak memory of the evidence by number of patches: a hundred thousand to ten million.
 
-OMP_NUM_THREADS=1 python benchmarks/million_rows.py
+OMP_NUM_THREADS=1 python benchmarks/growth_rows.py
 
 3 classes, 2,000 patients, 20,000 slides. The table is made in a process of its own, so that the peak is that of reading
 and evaluating it alone. Wall seconds on whatever else the machine does; CPU seconds beside them.
@@ -22,30 +22,34 @@ import pandas as pd
 
 from her2core.io.files import write_json
 
-ROWS, PATIENTS, SLIDES = 1_000_000, 2_000, 20_000
+#: Rows and the form of the table; ten million as text would be 1.3 GB, more than a table may have.
+TABLES = ((100_000, ".parquet"), (1_000_000, ".csv"), (1_000_000, ".parquet"), (10_000_000, ".parquet"))
+PATIENTS, SLIDES = 2_000, 20_000
 CLASSES = ("negative", "equivocal", "positive")
 
 
-def make(path: Path) -> None:
+def make(path: Path, rows: int) -> None:
     """A patient's patches share its class and a part of its scores, as in real cohorts."""
     rng = np.random.default_rng(0)
-    slide = rng.integers(0, SLIDES, ROWS)
+    slide = rng.integers(0, SLIDES, rows)
     patient = slide % PATIENTS
     label = patient % len(CLASSES)
-    scores = rng.normal(size=(ROWS, 3)) + 0.7 * rng.normal(size=(PATIENTS, 3))[patient]
-    scores[np.arange(ROWS), label] += 1.2
+    scores = rng.normal(size=(rows, 3)) + 0.7 * rng.normal(size=(PATIENTS, 3))[patient]
+    scores[np.arange(rows), label] += 1.2
     probs = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    ids = {"patch_id": np.arange(ROWS), "patient_id": patient, "slide_id": slide}
+    ids = {"patch_id": np.arange(rows), "patient_id": patient, "slide_id": slide}
     frame = pd.DataFrame({name: pd.Series(values).astype("str").radd(name[0]) for name, values in ids.items()})
     frame["label"] = np.array(CLASSES)[label]
     frame["race"] = np.array(["a", "b"])[patient % 7 % 2]
     for i, name in enumerate(CLASSES):
         frame[f"probability_{name}"] = probs[:, i]
-    frame.to_csv(path, index=False, float_format="%.8f")
-    frame.to_parquet(path.with_suffix(".parquet"))
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False, float_format="%.8f")
+    else:
+        frame.to_parquet(path)
 
 
-def measure(path: Path, suffix: str) -> dict:
+def measure(path: Path) -> dict:
     from her2core.evidence.curves import pr_points, roc_points
     from her2core.evidence.evaluation import evaluate
     from her2core.evidence.group_differences import group_differences
@@ -74,7 +78,6 @@ def measure(path: Path, suffix: str) -> dict:
         }
         return result
 
-    path = path.with_suffix(suffix)
     held = [path.read_bytes()]  # each step takes what the one before left, and nothing else stays in memory
     held.append(timed("read_table", lambda: read_table(held.pop(), name=path.name).frame))
     predictions = timed("Predictions.from_frame", lambda: Predictions.from_frame(held.pop()))
@@ -102,27 +105,30 @@ def measure(path: Path, suffix: str) -> dict:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "predictions.csv"
-        subprocess.run([sys.executable, __file__, "make", str(path)], check=True)
-        found = {}
-        for suffix in (".csv", ".parquet"):
-            out = subprocess.run(
-                [sys.executable, __file__, suffix, str(path)], check=True, capture_output=True, text=True
-            )
-            found[suffix[1:]] = json.loads(out.stdout)
+    found: dict[str, dict] = {}
+    for rows, suffix in TABLES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"predictions{suffix}"
+            subprocess.run([sys.executable, __file__, "make", str(path), str(rows)], check=True)
+            measured = subprocess.run([sys.executable, __file__, "measure", str(path)], check=True, capture_output=True)
+            found[f"{rows:,} rows, {suffix[1:]}"] = json.loads(measured.stdout)
+    few, many = (found[f"{rows:,} rows, parquet"]["steps"] for rows in (1_000_000, 10_000_000))
     result = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/million_rows.py",
-        "rows": ROWS,
+        "command": "OMP_NUM_THREADS=1 python benchmarks/growth_rows.py",
         "patients": PATIENTS,
         "slides": SLIDES,
         "classes": len(CLASSES),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "cores": os.cpu_count(),
         "load_of_the_machine": round(os.getloadavg()[0], 1),
-        **found,
+        "tables": found,
+        "ratios": {
+            f"{name}, ten million over one million rows": {"median": round(many[name]["cpu"] / few[name]["cpu"], 2)}
+            for name in few
+            if few[name]["cpu"] > 0.2
+        },
     }
-    write_json(Path(__file__).parent / "results" / "million_rows.json", result)
+    write_json(Path(__file__).parent / "results" / "growth_rows.json", result)
     print(json.dumps(result, indent=2))
 
 
@@ -130,6 +136,6 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     elif sys.argv[1] == "make":
-        make(Path(sys.argv[2]))
+        make(Path(sys.argv[2]), int(sys.argv[3]))
     else:
-        print(json.dumps(measure(Path(sys.argv[2]), sys.argv[1])))
+        print(json.dumps(measure(Path(sys.argv[2]))))
