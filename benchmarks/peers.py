@@ -65,7 +65,7 @@ def tiatoolbox(files: list[Path]) -> dict[str, Callable[[], Any]]:
         return lambda: engine.run(images=files, patch_mode=True, ioconfig=settings, output_type="dict", device="cpu")
 
     normaliser = MacenkoNormalizer()
-    normaliser.fit(np.asarray(Image.open(files[0]).convert("RGB")))
+    normaliser.fit(np.array(Image.open(files[0]).convert("RGB")))
     return {"TIAToolbox": call(None), "TIAToolbox with its Macenko": call(lambda image: normaliser.transform(image))}
 
 
