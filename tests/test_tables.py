@@ -300,9 +300,9 @@ def test_a_parquet_whose_middle_is_damaged_is_refused():
 
 def test_large_files_are_refused_before_they_are_read():
     assert "at most 1 MiB, but got 2 MiB" in refused(b"a,b\n" + b"1,2\n" * 2**19, file=2**20)
-    rows = parquet(pa.table({"a": pa.array(np.zeros(5_000_001, np.int8)), "b": pa.nulls(5_000_001, pa.int8())}))
+    rows = parquet(pa.table({"a": pa.array(np.zeros(20_000_001, np.int8)), "b": pa.nulls(20_000_001, pa.int8())}))
     assert len(rows) < 2**20
-    assert "at most 5,000,000 rows, but got 5,000,001" in refused(rows)
+    assert "at most 20,000,000 rows, but got 20,000,001" in refused(rows)
     wide = pa.table({f"c{i}": pa.array(np.zeros(2_000, np.int8)) for i in range(50)})  # 800,000 bytes as numbers
     for data in (parquet(wide), wide.to_pandas().to_csv(index=False)):
         assert len(data) < 250_000

@@ -23,10 +23,10 @@ class TableLimits:
     Examples
     --------
     >>> TableLimits().rows
-    5000000
+    20000000
     """
 
-    rows: int = 5_000_000
+    rows: int = 20_000_000
     columns: int = 2_000
     memory: int = 2 * 2**30
     file: int | None = None
