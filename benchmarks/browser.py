@@ -34,6 +34,7 @@ NAMES = (
     "external",
     "planning",
     "predictions",
+    "runs",
     "backbones",
     "leakage",
     "dataset",

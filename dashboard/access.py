@@ -22,6 +22,10 @@ from her2core.io.text import markdown_text
 
 #: Shown in place of every page.
 SIGN_IN = "Please sign in to use this dashboard."
+#: Why ``may_write`` is false.
+NO_WRITING = "Nothing can be saved on this server: it answers other machines without a sign-in."
+#: Addresses at which a server answers its own machine only.
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NO_ACCESS = "This account has no access to this dashboard."
 
 
@@ -43,6 +47,11 @@ def has_access(account: Mapping[str, Any]) -> bool:
         return False
     accounts, domains = ({str(name).casefold() for name in allowed.get(key, ())} for key in ("accounts", "domains"))
     return address in accounts or address.rpartition("@")[2] in domains
+
+
+def may_write() -> bool:
+    """Whether visitors may change what is kept on the server: on this machine alone, or signed in."""
+    return sign_in_is_on() or st.get_option("server.address") in LOOPBACK
 
 
 def require_sign_in() -> None:

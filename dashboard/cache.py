@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +14,7 @@ from her2core.evidence.compare import Comparison, compare_many, compare_runs
 from her2core.evidence.inputs import inputs_from_folder
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MADE_WHEN_ABSENT, ResultTable, result_table
+from her2core.evidence.run_table import annotated, run_row
 from her2core.evidence.verdict import Verdict
 from her2core.evidence.verdict import verdict as assess
 from her2core.io.archives import unique_name
@@ -134,6 +135,25 @@ def baselines(run: Run) -> ResultTable | None:
     return run_result_table(run, "baselines")
 
 
+@st.cache_data(max_entries=500, show_spinner=False)
+def _run_row(path: str, unit: str, graded: bool, modified: tuple[float, ...]) -> dict[str, Any]:
+    return run_row(open_run(path), unit=unit, graded=graded)
+
+
+def table_of_runs(unit: str, *, studies: bool) -> tuple[pd.DataFrame, list[str]]:
+    """Every finished run with its figures by this unit, verdict, status, tags and note, and what is no run.
+
+    With ``studies`` those of the studies follow; there are many, and they are not graded.
+    """
+    runs, problems = list_runs(*ROOTS)
+    rows = [_run_row(str(run.path), unit, True, _evidence_modified(run)) for run in runs]
+    if studies:
+        found, broken = list_runs(*sorted({path.parent for root in ROOTS for path in root.glob(f"*/{STUDY}")}))
+        rows += [_run_row(str(run.path), unit, False, _evidence_modified(run)) for run in found]
+        problems += broken
+    return annotated(rows), problems
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def _verdict(path: str, modified: tuple[float, ...]) -> Verdict:
     return assess(open_run(path))
@@ -141,10 +161,15 @@ def _verdict(path: str, modified: tuple[float, ...]) -> Verdict:
 
 def verdict(run: Run) -> Verdict:
     """Whether the accuracy of a run can be believed. Raises RunError when it was not evaluated."""
+    return _verdict(str(run.path), _evidence_modified(run))
+
+
+def _evidence_modified(run: Run) -> tuple[float, ...]:
+    """The times of the files that a verdict is made of."""
     tables = ("metrics", "confusion", "units", "calibration", "baselines")
     files = [run.path / "evaluation" / f"{name}.csv" for name in tables]
     files += [run.path / name for name in ("run.json", "predictions.parquet", "dataset.parquet", "checks.json")]
-    return _verdict(str(run.path), tuple(_modified(file) for file in files))
+    return tuple(_modified(file) for file in files)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

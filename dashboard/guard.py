@@ -29,7 +29,7 @@ from streamlit.user_info import generate_login_redirect_url
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks, is_host_allowed
 
-from dashboard.access import NO_ACCESS, SIGN_IN, has_access, sign_in_is_on
+from dashboard.access import LOOPBACK, NO_ACCESS, SIGN_IN, has_access, sign_in_is_on
 from dashboard.ending import start_watching
 from her2core.notice import NOTICE
 
@@ -42,7 +42,6 @@ REFUSED_MESSAGES = frozenset(
 #: What one session, and all sessions together, may have uploaded at a time: in units of server.maxUploadSize.
 SESSION_UPLOADS, ALL_UPLOADS = 4, 20
 UPLOAD_PATH = "/_stcore/upload_file/"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),

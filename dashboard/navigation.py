@@ -39,6 +39,7 @@ def pages() -> dict[str, list[StreamlitPage]]:
             st.Page(PAGES / "evidence/predictions.py", title="Your predictions", icon=":material/upload_file:"),
         ],
         "Study": [
+            st.Page(PAGES / "study/runs.py", title="Runs", icon=":material/table_rows:"),
             st.Page(PAGES / "study/backbones.py", title="Backbones", icon=":material/compare_arrows:"),
             st.Page(PAGES / "study/leakage.py", title="Leakage", icon=":material/water_drop:"),
             st.Page(PAGES / "study/dataset.py", title="Dataset", icon=":material/dataset:"),

@@ -166,14 +166,14 @@ def dataframe(
     *,
     hide_index: bool = True,
     **options: Any,
-) -> None:
+) -> Any:
     """Draw a table, by default without its index, with a text alternative; no cell can act as a formula.
 
-    ``options`` are passed to ``st.dataframe``.
+    ``options`` are passed to ``st.dataframe``, whose selection event is returned.
     """
     # The table's own toolbar exports what is shown as CSV.
     safe = spreadsheet_safe(pd.DataFrame(rows))
-    st.dataframe(safe, hide_index=hide_index, width="stretch", alt=description, placeholder="", **options)
+    return st.dataframe(safe, hide_index=hide_index, width="stretch", alt=description, placeholder="", **options)
 
 
 def format_interval(row: pd.Series) -> str:

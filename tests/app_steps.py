@@ -23,7 +23,7 @@ PAGES = {
     for page in sorted((ROOT / "pages").rglob("*.py"))
 }
 #: Pages about the selected model.
-OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "leakage", "about")]
+OF_A_RUN = [p for p in PAGES if p not in ("your predictions", "leakage", "runs", "about")]
 
 
 def rewrite(file: Path, content: str | bytes) -> None:

@@ -1,20 +1,21 @@
-"""``her2 runs``: list, show, complete and export finished runs, and evaluate their maps."""
+"""``her2 runs``: list, annotate, show, complete and export finished runs, and evaluate their maps."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
-from her2core.cli.text import interval, records, run_text
+from her2core.cli.text import annotation_text, interval, records, run_text
 from her2core.errors import RunError
 from her2core.notice import RESEARCH
 
 
 @cli.group()
 def runs() -> None:
-    """List, show, complete and export finished runs."""
+    """List, annotate, show, complete and export finished runs."""
 
 
 @runs.command("list")
@@ -27,17 +28,52 @@ def runs() -> None:
 )
 @as_json
 def list_(roots: tuple[Path, ...], as_json: bool) -> None:
-    """List the finished runs, and say why other folders are none."""
+    """List the finished runs with status and tags, and say why other folders are none."""
     from her2core.locations import named_run_folders
+    from her2core.runs.annotations import Annotation, read_annotation
     from her2core.runs.listing import list_runs
 
     for root in roots:
         if not root.is_dir():
             raise RunError("a folder of runs", got="no such folder", where=root, fix="Check the name.")
     found, problems = list_runs(*(roots or named_run_folders() or (MODELS, RUNS)))
-    value = {"runs": [{"path": str(r.path), "title": r.card.get("title")} for r in found], "problems": problems}
-    lines = [f"{r.path}: {r.card.get('title', '')}" for r in found] + [f"no run: {p}" for p in problems]
+    rows, lines, broken = [], [], []
+    for run in found:
+        said = Annotation()
+        try:
+            said = read_annotation(run.path)
+        except RunError as refused:
+            broken.append(refused.sentence)
+        rows.append({"path": str(run.path), "title": run.card.get("title"), **asdict(said)})
+        lines.append(f"{run.path}: {run.card.get('title', '')}{annotation_text(said)}")
+    lines += [f"no run: {problem}" for problem in problems] + [f"no annotation: {problem}" for problem in broken]
+    value = {"runs": rows, "problems": problems, "broken_annotations": broken}
     answer(as_json, value, "\n".join(lines) or "No finished run. her2 train makes one.")
+
+
+@runs.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--status", help="candidate, reference or withdrawn; an empty text removes it.")
+@click.option("--tag", "added", multiple=True, help="Tag to add; may be repeated.")
+@click.option("--untag", "removed", multiple=True, help="Tag to remove; may be repeated.")
+@click.option("--note", help="In place of the present note; an empty text removes it.")
+@as_json
+def annotate(
+    run: Path, status: str | None, added: tuple[str, ...], removed: tuple[str, ...], note: str | None, as_json: bool
+) -> None:
+    """Set status, tags and note of a run, or show them where nothing is set.
+
+    They are kept beside the run (.annotations/ in the folder of runs) and change nothing in it.
+    """
+    from her2core.runs.annotations import changed, read_annotation, write_annotation
+    from her2core.runs.folder import open_run
+
+    opened = open_run(run)
+    said = changed(read_annotation(run), status=status, add=added, remove=removed, note=note)
+    if status is not None or note is not None or added or removed:
+        write_annotation(run, said)
+    text = f"{opened.path}:{annotation_text(said) or ' no status, tags or note'}"
+    answer(as_json, {"path": str(opened.path), **asdict(said)}, f"{text}\n{said.note}".rstrip())
 
 
 @runs.command()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from her2core.data.manifest import Manifest
     from her2core.inference.field import FieldPrediction
     from her2core.inference.prediction import Prediction
+    from her2core.runs.annotations import Annotation
     from her2core.runs.folder import Run
 
 
@@ -33,6 +34,27 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     [{'metric': 'recall', 'value': None}]
     """
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def annotation_text(said: Annotation) -> str:
+    """Write status and tags of a run in brackets, after a space; empty where there are none.
+
+    Parameters
+    ----------
+    said : Annotation
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from her2core.runs.annotations import Annotation
+    >>> annotation_text(Annotation("candidate", ("baseline", "site 2")))
+    ' [candidate; baseline, site 2]'
+    """
+    words = "; ".join(filter(None, (said.status, ", ".join(said.tags))))
+    return f" [{words}]" if words else ""
 
 
 def interval(value: float, lower: float, upper: float, *, signed: bool = False) -> str:
