@@ -201,7 +201,10 @@ def test_a_run_has_all_of_it(tiny_run):
     referral = result_table(d, "referral", **FEW)
     assert referral.frame.empty
     assert [reason.split("only ")[1].split(" (9")[0] for reason in reasons(referral.missing)] == ["3 patients"] * 2
-    for name in set(TABLES) - {"referral", "group_differences", "between_sites"}:
+    assert all(
+        "at least 10 known patients" in reason for reason in reasons(result_table(d, "weak_slices", **FEW).missing)
+    )
+    for name in set(TABLES) - {"referral", "group_differences", "between_sites", "weak_slices"}:
         assert len(tiny_run.table(name)), name
     assert list(tiny_run.table("missing")) == list(MISSING)
     metrics = tiny_run.table("metrics")

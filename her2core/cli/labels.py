@@ -13,13 +13,14 @@ from her2core.evidence.inputs import EvaluationInputs, inputs_from_folder, input
 from her2core.evidence.label_noise import label_noise_sentence, label_noise_table
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MADE_WHEN_ABSENT, ResultTable, result_table
+from her2core.evidence.weak_slices import weak_slices_sentence
 from her2core.runs.folder import Run
 
 NAMES = ("subgroups", *MADE_WHEN_ABSENT)
 
 
 class LabelTables:
-    """Subgroups, differences between them, sites, discordance, label noise and suspected labels of a test part.
+    """Subgroups, differences between them, weak slices, sites, discordance, label noise and suspected labels.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class LabelTables:
 
     @property
     def lines(self) -> list[str]:
-        """Differences between groups that are shown, sites, discordance, and label noise where a share was stated."""
+        """Differences between groups that are shown, sites, discordance, weak slices, and label noise where stated."""
         lines = []
         differences = self.tables["group_differences"].frame
         for row in differences[differences["statement"] == "differs"].to_dict("records"):
@@ -65,6 +66,8 @@ class LabelTables:
                 f"IHC {row.her2_ihc}: {int(row.count)} of {int(row.n)} patients with an ISH result positive  "
                 f"[{row.lower_95:.3f}, {row.upper_95:.3f}]"
             )
+        slices = self.tables["weak_slices"].frame
+        lines += [f"by {unit}: {weak_slices_sentence(of)}" for unit, of in slices.groupby("unit", sort=False)]
         lines += [label_noise_sentence(row) for _, row in self.stated.iterrows()]
         return lines
 

@@ -53,6 +53,8 @@ class EvaluationInputs:
         Data table of all parts, one row a patch: patient_id, split and further columns such as her2_ihc and ish.
     new_sites : bool, optional
         Whether the tested sites were left out of training; None where that is not known.
+    properties : DataFrame, optional
+        Measured properties of the images (colour, sharpness, size of the file), row for row with ``test``.
     """
 
     test: Predictions
@@ -64,6 +66,7 @@ class EvaluationInputs:
     rules: Mapping[str, str] = field(default_factory=dict)
     cohort: pd.DataFrame | None = None
     new_sites: bool | None = None
+    properties: pd.DataFrame | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -174,8 +177,22 @@ def inputs_from_folder(
     else:
         reasons["columns"] = "this run has no data table (her2 runs complete adds it)"
     models = card.get("out_of_fold")
+    properties = _properties(folder, every.part("test").frame["patch_id"], classes)
     found = _inputs(every, uncalibrated=uncalibrated, sets=sets, columns=columns, reasons=reasons, cohort=cohort)
-    return replace(found, new_sites=models["unit"] == "site") if models else found
+    new_sites = models["unit"] == "site" if models else found.new_sites
+    return replace(found, new_sites=new_sites, properties=properties)
+
+
+def _properties(folder: Path, patch_ids: pd.Series, classes: tuple[str, ...]) -> pd.DataFrame | None:
+    """Image properties of the test part, where the run keeps them."""
+    name = "image_properties.parquet"
+    if not (folder / name).is_file():
+        return None
+    found = read_table(folder / name, own=True).frame
+    fix = "Run: her2 runs complete RUN"
+    found = check_table(found, RUN_TABLES[name], where=folder / name, classes=classes, fix=fix)
+    by_patch = found.drop_duplicates("patch_id").set_index("patch_id").reindex(patch_ids)
+    return by_patch.reset_index(drop=True)
 
 
 def inputs_from_predictions(predictions: Predictions) -> EvaluationInputs:

@@ -31,10 +31,13 @@ from her2core.evidence.operating_points import THRESHOLD_RULES, validated_operat
 from her2core.evidence.predictions import IDS
 from her2core.evidence.reliability import calibration_table, compare_calibration, reliability_table
 from her2core.evidence.results import TableResult
+from her2core.evidence.slice_conditions import columns_by_unit
 from her2core.evidence.subgroups import SEVERAL, subgroup_table
 from her2core.evidence.suspected_labels import COLUMNS as SUSPECTED_COLUMNS
 from her2core.evidence.suspected_labels import suspected_labels
 from her2core.evidence.three_way import three_way_curve
+from her2core.evidence.weak_slices import COLUMNS as SLICE_COLUMNS
+from her2core.evidence.weak_slices import weak_slices
 
 UNITS = ("patch", "patient")
 _BASE = ("value", "lower_95", "upper_95", "interval_method", "note", "resampling_unit", "n_clusters", "n")
@@ -59,9 +62,12 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("true_lowest", "true_highest", "true_if_independent", "perfect_network"),
     ),
     "suspected_labels": SUSPECTED_COLUMNS,
+    "weak_slices": SLICE_COLUMNS,
 }
 #: Tables that runs of before them lack; they are then made from the run's predictions.
-MADE_WHEN_ABSENT = ("group_differences", "between_sites", "discordance", "label_noise", "suspected_labels")
+MADE_WHEN_ABSENT = (
+    *("group_differences", "between_sites", "discordance", "label_noise", "suspected_labels", "weak_slices"),
+)
 #: Tables that exist by patient alone.
 BY_PATIENT = ("discordance", "between_sites")
 MISSING = ("table", "unit", "what", "reason")
@@ -105,7 +111,8 @@ def result_table(inputs: EvaluationInputs, name: str, *, resamples: int = 2000, 
         (``ish_table`` at the prevalence of the test part), operating_points
         (``validated_operating_point``, every class and rule), subgroups and group_differences (``subgroup_table`` and
         ``group_differences`` by every column that makes groups), between_sites, discordance (``discordance_table`` of
-        all parts and of the test part), label_noise or suspected_labels.
+        all parts and of the test part), label_noise, suspected_labels or weak_slices (over every column and image
+        property).
     resamples, seed : int
         Of the cluster bootstrap.
 
@@ -256,6 +263,17 @@ def _suspected(d: EvaluationInputs, unit: str, **_: object) -> pd.DataFrame | st
     return found if len(found) else "no label is suspected"
 
 
+def _slices(d: EvaluationInputs, unit: str, *, resamples: int, seed: int) -> pd.DataFrame | str:
+    parts = [d.test.frame[["site"]] if d.columns is None else d.columns]
+    if d.properties is not None:
+        parts.append(d.properties.drop(columns=[c for c in d.properties if c in parts[0]]))
+    columns, at = pd.concat(parts, axis=1), d.at(unit)
+    if unit != "patch":
+        columns = columns_by_unit(columns, d.test.frame[UNIT_COLUMN[unit]], at.frame["patch_id"])
+    found = weak_slices(at, columns, resamples=resamples, seed=seed)
+    return found if len(found) else "no column or property divides the patients into subsets of enough patients"
+
+
 def _by_group(
     d: EvaluationInputs, unit: str, cells: pd.Series, *, compare: bool = False, **_: object
 ) -> pd.DataFrame | str:
@@ -290,4 +308,5 @@ _MAKERS: dict[str, Callable[[EvaluationInputs, str], _Parts]] = {
     "discordance": _discordance,
     "label_noise": lambda d, unit: iter([("", lambda **_: label_noise_table(d.at(unit)))]),
     "suspected_labels": lambda d, unit: iter([("", partial(_suspected, d, unit))]),
+    "weak_slices": lambda d, unit: iter([("", partial(_slices, d, unit))]),
 }

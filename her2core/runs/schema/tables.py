@@ -222,6 +222,14 @@ EVALUATION_TABLES: dict[str, TableSchema] = {
         ("unit", "id"),
         finite=("suspected", "n", "probability", "probability_suggested"),
     ),
+    "weak_slices": TableSchema(
+        (
+            *("unit", "subset", "columns", "metric", "value", "rest", "difference", "lower_95", "upper_95", "p_value"),
+            *("p_value_adjusted", "statement", "note", "n", "patients", "n_clusters", "searched"),
+        ),
+        ("unit", "subset"),
+        finite=("value", "rest", "p_value", "p_value_adjusted", "n", "patients", "n_clusters", "searched"),
+    ),
     "prediction_sets": TableSchema(
         ("unit", "class", "nominal_coverage", "set_coverage", "mean_size", "singleton_rate", "empty_rate", "n"),
         ("unit", "class"),
