@@ -56,6 +56,26 @@ def run_names() -> tuple[dict[str, str], list[str]]:
     return names, problems + broken
 
 
+@st.cache_data(ttl=20, max_entries=16, show_spinner=False)
+def _of_split(path: str, split: str) -> dict[str, str]:
+    studies = sorted({found.parent for root in ROOTS for found in root.glob(f"*/{STUDY}")})
+    runs = [run for run in list_runs(*ROOTS, *studies)[0] if run.info.get("split_hash") == split]
+    taken: dict[str, int] = {}
+    return {unique_name(run.name, taken): str(run.path) for run in runs if str(run.path) != path}
+
+
+def runs_of_the_same_split(run: Run | None) -> dict[str, Run]:
+    """The other runs of this run's split, those of studies too; of an uploaded table, every run that is offered."""
+    if run is None:
+        found = run_names()[0]
+    elif split := run.info.get("split_hash"):
+        found = _of_split(str(run.path), split)
+    else:
+        found = {}
+    opened = {name: try_open(path)[0] for name, path in found.items()}
+    return {name: other for name, other in opened.items() if other is not None}
+
+
 def try_open(path: str) -> tuple[Run | None, str]:
     """Return the run, or the sentence that says why it cannot be opened."""
     try:

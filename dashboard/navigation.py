@@ -15,8 +15,8 @@ from streamlit.navigation.page import StreamlitPage
 #: The folder with app.py and pages/.
 HOME = Path(__file__).resolve().parents[1]
 PAGES = HOME / "pages"
-#: Query parameters that a link to another page keeps.
-KEPT = ("run", "unit")
+#: Query parameters that a link to another page keeps: model, unit of analysis, and the filter of the cases.
+KEPT = ("run", "unit", "errors_true", "errors_predicted", "errors_patient_id", "errors_site", "errors_order")
 
 
 def pages() -> dict[str, list[StreamlitPage]]:

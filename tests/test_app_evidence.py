@@ -237,7 +237,7 @@ def test_threshold_explorer_counts_at_the_threshold(demo, tiny_run):
 @pytest.mark.parametrize(
     "query",
     [
-        {"unit": "<script>alert(1)</script>", "error_unit": "planet"},
+        {"unit": "<script>alert(1)</script>", "errors_view": "planet"},
         {"cell": "a as b", "cost": "../../etc", "first": "x", "second": "y", "by": "z", "counted": "q"},
         {"run": "../../../etc/passwd", "patch": "../../../etc/passwd"},
         {"errors_true": "nobody", "errors_patient_id": "'; drop table", "unit": "patch,slide"},

@@ -36,12 +36,17 @@ LABELS = {
     "slide_id": "slide",
     "true": "true class",
     "predicted": "predicted class",
+    "predicted_second": "predicted by the other",
 }
-PROBABILITIES = {"probability_predicted": "p (predicted class)", "probability_true": "p (true class)"}
+PROBABILITIES = {
+    "probability_predicted": "p (predicted class)",
+    "probability_true": "p (true class)",
+    "probability_second": "p (predicted by the other)",
+}
 
 
 def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
-    """Show rows of ``evidence.misclassified``, most confident first, and the pictures of patches where available."""
+    """Show rows of ``evidence.misclassified`` in their order, and the pictures of patches where available."""
     if rows.empty:
         st.info("There are no such rows.")
         return
@@ -53,7 +58,7 @@ def gallery(review: Review, rows: pd.DataFrame, *, unit: str, key: str) -> None:
         _pictures(review.run, rows, key)
     columns = {name: st.column_config.Column(label) for name, label in LABELS.items()}
     columns |= {name: st.column_config.NumberColumn(label, format="%.3f") for name, label in PROBABILITIES.items()}
-    dataframe(rows.head(ROWS), "The rows, most confident first", height=240, column_config=columns)
+    dataframe(rows.head(ROWS), "The rows, in the order of the pictures", height=240, column_config=columns)
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,} rows; the download has all.")
     download_table("These rows (CSV)", rows, f"{review.name}-{unit}-{key}")

@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from her2core.evidence.arguments import check_choice
 from her2core.evidence.predictions import IDS, Predictions
 
+#: Orders of rows: head, column of ``COLUMNS``, and whether the highest come first.
+ORDERS = {
+    "confident": ("Most confident first", "probability_predicted", True),
+    "unsure": ("Least confident first", "probability_predicted", False),
+    "true": ("True class least probable first", "probability_true", False),
+    "patient": ("By patient", "patient_id", False),
+}
 COLUMNS = (*IDS, "split", "true", "predicted", "probability_predicted", "probability_true")
 
 
@@ -37,6 +44,57 @@ def misclassified(predictions: Predictions) -> pd.DataFrame:
     1    a         b                    0.6               0.4
     """
     return _rows(predictions, predictions.predicted != predictions.labels)
+
+
+def all_rows(predictions: Predictions) -> pd.DataFrame:
+    """List every row, right or wrong, in the order of the table.
+
+    Parameters
+    ----------
+    predictions : Predictions
+
+    Returns
+    -------
+    DataFrame
+        ``COLUMNS``.
+
+    Examples
+    --------
+    >>> from her2core.evidence.predictions import read_predictions
+    >>> all_rows(read_predictions(pd.DataFrame({"label": list("ab"), "predicted": list("bb")})))["true"].tolist()
+    ['a', 'b']
+    """
+    return _columns(predictions, np.arange(len(predictions)))
+
+
+def ordered(rows: pd.DataFrame, order: str) -> pd.DataFrame:
+    """Order rows; those of equal values stay in their order.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As ``misclassified`` gives them.
+    order : str
+        One of ``ORDERS``.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ConfigError
+        For an unknown order.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"patch_id": ["u", "v"], "probability_predicted": [0.5, 0.9]})
+    >>> ordered(rows, "confident")["patch_id"].tolist()
+    ['v', 'u']
+    """
+    check_choice("order", order, ORDERS)
+    _, column, highest = ORDERS[order]
+    return rows.sort_values(column, ascending=not highest, kind="stable").reset_index(drop=True)
 
 
 def confusion_cell(predictions: Predictions, *, true: str, predicted: str) -> pd.DataFrame:
@@ -74,11 +132,14 @@ def confusion_cell(predictions: Predictions, *, true: str, predicted: str) -> pd
 
 def _rows(predictions: Predictions, chosen: NDArray[np.bool_]) -> pd.DataFrame:
     rows = np.flatnonzero(chosen)
-    probs = (
-        predictions.probs if predictions.has_scores else np.full((len(predictions), len(predictions.classes)), np.nan)
-    )
-    rows = rows[np.argsort(-probs[rows, predictions.predicted[rows]], kind="stable")]
+    if predictions.has_scores:
+        rows = rows[np.argsort(-predictions.probs[rows, predictions.predicted[rows]], kind="stable")]
+    return _columns(predictions, rows)
+
+
+def _columns(predictions: Predictions, rows: NDArray[np.int64]) -> pd.DataFrame:
     true, predicted = predictions.labels[rows], predictions.predicted[rows]
+    nothing = np.full(len(rows), np.nan)
     names = pd.Series(predictions.classes, dtype="str")
     return (
         predictions.frame.iloc[rows]
@@ -86,7 +147,7 @@ def _rows(predictions: Predictions, chosen: NDArray[np.bool_]) -> pd.DataFrame:
         .assign(
             true=names.take(true).to_numpy(),
             predicted=names.take(predicted).to_numpy(),
-            probability_predicted=probs[rows, predicted],
-            probability_true=probs[rows, true],
+            probability_predicted=predictions.probs[rows, predicted] if predictions.has_scores else nothing,
+            probability_true=predictions.probs[rows, true] if predictions.has_scores else nothing,
         )
     )

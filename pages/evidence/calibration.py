@@ -17,7 +17,7 @@ SCORES = {"uncalibrated": "before scaling", "calibrated": "after scaling", "as g
 review = opened_review("Calibration")
 switch, about = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
 with switch:
-    unit = unit_switch(review, "Unit of analysis", key="calibration_unit", default=0, among=UNITS)
+    unit = unit_switch(review, "Unit of analysis", key="unit", default=0, among=UNITS)
 about.caption(
     "A model is calibrated where its predicted probabilities match the observed frequencies. The temperature is fitted "
     "on validation patches; its effect is measured here on the test set."

@@ -25,7 +25,7 @@ from her2core.plots.decisions import decision_description, decision_figure
 review = opened_review("Decisions")
 switch, about = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
 with switch:
-    unit = unit_switch(review, "Unit of analysis", key="decision_unit", default=0, among=UNITS)
+    unit = unit_switch(review, "Unit of analysis", key="unit", default=0, among=UNITS)
 about.caption("A model may abstain. Cases that it does not classify can be **referred to IHC/ISH** testing.")
 sections = (
     "Referral",

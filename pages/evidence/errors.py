@@ -1,4 +1,4 @@
-"""Errors page: misclassified cases, most confident first, with their pictures."""
+"""Errors page: misclassified cases with their pictures, disagreement of two models, weak slices, and a feature map."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ import streamlit as st
 
 from dashboard.review import unit_switch
 from dashboard.selection import opened_review
-from dashboard.session import remember
-from dashboard.views.gallery import gallery
-from dashboard.widgets import count
-from her2core.data.manifest import UNKNOWN
-from her2core.evidence.misclassified import misclassified
+from dashboard.views.errors import show_disagreement, show_misclassified, show_slices
+from dashboard.views.feature_map import show_feature_map
 
-FILTERS = {"true": "True class", "predicted": "Predicted class", "patient_id": "Patient", "site": "Site"}
+VIEWS = {"cases": "Misclassified cases", "models": "Two models", "slices": "Weak slices", "map": "Feature map"}
 
 review = opened_review("Errors")
-unit = unit_switch(review, "Unit of analysis", key="error_unit", default=0)
-rows = remember(("misclassified", review.key, unit), lambda: misclassified(review.at(unit)))
-total = len(review.at(unit))
-if rows.empty:
-    st.success(f"None of {count(total, unit)} of the test set is misclassified.")
-    st.stop()
-st.markdown(
-    f"**{count(len(rows), unit)}** of {total:,} in the test set are misclassified, listed with the most confident "
-    "first. Confident errors point to wrong labels, artefacts and spurious features."
+left, right = st.columns([2, 3], gap="medium")
+with left:
+    unit = unit_switch(review, "Unit of analysis", key="unit", default=0)
+view = right.segmented_control(
+    "View",
+    list(VIEWS),
+    format_func=VIEWS.__getitem__,
+    default="cases",
+    key="errors_view",
+    bind="query-params",
+    required=True,
 )
-for column, (name, label) in zip(st.columns(len(FILTERS)), FILTERS.items(), strict=True):
-    values = [v for v in rows[name].unique() if v != UNKNOWN]
-    if not values:
-        column.caption(f"{label}: unknown in these data.")
-        continue
-    chosen = column.multiselect(label, sorted(values), key=f"errors_{name}", bind="query-params")
-    if chosen:
-        rows = rows[rows[name].isin(chosen)]
-st.caption(f"{count(len(rows), unit)} shown.")
-gallery(review, rows, unit=unit, key="errors")
+if view == "models":
+    show_disagreement(review, unit)
+elif view == "slices":
+    show_slices(review, unit)
+elif view == "map":
+    show_feature_map(review)
+else:
+    show_misclassified(review, unit)

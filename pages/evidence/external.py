@@ -34,7 +34,7 @@ st.markdown(
     f"evaluated on **{markdown_text(str(run.card['data'].get('name') or 'another cohort'))}**."
 )
 present = [unit for unit in UNITS if (external["unit"] == unit).any()]
-unit = unit_switch(review, "Unit of analysis", key="external_unit", default=len(present) - 1, among=present)
+unit = unit_switch(review, "Unit of analysis", key="unit", default=len(present) - 1, among=present)
 st.markdown(f"**{markdown_sentence(external_statement(external, unit=unit))}**")
 
 st.header("Development and external figures")

@@ -43,7 +43,7 @@ def _prediction(row: dict[str, Any]) -> str:
 review = opened_review("Subgroups")
 first, left, middle, right = st.columns(4, gap="small")
 with first:
-    unit = unit_switch(review, "Unit of analysis", key="group_unit", default=0, among=UNITS)
+    unit = unit_switch(review, "Unit of analysis", key="unit", default=0, among=UNITS)
 rows = rows_at(opened_result_table(review, "subgroups"), unit)
 if rows.empty:
     st.info("These data have no column that defines subgroups. Add site or scanner to the manifest, or to your table.")
