@@ -141,9 +141,20 @@ class Review:
 def unit_switch(
     review: Review, label: str, *, key: str, default: int, among: Sequence[str] = ("patch", "slide", "patient")
 ) -> str:
-    """Let the viewer choose a unit out of those assessed and ``among``; ``default`` is a place in these."""
+    """Let the viewer choose a unit out of those assessed and ``among``; ``default`` is a place in these.
+
+    A choice is written into the address (``?unit=``), which links to other pages keep: a bound parameter would leave
+    the address where the choice is the default of this page, and the next page would show another unit.
+    """
     offered = [unit for unit in review.assessed if unit in among]
-    chosen = st.segmented_control(label, offered, default=offered[default], key=key, bind="query-params", required=True)
+    wanted = st.query_params.get("unit"), st.session_state.get(key)
+    st.session_state[key] = next((unit for unit in wanted if unit in offered), offered[default])
+
+    def write() -> None:
+        if st.session_state[key] in offered:
+            st.query_params["unit"] = st.session_state[key]
+
+    chosen = st.segmented_control(label, offered, key=key, on_change=write, required=True)
     return chosen if chosen in offered else offered[default]
 
 

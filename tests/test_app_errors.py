@@ -24,10 +24,13 @@ def demo(models) -> Path:
     return Path(shutil.copytree(ROOT / "models" / "demo", models / "demo", copy_function=os.link))
 
 
-def test_two_models_are_compared_on_the_same_cases(demo, models):
+def test_without_a_model_of_the_same_cases_the_page_says_how_to_get_one(demo):
     at = visit("errors", errors_view="Two models", unit="patient")
     assert errors(at) == []
     assert "No other model was tested on the same cases" in said(at.info)
+
+
+def test_two_models_are_compared_on_the_same_cases(demo, models):
     other = Path(shutil.copytree(ROOT / "models" / "study" / "demo-resnet50", models / "other", copy_function=os.link))
     at = visit("errors", errors_view="Two models", unit="patch")
     assert errors(at) == []
