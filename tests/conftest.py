@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -123,6 +124,16 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def run_of_64_microns(tiny_run, tmp_path_factory) -> Path:
+    """The tiny run, with a field of view of 64 microns: 128 px of the slides of ``slide_files``."""
+    folder = shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("run") / "tiny")
+    card = json.loads((folder / "model.card.json").read_text())
+    card["input"] |= {"field_um": 64.0, "mpp": 1.0}
+    (folder / "model.card.json").write_text(json.dumps(card))
+    return folder
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def test_every_package_that_is_imported_is_declared():
         *extras["openvino"],
         *extras["serve"],
         *extras["h5"],
+        *extras["cluster"],
     ]
     declared = {Requirement(line).name.lower().replace("_", "-") for line in declared}
     used = {i.split(".")[0] for p in [*CORE, *FRONT] for i in _imports(p)}

@@ -31,13 +31,8 @@ pytest.importorskip("openslide", reason="the extra slide is not installed")
 
 
 @pytest.fixture(scope="module")
-def run(tiny_run, tmp_path_factory) -> Path:
-    """The tiny run, with a field of view of 64 microns: 128 px of the slides."""
-    folder = shutil.copytree(tiny_run.path, tmp_path_factory.mktemp("run") / "tiny")
-    card = json.loads((folder / "model.card.json").read_text())
-    card["input"] |= {"field_um": 64.0, "mpp": 1.0}
-    (folder / "model.card.json").write_text(json.dumps(card))
-    return folder
+def run(run_of_64_microns) -> Path:
+    return run_of_64_microns
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from her2core.cli.base import LazyChoice, answer, as_json, cli, engine_option
+from her2core.cli.workers import work_on, worker_options
 from her2core.errors import ConfigError
 from her2core.notice import RESEARCH
 
@@ -47,7 +48,7 @@ def _slide_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True, help="That read slides."),
     ):
         command = option(command)
-    return command
+    return worker_options(command)
 
 
 @cli.command()
@@ -91,38 +92,29 @@ def tile(
     from her2core.labels import get_scheme
     from her2core.slide.plan import TileGrid
     from her2core.slide.tiling import TileSettings, collect_tiles, tile_slide
-    from her2core.slide.work import slide_folder, work_through
+    from her2core.slide.work import slide_folder
 
     scale = parse_mpp(tile_mpp)
     known = None if scheme is None else get_scheme(scheme)
     settings = TileSettings(px, scale, TileGrid(px * scale, **_grid(px * scale, options)), stain, screen=not keep_all)
-    jobs, left_out = _jobs(slides, options)
-    outcomes = []
-    for outcome in work_through(
-        out,
-        jobs,
-        lambda job: _with_bar(
-            job, lambda bar: tile_slide(job, settings, out, threads=options["threads"], progress=bar)
-        ),
-    ):
-        outcomes.append(outcome)
-        click.echo(_line(outcome), err=True)
-    done = [o for o in outcomes if not o.error]
-    said: dict[str, Any] = {"slides": len(done), "failed": len(outcomes) - len(done), "left_out": left_out}
+    jobs, left_out, out = _jobs(slides, out, options)
+    work = partial(tile_slide, settings=settings, out=out, threads=options["threads"])
+    done, counts, code = work_on(
+        out, jobs, work, alone=lambda job, bar: work(job, progress=bar), line=_line, **_shared(options)
+    )
+    said: dict[str, Any] = {"slides": len(done), "failed": counts["failed"], "left_out": left_out, "run": counts}
     lines = [*(f"left out: {sentence}" for sentence in left_out)]
     if done:
-        path, manifest = collect_tiles(out, [slide_folder(out, o.job) for o in done], scheme=known)
-        total = sum(o.about["tiles"] for o in done)
+        path, manifest = collect_tiles(out, [slide_folder(out, job) for job in done], scheme=known)
+        total = counts["tiles"]
         said |= {"path": str(path), "tiles": total, "labelled": manifest is not None}
         lines.append(f"{path}: {total:,} tiles of {len(done):,} slides, {px} px at {scale:g} microns per pixel")
         if manifest is None:
             lines.append(
                 "without labels: state them in a table (--table, columns slide and label) to train on the tiles"
             )
-    if len(done) < len(outcomes):
-        lines.append(f"{out / 'failed.csv'}: {len(outcomes) - len(done):,} slides failed")
-    answer(as_json, said, "\n".join([*lines, RESEARCH]))
-    return 0 if len(done) == len(outcomes) else 1
+    answer(as_json, said, "\n".join([*lines, *_failures(out, counts), counts["summary"], RESEARCH]))
+    return code
 
 
 @cli.command()
@@ -161,39 +153,56 @@ def slide(
 
     from her2core.inference.predictor import load_predictor
     from her2core.io.files import write_csv
+    from her2core.io.periodic import PeriodicWrite
     from her2core.slide.plan import TileGrid
     from her2core.slide.predict import SlideSettings, patient_predictions, predict_slide, slide_grid
+    from her2core.slide.prediction_work import PredictionWork
     from her2core.slide.result import from_dict
-    from her2core.slide.work import slide_folder, work_through
+    from her2core.slide.work import slide_folder
 
     predictor = load_predictor(run, engine=engine)
     side = slide_grid(predictor, field_um).tile_um
     settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"])
-    jobs, left_out = _jobs(slides, options)
-    outcomes, answers = [], []
-    for outcome in work_through(
-        out, jobs, lambda job: _with_bar(job, lambda bar: predict_slide(predictor, job, out, settings, progress=bar))
-    ):
-        outcomes.append(outcome)
-        click.echo(_line(outcome), err=True)
-        if not outcome.error:
-            answers.append(from_dict(outcome.about["prediction"]))
-            write_csv(out / "slides.csv", pd.DataFrame([a.row() for a in answers]))
-    done = [o for o in outcomes if not o.error]
-    patients = patient_predictions(predictor, [slide_folder(out, o.job) for o in done], rule=rule)
+    jobs, left_out, out = _jobs(slides, out, options)
+    position = {job.slide_id: number for number, job in enumerate(jobs)}
+    answered: dict[int, UnitPrediction] = {}
+    failed: dict[str, str] = {}
+
+    def answers() -> list[UnitPrediction]:
+        return [answered[number] for number in sorted(answered)]
+
+    table = PeriodicWrite(lambda: write_csv(out / "slides.csv", pd.DataFrame([a.row() for a in answers()])))
+
+    def each(outcome: Outcome) -> None:
+        if outcome.error:
+            failed[outcome.job.slide_id] = outcome.error
+            return
+        answered[position[outcome.job.slide_id]] = from_dict(outcome.about["prediction"])
+        table.changed()
+
+    done, counts, code = work_on(
+        out,
+        jobs,
+        PredictionWork(run.absolute() if options["cluster"] else run, engine, settings, out),
+        alone=lambda job, bar: predict_slide(predictor, job, out, settings, progress=bar),
+        line=_line,
+        each=each,
+        **_shared(options),
+    )
+    table.finish()
+    patients = patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
     if patients:
         write_csv(out / "patients.csv", pd.DataFrame([p.row() for p in patients]))
-    lines = [*(f"left out: {sentence}" for sentence in left_out), *map(_unit_line, [*answers, *patients])]
-    if len(done) < len(outcomes):
-        lines.append(f"{out / 'failed.csv'}: {len(outcomes) - len(done):,} slides failed")
+    lines = [*(f"left out: {sentence}" for sentence in left_out), *map(_unit_line, [*answers(), *patients])]
     said = {
-        "slides": [a.as_dict() for a in answers],
+        "slides": [a.as_dict() for a in answers()],
         "patients": [p.as_dict() for p in patients],
-        "failed": {o.job.slide_id: o.error for o in outcomes if o.error},
+        "failed": {job.slide_id: failed[job.slide_id] for job in jobs if job.slide_id in failed},
         "left_out": left_out,
+        "run": counts,
     }
-    answer(as_json, said, "\n".join([*lines, RESEARCH]))
-    return 0 if len(done) == len(outcomes) else 1
+    answer(as_json, said, "\n".join([*lines, *_failures(out, counts), counts["summary"], RESEARCH]))
+    return code
 
 
 def _rules() -> list[str]:
@@ -219,33 +228,26 @@ def _grid(tile_um: float, options: dict[str, Any]) -> dict[str, Any]:
     return {"stride_um": stride, "edge": options["edge"], "min_tissue": options["min_tissue"]}
 
 
-def _jobs(slides: tuple[Path, ...], options: dict[str, Any]) -> tuple[list[SlideJob], list[str]]:
+def _shared(options: dict[str, Any]) -> dict[str, Any]:
+    return {"workers": options["workers"], "cluster": options["cluster"]}
+
+
+def _failures(out: Path, counts: dict[str, Any]) -> list[str]:
+    return [f"{out / 'failed.csv'}: {counts['failed']:,} slides failed"] if counts["failed"] else []
+
+
+def _jobs(slides: tuple[Path, ...], out: Path, options: dict[str, Any]) -> tuple[list[SlideJob], list[str], Path]:
+    """Slides, what was left out of folders, and the folder to write to; absolute paths for a cluster."""
     from her2core.io.scale import parse_mpp
-    from her2core.slide.jobs import slide_jobs
+    from her2core.slide.jobs import absolute, slide_jobs
 
     mpp = None if options["mpp"] is None else parse_mpp(options["mpp"])
     if options["regions"] is not None and not options["regions"].exists():
         raise ConfigError("a file or folder", got="none", where="--regions", fix="Check the name.")
-    return slide_jobs(slides, table=options["table"], mpp=mpp, regions=options["regions"])
-
-
-def _with_bar(job: SlideJob, work: Callable[[Callable[[int, int], None]], Any]) -> Any:
-    """Do a slide's work with a progress bar, which starts with the first report."""
-    bar = click.progressbar(length=1, label=job.slide_id[:40], file=sys.stderr)
-    began = False
-
-    def report(done: int, total: int) -> None:
-        nonlocal began
-        if not began:
-            bar.length, began = total, True
-            bar.__enter__()
-        bar.update(done - bar.pos)
-
-    try:
-        return work(report)
-    finally:
-        if began:
-            bar.__exit__(None, None, None)
+    jobs, left_out = slide_jobs(slides, table=options["table"], mpp=mpp, regions=options["regions"])
+    if options["cluster"]:
+        return [absolute(job) for job in jobs], left_out, out.absolute()
+    return jobs, left_out, out
 
 
 def _line(outcome: Outcome) -> str:

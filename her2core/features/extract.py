@@ -82,13 +82,12 @@ def frozen_features(
     fresh: dict[bytes, np.ndarray] = {}
     written = time.monotonic()
     if missing:
-        _refuse_changed_embedding(network, to_tensor(images[missing[:2]], mean, std).to(device))
+        refuse_changed_embedding(network, to_tensor(images[missing[:2]], mean, std).to(device))
         if progress:
             progress(0, len(missing))
     for start in range(0, len(missing), batch):
         rows = missing[start : start + batch]
-        tensor = to_tensor(images[rows], mean, std).to(device, memory_format=torch.channels_last)
-        vectors = network.embed(network.features(tensor)).float().cpu().numpy()
+        vectors = embed_batch(network, images[rows], mean=mean, std=std, device=device)
         fresh |= {keys[i]: vector for i, vector in zip(rows, vectors, strict=True)}
         last = start + batch >= len(missing)
         if last or time.monotonic() - written >= _WRITE_EVERY:
@@ -100,7 +99,61 @@ def frozen_features(
     return np.stack([known[key] for key in keys])
 
 
-def _refuse_changed_embedding(network: PatchNetwork, few: torch.Tensor) -> None:
+@torch.inference_mode()
+def embed_batch(
+    network: PatchNetwork,
+    images: np.ndarray,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """Embeddings of one batch in one forward pass.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        In evaluation mode, on ``device``.
+    images : ndarray
+        uint8 (N, px, px, 3) RGB, prepared.
+    mean, std : sequence of float
+        Scaling of pixels in 0..1, each (3,).
+    device : str or torch.device, default "cpu"
+
+    Returns
+    -------
+    ndarray
+        float32 (N, D).
+
+    Examples
+    --------
+    >>> from her2core.networks.registry import build_network
+    >>> network = build_network("timm:test_resnet", 3).eval()
+    >>> half = (0.5, 0.5, 0.5)
+    >>> embed_batch(network, np.zeros((2, 32, 32, 3), np.uint8), mean=half, std=half).shape
+    (2, 96)
+    """
+    tensor = to_tensor(images, mean, std).to(device, memory_format=torch.channels_last)
+    vectors: np.ndarray = network.embed(network.features(tensor)).float().cpu().numpy()
+    return vectors
+
+
+@torch.inference_mode()
+def refuse_changed_embedding(network: PatchNetwork, few: torch.Tensor) -> None:
+    """Refuse a network that changes its embedding before the last layer.
+
+    Parameters
+    ----------
+    network : PatchNetwork
+        In evaluation mode.
+    few : Tensor
+        float32 (N, 3, px, px): network inputs.
+
+    Raises
+    ------
+    NetworkError
+        For such a network.
+    """
     features = network.features(few)
     given, expected = fitted_last_layer(network)(network.embed(features)), network.head(features)
     if not torch.allclose(given, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max() + 1)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,25 @@ def slide_jobs(
         left_out.append(f"{len(missing):,} rows of the table name no slide here, the first: {missing[0]}.")
     _refuse_clashes(jobs)
     return jobs, left_out
+
+
+def absolute(job: SlideJob) -> SlideJob:
+    """The same job with absolute paths, for processes with another working directory.
+
+    Parameters
+    ----------
+    job : SlideJob
+
+    Returns
+    -------
+    SlideJob
+
+    Examples
+    --------
+    >>> absolute(SlideJob(Path("a.svs"), "a")).path.is_absolute()
+    True
+    """
+    return replace(job, path=job.path.absolute(), regions=job.regions.absolute() if job.regions else None)
 
 
 def _manifest_jobs(path: Path, mpp: float | None, regions: Path | None) -> list[SlideJob]:

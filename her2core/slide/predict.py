@@ -18,12 +18,14 @@ from her2core.errors import ConfigError, ImageError
 from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.predictor import Predictor
 from her2core.inference.tiles import tile_row
+from her2core.io.cells import UNKNOWN
 from her2core.io.files import write_parquet, write_via_temporary
 from her2core.io.images import DecodedImage, RGBImage, encode_png
 from her2core.io.tables import read_table
 from her2core.maps.field_overlay import with_colour_scale
 from her2core.maps.overlay import with_caption
 from her2core.notice import RESEARCH
+from her2core.parallel.stages import add_seconds, stage, waiting
 from her2core.slide.geojson import write_geojson
 from her2core.slide.heatmap import heatmap_picture, make_heatmap, tile_state, write_ome_tiff
 from her2core.slide.jobs import SlideJob
@@ -32,7 +34,7 @@ from her2core.slide.reader import Slide, exact_tile, open_slide
 from her2core.slide.result import UnitPrediction, predict_unit, run_rule
 from her2core.slide.stream import Indices, TileGroup, stream_tiles, tile_groups
 from her2core.slide.tiling import about_slide, regions_key
-from her2core.slide.work import finish, finished, unfinished
+from her2core.slide.work import finish, finished, read_about, unfinished
 
 #: Tiles after which a part is written: what an interruption costs at most.
 PART_TILES = 512
@@ -151,16 +153,19 @@ def predict_slide(
         key = work_key(slide, settings.grid, **model, rule=rule, **stated)
         if (about := finished(out, job, key)) is not None:
             return about, True
-        plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
+        with stage("plan"):
+            plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
         folder = unfinished(out, job, key)
         tiles = _predicted(predictor, slide, plan, px, folder, settings, progress)
         tiles.insert(0, "slide_id", job.slide_id)
         tiles.insert(1, "patient_id", job.patient_id)
-        found = predict_unit(
-            tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, model=predictor.model_id
-        )
+        with stage("aggregate"):
+            found = predict_unit(
+                tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, model=predictor.model_id
+            )
         found = replace(found, notes=(*found.notes, *plan.notes))
-        _export(folder, slide, plan, tiles, found, settings.grid)
+        with stage("write"):
+            _export(folder, slide, plan, tiles, found, settings.grid)
         about = {
             "key": key,
             "slide_id": job.slide_id,
@@ -199,23 +204,18 @@ def patient_predictions(
     list of UnitPrediction
         By patient; none for slides of unknown patients.
     """
-    parts: dict[str, list[pd.DataFrame]] = {}
+    of_patient: dict[str, list[Path]] = {}
     for folder in folders:
-        tiles = read_table(folder / "tiles.parquet", own=True).frame
-        if len(tiles) and tiles["patient_id"].iloc[0] != "unknown":
-            parts.setdefault(str(tiles["patient_id"].iloc[0]), []).append(tiles)
+        about = read_about(folder)
+        if about.get("tiles") and about.get("patient_id", UNKNOWN) != UNKNOWN:
+            of_patient.setdefault(str(about["patient_id"]), []).append(folder)
     by = run_rule(predictor.run, "patient", rule)
-    return [
-        predict_unit(
-            pd.concat(tables, ignore_index=True),
-            predictor.classes,
-            unit="patient",
-            name=patient,
-            rule=by,
-            model=predictor.model_id,
-        )
-        for patient, tables in sorted(parts.items())
-    ]
+    model = predictor.model_id
+    found = []
+    for patient, own in sorted(of_patient.items()):  # one patient's tiles in memory at a time
+        tiles = pd.concat([read_table(f / "tiles.parquet", own=True).frame for f in own], ignore_index=True)
+        found.append(predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, model=model))
+    return found
 
 
 def tile_px(slide: Slide, grid: TileGrid, predictor: Predictor) -> int:
@@ -267,7 +267,7 @@ def _predicted(
         if not file.exists():
             mpp = settings.grid.tile_um / px
             rows: list[dict[str, Any]] = []
-            for group in stream_tiles(slide, tiles, part, px, threads=settings.threads):
+            for group in waiting("read", stream_tiles(slide, tiles, part, px, threads=settings.threads)):
                 rows += group_rows(predictor, group, mpp, settings.batch)
                 if progress:
                     progress(done + len(rows), len(tiles))
@@ -338,6 +338,8 @@ def group_rows(predictor: Predictor, group: TileGroup, mpp: float, batch: int) -
         images = [DecodedImage(image, group.flags) for image in chunk]
         for number, found in enumerate(predictor.predict(images, names=["tile"] * len(images), mpp=mpp, batch=batch)):
             rows.append({"tile": int(group.rows[start + number]), **tile_row(found), "ood_score": found.ood_score})
+            for name, spent in found.milliseconds.items():
+                add_seconds(name, spent / 1000)
     return rows
 
 

@@ -19,6 +19,7 @@ from her2core.io.images import RGBImage, encode_png
 from her2core.io.tables import read_table
 from her2core.labels import LabelScheme
 from her2core.notice import RESEARCH
+from her2core.parallel.stages import stage, waiting
 from her2core.slide.contact import contact_sheet
 from her2core.slide.jobs import SlideJob
 from her2core.slide.plan import STAGES, TileGrid, TilePlan, audit, plan_tiles, work_key
@@ -133,16 +134,19 @@ def tile_slide(
         key = work_key(slide, settings.grid, px=settings.px, stain=settings.stain, screen=settings.screen, **stated)
         if (about := finished(out, job, key)) is not None:
             return about, True
-        plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
-        stain = slide_stain(slide, plan.kept)
+        with stage("plan"):
+            plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
+        with stage("stain"):
+            stain = slide_stain(slide, plan.kept)
         folder = unfinished(out, job, key)
         rows, stages, samples = _write_tiles(slide, plan, settings, stain, folder, threads, progress)
         counted = [*plan.tiles["stage"][plan.tiles["stage"] != ""], *stages]
         counts = audit(counted, {**STAGES, **(TILE_STAGES if settings.screen else {})})
         frame = _frame(rows, job, settings, slide_folder(out, job).relative_to(out))
-        write_parquet(folder / "tiles.parquet", frame)
-        sheet = contact_sheet(plan, samples, title=f"{job.slide_id}: {len(frame):,} tiles. {RESEARCH}")
-        write_via_temporary(folder / "contact.png", lambda t: t.write_bytes(encode_png(sheet)))
+        with stage("write"):
+            write_parquet(folder / "tiles.parquet", frame)
+            sheet = contact_sheet(plan, samples, title=f"{job.slide_id}: {len(frame):,} tiles. {RESEARCH}")
+            write_via_temporary(folder / "contact.png", lambda t: t.write_bytes(encode_png(sheet)))
         about = {
             "key": key,
             "slide_id": job.slide_id,
@@ -176,17 +180,20 @@ def _write_tiles(
     samples: list[RGBImage] = []
     every = max(1, -(-len(tiles) // 40))
     reference = StainReference()
-    for group in stream_tiles(slide, tiles, tile_groups(slide, tiles, settings.px), settings.px, threads=threads):
+    groups = tile_groups(slide, tiles, settings.px)
+    for group in waiting("read", stream_tiles(slide, tiles, groups, settings.px, threads=threads)):
         for index, image in zip(group.rows, group.images, strict=True):
-            stage = _stage(image) if settings.screen else ""
-            stages.append(stage)
-            if stage:
+            with stage("screen"):
+                stages.append(_stage(image) if settings.screen else "")
+            if stages[-1]:
                 continue
             if settings.stain == "slide":
-                image = normalise_tile(image, stain, reference)
+                with stage("stain"):
+                    image = normalise_tile(image, stain, reference)
             tile = tiles.iloc[index]
             name = f"{int(tile['column'])}_{int(tile['row'])}.png"
-            (folder / "tiles" / name).write_bytes(encode_png(image))
+            with stage("write"):
+                (folder / "tiles" / name).write_bytes(encode_png(image))
             rows.append({**tile.to_dict(), "name": name})
             if len(rows) % every == 1 or every == 1:
                 samples.append(image)

@@ -3,6 +3,10 @@
 <out>/slides/<slide_id>/      a finished slide; slide.json holds the key of its work
 <out>/.work/<slide_id>/       an unfinished one; the same command goes on with it
 <out>/failed.csv              slides that could not be worked on, and why
+<out>/report.csv              every slide: state, reason, tiles, seconds by stage, worker
+
+Slides are independent of each other, so that any backend of ``parallel`` may do them: each is the same function call
+with the same files as a result.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +27,12 @@ import pandas as pd
 
 from her2core.errors import ConfigError, Her2Error, RunError
 from her2core.io.files import write_csv, write_json
-from her2core.io.text import printable_path, safe_file_name
+from her2core.io.text import clean_text, printable_path, safe_file_name
+from her2core.parallel.stages import measured
+from her2core.parallel.tasks import Backend, in_this_process
 from her2core.runs.lock import LOCK, Claim
 from her2core.slide.jobs import SlideJob
+from her2core.slide.run_report import BEFORE, REPORT, RunReport
 
 #: File that makes a slide's folder complete.
 ABOUT = "slide.json"
@@ -44,12 +54,27 @@ class Outcome:
         Whether it was finished before.
     error : str
         Why it failed; empty where it did not.
+    fault : bool
+        Whether it failed by a fault of the program.
+    seconds : mapping of str to float
+        By stage.
+    total : float
+        Seconds in all.
+    worker : str
+        Process that did it.
+    attempts : int
+        Times it was given to a worker.
     """
 
     job: SlideJob
     about: dict[str, Any]
     reused: bool = False
     error: str = ""
+    fault: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    total: float = 0.0
+    worker: str = ""
+    attempts: int = 1
 
 
 def slide_folder(out: Path, job: SlideJob) -> Path:
@@ -87,7 +112,7 @@ def finished(out: Path, job: SlideJob, key: str) -> dict[str, Any] | None:
     -------
     dict or None
     """
-    about = _json(slide_folder(out, job) / ABOUT)
+    about = read_about(slide_folder(out, job))
     return about if about.get("key") == key else None
 
 
@@ -125,6 +150,8 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
     about : dict
         JSON-ready, with ``key``.
     """
+    for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote a file
+        part.unlink()
     write_json(folder / ABOUT, about)
     (folder / _KEY).unlink()
     final = slide_folder(out, job)
@@ -136,10 +163,35 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
     shutil.rmtree(former, ignore_errors=True)
 
 
+def read_about(folder: Path) -> dict[str, Any]:
+    """What the slide.json of a slide's folder says.
+
+    Parameters
+    ----------
+    folder : Path
+        From ``slide_folder``.
+
+    Returns
+    -------
+    dict
+        Empty where there is none that can be read.
+
+    Examples
+    --------
+    >>> read_about(Path("no-such-folder"))
+    {}
+    """
+    return _json(folder / ABOUT)
+
+
 def work_through(
-    out: Path, jobs: Sequence[SlideJob], work: Callable[[SlideJob], tuple[dict[str, Any], bool]]
+    out: Path,
+    jobs: Sequence[SlideJob],
+    work: Callable[[Any], tuple[dict[str, Any], bool]],
+    *,
+    backend: Backend = in_this_process,
 ) -> Iterator[Outcome]:
-    """Work on one slide after another; one that fails does not stop the rest.
+    """Work on every slide; one that fails does not stop the rest.
 
     Parameters
     ----------
@@ -147,12 +199,15 @@ def work_through(
         Folder of all; made.
     jobs : sequence of SlideJob
     work : callable
-        Returns the content of slide.json, and whether it was finished before.
+        Returns the content of slide.json, and whether it was finished before. Pickles, where another process does it.
+    backend : Backend, optional
+        What calls it; this process when left out.
 
     Yields
     ------
     Outcome
-        One a slide. At the end failed.csv names the failed ones, or is removed where there are none.
+        One a slide, as they are finished. At the end failed.csv names the failed ones, or is removed where there are
+        none, and report.csv has all, in the order of the jobs.
 
     Raises
     ------
@@ -163,23 +218,56 @@ def work_through(
     """
     if out.exists() and not out.is_dir():
         raise ConfigError("a folder", got="a file", where=f"--out {printable_path(out)}", fix="Choose another name.")
+    _refuse_one_folder(out, jobs)
     claim = _claim(out)
-    failed: list[dict[str, str]] = []
+    report = RunReport(out / REPORT, jobs)
+    failed: dict[int, str] = {}
     try:
-        for job in jobs:
-            outcome = _outcome(job, work)
+        _clear_former(out)
+        for done in backend(partial(_outcome, work), jobs):
+            job = jobs[done.index]
+            found = Outcome(job, {}, error=_lost(job, done.lost)) if done.lost else done.value
+            outcome = replace(found, job=job, worker=done.worker, attempts=done.attempts)
             if outcome.error:
-                place = {"slide_id": job.slide_id, "path": printable_path(job.path)}
-                failed.append({**place, "reason": outcome.error})
+                failed[done.index] = outcome.error
+            state = "failed" if outcome.error else "skipped" if outcome.reused else "done"
+            report.add(
+                done.index,
+                state,
+                reason=outcome.error or (BEFORE if outcome.reused else ""),
+                tiles=outcome.about.get("tiles"),
+                seconds=outcome.seconds,
+                total=outcome.total,
+                worker=outcome.worker,
+                attempts=outcome.attempts,
+            )
             yield outcome
         if failed:
-            write_csv(out / "failed.csv", pd.DataFrame(failed))
+            rows = [(jobs[i].slide_id, printable_path(jobs[i].path), failed[i]) for i in sorted(failed)]
+            write_csv(out / "failed.csv", pd.DataFrame(rows, columns=["slide_id", "path", "reason"]))
         else:
             (out / "failed.csv").unlink(missing_ok=True)
+        report.finish()
     finally:
+        with contextlib.suppress(OSError):  # the disk that is full must not hide why the work ended
+            report.finish()
         claim.release()
         with contextlib.suppress(OSError):  # not empty: unfinished slides are there
             (out / WORK).rmdir()
+
+
+def _refuse_one_folder(out: Path, jobs: Sequence[SlideJob]) -> None:
+    """Refuse two slides whose folders would have one name, also where the disk ignores case."""
+    first: dict[str, str] = {}
+    for job in jobs:
+        name = slide_folder(out, job).name.casefold()
+        if first.setdefault(name, job.slide_id) != job.slide_id:
+            raise ConfigError(
+                "slides whose folders have different names",
+                got=f"{first[name]!r} and {job.slide_id!r}, both to be written to {slide_folder(out, job).name!r}",
+                where="slide_id",
+                fix="Rename one: of a name with slashes its last part alone becomes the folder.",
+            )
 
 
 def _claim(out: Path) -> Claim:
@@ -194,17 +282,45 @@ def _claim(out: Path) -> Claim:
         ) from None
 
 
-def _outcome(job: SlideJob, work: Callable[[SlideJob], tuple[dict[str, Any], bool]]) -> Outcome:
+def _outcome(work: Callable[[SlideJob], tuple[dict[str, Any], bool]], job: SlideJob) -> Outcome:
+    began = time.perf_counter()
+    with measured() as seconds:
+        found = _tried(work, job)
+    return replace(found, seconds=seconds, total=time.perf_counter() - began)
+
+
+def _tried(work: Callable[[SlideJob], tuple[dict[str, Any], bool]], job: SlideJob) -> Outcome:
+    shown = printable_path(job.path)
     try:
         about, reused = work(job)
     except Her2Error as refused:
         return Outcome(job, {}, error=refused.sentence)
-    except FileNotFoundError:
-        if job.path.exists():
-            raise
-        shown = printable_path(job.path)
-        return Outcome(job, {}, error=f"{shown}: the slide vanished. Connect its drive and repeat the command.")
+    except OSError as refused:
+        if not job.path.exists():
+            return Outcome(job, {}, error=f"{shown}: the slide vanished. Connect its drive and repeat the command.")
+        if refused.filename is None or not _same(refused.filename, job.path):
+            raise  # of the folder that all slides are written to
+        said = f"{shown}: the slide cannot be read ({clean_text(refused.strerror or refused, 80)}). Check the file."
+        return Outcome(job, {}, error=said)
+    except Exception as broken:
+        traceback.print_exc()
+        said = f"{shown}: a fault of her2core: {type(broken).__name__}: {clean_text(broken, 200)}. Report it."
+        return Outcome(job, {}, error=said, fault=True)
     return Outcome(job, about, reused)
+
+
+def _lost(job: SlideJob, reason: str) -> str:
+    return f"{printable_path(job.path)}: {reason}. Give the same command again, with fewer workers if memory ran out."
+
+
+def _same(name: str | bytes | int, path: Path) -> bool:
+    return isinstance(name, (str, bytes)) and os.path.abspath(os.fsdecode(name)) == os.path.abspath(path)
+
+
+def _clear_former(out: Path) -> None:
+    """Remove what a process left that was killed while it replaced a slide's folder; nobody else writes here now."""
+    for former in (out / "slides").glob(".*.former"):
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def _json(path: Path) -> dict[str, Any]:
