@@ -4,7 +4,7 @@
 # make docs  install what the documentation needs into .venv and build it into build/site
 # make bench  speed: ratios measured again in one run, compared with those stored in benchmarks/results (some minutes)
 # make released   train the released runs again, into runs/ (about an hour on two CPU cores)
-# make studies    train the released studies of networks again, into runs/ (about five hours on two CPU cores); killed,
+# make studies    train the released studies of networks again, into runs/ (about seven hours on two CPU cores); killed,
 #                 the same command goes on. Its data are those of `make released`.
 PYTHON ?= python3
 VENV ?= .venv
@@ -77,7 +77,7 @@ studies: $(VENV)/.app
 		--set window_um=112 --set overlap=0.4 --set scheme=ihc_positive
 	$(BIN)/her2 data import tcga_brca $(SHARED)/tcga_brca --out data/her2-tcga-positive-a8.parquet \
 		--set window_um=112 --set overlap=0.4 --set scheme=ihc_positive --set sites=A8
-	for study in her2-tcga her2-tcga-positive her2-tcga-positive-a8; do \
+	for study in her2-tcga her2-tcga-networks her2-tcga-positive her2-tcga-positive-a8; do \
 		$(BIN)/her2 study cv --config configs/study/$$study.yaml --out runs/$$study || exit 1; \
 	done
 	$(BIN)/her2 study final lite0-linear-patient --config configs/study/her2-tcga.yaml --study runs/her2-tcga --out runs/served/her2-tcga

@@ -15,7 +15,7 @@ from her2core.study.designs import DesignComparison, design_comparisons
 from her2core.study.tables import read_study_tables
 
 #: The studies of TCGA fields, in the order of the page.
-TCGA = ("her2-tcga", "her2-tcga-positive", "her2-tcga-positive-a8")
+TCGA = ("her2-tcga", "her2-tcga-networks", "her2-tcga-positive", "her2-tcga-positive-a8")
 
 
 def tcga() -> str:

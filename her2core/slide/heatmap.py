@@ -6,9 +6,11 @@ the heatmap has, beside one channel a class with NaN where no tile counts, a cha
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import numpy.typing as npt
@@ -156,6 +158,7 @@ def write_ome_tiff(path: Path, heatmap: Heatmap) -> Path:
         "Channel": {"Name": names},
         "Description": "Research use only.",
     }
+    about["UUID"] = str(uuid5(NAMESPACE_OID, hashlib.sha256(repr(about).encode() + planes.tobytes()).hexdigest()))
 
     def write(temporary: Path) -> None:
         options: dict[str, Any] = {"tile": (_TILE, _TILE), "compression": "zlib", "photometric": "minisblack"}
