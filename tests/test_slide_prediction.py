@@ -19,6 +19,8 @@ from slide_files import glass, slide_pixels, tissue, write_pyramid
 
 from her2core import Predictor, load_predictor
 from her2core.errors import ImageError
+from her2core.evidence.reservation import reservation
+from her2core.runs.folder import open_run
 from her2core.slide import predict
 from her2core.slide.heatmap import STATES, make_heatmap
 from her2core.slide.jobs import SlideJob
@@ -78,6 +80,7 @@ def test_tiles_are_predicted_as_patches_of_that_field_of_view(predictor, slides,
 def test_the_command_writes_answers_and_exports(her2, run, slides):
     code, out, err = her2("slide", run, slides, "--out", "o", "--table", slides.parent / "slides.csv")
     assert code == 0, err
+    assert out.splitlines()[0] == reservation(open_run(run))  # above every number
     assert "slide S1:" in out
     assert "patient P1:" in out
     assert "Research use only" in out
@@ -96,7 +99,9 @@ def test_the_command_writes_answers_and_exports(her2, run, slides):
     }
     code, out, err = her2("slide", run, slides, "--out", "o", "--table", slides.parent / "slides.csv", "--json")
     assert code == 0
-    assert json.loads(out)["patients"][0]["name"] == "P1"
+    said = json.loads(out)
+    assert said["patients"][0]["name"] == "P1"
+    assert said["accuracy"] == reservation(open_run(run))
 
 
 def test_geojson_is_what_qupath_reads(predictor, slides, tmp_path):

@@ -151,6 +151,7 @@ def slide(
     """
     import pandas as pd
 
+    from her2core.evidence.reservation import reservation
     from her2core.inference.predictor import load_predictor
     from her2core.io.files import write_csv
     from her2core.io.periodic import PeriodicWrite
@@ -161,6 +162,7 @@ def slide(
     from her2core.slide.work import slide_folder
 
     predictor = load_predictor(run, engine=engine)
+    doubt = reservation(predictor.run)
     side = slide_grid(predictor, field_um).tile_um
     settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"])
     jobs, left_out, out = _jobs(slides, out, options)
@@ -200,8 +202,9 @@ def slide(
         "failed": {job.slide_id: failed[job.slide_id] for job in jobs if job.slide_id in failed},
         "left_out": left_out,
         "run": counts,
+        "accuracy": doubt,
     }
-    answer(as_json, said, "\n".join([*lines, *_failures(out, counts), counts["summary"], RESEARCH]))
+    answer(as_json, said, "\n".join([doubt, *lines, *_failures(out, counts), counts["summary"], RESEARCH]))
     return code
 
 
