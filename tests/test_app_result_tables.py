@@ -50,7 +50,7 @@ def bring(data: bytes):
 
 @pytest.mark.parametrize("unit", ["patch", "patient"])
 def test_calibration_is_that_of_the_runs_table(demo, tiny_run, unit):
-    at = visit("calibration", calibration_unit=unit)
+    at = visit("calibration", unit=unit)
     assert errors(at) == []
     rows = tiny_run.table("calibration").query("unit == @unit")
     whole = rows[rows["class"].fillna("") == ""].set_index(["scores", "metric"])

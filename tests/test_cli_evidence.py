@@ -163,7 +163,8 @@ def test_predict_says_it_in_words_and_exits_0_when_all_is_well(her2, tiny_run, m
     Image.new("RGB", (64, 64), "white").save(tmp_path / "blank.png")
     code, out, _ = her2("predict", tiny_run.path, mixed / "a.png", tmp_path / "blank.png")
     assert code == 0
-    good, blank, notice = (line for line in out.splitlines() if ": note: " not in line)
+    doubt, good, blank, notice = (line for line in out.splitlines() if ": note: " not in line)
+    assert doubt.startswith("Accuracy of this model: ")
     assert good.startswith(f"{mixed / 'a.png'}: ")
     assert all(f"{c} 0." in good for c in tiny_run.classes)
     assert "blank.png: No reliable answer: almost no tissue" in blank

@@ -74,7 +74,7 @@ def test_weights_are_verified_before_they_are_left_out(her2, tiny_run, tmp_path)
 
 def test_a_shelf_of_runs_is_no_broken_run(her2, light):
     code, out, _ = her2("runs", "list", "--json")
-    assert (code, json.loads(out)) == (0, {"runs": [], "problems": []})
+    assert (code, json.loads(out)) == (0, {"runs": [], "problems": [], "broken_annotations": []})
     code, out, _ = her2("runs", "list", "--in", "models/study", "--json")
     found = json.loads(out)
     assert [r["path"] for r in found["runs"]] == [str(light)]
@@ -134,7 +134,8 @@ def test_list_names_the_runs_and_what_is_none(her2, tiny_run, tmp_path):
     code, out, _ = her2("runs", "list", "--in", roots, "--json")
     assert code == 0
     found = strict_json(out)
-    assert found["runs"] == [{"path": str(roots / "good"), "title": tiny_run.card["title"]}]
+    annotation = {"status": "", "tags": [], "note": ""}
+    assert found["runs"] == [{"path": str(roots / "good"), "title": tiny_run.card["title"], **annotation}]
     problems = "\n".join(found["problems"])
     assert len(found["problems"]) == 4
     for said in ("schema 99", "status 'training'", "valid JSON", "a run folder with run.json"):

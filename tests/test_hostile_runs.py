@@ -258,7 +258,7 @@ def test_damaged_weights_are_refused_on_the_errors_page_as_on_the_patch_page(dem
     weights[-1] ^= 1
     rewrite(demo / "model.safetensors", bytes(weights))
     card = json.loads((demo / "model.card.json").read_text())
-    at = visit("errors", error_unit="patch")
+    at = visit("errors", unit="patch")
     on_patch_page = errors(visit("patch"))
     assert errors(at) == on_patch_page
     assert "model.safetensors" in on_patch_page[0]

@@ -246,7 +246,8 @@ def test_frozen_trunk_is_unchanged_and_then_trained(tiny_manifest, tmp_path, bri
 def test_a_training_reads_no_table_that_it_has_written(one_epoch, tmp_path, monkeypatch):
     """Predictions and data table go to the evaluation in memory; the figures are those of the files.
 
-    Read again is only the list of what is missing, to which the baselines add theirs.
+    Read again are only the list of what is missing, to which the baselines add theirs, and the image properties, among
+    which weak slices are searched.
     """
     from her2core.evidence.evaluation import evaluate
     from her2core.io import tables
@@ -254,7 +255,7 @@ def test_a_training_reads_no_table_that_it_has_written(one_epoch, tmp_path, monk
     read, content = [], tables._content
     monkeypatch.setattr(tables, "_content", lambda path, where: read.append(path) or content(path, where))
     run = train(one_epoch[0].model_copy(update={"seed": 9}), root=tmp_path, progress=False)
-    assert {path.name for path in read if path.is_relative_to(tmp_path)} <= {"missing.csv"}
+    assert {path.name for path in read if path.is_relative_to(tmp_path)} <= {"missing.csv", "image_properties.parquet"}
     assert read, "the manifest is read"
     fresh = evaluate(open_run(run.path)).metrics
     stored = run.table("metrics")

@@ -97,6 +97,7 @@ def main() -> None:
     from her2core.cli import main as her2
     from her2core.slide import tiling
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
     kind, place = sys.argv[1], Path(sys.argv[2])
     tiling.tile_slide = KilledOnTheWay("S2", place) if kind == "killed" else Slow(place)  # type: ignore[assignment]
     sys.argv = ["her2", *sys.argv[3:]]
