@@ -147,8 +147,8 @@ def unit_switch(
     the address where the choice is the default of this page, and the next page would show another unit.
     """
     offered = [unit for unit in review.assessed if unit in among]
-    wanted = st.query_params.get("unit"), st.session_state.get(key)
-    st.session_state[key] = next((unit for unit in wanted if unit in offered), offered[default])
+    wanted = st.query_params.get("unit")
+    st.session_state[key] = wanted if wanted in offered else offered[default]
 
     def write() -> None:
         if st.session_state[key] in offered:
