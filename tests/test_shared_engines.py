@@ -20,8 +20,9 @@ from her2core import load_predictor
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ConfigError, NetworkError
 from her2core.inference.batched_engine import BatchedEngine
+from her2core.inference.engine_names import TOKEN
 from her2core.inference.engines import Forward
-from her2core.inference.remote_engine import MAX_PATCHES, TENSORS, TOKEN, WEIGHTS_HEADER, RemoteEngine
+from her2core.inference.remote_engine import MAX_PATCHES, TENSORS, WEIGHTS_HEADER, RemoteEngine
 from her2core.serving.app import make_app
 
 

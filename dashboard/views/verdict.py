@@ -14,6 +14,7 @@ from dashboard.navigation import KEPT, PAGES
 from dashboard.review import Review
 from dashboard.widgets import large_figure, markdown_sentence
 from her2core.errors import Her2Error
+from her2core.evidence.reservation import NOT_EVALUATED
 from her2core.evidence.verdict import Aspect, Verdict
 from her2core.evidence.verdict.rules import (
     ANSWERS,
@@ -62,7 +63,7 @@ def show_reservation(run: Run) -> None:
     try:
         found = cache.verdict(run)
     except Her2Error:  # older runs have answers too
-        st.warning("This model was not evaluated: nothing is known of its accuracy.", icon=":material/warning:")
+        st.warning(NOT_EVALUATED, icon=":material/warning:")
         return
     if found.answer == ANSWERS[0]:
         return

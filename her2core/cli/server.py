@@ -9,9 +9,8 @@ import click
 
 from her2core.cli.base import answer, as_json, cli, engine_option
 from her2core.errors import ConfigError
+from her2core.inference.engine_names import TOKEN
 
-#: Environment variable with the token that requests must send.
-TOKEN = "HER2_SERVE_TOKEN"
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 

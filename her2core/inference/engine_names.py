@@ -9,6 +9,8 @@ from her2core.errors import ConfigError
 #: Environment variable: the engine where the caller names none.
 VARIABLE = "HER2_ENGINE"
 AUTO = "auto"
+#: Environment variable: the token that a server (``her2 serve``) asks for.
+TOKEN = "HER2_SERVE_TOKEN"
 #: Engines by name, in words.
 ENGINES: dict[str, str] = {
     AUTO: "OpenVINO on a CPU where it is installed, in bfloat16 where the processor has it; otherwise torch",

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from her2core.errors import ConfigError, NetworkError
+from her2core.inference.engine_names import TOKEN
 from her2core.inference.engines import Forward
 from her2core.io.text import clean_text
 
-#: Environment variable with the token that the server asks for.
-TOKEN = "HER2_SERVE_TOKEN"
 #: Type of bodies in both directions: tensors as safetensors.
 TENSORS = "application/octet-stream"
 #: Header with the SHA-256 of the weights that are asked for, and of the answer's engine.
