@@ -1,111 +1,68 @@
-"""8-bit integers by NNCF beside OpenVINO's other precisions: speed, and what the released run's figures become.
+"""The engine in 8-bit integers (``her2 runs quantize``): what it does to a run's figures, and its speed.
 
-OMP_NUM_THREADS=1 python benchmarks/int8.py    needs the extra openvino, nncf and ../shared/data/tissue_tiles
+OMP_NUM_THREADS=1 python benchmarks/int8.py    needs the extra int8 and data/tissue12.parquet (as in make released)
 
-The run released as tissue12 is quantised after training with CALIBRATION of its training patches and predicts its test
-part. An engine in 8 bits would be offered only where balanced accuracy and calibration error change by less than their
-released 95 % intervals are wide on either side. Speed: one thread, processor time, in turns, on ready tensors.
+For each released run: balanced accuracy and calibration error of the test part in float32 and in 8 bits beside the
+run's 95 % intervals, whether the engine is offered, and processor time on ready tensors, one thread, in turns.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from ratios import in_turns, summary, write_result
-from sklearn.metrics import balanced_accuracy_score
 
-from her2core.evidence.metrics.probabilistic import expected_calibration_error
-from her2core.inference.openvino_engine import _converted, _openvino
+from her2core.errors import NetworkError
+from her2core.inference.engines import check_inputs
+from her2core.inference.int8 import quantise_run
 from her2core.inference.predictor import load_predictor
-from her2core.runs.folder import Run
+from her2core.networks.bfloat16 import native_bfloat16
+from her2core.runs.folder import open_run
 
-HOME = Path(__file__).resolve().parents[1]
-TILES = HOME.parent / "shared" / "data" / "tissue_tiles"
-CALIBRATION, BATCH, ROUNDS = 300, 16, 5
+MODELS = Path(__file__).resolve().parents[1] / "models"
+RUNS = ("tissue12", "tissue12-lite2", "demo")
+BATCH, ROUNDS = 16, 7
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    predictor = load_predictor(HOME / "models" / "tissue12", engine="torch")
-    ov = _openvino()
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # nncf's import must not report either
-    import nncf
-
-    rows = predictor.run.dataset
-    train = rows[rows["split"] == "train"].sample(CALIBRATION, random_state=0)
-    test = rows[rows["split"] == "test"]
-    calibration, tensors = (_tensors(predictor, part) for part in (train, test))
-    model = _converted(ov, predictor.network, predictor.px, False)
-    small = nncf.quantize(
-        model,
-        nncf.Dataset([calibration[i : i + 1] for i in range(CALIBRATION)]),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=CALIBRATION,
-        target_device=nncf.TargetDevice.CPU,
-    )
-    settings = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
-    core = ov.Core()
-    compiled = {
-        "openvino": core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"}),
-        "openvino-bf16": core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "bf16"}),
-        "openvino-int8": core.compile_model(small, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"}),
-    }
-    labels = test["label"].map({name: i for i, name in enumerate(predictor.classes)}).to_numpy()
-    figures = {name: _figures(_logits(one, tensors), labels, predictor) for name, one in compiled.items()}
-    some = tensors[:BATCH]
-    calls: dict[str, Any] = {name: lambda one=one: one(some) for name, one in compiled.items()}
-    calls["torch"] = lambda: predictor._pipeline.forward(torch.from_numpy(some))
-    spent = in_turns(calls, rounds=ROUNDS)
-    result = {
-        "calibration_patches": CALIBRATION,
-        "test_patches": len(test),
-        "released": _released(predictor.run),
-        "figures": figures,
-        "ratios": {f"torch over {name}": summary(spent["torch"] / spent[name]) for name in compiled},
-        "note": "A training ran beside, on both cores. Not an engine of her2core.",
-    }
-    write_result("int8", result, packages=("torch", "openvino", "nncf", "numpy"))
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["HER2_CACHE"] = cache
+        result = {name: _figures(name) for name in RUNS}
+    write_result("int8", {"runs": result, "batch": BATCH}, packages=("torch", "openvino", "nncf", "numpy"))
 
 
-def _tensors(predictor: Any, rows: pd.DataFrame) -> np.ndarray:
-    answers = (predictor.prepare(_read(patch)).image for patch in rows["patch_id"])
-    return predictor._pipeline.tensor(np.stack(list(answers))).contiguous().numpy()
-
-
-def _read(patch: str) -> np.ndarray:
-    from her2core.io.images import read_image
-
-    return read_image(TILES / patch)
-
-
-def _logits(compiled: Any, tensors: np.ndarray) -> np.ndarray:
-    return np.concatenate([compiled(tensors[i : i + BATCH])[1] for i in range(0, len(tensors), BATCH)])
-
-
-def _figures(logits: np.ndarray, labels: np.ndarray, predictor: Any) -> dict[str, float]:
-    probabilities = predictor._pipeline.probabilities(torch.from_numpy(logits))
-    predicted = probabilities.argmax(axis=1)
+def _figures(name: str) -> dict[str, Any]:
+    run = open_run(MODELS / name)
+    found = quantise_run(run)
+    engines = ["torch", "openvino", *(["openvino-bf16"] if native_bfloat16() else [])]
+    engines += ["openvino-int8"] if found.offered else []
+    loaded, refused = {}, {}
+    for engine in engines:
+        try:
+            loaded[engine] = load_predictor(run, engine=engine)
+        except NetworkError as reason:  # too far from torch on the check inputs
+            refused[engine] = reason.sentence.split(", or delete")[0]
+    px = loaded["torch"].px
+    batch = check_inputs(px, torch.device("cpu")).repeat(BATCH // 2, 1, 1, 1)
+    spent = in_turns({e: lambda p=p: p._pipeline.forward(batch) for e, p in loaded.items()}, rounds=ROUNDS)
     return {
-        "balanced_accuracy": round(float(balanced_accuracy_score(labels, predicted)), 4),
-        "ece": round(float(expected_calibration_error(probabilities, labels=labels)), 4),
+        "px": px,
+        "calibration_patches": found.patches,
+        "test_patches": found.test_patches,
+        "figures": found.figures,
+        "offered": found.offered,
+        "engines_refused": refused,
+        "difference_on_check_inputs": found.difference,
+        "processor_time_ratios": {
+            f"torch over {engine}": summary(np.asarray(spent["torch"]) / np.asarray(spent[engine])) for engine in loaded
+        },
     }
-
-
-def _released(run: Run) -> dict[str, list[float]]:
-    """Lower bound, value and upper bound of the figures in the run's tables."""
-    metrics, errors = run.table("metrics"), run.table("calibration")
-    rows = {
-        "balanced_accuracy": metrics[(metrics["unit"] == "patch") & (metrics["metric"] == "balanced_accuracy")],
-        "ece": errors[
-            (errors["unit"] == "patch") & (errors["metric"] == "ece_equal_width") & (errors["scores"] == "calibrated")
-        ],
-    }
-    return {name: row[["lower_95", "value", "upper_95"]].iloc[0].tolist() for name, row in rows.items()}
 
 
 if __name__ == "__main__":

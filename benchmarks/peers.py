@@ -1,13 +1,14 @@
 """Speed from PNG files to calibrated probabilities beside TIAToolbox's PatchPredictor, as ratios in one run.
 
 HER2_PEERS=/tmp/peers/bin/python OMP_NUM_THREADS=1 python benchmarks/peers.py    as benchmarks/README.md describes;
-                                                          needs the extra openvino and ../shared/data/tcga_brca
+                                                          needs the extra int8 and ../shared/data/tcga_brca
 
 The same PATCHES real patches of 224 px for all. her2core: the network released as tissue12 (modified ResNet50, output
 stride 16) at 224 px, with quality flags, Macenko normalisation, out-of-distribution score, calibration and prediction
-set, by each engine that this processor has natively. TIAToolbox: its own plain ResNet50 (output stride 32, random
-weights, as its weights cannot be downloaded here), alone and with its own Macenko normaliser, batches of 16. Processor
-time of one thread a process, in turns, each round in the other order.
+set, by each engine that this processor has natively, and in 8 bits (what these cost in accuracy: int8.json).
+TIAToolbox: its own plain ResNet50 (output stride 32, random weights, as its weights cannot be downloaded here), alone
+and with its own Macenko normaliser, batches of 16. Processor time of one thread a process, in turns, each round in the
+other order.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def ours(files: list[Path]) -> dict[str, Callable[[], Any]]:
     """Calls of her2core by name."""
     from dataclasses import replace
 
+    from her2core.inference.int8 import int8_engine, quantised_models
     from her2core.inference.predictor import load_predictor
+    from her2core.io.images import read_image
     from her2core.networks.bfloat16 import native_bfloat16
     from her2core.runs.folder import open_run
 
@@ -39,6 +42,9 @@ def ours(files: list[Path]) -> dict[str, Callable[[], Any]]:
     run = replace(run, card={**run.card, "input": {**run.card["input"], "px": SIZE}})
     names = ("torch", "openvino", *(("openvino-bf16",) if native_bfloat16() else ()))
     served = {f"her2core, {name}": load_predictor(run, engine=name) for name in names}
+    right = served["her2core, torch"]
+    engine = int8_engine(*quantised_models(right, [read_image(file) for file in files]))
+    served["her2core, openvino-int8"] = right.with_engine(lambda _: engine)
     return {name: lambda p=p: p.predict(files, batch=BATCH) for name, p in served.items()}  # type: ignore[misc]
 
 

@@ -227,8 +227,11 @@ def test_importing_the_package_is_light():
 def test_a_prediction_imports_neither_a_compiler_nor_tables(tmp_path):
     """Each of these takes a noticeable part of a second, and a patch needs none of them."""
     from her2core.data.synthetic import CohortSpec, render_patch
+    from her2core.evidence.reservation import reservation
     from her2core.io.images import encode_png
+    from her2core.runs.folder import open_run
 
+    reservation(open_run("models/demo"))  # computed at the first prediction of a run, then kept
     (tmp_path / "one.png").write_bytes(encode_png(render_patch(CohortSpec(), 5).image))
     heavy = ["torch._dynamo", "torch._inductor", "torchvision", "timm", "pytorch_lightning", "sympy", "pandas"]
     heavy += [

@@ -92,7 +92,7 @@ def test_a_network_is_converted_once(tiny_predictor, tmp_path, monkeypatch):
     first = load_openvino(network, card, CPU, responses=True)
     (stored,) = (tmp_path / "engines").iterdir()
     assert {p.name for p in stored.iterdir()} == {"model.xml", "model.bin"}
-    monkeypatch.setattr("her2core.inference.openvino_engine._converted", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("her2core.inference.openvino_engine.convert", lambda *_: pytest.fail("converted again"))
     inputs = check_inputs(64, CPU)
     again = load_openvino(network, card, CPU, responses=True).forward(inputs)
     assert largest_difference(again, first.forward(inputs)) < 1e-6
@@ -108,7 +108,7 @@ def test_a_cache_that_cannot_be_written_is_used(tiny_predictor, tmp_path, monkey
         raise PermissionError("read-only")
 
     monkeypatch.setattr("her2core.inference.openvino_engine.os.utime", refuse)
-    monkeypatch.setattr("her2core.inference.openvino_engine._converted", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("her2core.inference.openvino_engine.convert", lambda *_: pytest.fail("converted again"))
     assert load_openvino(network, card, CPU, responses=False).forward(check_inputs(64, CPU)).scores.shape == (2, 3)
 
 
@@ -193,9 +193,9 @@ def test_outputs_compiled_apart_give_the_same(tiny_predictor):
     """As where features are in bfloat16 and the detector's responses are not."""
     import openvino as ov
 
-    from her2core.inference.openvino_engine import OpenVinoEngine, _converted
+    from her2core.inference.openvino_engine import OpenVinoEngine, convert
 
-    model = _converted(ov, tiny_predictor.network, 64, True)
+    model = convert(ov, tiny_predictor.network, 64, True)
     main, apart = (
         ov.Core().compile_model(m, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}) for m in split_outputs(ov, model)
     )
@@ -211,7 +211,7 @@ def test_a_network_that_cannot_be_traced_is_served_by_torch(tiny_predictor, monk
     def refuse(*_):
         raise RuntimeError("no such operation")
 
-    monkeypatch.setattr("her2core.inference.openvino_engine._converted", refuse)
+    monkeypatch.setattr("her2core.inference.openvino_engine.convert", refuse)
     card = tiny_predictor.run.card
     with pytest.raises(NetworkError, match="no such operation"):
         load_engine("openvino", tiny_predictor.network, card, CPU, responses=True)
@@ -234,8 +234,8 @@ def test_openvino_is_used_without_its_telemetry():
         "import socket, sys\n"
         "def refuse(*_, **__): raise AssertionError('a connection')\n"
         "socket.socket.connect = refuse\n"
-        "from her2core.inference.openvino_engine import _openvino\n"
-        "_openvino()\n"
+        "from her2core.inference.openvino_engine import import_openvino\n"
+        "import_openvino()\n"
         "print([m for m in sys.modules if m.startswith('openvino_telemetry')])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from slide_files import slide_pixels, write_pyramid
-from worker_steps import CannotStart, KillAtThree, double, process_and_threads, refuse_three
+from worker_steps import CannotStart, KillAtThree, ProcessAndThreads, double, refuse_three
 
 from her2core.errors import ConfigError
 from her2core.io.periodic import EVERY, SHARE, PeriodicWrite
@@ -63,9 +63,9 @@ def slides(tmp_path) -> Path:
     return folder
 
 
-def test_every_item_is_done_once_by_several_processes(monkeypatch):
+def test_every_item_is_done_once_by_several_processes(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = list(in_processes(process_and_threads, range(8), workers=2))
+    found = list(in_processes(ProcessAndThreads(tmp_path, 2), range(8), workers=2))
     assert sorted(done.index for done in found) == list(range(8))
     assert {done.attempts for done in found} == {1}
     pids = {done.value[0] for done in found}

@@ -15,9 +15,19 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def process_and_threads(_: int) -> tuple[int, str | None]:
-    time.sleep(0.05)
-    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+@dataclass(frozen=True)
+class ProcessAndThreads:
+    """Says which process it is, once as many as are expected have come to the folder."""
+
+    folder: Path
+    expected: int
+
+    def __call__(self, _: int) -> tuple[int, str | None]:
+        (self.folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + 300
+        while len(list(self.folder.iterdir())) < self.expected and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
 class Awkward(Exception):

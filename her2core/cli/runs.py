@@ -117,6 +117,37 @@ def complete(run: Path, manifest: Path | None, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@click.option("--patches", type=click.IntRange(min=1), default=300, show_default=True, help="Training patches to use.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Determines which patches.")
+@as_json
+def quantize(run: Path, patches: int, seed: int, as_json: bool) -> int:
+    """Convert the network to 8-bit integers for --engine openvino-int8 (extra: int8).
+
+    Ranges of activations come from training patches of the run, whose images must be on this machine. The result is
+    kept only where balanced accuracy and calibration error of the test part stay within the run's 95 % intervals;
+    otherwise the exit code is 1.
+    """
+    from her2core.inference.int8 import quantise_run
+    from her2core.runs.folder import open_run
+
+    found = quantise_run(open_run(run), patches=patches, seed=seed)
+    names = {"balanced_accuracy": "Balanced accuracy", "ece": "Expected calibration error"}
+    lines = [
+        f"{names[name]} of {found.test_patches} test patches: {of['float32']:.3f} in float32, {of['int8']:.3f} in "
+        f"8 bits (95 % interval of the run {of['lower_95']:.3f} to {of['upper_95']:.3f})"
+        for name, of in found.figures.items()
+    ]
+    lines.append(
+        "Kept: choose it by --engine openvino-int8."
+        if found.offered
+        else "Not kept: a figure left its interval. Use engine openvino, or more training patches (--patches)."
+    )
+    answer(as_json, {**asdict(found), "offered": found.offered, "notice": RESEARCH}, "\n".join([*lines, RESEARCH]))
+    return 0 if found.offered else 1
+
+
+@runs.command()
+@click.argument("run", type=click.Path(path_type=Path))
 @as_json
 def sets(run: Path, as_json: bool) -> None:
     """Fit the prediction sets again from the run's own validation predictions, by patients.

@@ -19,6 +19,7 @@ ENGINES: dict[str, str] = {
     "torch-compiled": "PyTorch compiled by torch.compile, in float32; on a GPU with bfloat16 autocast",
     "openvino": "OpenVINO in float32, on a CPU",
     "openvino-bf16": "OpenVINO in bfloat16, on a CPU that has it",
+    "openvino-int8": "OpenVINO in 8-bit integers, for a run quantised on this machine by `her2 runs quantize`",
 }
 
 

@@ -247,6 +247,7 @@ def _checked(
 ) -> Engine:
     reference = TorchEngine(network, device, responses=responses)
     low = name.endswith("bf16") or (name == "torch-compiled" and device.type == "cuda")
+    allowed = TOLERANCE["bfloat16" if low else "float32"]
     inputs = check_inputs(int(card["input"]["px"]), device)
     engine: Engine
     try:
@@ -254,7 +255,12 @@ def _checked(
             from her2core.inference.remote_engine import remote_engine
 
             engine = remote_engine(name, str(card["weights_sha256"]), responses=responses)
-            low = "bfloat16" in engine.describe()
+            allowed = TOLERANCE["bfloat16" if "bfloat16" in engine.describe() else "float32"]
+        elif name == "openvino-int8":
+            from her2core.inference.int8 import load_int8
+
+            engine, measured = load_int8(card, device, responses=responses)
+            allowed = 2 * measured
         elif name.startswith("openvino"):
             from her2core.inference.openvino_engine import load_openvino
 
@@ -268,7 +274,6 @@ def _checked(
     except Exception as failed:  # tracers, converters and compilers raise a dozen kinds: none of them is our caller's
         got = f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:160]}"
         raise NetworkError("a network that this engine can run", got=got, where=name, fix="Use engine torch.") from None
-    allowed = TOLERANCE["bfloat16" if low else "float32"]
     if not difference <= allowed:
         raise NetworkError(
             f"an engine within {allowed:g} of torch in float32 (relative to each output's largest value)",

@@ -16,8 +16,8 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +34,7 @@ from her2core.networks.protocol import PatchNetwork
 from her2core.ood.descriptor import response_statistics
 
 #: Raised whenever `_Outputs` changes, so that converted networks of earlier versions are not used.
-_VERSION = 1
+_VERSION = 2
 #: Converted networks that are kept; those not used for the longest time go first.
 _KEPT = 8
 _MODEL = "model.xml"
@@ -153,23 +153,21 @@ def load_openvino(
         raise ConfigError(
             "a processor with bfloat16 for engine openvino-bf16", got="one without", fix="Use engine openvino."
         )
-    ov = _openvino()
+    ov = import_openvino()
     px = int(card["input"]["px"])
     core = ov.Core()
-    folder = cache_folder() / "engines" / _key(card, responses, ov.__version__) if store else None
+    folder = cache_folder() / "engines" / cache_key(card, responses, ov.__version__) if store else None
     model = _stored(core, folder) if folder is not None else None
     if model is None:
-        model = _converted(ov, network, px, responses)
+        model = convert(ov, network, px, responses)
         if folder is not None:
             _keep(ov, model, folder)
-    # As many threads as torch uses, so that one setting (OMP_NUM_THREADS, torch.set_num_threads) holds for both.
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "ENABLE_CPU_PINNING": False}
     description = f"openvino {ov.__version__.split('-')[0]}, {'bfloat16' if bfloat16 else 'float32'}, cpu"
-    single = {**settings, "INFERENCE_PRECISION_HINT": "f32"}
+    single = compile_settings()
     if not bfloat16:
         return OpenVinoEngine(core.compile_model(model, "CPU", single), None, description)
     main, apart = split_outputs(ov, model)
-    low = core.compile_model(main, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "bf16"})
+    low = core.compile_model(main, "CPU", compile_settings("bf16"))
     return OpenVinoEngine(low, core.compile_model(apart, "CPU", single) if apart else None, description)
 
 
@@ -195,26 +193,54 @@ def split_outputs(ov: ModuleType, model: Any) -> tuple[Any, Any | None]:
     return ov.Model(results[:2], inputs, "features_and_scores").clone(), apart
 
 
+def compile_settings(precision: str = "f32") -> dict[str, Any]:
+    """Settings of ``openvino.Core.compile_model`` for floating-point operations in this precision (f32, bf16).
+
+    As many threads as torch uses, so that one setting (OMP_NUM_THREADS, torch.set_num_threads) holds for both.
+    """
+    return {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+
+
 _IMPORT = threading.Lock()
 
 
-def _openvino() -> ModuleType:
-    require_extra("openvino", "openvino")
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Hide the package openvino_telemetry from the imports of this block; OpenVINO and NNCF then use stubs of it.
+
+    Needed as long as openvino/tools/ovc/__init__.py sends an event on import unless the user opted out (2026.4 does).
+    """
     with _IMPORT:
-        # Without the package, OpenVINO uses its own stub. Needed as long as openvino/tools/ovc/__init__.py sends an
-        # event on import unless the user opted out (2026.4 does).
         absent = "openvino_telemetry" not in sys.modules
         if absent:
             sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # the import system's word for absent
         try:
-            import openvino
+            yield
         finally:
             if absent:
                 del sys.modules["openvino_telemetry"]
+
+
+def import_openvino() -> ModuleType:
+    """The module ``openvino``, without its telemetry.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    require_extra("openvino", "openvino")
+    with without_telemetry():
+        import openvino
     return openvino
 
 
-def _converted(ov: ModuleType, network: PatchNetwork, px: int, responses: bool) -> Any:
+def convert(ov: ModuleType, network: PatchNetwork, px: int, responses: bool) -> Any:
+    """The ``openvino.Model`` of a network, for any number of patches; its outputs are those of a pass."""
     with warnings.catch_warnings():
         # torch 2.14 deprecates the tracer that OpenVINO 2026.4 uses; its successor takes four times as long.
         warnings.simplefilter("ignore")
@@ -223,7 +249,7 @@ def _converted(ov: ModuleType, network: PatchNetwork, px: int, responses: bool) 
     return model
 
 
-def _key(card: Mapping[str, Any], responses: bool, version: str) -> str:
+def cache_key(card: Mapping[str, Any], responses: bool, version: str) -> str:
     """Everything that decides the converted network, hashed."""
     parts = {
         "weights": card["weights_sha256"],

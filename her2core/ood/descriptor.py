@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -100,8 +101,9 @@ def response_statistics(network: PatchNetwork, features: Tensor | None, batch: T
         responses = responses[:, chosen.to(responses.device)]
     strong = [F.max_pool2d(sign * responses.float(), 3, 2, 1) for sign in (1, -1)]
     means = [s.mean(dim=(2, 3)) for s in strong]
-    spreads = [(s.std(dim=(2, 3), correction=0) + _SMALL_RESPONSE).log() for s in strong]
-    return torch.cat(means + spreads, dim=1)
+    # The standard deviation in two means: some fifteen times as fast as Tensor.std over the last two axes.
+    variances = [(s - m[:, :, None, None]).square().mean(dim=(2, 3)) for s, m in zip(strong, means, strict=True)]
+    return torch.cat(means + [(v.sqrt() + _SMALL_RESPONSE).log() for v in variances], dim=1)
 
 
 def descriptors(responses: Tensor, prepared: Sequence[Prepared]) -> np.ndarray:
@@ -193,29 +195,41 @@ def stain_statistics(raw: np.ndarray) -> np.ndarray:
     >>> stain_statistics(np.full((16, 16, 3), 239, np.uint8))[:3].round(3).tolist()
     [0.0, 0.0, 0.0]
     """
-    # Channels first: sums over three long rows are several times faster than over many short ones.
-    planes = np.ascontiguousarray(raw.transpose(2, 0, 1))
-    density = _DENSITY[planes]
-    pixels = density.reshape(3, -1)
-    mean, deviation = pixels.mean(axis=1), pixels.std(axis=1)
-    # Optical density falls as the grey level rises, so the percentiles can be read off the 256 levels.
-    levels = [np.bincount(channel, minlength=256)[::-1].cumsum() for channel in planes.reshape(3, -1)]
+    planes = cv2.split(raw)
+    # Mean, deviation and percentiles follow from how often each of the 256 grey levels occurs.
+    levels = np.stack([cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() for plane in planes])
+    levels = levels.astype(np.float64) / planes[0].size
+    mean = levels @ _DENSITY.astype(np.float64)
+    deviation = np.sqrt(np.maximum(levels @ np.square(_DENSITY, dtype=np.float64) - mean**2, 0))
+    # Optical density falls as the grey level rises.
+    darker = levels[:, ::-1].cumsum(axis=1)
     ordered = _DENSITY[::-1]
-    percentiles = [[ordered[np.searchsorted(counts, p / 100 * counts[-1])] for counts in levels] for p in _PERCENTILES]
-    centred = (pixels - mean[:, None]) / (deviation[:, None] + 1e-3)
-    together = (centred @ centred.T) / pixels.shape[1]
+    percentiles = [[ordered[np.searchsorted(of, p / 100 * of[-1] - 1e-12)] for of in darker] for p in _PERCENTILES]
+    density = np.stack([cv2.LUT(plane, _DENSITY) for plane in planes])
+    centred = density.reshape(3, -1) - mean.astype(np.float32)[:, None]
+    scaled = 1 / (deviation + 1e-3)
+    together = (centred @ centred.T) / planes[0].size * scaled[:, None] * scaled
     parts = [mean, deviation, *percentiles, together[(0, 0, 1), (1, 2, 2)]]
     for _ in range(_SCALES):
-        rows, columns = 2 * (density.shape[1] // 2), 2 * (density.shape[2] // 2)
-        corners = [density[:, y:rows:2, x:columns:2] for y in (0, 1) for x in (0, 1)]
-        coarse = (corners[0] + corners[1] + corners[2] + corners[3]) / 4
-        detail = np.concatenate([(corner - coarse).reshape(3, -1) for corner in corners], axis=1)
-        energy = np.log(np.square(detail).mean(axis=1) + _SMALL_DENSITY)
+        squares, magnitudes, density = _detail(density)
+        energy = np.log(squares + _SMALL_DENSITY)
         # A few strong edges and much faint grain may have the same energy; their mean magnitude differs.
-        size = np.log(np.square(np.abs(detail).mean(axis=1)) + _SMALL_DENSITY)
+        size = np.log(np.square(magnitudes) + _SMALL_DENSITY)
         parts += [energy, size - energy]
-        density = coarse
     return np.concatenate(parts).astype(np.float32)
+
+
+def _detail(density: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean square and mean magnitude, each (C,), of the differences to the mean of 2 x 2 pixels, and these means."""
+    rows, columns = 2 * (density.shape[1] // 2), 2 * (density.shape[2] // 2)
+    corners = [np.ascontiguousarray(density[:, y:rows:2, x:columns:2]) for y in (0, 1) for x in (0, 1)]
+    coarse = (corners[0] + corners[1] + corners[2] + corners[3]) / 4
+    sums = [
+        [sum(cv2.norm(corner[c], coarse[c], kind) for corner in corners) for c in range(len(coarse))]
+        for kind in (cv2.NORM_L2SQR, cv2.NORM_L1)
+    ]
+    squares, magnitudes = np.array(sums) / (4 * coarse[0].size)
+    return squares, magnitudes, coarse
 
 
 def _grid(network: PatchNetwork, features: Tensor | None) -> Tensor:

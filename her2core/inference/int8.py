@@ -1,0 +1,273 @@
+"""The network of a run in 8-bit integers by NNCF (Apache-2.0, extra ``int8``), as the engine ``openvino-int8``.
+
+Quantised once by ``her2 runs quantize`` with training patches of the run, and kept below ``cache_folder()``: a run
+folder, which may come from strangers, holds weights only. It is kept only where balanced accuracy and calibration error
+of the run's test part stay within their 95 % intervals (Krishnamoorthi 2018, arXiv 1806.08342, on the method).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from her2core.errors import ConfigError, NetworkError, RunError
+from her2core.extras import require_extra
+from her2core.inference.engines import check_inputs, largest_difference
+from her2core.inference.openvino_engine import (
+    OpenVinoEngine,
+    cache_key,
+    compile_settings,
+    convert,
+    import_openvino,
+    split_outputs,
+    without_telemetry,
+)
+from her2core.inference.predictor import Predictor, load_predictor
+from her2core.io.images import RGBImage
+from her2core.locations import cache_folder
+from her2core.runs.folder import Run
+from her2core.runs.patch_images import ReadPatch, patch_images
+
+#: Training patches that the ranges of activations are taken from, unless another number is given.
+PATCHES = 300
+_MODEL, _APART, _FACTS = "model.xml", "responses.xml", "int8.json"
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What quantisation changed, on the test part of a run.
+
+    Attributes
+    ----------
+    patches : int
+        Training patches that the ranges of activations come from.
+    test_patches : int
+    figures : dict of str to dict
+        For "balanced_accuracy" and "ece": "float32", "int8", "lower_95" and "upper_95" of the run's tables.
+    difference : float
+        To torch on the engines' check inputs, as engines.largest_difference gives it.
+    """
+
+    patches: int
+    test_patches: int
+    figures: dict[str, dict[str, float]]
+    difference: float
+
+    @property
+    def offered(self) -> bool:
+        """Whether every figure in 8 bits lies within the run's interval of it."""
+        return all(of["lower_95"] <= of["int8"] <= of["upper_95"] for of in self.figures.values())
+
+
+def quantise_run(run: Run, *, patches: int = PATCHES, seed: int = 0, base: Path | None = None) -> Quantised:
+    """Quantise the network of a run, evaluate it on the test part, and keep it for the engine ``openvino-int8``.
+
+    Parameters
+    ----------
+    run : Run
+        With weights, evaluated on a test part whose images are on this machine.
+    patches : int, default 300
+        Training patches that the ranges of activations come from.
+    seed : int, default 0
+        Determines which.
+    base : Path, optional
+        Folder for the manifest's relative path; the working folder by default.
+
+    Returns
+    -------
+    Quantised
+        Kept only where ``offered``.
+
+    Raises
+    ------
+    ConfigError
+        OpenVINO or NNCF is not installed.
+    RunError
+        Images of the run's patches cannot be had, or the run has no test part.
+    """
+    require_extra("int8", "openvino", "nncf")
+    train, test, read = _parts(run, base or Path())
+    predictor = load_predictor(run, engine="torch")
+    chosen = train[np.random.default_rng(seed).permutation(len(train))[:patches]]
+    main, apart = quantised_models(predictor, [read(patch) for patch in chosen])
+    engine = int8_engine(main, apart)
+    inputs = check_inputs(predictor.px, torch.device("cpu"))
+    difference = largest_difference(engine.forward(inputs), predictor._pipeline.forward(inputs))
+    found = Quantised(len(chosen), len(test), _figures(run, predictor, engine, test, read), round(difference, 4))
+    if found.offered:
+        _keep(main, apart, _folder(run.card, apart is not None), found)
+    return found
+
+
+def quantised_models(predictor: Predictor, images: Sequence[RGBImage]) -> tuple[Any, Any | None]:
+    """The network of a predictor in 8 bits, and its responses, which stay in float32.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        By torch, on the CPU.
+    images : sequence of ndarray
+        uint8 (H, W, 3) RGB; ranges of activations are taken from them.
+
+    Returns
+    -------
+    main : openvino.Model
+        Gives features and scores.
+    apart : openvino.Model or None
+        Gives responses; None for a run without an out-of-distribution detector.
+    """
+    ov = import_openvino()
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # looks for CUDA's compiler when imported
+    with without_telemetry():
+        import nncf
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    model = convert(ov, predictor.network, predictor.px, predictor.detector is not None)
+    main, apart = split_outputs(ov, model)
+    prepared = (predictor.prepare(image).image for image in images)
+    tensors = [predictor._pipeline.tensor(image[None]).contiguous().numpy() for image in prepared]
+    quantised = nncf.quantize(
+        main,
+        nncf.Dataset(tensors),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(tensors),
+        target_device=nncf.TargetDevice.CPU,
+    )
+    return quantised, apart
+
+
+def int8_engine(main: Any, apart: Any | None) -> OpenVinoEngine:
+    """The engine of ``quantised_models``."""
+    ov = import_openvino()
+    core, settings = ov.Core(), compile_settings()
+    compiled = [core.compile_model(one, "CPU", settings) if one is not None else None for one in (main, apart)]
+    return OpenVinoEngine(compiled[0], compiled[1], f"openvino {ov.__version__.split('-')[0]}, int8, cpu")
+
+
+def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool) -> tuple[OpenVinoEngine, float]:
+    """The engine of a network that ``quantise_run`` kept.
+
+    Parameters
+    ----------
+    card : mapping
+        The model card.
+    device : torch.device
+        Must be the CPU.
+    responses : bool
+        Whether a pass gives responses; these are in float32.
+
+    Returns
+    -------
+    engine : OpenVinoEngine
+    difference : float
+        Largest difference to torch that was measured when the network was quantised.
+
+    Raises
+    ------
+    ConfigError
+        The device is no CPU, OpenVINO is not installed, or nothing is kept for these weights.
+    """
+    if device.type != "cpu":
+        raise ConfigError("device cpu with engine openvino-int8", got=repr(str(device)), fix="Use engine torch.")
+    ov = import_openvino()
+    folder = _folder(card, responses)
+    try:
+        facts = json.loads((folder / _FACTS).read_text())
+        core = ov.Core()
+        main = core.read_model(folder / _MODEL)
+        apart = core.read_model(folder / _APART) if responses else None
+        difference = float(facts["difference"])
+    except (OSError, RuntimeError, ValueError, KeyError):
+        raise ConfigError(
+            "a run that was quantised on this machine",
+            got="none for these weights",
+            where="engine openvino-int8",
+            fix="Run: her2 runs quantize RUN",
+        ) from None
+    return int8_engine(main, apart), difference
+
+
+def _parts(run: Run, base: Path) -> tuple[np.ndarray, np.ndarray, ReadPatch]:
+    """Patch ids of the training and the test part, and the reader of their images."""
+    fix = "Quantise a run with a training and a test part, or use another engine."
+    splits = run.splits
+    train, test = (splits.loc[splits["split"] == part, "patch_id"].to_numpy(str) for part in ("train", "test"))
+    if run.trained_on_evaluated or not len(train) or not len(test):
+        got = "one trained on its evaluated patches" if run.trained_on_evaluated else "one without"
+        raise RunError("a run with a training and a separate test part", got=got, where=run.name, fix=fix)
+    images = patch_images(run, base=base)
+    if images.read is None:
+        raise RunError(
+            "images of the run's patches",
+            got="none",
+            where=run.name,
+            fix=f"{images.why_not} Run the command where the data are.",
+        )
+    return train, test, images.read
+
+
+def _figures(
+    run: Run, predictor: Predictor, engine: OpenVinoEngine, test: np.ndarray, read: ReadPatch
+) -> dict[str, dict[str, float]]:
+    """Both figures in float32 and in 8 bits, on the same patches, with the intervals of the run's tables."""
+    from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix
+    from her2core.evidence.metrics.probabilistic import expected_calibration_error
+
+    low = predictor.with_engine(lambda _: engine)
+    released = run.test_predictions()
+    rows = released.frame["patch_id"].to_numpy(str)
+    images = (read(patch) for patch in rows)
+    found = np.array([p.probabilities for p in low.predict(images, names=list(rows))])
+    metrics, errors = run.table("metrics"), run.table("calibration")
+    intervals = {
+        "balanced_accuracy": metrics[(metrics["unit"] == "patch") & (metrics["metric"] == "balanced_accuracy")],
+        "ece": errors[
+            (errors["unit"] == "patch") & (errors["metric"] == "ece_equal_width") & (errors["scores"] == "calibrated")
+        ],
+    }
+    figures = {}
+    for name, interval in intervals.items():
+        values = {}
+        for precision, probabilities in (("float32", released.probs), ("int8", found)):
+            if name == "ece":
+                value = expected_calibration_error(probabilities, labels=released.labels)
+            else:
+                predicted = probabilities.argmax(axis=1)
+                value = balanced_accuracy(
+                    confusion_matrix(released.labels, predicted=predicted, classes=len(run.classes))
+                )
+            values[precision] = round(float(value), 4)
+        figures[name] = {**values, **{bound: float(interval[bound].iloc[0]) for bound in ("lower_95", "upper_95")}}
+    return figures
+
+
+def _folder(card: Mapping[str, Any], responses: bool) -> Path:
+    return cache_folder() / "int8" / cache_key(card, responses, "int8")
+
+
+def _keep(main: Any, apart: Any | None, folder: Path, found: Quantised) -> None:
+    """Write the network beside its name, then rename it there; an earlier one is replaced."""
+    ov = import_openvino()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    try:
+        ov.save_model(main, temporary / _MODEL, compress_to_fp16=False)
+        if apart is not None:
+            ov.save_model(apart, temporary / _APART, compress_to_fp16=False)
+        (temporary / _FACTS).write_text(json.dumps(asdict(found), indent=2))
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except OSError as failed:
+        raise NetworkError(
+            "a folder that can be written", got=str(failed), where=folder, fix="Free some room, or set HER2_CACHE."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
