@@ -11,6 +11,7 @@ import sys
 
 import pandas as pd
 from results_evidence import HOME, LINK, RESULTS, decision_rows, evidence
+from results_speed import speed
 from results_studies import backbones, cell, leakage, mil, tcga
 
 from her2core.data.split_units import split_label
@@ -119,6 +120,7 @@ BLOCKS = {
     "backbones": backbones,
     "evidence": evidence,
     "dashboard": dashboard,
+    "speed": speed,
 }
 
 
