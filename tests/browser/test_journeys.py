@@ -13,6 +13,8 @@ from benchmarks.browser import PAGES, dashboard, errors, open_page, ready, uploa
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.io.images import encode_png
 
+expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=90_000)
 SPEC = CohortSpec(patients=6, patches_per_patient=1, px=224, mpp=0.4, seed=33)
 
 
@@ -29,12 +31,12 @@ def downloaded(page, label: str) -> bytes:
 
 def test_a_newcomer_gets_the_first_answer_with_one_click(page, server):
     open_page(page, server, "home")
-    assert page.get_by_role("link", name=re.compile("^(Look at a patch|Review pred|Compare net)")).count() == 3
+    expect(page.get_by_role("link", name=re.compile("^(Look at a patch|Review pred|Compare net)"))).to_have_count(3)
     box = page.get_by_role("img", name="A synthetic patch of class positive").first.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # the card's link covers the picture
     page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over the patch synthetic positive")).wait_for()
     assert page.locator("h1").first.inner_text() == "Patch"
-    assert page.get_by_text("Prediction set at 90%").count() == 1
+    expect(page.get_by_text("Prediction set at 90%")).to_have_count(1)
     assert errors(page) == []
 
 
@@ -43,11 +45,11 @@ def test_upload_prediction_map_report(page, server, patch):
     upload(page, ("mine.png", patch))
     page.get_by_text("Clear the 1 uploaded").wait_for()
     ready(page)
-    assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 1
+    expect(page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over"))).to_have_count(1)
     page.get_by_role("radio", name="All classes").click()
     page.get_by_role("img", name=re.compile("for equivocal.*laid over")).wait_for()
     ready(page)
-    assert page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over")).count() == 3
+    expect(page.get_by_role("img", name=re.compile("Grad-CAM for .*laid over"))).to_have_count(3)
     page.get_by_role("button", name="Make the case report").click()
     page.get_by_role("button", name="Case report (PDF)").wait_for()
     html = downloaded(page, "Case report (HTML)").decode()
@@ -61,7 +63,7 @@ def test_upload_prediction_map_report(page, server, patch):
     ready(page)
     upload(page, ("next.png", patch))
     page.get_by_role("img", name=re.compile("laid over the patch next.png")).first.wait_for()
-    assert page.get_by_text("Clear the 1 uploaded").count() == 1
+    expect(page.get_by_text("Clear the 1 uploaded")).to_have_count(1)
     assert errors(page) == []
 
 
