@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,18 +19,24 @@ from her2core.inference.predictor import load_predictor
 needs_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra int8 is not installed")
 
 
+def change_figures(monkeypatch, change):
+    real = int8._figures
+
+    def changed(*given):
+        figures, apart = real(*given)
+        return {name: change(of) for name, of in figures.items()}, apart
+
+    monkeypatch.setattr(int8, "_figures", changed)
+
+
 @needs_nncf
 @pytest.mark.filterwarnings("ignore")
 def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HER2_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match="her2 runs quantize"):
         load_predictor(tiny_run, engine="openvino-int8")
-    real = int8._figures
-    monkeypatch.setattr(  # the interval of a few patches of a network hardly trained need not hold a changed figure
-        int8,
-        "_figures",
-        lambda *given: {name: {**of, "lower_95": 0.0, "upper_95": 1.0} for name, of in real(*given).items()},
-    )
+    # The interval of a few patches of a network that is hardly trained need not hold a changed figure.
+    change_figures(monkeypatch, lambda of: {**of, "lower_95": 0.0, "upper_95": 1.0})
     code, out, err = her2("runs", "quantize", tiny_run.path, "--patches", "6")
     assert code == 0, err + out
     assert "Research use only" in out
@@ -42,8 +49,13 @@ def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, 
     responses = [one._pipeline.forward(batch).responses for one in (low, right)]
     assert np.allclose(*responses, atol=1e-4), "what the out-of-distribution score needs stays in float32"
 
-    monkeypatch.setattr(int8, "load_int8", lambda *_, **__: (_Zeros(), 0.01))
-    with pytest.raises(NetworkError, match="within 0.02 of torch"):
+    [facts] = (tmp_path / "cache").rglob("int8.json")
+    kept = json.loads(facts.read_text())
+    facts.write_text(json.dumps({**kept, "scores": [[9.0] * 3] * 2}))
+    with pytest.raises(NetworkError, match="when it was evaluated"):
+        load_predictor(tiny_run, engine="openvino-int8")
+    facts.with_name("model.xml").write_text("damaged")
+    with pytest.raises(ConfigError, match="her2 runs quantize"):
         load_predictor(tiny_run, engine="openvino-int8")
 
 
@@ -51,12 +63,7 @@ def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, 
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_whose_figures_leave_their_intervals_is_not_kept(her2, tiny_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HER2_CACHE", str(tmp_path / "cache"))
-    real = int8._figures
-    monkeypatch.setattr(
-        int8,
-        "_figures",
-        lambda *given: {name: {**of, "int8": of["upper_95"] + 0.01} for name, of in real(*given).items()},
-    )
+    change_figures(monkeypatch, lambda of: {**of, "int8": of["upper_95"] + 0.01})
     code, out, _ = her2("runs", "quantize", tiny_run.path, "--patches", "6")
     assert code == 1
     assert "Not kept" in out
@@ -65,7 +72,7 @@ def test_a_network_whose_figures_leave_their_intervals_is_not_kept(her2, tiny_ru
 
 def test_one_figure_outside_is_enough():
     inside = {"float32": 0.8, "int8": 0.79, "lower_95": 0.7, "upper_95": 0.85}
-    found = Quantised(300, 100, {"balanced_accuracy": inside, "ece": inside}, 0.1)
+    found = Quantised(300, 100, {"balanced_accuracy": inside, "ece": inside}, {})
     assert found.offered
     assert not replace(found, figures={**found.figures, "ece": {**inside, "int8": 0.86}}).offered
 
@@ -73,17 +80,3 @@ def test_one_figure_outside_is_enough():
 def test_a_run_trained_on_all_its_patients_is_refused():
     with pytest.raises(RunError, match="separate test part"):
         quantise_run(open_run(Path(__file__).parents[1] / "models" / "her2-tcga"))
-
-
-class _Zeros:
-    """An engine that is wrong, as one from a damaged file."""
-
-    def forward(self, batch):
-        import torch
-
-        from her2core.inference.engines import Forward
-
-        return Forward(torch.zeros(len(batch), 1), torch.zeros(len(batch), 3), None)
-
-    def describe(self) -> str:
-        return "openvino, int8, cpu"
