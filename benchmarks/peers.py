@@ -13,15 +13,13 @@ other order.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from two_sides import in_two_processes, other_version, serve
 
 SIZE, PATCHES, BATCH, ROUNDS = 224, 32, 16, 5
 HOME = Path(__file__).resolve().parents[1]
@@ -75,22 +73,6 @@ def tiatoolbox(files: list[Path]) -> dict[str, Callable[[], Any]]:
     return {"TIAToolbox": call(None), "TIAToolbox with its Macenko": call(lambda image: normaliser.transform(image))}
 
 
-def work(side: str, folder: Path) -> None:
-    """A process of one side: answers each name on a line with the processor seconds of that call."""
-    import cv2
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    out, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
-    calls = {"ours": ours, "tiatoolbox": tiatoolbox}[side](sorted(folder.glob("*.png")))
-    print(json.dumps(list(calls)), file=out, flush=True)
-    for line in sys.stdin:
-        began = time.process_time()
-        calls[line.strip()]()
-        print(time.process_time() - began, file=out, flush=True)
-
-
 def patches_in(folder: Path) -> None:
     """Write PATCHES real patches as PNG: the centres of the fields, spread over the patients."""
     import numpy as np
@@ -107,44 +89,16 @@ def patches_in(folder: Path) -> None:
 
 def main() -> None:
     import numpy as np
-    from ratios import in_turns, summary, write_result
+    from ratios import summary, write_result
 
-    peers = os.environ.get("HER2_PEERS")
-    if not peers:
-        raise SystemExit("HER2_PEERS must name the python of an environment with TIAToolbox: see benchmarks/README.md")
     with tempfile.TemporaryDirectory() as name:
         patches_in(Path(name))
-        sides = {
-            side: subprocess.Popen(
-                [python, __file__, side, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for side, python in (("ours", sys.executable), ("tiatoolbox", peers))
-        }
-        spent_at: dict[str, float] = {"now": 0.0}
-
-        def call(process: subprocess.Popen[str], what: str) -> Callable[[], None]:
-            def ask() -> None:
-                assert process.stdin is not None
-                assert process.stdout is not None
-                print(what, file=process.stdin, flush=True)
-                spent_at["now"] += float(process.stdout.readline())
-
-            return ask
-
-        calls = {}
-        for process in sides.values():
-            assert process.stdout is not None
-            calls |= {what: call(process, what) for what in json.loads(process.stdout.readline())}
-        spent = in_turns(calls, rounds=ROUNDS, clock=lambda: spent_at["now"])
-        for process in sides.values():
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(60)
+        spent = in_two_processes(__file__, name, rounds=ROUNDS)
     found = {
         f"{theirs} over {own}": summary(spent[theirs] / spent[own])
-        for theirs in calls
+        for theirs in spent
         if theirs.startswith("TIA")
-        for own in calls
+        for own in spent
         if own.startswith("her2core")
     }
     result = {
@@ -153,19 +107,15 @@ def main() -> None:
         "rounds": ROUNDS,
         "processor_milliseconds_a_patch": {n: round(1e3 * float(np.median(t)) / PATCHES, 2) for n, t in spent.items()},
         "ratios": found,
-        "tiatoolbox": subprocess.run(
-            [peers, "-c", "from importlib.metadata import version; print(version('tiatoolbox'))"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip(),
+        "tiatoolbox": other_version("tiatoolbox"),
         "note": "A training and other work ran beside, on both cores.",
     }
     write_result("peers", result, packages=("torch", "openvino"))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        work(sys.argv[1], Path(sys.argv[2]))
+    if len(sys.argv) == 3:
+        files = sorted(Path(sys.argv[2]).glob("*.png"))
+        serve(lambda: {"ours": ours, "theirs": tiatoolbox}[sys.argv[1]](files))
     else:
         main()

@@ -12,7 +12,7 @@ Row = tuple[str, str, str, str]
 
 def speed() -> str:
     """Measurements of engines, other libraries, preparation, training and start, with targets and results files."""
-    rows = [*_engines(), *_int8(), *_peers(), *_stain(), *_training(), *_start()]
+    rows = [*_engines(), *_int8(), *_peers(), *_slides(), *_stain(), *_training(), *_start()]
     lines = ["| ratio, median (least to largest) | measured | target | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -73,6 +73,15 @@ def _peers() -> list[Row]:
         )
         rows.append((f"{what} `tissue12` by {ours}, with Macenko and flags", _text(ratio), targets[theirs], "peers"))
     return rows
+
+
+def _slides() -> list[Row]:
+    found = _read("slide_peers")
+    what = f"tiles of {found['px']} px at {found['mpp']} microns per pixel: TIAToolbox {found['tiatoolbox']} over ours"
+    return [
+        (f"{what}, {name.partition(', ')[2]}", _text(ratio), "", "slide_peers")
+        for name, ratio in found["ratios"].items()
+    ]
 
 
 def _stain() -> list[Row]:
