@@ -3,9 +3,9 @@
 HER2_PEERS=/tmp/peers/bin/python OMP_NUM_THREADS=1 python benchmarks/slide_peers.py    as benchmarks/README.md says;
                                                     needs the extra slide, ../shared/data/slides and her2st
 
-All tiles of 224 px at 0.7 microns per pixel that lie within the slide, without any tissue mask, read, resampled and
-handed over as arrays: ``stream_tiles`` of ``her2 tile`` beside TIAToolbox's SlidingWindowPatchExtractor. Opening is
-included. Processor time a tile, in turns, on one thread.
+All tiles of 224 px at 0.7 microns per pixel, without any tissue mask, read, resampled and handed over as arrays:
+``stream_tiles`` of ``her2 tile``, whose grid also has the tiles across the right and lower border, beside TIAToolbox's
+SlidingWindowPatchExtractor. Opening is included. Processor time a tile, in turns, on one thread.
 """
 
 from __future__ import annotations

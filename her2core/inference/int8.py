@@ -227,9 +227,6 @@ def _figures(
     run: Run, predictor: Predictor, engine: OpenVinoEngine, read: ReadPatch
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """Figures in float32 and in 8 bits on the test part with the run's intervals; differences of probabilities."""
-    from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix
-    from her2core.evidence.metrics.probabilistic import expected_calibration_error
-
     low = predictor.with_engine(lambda _: engine)
     released = run.test_predictions()
     rows = released.frame["patch_id"].to_numpy(str)
@@ -244,19 +241,21 @@ def _figures(
     }
     figures = {}
     for name, interval in intervals.items():
-        values = {}
-        for precision, probabilities in (("float32", released.probs), ("int8", found)):
-            if name == "ece":
-                value = expected_calibration_error(probabilities, labels=released.labels)
-            else:
-                predicted = probabilities.argmax(axis=1)
-                value = balanced_accuracy(
-                    confusion_matrix(released.labels, predicted=predicted, classes=len(run.classes))
-                )
-            values[precision] = round(float(value), 4)
-        figures[name] = {**values, **{bound: float(interval[bound].iloc[0]) for bound in ("lower_95", "upper_95")}}
+        bounds = {bound: float(interval[bound].iloc[0]) for bound in ("lower_95", "upper_95")}
+        values = {"float32": released.probs, "int8": found}
+        figures[name] = {k: round(_figure(name, p, released.labels), 4) for k, p in values.items()} | bounds
     apart = np.abs(found - released.probs)
     return figures, {"mean": round(float(apart.mean()), 4), "largest": round(float(apart.max()), 4)}
+
+
+def _figure(name: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
+    from her2core.evidence.metrics.confusion import balanced_accuracy, confusion_matrix
+    from her2core.evidence.metrics.probabilistic import expected_calibration_error
+
+    if name == "ece":
+        return expected_calibration_error(probabilities, labels=labels)
+    classes = probabilities.shape[1]
+    return float(balanced_accuracy(confusion_matrix(labels, predicted=probabilities.argmax(axis=1), classes=classes)))
 
 
 def _folder(card: Mapping[str, Any], responses: bool) -> Path:

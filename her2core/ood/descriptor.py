@@ -15,6 +15,7 @@ What this detects, and what the last features do, is in benchmarks/results/ood.j
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -209,7 +210,7 @@ def stain_statistics(raw: np.ndarray) -> np.ndarray:
     centred = density.reshape(3, -1) - mean.astype(np.float32)[:, None]
     scaled = 1 / (deviation + 1e-3)
     together = (centred @ centred.T) / planes[0].size * scaled[:, None] * scaled
-    parts = [mean, deviation, *percentiles, together[(0, 0, 1), (1, 2, 2)]]
+    parts: list[Any] = [mean, deviation, *percentiles, together[(0, 0, 1), (1, 2, 2)]]
     for _ in range(_SCALES):
         squares, magnitudes, density = _detail(density)
         energy = np.log(squares + _SMALL_DENSITY)
