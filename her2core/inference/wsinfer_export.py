@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from her2core.data.synthetic import CohortSpec, render_patch
@@ -35,6 +36,8 @@ SPEC = "1.0"
 #: Largest difference from ``Predictor`` on the check's patches, as a share of the range that probabilities have over
 #: them: one grey level in rounding after stain normalisation costs less (our choice; released runs have up to 0.001).
 TOLERANCE = 0.01
+#: Pillow's number of the filter by which her2core resamples; torchvision's Resize, and so WSInfer, takes it as well.
+_LANCZOS = int(Image.Resampling.LANCZOS)
 #: Patches of the check.
 _CHECKED = 8
 
@@ -183,7 +186,7 @@ def wsinfer_config(card: Mapping[str, Any]) -> dict[str, Any]:
         "class_names": list(card["classes"]),
         "patch_size_pixels": px,
         "spacing_um_px": round(float(field) / px, 6),
-        "transform": [{"name": "Resize", "arguments": {"size": px}}, {"name": "ToTensor"}],
+        "transform": [{"name": "Resize", "arguments": {"size": px, "interpolation": _LANCZOS}}, {"name": "ToTensor"}],
     }
 
 
@@ -295,7 +298,8 @@ def model_card(predictor: Predictor, config: Mapping[str, Any], difference: floa
         "- Answers by slide and patient with their intervals, and the rule by which tiles count.",
         "- A patch whose stain cannot be estimated is given to the network as it is, as her2core does; on the border "
         "of its tests the two may decide otherwise.",
-        "- her2core resamples slides by Lanczos, WSInfer and QuPath by other filters: probabilities differ by that.",
+        "- Slides are resampled by Lanczos in her2core and WSInfer; QuPath uses another filter, by which probabilities "
+        "differ.",
         "",
         "## Agreement",
         "",
