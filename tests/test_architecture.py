@@ -121,8 +121,8 @@ def test_every_package_that_is_imported_is_declared():
     distributions = {name: {d.lower().replace("_", "-") for d in modules.get(name, [name])} for name in used}
     assert {name for name, of in distributions.items() if not of & declared} == set()
     # openslide-bin is the library behind openslide-python, python-multipart what Starlette reads forms with, and
-    # pydicom decodes by pylibjpeg's packages.
-    behind = {"openslide-bin", "python-multipart", "pylibjpeg-rle", "pylibjpeg-openjpeg"}
+    # wsidicom decodes RLE by pylibjpeg-rle.
+    behind = {"openslide-bin", "python-multipart", "pylibjpeg-rle"}
     assert declared - behind <= set().union(*distributions.values())
 
 
