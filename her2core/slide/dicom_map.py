@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from her2core import __version__
+from her2core.evidence.reservation import reservation
 from her2core.extras import require_extra
 from her2core.io.files import write_via_temporary
 from her2core.io.text import clean_text
@@ -24,6 +25,9 @@ from her2core.slide.heatmap import STATES, Heatmap
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+    from her2core.runs.folder import Run
+    from her2core.slide.result import UnitPrediction
 
 SERIES = "Research use only: class probabilities by tile"
 DESCRIPTION = "Research use only. Class probabilities by tile, and states"
@@ -70,6 +74,21 @@ def write_parametric_map(path: Path, heatmap: Heatmap, frame: SlideFrame, *, mod
     stream = io.BytesIO()
     made.save_as(stream)
     return write_via_temporary(path, lambda temporary: temporary.write_bytes(stream.getvalue()))
+
+
+def map_comments(run: Run, found: UnitPrediction) -> str:
+    """What a person should read beside a map: whether the model's accuracy can be believed, and the slide's answer.
+
+    Parameters
+    ----------
+    run : Run
+    found : UnitPrediction
+
+    Returns
+    -------
+    str
+    """
+    return f"{reservation(run)} Answer for this slide: {'. '.join([found.answer, *found.reasons])}."
 
 
 def _parametric_map(heatmap: Heatmap, frame: SlideFrame, model: str, comments: str) -> Any:

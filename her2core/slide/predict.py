@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from her2core.errors import ConfigError, ImageError
-from her2core.evidence.reservation import reservation
 from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.predictor import Predictor
 from her2core.inference.tiles import tile_row
@@ -27,7 +26,7 @@ from her2core.maps.field_overlay import with_colour_scale
 from her2core.maps.overlay import with_caption
 from her2core.notice import RESEARCH
 from her2core.parallel.stages import add_seconds, stage, waiting
-from her2core.slide.dicom_map import write_parametric_map
+from her2core.slide.dicom_map import map_comments, write_parametric_map
 from her2core.slide.dicom_series import slide_frame
 from her2core.slide.geojson import write_geojson
 from her2core.slide.heatmap import Heatmap, heatmap_picture, make_heatmap, tile_state, write_ome_tiff
@@ -381,6 +380,6 @@ def _heatmap(slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: Til
 def _write_dicom(
     folder: Path, slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid, predictor: Predictor
 ) -> None:
-    said = f"{reservation(predictor.run)} Answer for this slide: {'. '.join([found.answer, *found.reasons])}."
+    said = map_comments(predictor.run, found)
     heatmap = _heatmap(slide, tiles, found, grid)
     write_parametric_map(folder / DICOM, heatmap, slide_frame(slide), model=found.model, comments=said)
