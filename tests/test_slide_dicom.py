@@ -16,9 +16,11 @@ from slide_files import slide_pixels, write_pyramid
 
 from her2core import load_predictor
 from her2core.errors import ImageError
+from her2core.inference.background import Job
 from her2core.slide.dicom_map import write_parametric_map
 from her2core.slide.dicom_series import slide_frame
 from her2core.slide.heatmap import STATES, make_heatmap
+from her2core.slide.in_memory import slide_steps
 from her2core.slide.jobs import SlideJob
 from her2core.slide.predict import SlideSettings, predict_slide, slide_grid
 from her2core.slide.reader import open_slide
@@ -171,3 +173,14 @@ def test_the_command_writes_the_map_beside_the_other_exports(run_of_64_microns, 
     settings = SlideSettings(slide_grid(predictor), dicom=True)
     predict_slide(predictor, SlideJob(plain, "level-0"), tmp_path / "again", settings)
     assert (tmp_path / "again/slides/level-0/heatmap.dcm").read_bytes() == (folder / "heatmap.dcm").read_bytes()
+
+
+def test_the_page_offers_the_map_where_the_slide_is(run_of_64_microns, plain):
+    predictor = load_predictor(run_of_64_microns)
+    job = Job(slide_steps(predictor, plain, slide_grid(predictor), name="Slide 1"))
+    assert job.wait(120)
+    (answer,) = job.results
+    with open_slide(plain) as slide:
+        assert answer.frame == slide_frame(slide)
+    assert not answer.frame.synthetic
+    assert "Can this number be believed?" in answer.comments or "not evaluated" in answer.comments

@@ -88,7 +88,8 @@ def map_comments(run: Run, found: UnitPrediction) -> str:
     -------
     str
     """
-    return f"{reservation(run)} Answer for this slide: {'. '.join([found.answer, *found.reasons])}."
+    reasons = f" ({'; '.join(found.reasons)})" if found.reasons else ""
+    return f"{reservation(run)} Answer for this slide: {found.answer}{reasons}."
 
 
 def _parametric_map(heatmap: Heatmap, frame: SlideFrame, model: str, comments: str) -> Any:
