@@ -36,6 +36,7 @@ from her2core.maps.field_overlay import with_colour_scale
 from her2core.maps.overlay import with_caption
 from her2core.plots.probabilities import probability_description, probability_figure
 from her2core.slide.deep_zoom import DeepZoom
+from her2core.slide.dicom_map import write_parametric_map
 from her2core.slide.geojson import write_geojson
 from her2core.slide.heatmap import STATES, heatmap_picture, write_ome_tiff
 from her2core.slide.in_memory import SlideAnswer, SlidePreview, preview_slide, read_tile
@@ -293,11 +294,26 @@ def _show_downloads(answer: SlideAnswer) -> None:
             "image/tiff",
         ),
     ]
+    if (frame := answer.frame) is not None:
+        files.append(
+            File(
+                "Heatmap (DICOM)",
+                _through_file(
+                    ".dcm",
+                    lambda path: write_parametric_map(
+                        path, answer.heatmap, frame, model=found.model, comments=answer.comments
+                    ),
+                ),
+                "heatmap-research-use-only.dcm",
+                "application/dicom",
+            )
+        )
     with st.container(horizontal=True):
         png = latest("slide-heatmap", (content, target), picture)
         download("Heatmap (PNG)", png, name="heatmap-research-use-only.png", mime="image/png")
         download_table("Tiles (CSV)", answer.tiles, "slide-tiles")
-        downloads_on_request("Make GeoJSON and OME-TIFF", files, place="slide-files", content=content)
+        made = "GeoJSON and OME-TIFF" if answer.frame is None else "GeoJSON, OME-TIFF and DICOM"
+        downloads_on_request(f"Make {made}", files, place="slide-files", content=content)
 
 
 def _through_file(suffix: str, write: Callable[[Path], Path]) -> Callable[[], bytes]:

@@ -9,7 +9,7 @@ import click
 
 from her2core.cli.base import MODELS, RUNS, answer, as_json, cli
 from her2core.cli.text import annotation_text, interval, records, run_text
-from her2core.errors import RunError
+from her2core.errors import ConfigError, RunError
 from her2core.notice import RESEARCH
 
 
@@ -91,13 +91,43 @@ def show(run: Path, as_json: bool) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to create, e.g. models/demo.")
 @click.option("--without-weights", is_flag=True, help="Leave the weights out: for review, not for predictions.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("run", "wsinfer")),
+    default="run",
+    show_default=True,
+    help="A run folder, or a model folder for WSInfer and QuPath's WSInfer extension.",
+)
 @as_json
-def export(run: Path, to: Path, without_weights: bool, as_json: bool) -> None:
-    """Copy a finished run to another folder; an existing folder is never overwritten."""
+def export(run: Path, to: Path, without_weights: bool, kind: str, as_json: bool) -> None:
+    """Copy a finished run to another folder; an existing folder is never overwritten.
+
+    For WSInfer the folder gets torchscript_model.pt with stain normalisation and calibration in it, config.json and a
+    model card (README.md); flags, prediction sets and the out-of-distribution score are no part of it.
+    """
+    if kind == "wsinfer":
+        _export_wsinfer(run, to, without_weights, as_json)
+        return
     from her2core.runs.export import export_run
 
     copied = export_run(run, to, weights=not without_weights)
     answer(as_json, {"path": str(copied.path)}, f"Exported to {copied.path}.")
+
+
+def _export_wsinfer(run: Path, to: Path, without_weights: bool, as_json: bool) -> None:
+    if without_weights:
+        raise ConfigError("weights for --format wsinfer", got="--without-weights", fix="Leave --without-weights out.")
+    from her2core.inference.wsinfer_export import export_wsinfer
+
+    found = export_wsinfer(run, to)
+    lines = [
+        found["accuracy"],
+        f"Exported to {found['path']} for WSInfer: probabilities within {found['difference']:.2g} of her2core's on "
+        "synthetic patches; what the export leaves out stands in its README.md.",
+        RESEARCH,
+    ]
+    answer(as_json, {**found, "notice": RESEARCH}, "\n".join(lines))
 
 
 @runs.command()

@@ -12,6 +12,7 @@ import click
 from her2core.cli.base import LazyChoice, answer, as_json, cli, engine_option
 from her2core.cli.workers import work_on, worker_options
 from her2core.errors import ConfigError
+from her2core.extras import require_extra
 from her2core.notice import RESEARCH
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def tile(
     help="Aggregates tiles to slides and patients; that of the run's evaluation by default.",
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=16, show_default=True, help="Tiles a forward pass.")
+@click.option("--dicom", is_flag=True, help="Write heatmap.dcm too: a DICOM Parametric Map (extra dicom).")
 @engine_option
 @_slide_options
 @as_json
@@ -138,6 +140,7 @@ def slide(
     field_um: float | None,
     rule: str | None,
     batch: int,
+    dicom: bool,
     engine: str | None,
     as_json: bool,
     **options: Any,
@@ -161,10 +164,12 @@ def slide(
     from her2core.slide.result import from_dict
     from her2core.slide.work import slide_folder
 
+    if dicom:
+        require_extra("dicom", "highdicom")
     predictor = load_predictor(run, engine=engine)
     doubt = reservation(predictor.run)
     side = slide_grid(predictor, field_um).tile_um
-    settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"])
+    settings = SlideSettings(TileGrid(side, **_grid(side, options)), rule, batch, options["threads"], dicom)
     jobs, left_out, out = _jobs(slides, out, options)
     position = {job.slide_id: number for number, job in enumerate(jobs)}
     answered: dict[int, UnitPrediction] = {}

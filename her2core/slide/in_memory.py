@@ -15,9 +15,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from her2core.errors import ImageError
+from her2core.extras import has_modules
 from her2core.inference.background import Step
 from her2core.inference.predictor import Predictor
 from her2core.io.images import RGBImage
+from her2core.slide.dicom_map import map_comments
+from her2core.slide.dicom_series import SlideFrame, slide_frame
 from her2core.slide.handles import HANDLES
 from her2core.slide.heatmap import Heatmap, make_heatmap
 from her2core.slide.overlay import Outline, tissue_outline
@@ -80,6 +84,10 @@ class SlideAnswer:
         Pixels of some tiles by their position in ``tiles``: those of highest and lowest probability of each class.
     tile_mpp : float
         Microns per pixel of the examples.
+    frame : SlideFrame or None
+        Where the heatmap is for DICOM; None without the extra ``dicom``, and for a DICOM slide without a position.
+    comments : str
+        What stands in a DICOM map beside its values.
     """
 
     found: UnitPrediction
@@ -88,6 +96,8 @@ class SlideAnswer:
     overview: RGBImage
     examples: dict[int, RGBImage]
     tile_mpp: float
+    frame: SlideFrame | None = None
+    comments: str = ""
 
     def ends(self, target: str) -> tuple[list[int], list[int]]:
         """Positions of the counted tiles with the highest and the lowest probability of a class, at most EXAMPLES."""
@@ -221,7 +231,17 @@ def _answer(
     for row in wanted:
         x, y, side = (float(tiles[column].iloc[row]) for column in ("x", "y", "side"))
         examples[row] = slide.read_tiles([(x, y, side)], px)[0][0]
-    return SlideAnswer(found, tiles, heatmap, _small(plan.overview), examples, grid.tile_um / px)
+    frame, said = _frame(slide), map_comments(predictor.run, found)
+    return SlideAnswer(found, tiles, heatmap, _small(plan.overview), examples, grid.tile_um / px, frame, said)
+
+
+def _frame(slide: Slide) -> SlideFrame | None:
+    if not has_modules("highdicom", "pydicom"):
+        return None
+    try:
+        return slide_frame(slide)
+    except ImageError:  # the heatmap has its other formats
+        return None
 
 
 def _ends(tiles: pd.DataFrame, target: str) -> tuple[list[int], list[int]]:

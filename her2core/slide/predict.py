@@ -26,18 +26,22 @@ from her2core.maps.field_overlay import with_colour_scale
 from her2core.maps.overlay import with_caption
 from her2core.notice import RESEARCH
 from her2core.parallel.stages import add_seconds, stage, waiting
+from her2core.slide.dicom_map import map_comments, write_parametric_map
+from her2core.slide.dicom_series import slide_frame
 from her2core.slide.geojson import write_geojson
-from her2core.slide.heatmap import heatmap_picture, make_heatmap, tile_state, write_ome_tiff
+from her2core.slide.heatmap import Heatmap, heatmap_picture, make_heatmap, tile_state, write_ome_tiff
 from her2core.slide.jobs import SlideJob
 from her2core.slide.plan import TileGrid, TilePlan, plan_tiles, work_key
 from her2core.slide.reader import Slide, exact_tile, open_slide
-from her2core.slide.result import UnitPrediction, predict_unit, run_rule
+from her2core.slide.result import UnitPrediction, from_dict, predict_unit, run_rule
 from her2core.slide.stream import Indices, TileGroup, stream_tiles, tile_groups
 from her2core.slide.tiling import about_slide, regions_key
-from her2core.slide.work import finish, finished, read_about, unfinished
+from her2core.slide.work import finish, finished, read_about, slide_folder, unfinished
 
 #: Tiles after which a part is written: what an interruption costs at most.
 PART_TILES = 512
+#: The heatmap as DICOM Parametric Map, where it was asked for.
+DICOM = "heatmap.dcm"
 #: Smallest side of a tile as a share of the network's input, as for fields.
 _MIN_TILE = 0.25
 
@@ -56,6 +60,8 @@ class SlideSettings:
         Tiles a forward pass.
     threads : int
         That read.
+    dicom : bool
+        Whether the heatmap is written as DICOM as well (extra ``dicom``).
 
     Examples
     --------
@@ -67,6 +73,7 @@ class SlideSettings:
     rule: str | None = None
     batch: int = 16
     threads: int = 2
+    dicom: bool = False
 
 
 def slide_grid(predictor: Predictor, field_um: float | None = None, **settings: Any) -> TileGrid:
@@ -123,7 +130,7 @@ def predict_slide(
     job : SlideJob
     out : Path
         Folder of all slides; this one's is ``slides/<slide_id>`` with tiles.parquet, tiles.geojson, heatmap.ome.tif,
-        heatmap.png and slide.json.
+        heatmap.png and slide.json, and heatmap.dcm where it was asked for.
     settings : SlideSettings
     progress : callable, optional
         Called with (tiles done, tiles in all).
@@ -152,6 +159,10 @@ def predict_slide(
         model = {"model": predictor.model_id, "engine": predictor.engine}
         key = work_key(slide, settings.grid, **model, rule=rule, **stated)
         if (about := finished(out, job, key)) is not None:
+            done = slide_folder(out, job)
+            if settings.dicom and not (done / DICOM).is_file():
+                tiles = read_table(done / "tiles.parquet", own=True).frame
+                _write_dicom(done, slide, tiles, from_dict(about["prediction"]), settings.grid, predictor)
             return about, True
         with stage("plan"):
             plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
@@ -166,6 +177,8 @@ def predict_slide(
         found = replace(found, notes=(*found.notes, *plan.notes))
         with stage("write"):
             _export(folder, slide, plan, tiles, found, settings.grid)
+            if settings.dicom:
+                _write_dicom(folder, slide, tiles, found, settings.grid, predictor)
         about = {
             "key": key,
             "slide_id": job.slide_id,
@@ -349,8 +362,7 @@ def _export(
     """All files of a slide but slide.json; the parts are removed once the table is there."""
     write_parquet(folder / "tiles.parquet", tiles, {"notice": RESEARCH})
     write_geojson(folder / "tiles.geojson", tiles, found.classes, name=f"{found.name}/{found.model}")
-    size = {"width": slide.scale.microns(slide.width), "height": slide.scale.microns(slide.height)}
-    heatmap = make_heatmap(tiles, found.classes, tile=grid.tile, **size)
+    heatmap = _heatmap(slide, tiles, found, grid)
     write_ome_tiff(folder / "heatmap.ome.tif", heatmap)
     target = found.most_probable or found.classes[0]
     said = f"{found.answer} for this slide. Probability of {target} by tile. {RESEARCH}"
@@ -358,3 +370,16 @@ def _export(
     write_via_temporary(folder / "heatmap.png", lambda t: t.write_bytes(encode_png(picture)))
     for part in folder.glob("part-*.parquet"):
         part.unlink()
+
+
+def _heatmap(slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid) -> Heatmap:
+    size = {"width": slide.scale.microns(slide.width), "height": slide.scale.microns(slide.height)}
+    return make_heatmap(tiles, found.classes, tile=grid.tile, **size)
+
+
+def _write_dicom(
+    folder: Path, slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid, predictor: Predictor
+) -> None:
+    said = map_comments(predictor.run, found)
+    heatmap = _heatmap(slide, tiles, found, grid)
+    write_parametric_map(folder / DICOM, heatmap, slide_frame(slide), model=found.model, comments=said)

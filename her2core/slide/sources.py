@@ -1,9 +1,8 @@
-"""Files behind a slide: OpenSlide's formats, and plain images with one level."""
+"""Files behind a slide: OpenSlide's formats, DICOM that it refuses, and plain images with one level."""
 
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from her2core.errors import ImageError
-from her2core.extras import require_extra
+from her2core.extras import has_modules, require_extra
 from her2core.io.colours import stated_colours, to_srgb
 from her2core.io.images import SUFFIXES, RGBImage, decode_image
 from her2core.io.scale import image_scale
 from her2core.io.text import clean_text, printable_path
+from her2core.slide.dicom_series import is_dicom
 from her2core.slide.scale import StatedScale
 from her2core.slide.units import Level
 
@@ -52,7 +52,7 @@ def open_source(path: Path) -> SlideSource:
     Parameters
     ----------
     path : Path
-        A file of one of OpenSlide's formats, or a PNG, JPEG, TIFF, BMP or WebP image.
+        A file of one of OpenSlide's formats, a DICOM whole slide, or a PNG, JPEG, TIFF, BMP or WebP image.
 
     Returns
     -------
@@ -73,9 +73,11 @@ def open_source(path: Path) -> SlideSource:
     if not os.path.getsize(path):
         raise ImageError("a slide", got="an empty file", where=where, fix="Copy it again from its source.")
     plain = path.suffix.lower() in SUFFIXES
+    if not plain and is_dicom(path):
+        return _open_dicom(path, where)
     if not plain:
         require_extra("slide", "openslide")
-    if not plain or (path.suffix.lower() in (".tif", ".tiff") and find_spec("openslide") is not None):
+    if not plain or (path.suffix.lower() in (".tif", ".tiff") and has_modules("openslide")):
         import openslide
 
         vendor = openslide.OpenSlide.detect_format(path)
@@ -89,6 +91,60 @@ def open_source(path: Path) -> SlideSource:
             fix="The file may be incomplete: copy it again from its source.",
         )
     return _ImageSource(path, where)
+
+
+def vanished_slide(path: Path, where: str) -> ImageError | None:
+    """Why a slide that was opened can no longer be read, where its file is gone.
+
+    Parameters
+    ----------
+    path : Path
+    where : str
+        The slide, for the message.
+
+    Returns
+    -------
+    ImageError or None
+        None where the file is there.
+
+    Examples
+    --------
+    >>> vanished_slide(Path("README.md"), "README.md") is None
+    True
+    """
+    if path.exists():
+        return None
+    return ImageError(
+        "a slide that can be read",
+        got="a file that vanished",
+        where=where,
+        fix="Connect its drive again, then give the same command again: it goes on where it stopped.",
+    )
+
+
+def _open_dicom(path: Path, where: str) -> SlideSource:
+    """A DICOM slide by OpenSlide, or by wsidicom where OpenSlide refuses it or is not installed."""
+    refused: ImageError | None = None
+    if has_modules("openslide"):
+        import openslide
+
+        if (vendor := openslide.OpenSlide.detect_format(path)) is not None:
+            try:
+                return _OpenSlideSource(path, where, vendor)
+            except ImageError as error:
+                refused = error
+    elif not has_modules("wsidicom"):
+        require_extra("slide", "openslide")
+    if not has_modules("wsidicom"):
+        raise ImageError(
+            "a DICOM slide that OpenSlide reads",
+            got="one that it refuses" if refused is None else refused.got,
+            where=where,
+            fix="If it is complete, another reader may know its transfer syntax: pip install 'her2core[dicom]'.",
+        )
+    from her2core.slide.dicom_source import DicomSource
+
+    return DicomSource(path, where)
 
 
 class _OpenSlideSource:
@@ -139,13 +195,8 @@ class _OpenSlideSource:
         self._slide.close()
 
     def _damaged(self, reason: str, place: str = "") -> ImageError:
-        if not self._path.exists():
-            return ImageError(
-                "a slide that can be read",
-                got="a file that vanished",
-                where=self._where,
-                fix="Connect its drive again, then give the same command again: it goes on where it stopped.",
-            )
+        if (vanished := vanished_slide(self._path, self._where)) is not None:
+            return vanished
         return ImageError(
             "a complete slide",
             got=f"one that is truncated or damaged{place} ({clean_text(reason, 120)})",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from her2core.errors import ImageError
@@ -35,6 +35,58 @@ class NormalizedBatch(NamedTuple):
 
     images: Tensor
     flags: tuple[Flag | None, ...]
+
+
+class PlainNormalizer(nn.Module):
+    """Normalisation of the patches that pass every test, without a branch on pixels, so that it can be traced.
+
+    Parameters
+    ----------
+    reference : StainReference, optional
+        The stain to normalise to; the numbers in common use when left out.
+
+    Examples
+    --------
+    >>> _, good = PlainNormalizer()(torch.full((2, 3, 32, 32), 250, dtype=torch.uint8))
+    >>> good.tolist()
+    [False, False]
+    """
+
+    table: Tensor
+    vectors: Tensor
+    maxima: Tensor
+
+    def __init__(self, reference: StainReference | None = None) -> None:
+        super().__init__()
+        normalizer = StainNormalizer(reference)
+        target = normalizer.reference
+        self.beta, self.alpha, self.min_tissue = normalizer.beta, normalizer.alpha, normalizer.min_tissue
+        self.white = target.white
+        self.register_buffer("table", torch.from_numpy(density_table(target.white)))
+        self.register_buffer("vectors", torch.tensor(target.vectors, dtype=torch.float32).T)
+        self.register_buffer("maxima", torch.tensor(target.max_concentration, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised patches, uint8 (N, 3, H, W), and which of them are, (N,); the others are of no meaning."""
+        density = self.table[images.flatten(2).long()]
+        dense = density.amin(dim=1) > self.beta
+        number = dense.sum(dim=1)
+        good = (number >= 3) & (number >= self.min_tissue * dense.shape[1])
+        good &= (images.amax(dim=1) < 20).flatten(1).float().mean(dim=1) <= 0.9
+        good &= _block_means(images, rules.SIDE).std(dim=2, correction=0).amax(dim=1) >= rules.MIN_STRUCTURE
+        stains, plausible = _directions(density, dense, number, self.alpha)
+        unmixing = torch.linalg.pinv(stains.mT).float()
+        concentration = unmixing @ density
+        maxima = _percentile(concentration, torch.full_like(number, dense.shape[1])[:, None], 99)
+        tissue = density.mean(dim=1) > rules.TISSUE
+        negative = (concentration < rules.NEGATIVE * maxima[:, :, None]).any(dim=1) & tissue
+        good &= plausible & (maxima.amin(dim=1) >= rules.MIN_CONCENTRATION)
+        good &= negative.sum(dim=1) <= rules.MAX_NEGATIVE_SHARE * tissue.sum(dim=1)
+        side = max(rules.SIDE, min(int(images.shape[2]), int(images.shape[3])) // rules.BLOCKS)
+        good &= ~_is_noise(stains.float(), self.table[_block_means(images, side).long()], self.beta)
+        strength = (self.maxima / maxima).clamp_max(MAX_STRENGTHENING)
+        light = self.white * torch.exp(-((self.vectors * strength[:, None]) @ unmixing) @ density)
+        return light.nan_to_num(0).clamp(0, 255).to(torch.uint8).reshape(images.shape), good
 
 
 @torch.no_grad()
@@ -75,28 +127,7 @@ def normalize_tensors(images: Tensor, reference: StainReference | None = None) -
             fix="Stack the patches, channels first.",
         )
     normalizer = StainNormalizer(reference)
-    target = normalizer.reference
-    table = torch.from_numpy(density_table(target.white)).to(images.device)
-    density = table[images.flatten(2).long()]
-    dense = density.amin(dim=1) > normalizer.beta
-    number = dense.sum(dim=1)
-    good = (number >= 3) & (number >= normalizer.min_tissue * dense.shape[1])
-    good &= (images.amax(dim=1) < 20).flatten(1).float().mean(dim=1) <= 0.9
-    good &= _block_means(images, rules.SIDE).std(dim=2, correction=0).amax(dim=1) >= rules.MIN_STRUCTURE
-    stains, plausible = _directions(density, dense, number, normalizer.alpha)
-    unmixing = torch.linalg.pinv(stains.mT).float()
-    concentration = unmixing @ density
-    maxima = _percentile(concentration, torch.full_like(number, dense.shape[1])[:, None], 99)
-    tissue = density.mean(dim=1) > rules.TISSUE
-    negative = (concentration < rules.NEGATIVE * maxima[:, :, None]).any(dim=1) & tissue
-    good &= plausible & (maxima.amin(dim=1) >= rules.MIN_CONCENTRATION)
-    good &= negative.sum(dim=1) <= rules.MAX_NEGATIVE_SHARE * tissue.sum(dim=1)
-    side = max(rules.SIDE, min(images.shape[2:]) // rules.BLOCKS)
-    good &= ~_is_noise(stains.float(), table[_block_means(images, side).long()], normalizer.beta)
-    found = images.new_tensor(target.max_concentration, dtype=torch.float32) / maxima
-    to = images.new_tensor(target.vectors, dtype=torch.float32).T
-    light = target.white * torch.exp(-((to * found.clamp_max(MAX_STRENGTHENING)[:, None]) @ unmixing) @ density)
-    normalized = light.nan_to_num(0).clamp(0, 255).to(torch.uint8).reshape(images.shape)
+    normalized, good = PlainNormalizer(reference).to(images.device)(images)
     flags: list[Flag | None] = [None] * len(images)
     for i in (~good).nonzero().flatten().tolist():
         result = normalizer.apply(np.ascontiguousarray(images[i].permute(1, 2, 0).cpu().numpy()))
@@ -140,7 +171,8 @@ def _is_noise(stains: Tensor, blocks: Tensor, beta: float) -> Tensor:
 def _percentile(values: Tensor, number: Tensor, percent: float) -> Tensor:
     """Percentile from 50 to 100 along the last axis (N, C, L) of the ``number`` (N, 1) largest values, interpolated."""
     position = percent / 100 * (number - 1).clamp_min(0).double()
-    kept = min(values.shape[2], int((number - position.floor()).max()) + 1)
+    length = int(values.shape[2])
+    kept = min(length, math.ceil(length * (1 - percent / 100)) + 2)
     largest = values.topk(kept, dim=2).values
     from_top = (number - 1 - position.floor().long()).clamp(0, kept - 1)[:, None].expand(-1, values.shape[1], -1)
     lower = largest.gather(2, from_top)[..., 0]
