@@ -154,7 +154,7 @@ def int8_engine(main: Any, apart: Any | None) -> OpenVinoEngine:
     return OpenVinoEngine(compiled[0], compiled[1], f"openvino {ov.__version__.split('-')[0]}, int8, cpu")
 
 
-def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool) -> tuple[OpenVinoEngine, float]:
+def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool) -> OpenVinoEngine:
     """The engine of a network that ``quantise_run`` kept.
 
     Parameters
