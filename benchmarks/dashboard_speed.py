@@ -74,7 +74,7 @@ def uploads(page, address: str, times: int = 15) -> dict:
 
 
 def first_page(browser, times: int = 5) -> dict:
-    """Seconds from the command that starts the server until its first visitor sees the home page; the first discarded."""
+    """Seconds from the command that starts the server until a visitor sees the home page; the first is discarded."""
     seconds = []
     for _ in range(times + 1):
         began = time.perf_counter()
