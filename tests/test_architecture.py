@@ -111,6 +111,7 @@ def test_every_package_that_is_imported_is_declared():
         *extras["slide"],
         *extras["dicom"],
         *extras["openvino"],
+        *extras["int8"],
         *extras["serve"],
         *extras["h5"],
         *extras["cluster"],
