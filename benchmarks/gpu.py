@@ -121,7 +121,7 @@ def rates(card: Card, peak: dict[str, float]) -> dict[str, Any]:
         for what, patches in _speed(card, network, precision, compiled=compiled).items():
             times = 1 if what == "inference" else 3  # a backward pass takes twice the operations of a forward pass
             limit = float(f"{patches * times * operations / peak[precision]:.3g}")
-            found[f"{what}, {of}"] = {"patches_a_second": round(patches, 1), "of_the_card_s_limit": limit}
+            found[f"{what}, {of}"] = {"patches_a_second": round(patches, 1), "share_of_the_limit": limit}
     return found
 
 
@@ -197,7 +197,7 @@ def macenko(card: Card) -> dict[str, Any]:
 
 def epoch(card: Card) -> dict[str, Any]:
     """Wall seconds of one epoch of the demo at 224 px from random weights, everything a run does included."""
-    size = {"patients": 8, "patches": 2} if card.quick else {"patients": 60, "patches": 20}
+    size = {"patients": 15, "patches": 2} if card.quick else {"patients": 60, "patches": 20}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "demo")
         options = [word for name, value in size.items() for word in (f"--{name}", str(value))]
