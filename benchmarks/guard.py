@@ -1,6 +1,6 @@
 """Regression guard: ratios within one run against those stored in ``results/``.
 
-python benchmarks/guard.py [stain] [start] [engine]    or: make bench; all of them by default, some five minutes
+python benchmarks/guard.py [stain] [start] [engine] [training]    or: make bench; all by default, some six minutes
 
 Each benchmark is run again in a few rounds, and the median of each ratio is compared with the stored median. A ratio
 that shows how many times quicker we are ("torchstain over apply", "bare over predict") may fall, and one that shows
@@ -50,11 +50,20 @@ def engine() -> _Ratios:
     return ratios(measure(predictors(), image_files(), rounds=3))
 
 
+def training() -> _Ratios:
+    import torch
+    from training import NETWORKS, measure
+
+    torch.set_num_threads(1)
+    return measure(*NETWORKS[0])["ratios"]
+
+
 #: Name of the results file -> what measures it, and whether a larger ratio is better.
 BENCHMARKS: dict[str, tuple[Callable[[], _Ratios], bool]] = {
     "stain": (stain, True),
     "start": (start, False),
     "engine": (engine, True),
+    "training": (training, True),
 }
 #: Differences of differences, too noisy for a few rounds.
 _LEFT_OUT = ("OOD score", "earlier")

@@ -12,7 +12,7 @@ Row = tuple[str, str, str, str]
 
 def speed() -> str:
     """Measurements of engines, other libraries, preparation, training and start, with targets and results files."""
-    rows = [*_engines(), *_int8(), *_peers(), *_slides(), *_stain(), *_training(), *_start()]
+    rows = [*_engines(), *_pipeline(), *_int8(), *_peers(), *_slides(), *_stain(), *_training(), *_start()]
     lines = ["| ratio, median (least to largest) | measured | target | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -43,6 +43,19 @@ def _engines() -> list[Row]:
     return [
         *rows,
         ("out-of-distribution score, share of a prediction at 112 px", _text(ratios[name]), "0.05", "engine"),
+    ]
+
+
+def _pipeline() -> list[Row]:
+    found = _read("pipeline")
+    return [
+        (
+            f"wall clock, network on one of two cores: whole way from JPEG over the bare rate, {name}",
+            _text(ratio),
+            "0.9",
+            "pipeline",
+        )
+        for name, ratio in found["ratios"].items()
     ]
 
 
