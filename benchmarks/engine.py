@@ -11,6 +11,7 @@ released as tissue12 (modified ResNet50, output stride 16), at its own 112 px an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def main() -> None:
         "processor_milliseconds_a_patch": {name: round(1e3 * float(np.median(t)), 2) for name, t in spent.items()},
         "ratios": ratios(spent),
         "largest_probability_difference_to_torch": differences,
-        "note": "A training ran beside, on both cores.",
+        "load_of_the_machine": round(os.getloadavg()[0], 1),
     }
     write_result("engine", result, packages=("torch", "openvino", "numpy", "opencv-python-headless"))
 

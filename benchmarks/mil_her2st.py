@@ -1,6 +1,6 @@
 """Bag models on her2st: the ERBB2 level of a region of tissue from its windows, on sections left out.
 
-The four sections at hand are of one HER2-positive tumour. As whole slides they would be four bags of one patient with
+The four sections are of one HER2-positive tumour. As whole slides they would be four bags of one patient with
 one status, on which nothing can be learned or tested. So a bag is a square region of tissue: its label is the tertile
 of its spots' mean ERBB2 mRNA (thresholds of the training sections), and single windows have no label. Each section is
 left out in turn, the next one (after C5: C2) validates, the other two train. This asks whether pooling finds a weak
@@ -116,7 +116,8 @@ def main(root: str) -> None:
         scores = {"colour": by_colour(bags, colours, rows)} | {pool: by_pool(bags, rows, pool) for pool in POOLS}
         for name, score in scores.items():
             value, lower, upper = bounded_correlation(level, score)
-            counts = {"regions": len(level), "trained_on": len(rows["train"])}
+            fitted = len(rows["train"]) + (len(rows["val"]) if name == "colour" else 0)  # nothing to choose by val
+            counts = {"regions": len(level), "trained_on": fitted}
             row = {"section": section, "model": name, "spearman": value, "lower_95": lower, "upper_95": upper}
             found.append(row | counts)
         print(pd.DataFrame(found[-len(scores) :]).to_string(index=False), flush=True)

@@ -1,6 +1,6 @@
 """Rate from JPEG files to predictions beside the engine's bare rate by wall clock, the network on one of two cores.
 
-OMP_NUM_THREADS=1 python benchmarks/pipeline.py    needs the extra openvino, ../shared/data/tissue_tiles, an idle machine
+OMP_NUM_THREADS=1 python benchmarks/pipeline.py    on an idle machine; needs the extra openvino, ../shared/data
 
 Files are read, decoded, resized, normalised by Macenko and checked in threads while the network works on those before;
 ``engine.py`` has the processor time of both together. Here a second core is free for the preparation, as on a machine

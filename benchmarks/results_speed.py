@@ -37,7 +37,7 @@ def _engines() -> list[Row]:
                 )
         for engine in ("torch", "openvino", "openvino-bf16"):
             if (name := f"bare over predict, {engine}, {px} px") in ratios:
-                what = f"forward pass over the whole way from JPEG to prediction, {engine}, {px} px"
+                what = f"forward pass over JPEG decoding to prediction, {engine}, {px} px"
                 rows.append((what, _text(ratios[name]), "0.9", "engine"))
     name = "OOD score over predict, torch, 112 px"
     return [
@@ -50,7 +50,7 @@ def _pipeline() -> list[Row]:
     found = _read("pipeline")
     return [
         (
-            f"wall clock, network on one of two cores: whole way from JPEG over the bare rate, {name}",
+            f"wall clock, network on one of two cores: JPEG decoding to prediction over the bare rate, {name}",
             _text(ratio),
             "0.9",
             "pipeline",

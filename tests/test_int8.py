@@ -19,14 +19,10 @@ from her2core.inference.predictor import load_predictor
 needs_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="the extra int8 is not installed")
 
 
-def change_figures(monkeypatch, change):
-    real = int8._figures
-
-    def changed(*given):
-        figures, apart = real(*given)
-        return {name: change(of) for name, of in figures.items()}, apart
-
-    monkeypatch.setattr(int8, "_figures", changed)
+def give_intervals(monkeypatch, lower: float, upper: float):
+    """In place of those that a run of a few patients does not have."""
+    bounds = {"lower_95": lower, "upper_95": upper}
+    monkeypatch.setattr(int8, "_intervals", lambda run: {"balanced_accuracy": bounds, "ece": bounds})
 
 
 @needs_nncf
@@ -35,11 +31,13 @@ def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, 
     monkeypatch.setenv("HER2_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match="her2 runs quantize"):
         load_predictor(tiny_run, engine="openvino-int8")
-    # The interval of a few patches of a network that is hardly trained need not hold a changed figure.
-    change_figures(monkeypatch, lambda of: {**of, "lower_95": 0.0, "upper_95": 1.0})
-    code, out, err = her2("runs", "quantize", tiny_run.path, "--patches", "6")
+    with pytest.raises(RunError, match="95 % interval of balanced_accuracy"):
+        quantise_run(open_run(tiny_run.path), patches=2)
+    give_intervals(monkeypatch, 0, 1)
+    monkeypatch.setattr(int8, "CHANGED", 1.0)
+    code, out, err = her2("runs", "quantize", tiny_run.path, "--patches", "6", "--json")
     assert code == 0, err + out
-    assert "Research use only" in out
+    assert json.loads(out)["offered"] is True
     low, right = (load_predictor(tiny_run, engine=engine) for engine in ("openvino-int8", "torch"))
     assert "int8" in low.engine
     images = np.random.default_rng(0).integers(0, 255, (4, right.px, right.px, 3)).astype(np.uint8)
@@ -51,7 +49,7 @@ def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, 
 
     [facts] = (tmp_path / "cache").rglob("int8.json")
     kept = json.loads(facts.read_text())
-    facts.write_text(json.dumps({**kept, "scores": [[9.0] * 3] * 2}))
+    facts.write_text(json.dumps({**kept, "probabilities_of_check": [[0.0, 0.0, 1.0]] * 2}))
     with pytest.raises(NetworkError, match="when it was evaluated"):
         load_predictor(tiny_run, engine="openvino-int8")
     facts.with_name("model.xml").write_text("damaged")
@@ -63,7 +61,7 @@ def test_a_quantised_run_answers_nearly_as_torch_does(her2, tiny_run, tmp_path, 
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_whose_figures_leave_their_intervals_is_not_kept(her2, tiny_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HER2_CACHE", str(tmp_path / "cache"))
-    change_figures(monkeypatch, lambda of: {**of, "int8": of["upper_95"] + 0.01})
+    give_intervals(monkeypatch, 1.01, 1.02)
     code, out, _ = her2("runs", "quantize", tiny_run.path, "--patches", "6")
     assert code == 1
     assert "Not kept" in out
@@ -72,9 +70,11 @@ def test_a_network_whose_figures_leave_their_intervals_is_not_kept(her2, tiny_ru
 
 def test_one_figure_outside_is_enough():
     inside = {"float32": 0.8, "int8": 0.79, "lower_95": 0.7, "upper_95": 0.85}
-    found = Quantised(300, 100, {"balanced_accuracy": inside, "ece": inside}, {})
+    found = Quantised(300, 100, {"balanced_accuracy": inside, "ece": inside}, {"changed_class": 0.01})
     assert found.offered
     assert not replace(found, figures={**found.figures, "ece": {**inside, "int8": 0.86}}).offered
+    assert not replace(found, figures={**found.figures, "balanced_accuracy": {**inside, "int8": 0.69}}).offered
+    assert not replace(found, probabilities={"changed_class": 0.06}).offered
 
 
 def test_a_run_trained_on_all_its_patients_is_refused():

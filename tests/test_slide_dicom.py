@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ import openslide  # noqa: E402
 from dicom_files import BARCODE, NAME, write_dicom_slide  # noqa: E402
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless  # noqa: E402
 
-PRIVATE = (NAME.split("^")[0], BARCODE, "19500101", "Roe", "20260102")
+PRIVATE = (NAME.split("^")[0], BARCODE, "19500101", "Roe", "20260102", "101500")
 
 
 @pytest.fixture(scope="module", params=[JPEGLSLossless, RLELossless], ids=lambda syntax: syntax.name)
@@ -143,7 +144,40 @@ def test_the_map_names_nobody_and_has_the_same_bytes_again(plain, heatmap, tmp_p
         hashes.add(hashlib.sha256(content).hexdigest())
         assert not [word for word in PRIVATE if word.encode() in content]
     assert len(hashes) == 1
+    read = pydicom.dcmread(tmp_path / "a.dcm")
+    assert not any(read.get(name) for name in ("PatientName", "PatientID", "StudyID", "StudyDate", "StudyTime"))
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["a.dcm", "b.dcm"]
+
+
+def test_another_scale_is_another_map(plain, heatmap, tmp_path):
+    with open_slide(plain) as slide:
+        frame = slide_frame(slide)
+    maps = (heatmap, replace(heatmap, mpp=heatmap.mpp * 1.01))
+    files = [write_parametric_map(tmp_path / f"{i}.dcm", one, frame, model="demo") for i, one in enumerate(maps)]
+    assert len({pydicom.dcmread(file).SOPInstanceUID for file in files}) == 2
+
+
+def test_a_synthetic_frame_follows_from_the_whole_file_and_the_scale(tmp_path):
+    pixels = slide_pixels()
+    frames = []
+    for name, last, mpp in (("a", 0, 0.5), ("b", 1, 0.5), ("a", 0, 0.25)):
+        changed = pixels.copy()
+        changed[-1, -1] += last
+        path = write_pyramid(tmp_path / f"{name}.tif", changed, mpp=None)
+        with open_slide(path, mpp=mpp) as slide:
+            frames.append(slide_frame(slide))
+    assert frames[0].study == frames[2].study != frames[1].study
+    assert len({frame.frame_of_reference for frame in frames}) == 3
+
+
+@pytest.mark.parametrize("name", ["ImageOrientationSlide", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_an_empty_value_of_the_frame_of_reference_is_one_sentence(plain, tmp_path, name):
+    path = tmp_path / plain.name
+    made = pydicom.dcmread(plain)
+    setattr(made, name, None)
+    made.save_as(path)
+    with open_slide(path) as slide, pytest.raises(ImageError, match="frame of reference, origin and orientation"):
+        slide_frame(slide)
 
 
 def test_a_slide_that_is_no_dicom_has_a_frame_of_reference_that_says_so(heatmap, tmp_path):

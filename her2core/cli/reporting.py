@@ -21,7 +21,7 @@ from her2core.notice import RESEARCH
 @click.option(
     "--pictures",
     is_flag=True,
-    help="Show the surest mistakes, where their pictures are at hand. Of a real "
+    help="Show the surest mistakes, where their images are available. Of a real "
     "data set these are its patches: mind its licence.",
 )
 @click.option("--recompute", is_flag=True, help="Compute a run's figures from its predictions instead of reading them.")

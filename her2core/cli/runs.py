@@ -154,8 +154,9 @@ def quantize(run: Path, patches: int, seed: int, as_json: bool) -> int:
     """Convert the network to 8-bit integers for --engine openvino-int8 (extra: int8).
 
     Ranges of activations come from training patches of the run, whose images must be on this machine. The result is
-    kept only where balanced accuracy and calibration error of the test part stay within the run's 95 % intervals;
-    otherwise the exit code is 1.
+    kept only where balanced accuracy and calibration error of the test part are no worse than the run's 95 % intervals
+    and at most 5 % of its patches get another class; otherwise the exit code is 1. The coverage of prediction sets in
+    8 bits is not evaluated.
     """
     from her2core.inference.int8 import quantise_run
     from her2core.runs.folder import open_run
@@ -167,10 +168,15 @@ def quantize(run: Path, patches: int, seed: int, as_json: bool) -> int:
         f"8 bits (95 % interval of the run {of['lower_95']:.3f} to {of['upper_95']:.3f})"
         for name, of in found.figures.items()
     ]
+    apart = found.probabilities
+    lines.append(
+        f"Difference of a probability to float32: {apart['mean']:.3f} in the mean, {apart['largest']:.2f} at most; "
+        f"{apart['changed_class']:.1%} of the patches get another class"
+    )
     lines.append(
         "Kept: choose it by --engine openvino-int8."
         if found.offered
-        else "Not kept: a figure left its interval. Use engine openvino, or more training patches (--patches)."
+        else "Not kept: worse than the run's interval, or too many other classes. Use engine openvino."
     )
     answer(as_json, {**asdict(found), "offered": found.offered, "notice": RESEARCH}, "\n".join([*lines, RESEARCH]))
     return 0 if found.offered else 1

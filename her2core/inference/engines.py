@@ -3,7 +3,7 @@
 One pass gives the features, from which maps follow, the scores, and the responses that the out-of-distribution score
 needs. Every engine but torch in float32 is compared with it when it is loaded, on the same fixed inputs each time; one
 that differs by more than TOLERANCE is not used. The engine in 8 bits is compared by its figures on a test part
-(int8.py). The engines on a GPU are untested: no such machine was to be had.
+(int8.py). The engines on a GPU are untested: no such machine was available.
 """
 
 from __future__ import annotations
@@ -260,6 +260,13 @@ def _checked(
             from her2core.inference.remote_engine import remote_engine
 
             engine = remote_engine(name, str(card["weights_sha256"]), responses=responses)
+            if "int8" in engine.describe():  # evaluated where it was made, for the run as it is there
+                raise NetworkError(
+                    "a server with an engine in float32 or bfloat16",
+                    got=engine.describe(),
+                    where=name,
+                    fix="Ask that server for predictions, or start it with another engine.",
+                )
             allowed = TOLERANCE["bfloat16" if "bfloat16" in engine.describe() else "float32"]
         elif name.startswith("openvino"):
             from her2core.inference.openvino_engine import load_openvino

@@ -2,17 +2,23 @@
 
 Quantised once by ``her2 runs quantize`` with training patches of the run, and kept below ``cache_folder()``: a run
 folder, which may come from strangers, holds weights only. It is kept only where balanced accuracy and calibration error
-of the run's test part stay within their 95 % intervals (Krishnamoorthi 2018, arXiv 1806.08342, on the method).
+of the run's test part are no worse than their 95 % intervals and nearly all classes stay the same. Prediction sets keep
+the thresholds of float32; their coverage in 8 bits is not evaluated. On the method: Krishnamoorthi 2018, arXiv
+1806.08342.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +30,6 @@ from her2core.extras import require_extra
 from her2core.inference.engines import check_inputs
 from her2core.inference.openvino_engine import (
     OpenVinoEngine,
-    cache_key,
     compile_settings,
     convert,
     import_openvino,
@@ -39,8 +44,14 @@ from her2core.runs.patch_images import ReadPatch, patch_images
 
 #: Training patches that the ranges of activations are taken from, unless another number is given.
 PATCHES = 300
-#: Largest difference of a score to the one found at quantisation: processors round 8-bit sums differently.
-_AGREEMENT = 0.25
+#: Largest proportion of test patches with another most probable class: wide intervals alone would pass any network.
+CHANGED = 0.05
+#: Largest difference of an uncalibrated probability of the check inputs to the one found at quantisation: processors
+#: may round 8-bit sums differently; damaged files differ by more.
+_AGREEMENT = 0.05
+#: Raised whenever what is kept changes.
+_VERSION = 1
+_OTHERWISE = "Quantise a run with a training and a test part, or use another engine."
 _MODEL, _APART, _FACTS = "model.xml", "responses.xml", "int8.json"
 
 
@@ -56,7 +67,8 @@ class Quantised:
     figures : dict of str to dict
         For "balanced_accuracy" and "ece": "float32", "int8", "lower_95" and "upper_95" of the run's tables.
     probabilities : dict of str to float
-        "mean" and "largest" difference of a class's probability to float32 on the test part.
+        On the test part: "mean" and "largest" difference of a class's probability to float32, and "changed_class", the
+        proportion of patches with another most probable class.
     """
 
     patches: int
@@ -66,8 +78,10 @@ class Quantised:
 
     @property
     def offered(self) -> bool:
-        """Whether every figure in 8 bits lies within the run's interval of it."""
-        return all(of["lower_95"] <= of["int8"] <= of["upper_95"] for of in self.figures.values())
+        """Whether no figure in 8 bits is worse than the run's interval of it, and at most CHANGED classes change."""
+        accuracy, error = self.figures["balanced_accuracy"], self.figures["ece"]
+        within = accuracy["int8"] >= accuracy["lower_95"] and error["int8"] <= error["upper_95"]
+        return within and self.probabilities["changed_class"] <= CHANGED
 
 
 def quantise_run(run: Run, *, patches: int = PATCHES, seed: int = 0, base: Path | None = None) -> Quantised:
@@ -94,7 +108,7 @@ def quantise_run(run: Run, *, patches: int = PATCHES, seed: int = 0, base: Path 
     ConfigError
         OpenVINO or NNCF is not installed.
     RunError
-        Images of the run's patches cannot be had, or the run has no test part.
+        Images of the run's patches are not available, or the run has no test part or no intervals.
     """
     require_extra("int8", "openvino", "nncf")
     train, test, read = _parts(run, base or Path())
@@ -105,8 +119,8 @@ def quantise_run(run: Run, *, patches: int = PATCHES, seed: int = 0, base: Path 
     figures, probabilities = _figures(run, predictor, engine, read)
     found = Quantised(len(chosen), len(test), figures, probabilities)
     if found.offered:
-        scores = engine.forward(check_inputs(predictor.px, torch.device("cpu"))).scores.tolist()
-        _keep(main, apart, _folder(run.card, apart is not None), {**asdict(found), "scores": scores})
+        facts = {**asdict(found), "probabilities_of_check": _check(engine, predictor.px).tolist()}
+        _keep(main, apart, _folder(run.card), facts)
     return found
 
 
@@ -136,22 +150,25 @@ def quantised_models(predictor: Predictor, images: Sequence[RGBImage]) -> tuple[
     main, apart = split_outputs(ov, model)
     prepared = (predictor.prepare(image).image for image in images)
     tensors = [predictor._pipeline.tensor(image[None]).contiguous().numpy() for image in prepared]
-    quantised = nncf.quantize(
-        main,
-        nncf.Dataset(tensors),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(tensors),
-        target_device=nncf.TargetDevice.CPU,
-    )
+    with redirect_stdout(sys.stderr):  # its progress is no part of an answer
+        quantised = nncf.quantize(
+            main,
+            nncf.Dataset(tensors),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(tensors),
+            target_device=nncf.TargetDevice.CPU,
+        )
     return quantised, apart
 
 
-def int8_engine(main: Any, apart: Any | None) -> OpenVinoEngine:
-    """The engine of ``quantised_models``."""
+def int8_engine(main: Any, apart: Any | None, *, name: str = "") -> OpenVinoEngine:
+    """The engine of ``quantised_models``; its name tells two quantisations of one network apart."""
     ov = import_openvino()
     core, settings = ov.Core(), compile_settings()
     compiled = [core.compile_model(one, "CPU", settings) if one is not None else None for one in (main, apart)]
-    return OpenVinoEngine(compiled[0], compiled[1], f"openvino {ov.__version__.split('-')[0]}, int8, cpu")
+    return OpenVinoEngine(
+        compiled[0], compiled[1], f"openvino {ov.__version__.split('-')[0]}, int8 {name}".rstrip() + ", cpu"
+    )
 
 
 def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool) -> OpenVinoEngine:
@@ -175,18 +192,19 @@ def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool)
     ConfigError
         The device is no CPU, OpenVINO is not installed, or nothing is kept for these weights.
     NetworkError
-        Its scores of the check inputs are not those found when it was evaluated.
+        Its probabilities of the check inputs are not those found when it was evaluated.
     """
     if device.type != "cpu":
         raise ConfigError("device cpu with engine openvino-int8", got=repr(str(device)), fix="Use engine torch.")
     ov = import_openvino()
-    folder, again = _folder(card, responses), "Run: her2 runs quantize RUN"
+    folder, again = _folder(card), "Run: her2 runs quantize RUN"
     try:
-        expected = torch.tensor(json.loads((folder / _FACTS).read_text())["scores"])
+        expected = torch.tensor(json.loads((folder / _FACTS).read_text())["probabilities_of_check"])
         core = ov.Core()
         main = core.read_model(folder / _MODEL)
-        engine = int8_engine(main, core.read_model(folder / _APART) if responses else None)
-        scores = engine.forward(check_inputs(int(card["input"]["px"]), device)).scores
+        name = hashlib.sha256((folder / _MODEL).with_suffix(".bin").read_bytes()).hexdigest()[:8]
+        engine = int8_engine(main, core.read_model(folder / _APART) if responses else None, name=name)
+        found = _check(engine, int(card["input"]["px"]))
     except (OSError, RuntimeError, ValueError, KeyError):
         raise ConfigError(
             "a run that was quantised on this machine",
@@ -194,9 +212,9 @@ def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool)
             where="engine openvino-int8",
             fix=again,
         ) from None
-    if scores.shape != expected.shape or not torch.allclose(scores, expected, rtol=0, atol=_AGREEMENT):
+    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=0, atol=_AGREEMENT):
         raise NetworkError(
-            f"the scores that this network had when it was evaluated, within {_AGREEMENT:g}",
+            f"the probabilities that this network had when it was evaluated, within {_AGREEMENT:g}",
             got="others",
             where=folder,
             fix=again,
@@ -206,17 +224,16 @@ def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool)
 
 def _parts(run: Run, base: Path) -> tuple[np.ndarray, np.ndarray, ReadPatch]:
     """Patch ids of the training and the test part, and the reader of their images."""
-    fix = "Quantise a run with a training and a test part, or use another engine."
     splits = run.splits
     train, test = (splits.loc[splits["split"] == part, "patch_id"].to_numpy(str) for part in ("train", "test"))
     if run.trained_on_evaluated or not len(train) or not len(test):
         got = "one trained on its evaluated patches" if run.trained_on_evaluated else "one without"
-        raise RunError("a run with a training and a separate test part", got=got, where=run.name, fix=fix)
+        raise RunError("a run with a training and a separate test part", got=got, where=run.name, fix=_OTHERWISE)
     images = patch_images(run, base=base)
     if images.read is None:
         raise RunError(
             "images of the run's patches",
-            got="none",
+            got="none of them",
             where=run.name,
             fix=f"{images.why_not} Run the command where the data are.",
         )
@@ -230,22 +247,40 @@ def _figures(
     low = predictor.with_engine(lambda _: engine)
     released = run.test_predictions()
     rows = released.frame["patch_id"].to_numpy(str)
-    images = (read(patch) for patch in rows)
-    found = np.array([p.probabilities for p in low.predict(images, names=list(rows))])
+    answers = low.predict((read(patch) for patch in rows), names=list(rows))
+    if failed := [answer for answer in answers if answer.error is not None]:
+        raise RunError("predictions of all test patches", got=str(failed[0].error), where=run.name, fix=_OTHERWISE)
+    found = np.array([answer.probabilities for answer in answers])
+    values = {"float32": released.probs, "int8": found}
+    figures = {
+        name: {k: _figure(name, p, released.labels) for k, p in values.items()} | interval
+        for name, interval in _intervals(run).items()
+    }
+    apart = np.abs(found - released.probs)
+    changed = float((found.argmax(axis=1) != released.predicted).mean())
+    return figures, {"mean": float(apart.mean()), "largest": float(apart.max()), "changed_class": changed}
+
+
+def _check(engine: OpenVinoEngine, px: int) -> torch.Tensor:
+    return torch.softmax(engine.forward(check_inputs(px, torch.device("cpu"))).scores, dim=1)
+
+
+def _intervals(run: Run) -> dict[str, dict[str, float]]:
+    """Lower and upper bound of each figure by patch, from the run's tables."""
     metrics, errors = run.table("metrics"), run.table("calibration")
-    intervals = {
+    rows = {
         "balanced_accuracy": metrics[(metrics["unit"] == "patch") & (metrics["metric"] == "balanced_accuracy")],
         "ece": errors[
             (errors["unit"] == "patch") & (errors["metric"] == "ece_equal_width") & (errors["scores"] == "calibrated")
         ],
     }
-    figures = {}
-    for name, interval in intervals.items():
-        bounds = {bound: float(interval[bound].iloc[0]) for bound in ("lower_95", "upper_95")}
-        values = {"float32": released.probs, "int8": found}
-        figures[name] = {k: round(_figure(name, p, released.labels), 4) for k, p in values.items()} | bounds
-    apart = np.abs(found - released.probs)
-    return figures, {"mean": round(float(apart.mean()), 4), "largest": round(float(apart.max()), 4)}
+    found = {}
+    for name, row in rows.items():
+        bounds = row[["lower_95", "upper_95"]].head(1).astype(float)
+        if bounds.empty or bounds.isna().any(axis=None):
+            raise RunError(f"a 95 % interval of {name} by patch", got="none", where=run.name, fix=_OTHERWISE)
+        found[name] = bounds.iloc[0].to_dict()
+    return found
 
 
 def _figure(name: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -258,25 +293,36 @@ def _figure(name: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(balanced_accuracy(confusion_matrix(labels, predicted=probabilities.argmax(axis=1), classes=classes)))
 
 
-def _folder(card: Mapping[str, Any], responses: bool) -> Path:
-    return cache_folder() / "int8" / cache_key(card, responses, "int8")
+def _folder(card: Mapping[str, Any]) -> Path:
+    """Named by the whole card (preparation, temperature and classes as well as weights) and both versions."""
+    stated = {"card": card, "versions": [_VERSION, *(version(name) for name in ("openvino", "torch"))]}
+    key = hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return cache_folder() / "int8" / key
 
 
 def _keep(main: Any, apart: Any | None, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write the network beside its name, then rename it there; an earlier one is replaced."""
+    """Write the network beside its name, then exchange it for an earlier one."""
     ov = import_openvino()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    temporary = None
     try:
-        ov.save_model(main, temporary / _MODEL, compress_to_fp16=False)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        made, earlier = temporary / "made", temporary / "earlier"
+        made.mkdir()
+        ov.save_model(main, made / _MODEL, compress_to_fp16=False)
         if apart is not None:
-            ov.save_model(apart, temporary / _APART, compress_to_fp16=False)
-        (temporary / _FACTS).write_text(json.dumps(facts, indent=2))
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError as failed:
+            ov.save_model(apart, made / _APART, compress_to_fp16=False)
+        (made / _FACTS).write_text(json.dumps(facts, indent=2))
+        if folder.exists():
+            folder.rename(earlier)
+        made.rename(folder)
+    except (OSError, RuntimeError) as failed:  # OpenVINO says so of a full disk
         raise NetworkError(
-            "a folder that can be written", got=str(failed), where=folder, fix="Free some room, or set HER2_CACHE."
+            "a folder that can be written",
+            got=str(failed).splitlines()[0],
+            where=folder,
+            fix="Free disk space, or set HER2_CACHE to another folder.",
         ) from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -156,7 +156,7 @@ def load_openvino(
     ov = import_openvino()
     px = int(card["input"]["px"])
     core = ov.Core()
-    folder = cache_folder() / "engines" / cache_key(card, responses, ov.__version__) if store else None
+    folder = cache_folder() / "engines" / _key(card, responses, ov.__version__) if store else None
     model = _stored(core, folder) if folder is not None else None
     if model is None:
         model = convert(ov, network, px, responses)
@@ -249,7 +249,7 @@ def convert(ov: ModuleType, network: PatchNetwork, px: int, responses: bool) -> 
     return model
 
 
-def cache_key(card: Mapping[str, Any], responses: bool, version: str) -> str:
+def _key(card: Mapping[str, Any], responses: bool, version: str) -> str:
     """Everything that decides the converted network, hashed."""
     parts = {
         "weights": card["weights_sha256"],

@@ -21,12 +21,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from her2core.data.synthetic import CohortSpec, render_patch
-from her2core.errors import ConfigError, NetworkError, RunError
+from her2core.errors import ConfigError, NetworkError
 from her2core.evidence.reservation import reservation
 from her2core.inference.predictor import Predictor, load_predictor
 from her2core.io.files import write_json, write_text
 from her2core.networks.protocol import PatchNetwork
-from her2core.notice import NOTICE
+from her2core.notice import NOT_HER2, NOTICE
+from her2core.runs.export import new_folder
 from her2core.stain.tensors import PlainNormalizer
 
 #: Names that WSInfer and QuPath's extension look for.
@@ -38,6 +39,8 @@ SPEC = "1.0"
 TOLERANCE = 0.01
 #: Pillow's number of the filter by which her2core resamples; torchvision's Resize, and so WSInfer, takes it as well.
 _LANCZOS = int(Image.Resampling.LANCZOS)
+#: Facts of the training data that the card passes on.
+_OF_THE_DATA = ("licence", "terms", "citation")
 #: Patches of the check.
 _CHECKED = 8
 
@@ -117,12 +120,8 @@ def export_wsinfer(source: str | os.PathLike[str], target: str | os.PathLike[str
     NetworkError
         The network cannot be traced, or the exported one gives other probabilities.
     """
-    target = Path(target)
-    if target.exists():
-        raise RunError(
-            "a folder that does not exist yet", got="one that does", where=target, fix="Choose another name."
-        )
     predictor = load_predictor(source, engine="torch")
+    target = new_folder(predictor.run, target)
     config = wsinfer_config(predictor.run.card)
     traced = traced_network(predictor)
     difference, share = difference_from(predictor, traced)
@@ -273,6 +272,7 @@ def model_card(predictor: Predictor, config: Mapping[str, Any], difference: floa
     str
     """
     card = predictor.run.card
+    facts = card["data"].get("facts", {})
     side = config["patch_size_pixels"] * config["spacing_um_px"]
     stain = predictor.prepare.method if predictor.prepare.stain is not None else "none"
     lines = [
@@ -283,7 +283,9 @@ def model_card(predictor: Predictor, config: Mapping[str, Any], difference: floa
         f"**{reservation(predictor.run)}**",
         "",
         f"- Model: `{predictor.model_id}`, exported by her2core for WSInfer and QuPath's WSInfer extension.",
-        f"- Classes: {', '.join(predictor.classes)}. {card['scheme']['meaning']}." if card.get("scheme") else "",
+        f"- Classes: {', '.join(predictor.classes)}. {card['scheme']['meaning']}.",
+        *([] if card["scheme"]["is_her2"] else [f"- **{NOT_HER2.format(card['scheme']['meaning'])}**"]),
+        *(f"- {name.capitalize()} of the training data: {facts[name]}" for name in _OF_THE_DATA if facts.get(name)),
         f"- Patches: {side:g} x {side:g} microns at {config['spacing_um_px']:g} microns per pixel.",
         f"- Within the network: stain normalisation ({stain}), scaling, temperature of calibration.",
         "",
@@ -296,8 +298,8 @@ def model_card(predictor: Predictor, config: Mapping[str, Any], difference: floa
         "- Quality flags, the out-of-distribution score and prediction sets: blank, blurred and inked patches and "
         "tissue unlike the training patches get probabilities like any other, and nothing says so. `her2 slide` does.",
         "- Answers by slide and patient with their intervals, and the rule by which tiles count.",
-        "- A patch whose stain cannot be estimated is given to the network as it is, as her2core does; on the border "
-        "of its tests the two may decide otherwise.",
+        "- A patch whose stain cannot be estimated is given to the network as it is, as her2core does; near the "
+        "thresholds of these tests the two may decide differently.",
         "- Slides are resampled by Lanczos in her2core and WSInfer; QuPath uses another filter, by which probabilities "
         "differ.",
         "",
@@ -305,7 +307,8 @@ def model_card(predictor: Predictor, config: Mapping[str, Any], difference: floa
         "",
         f"Largest difference of a probability from her2core on {_CHECKED} synthetic patches of the network's size, "
         f"before this folder was written: {difference:.2g}, or {share:.2g} of the range of probabilities over them (at "
-        f"most {TOLERANCE:g} is allowed).",
+        f"most {TOLERANCE:g} is allowed). On real patches it may be larger; of the released runs it was at most 0.012 "
+        "(benchmarks/results/wsinfer_export.json).",
     ]
     return "\n".join(lines) + "\n"
 

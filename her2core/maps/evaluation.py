@@ -118,7 +118,7 @@ def evaluate_maps(
     Raises
     ------
     EvaluationError
-        If the run's patches are not at hand.
+        If the run's patches are not available.
     RunError
         For a run without weights.
 
@@ -200,7 +200,7 @@ def _reader(run: Run, base: Path) -> Callable[[str], tuple[np.ndarray, np.ndarra
     found = patch_images(run, base=base)
     read = found.read
     if read is None:
-        raise EvaluationError("the images of the run's patches", got="none at hand", where=run.name, fix=found.why_not)
+        raise EvaluationError("the images of the run's patches", got="none", where=run.name, fix=found.why_not)
     return lambda patch_id: (read(patch_id), None)
 
 

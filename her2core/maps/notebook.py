@@ -16,7 +16,7 @@ _SIDE = 224
 
 
 def class_map_html(class_map: ClassMap) -> str:
-    """The overlay of a map over its patch, or the map alone where the patch is not at hand.
+    """The overlay of a map over its patch, or the map alone where the patch is not available.
 
     Parameters
     ----------

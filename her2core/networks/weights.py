@@ -203,7 +203,7 @@ def _start_from_imagenet(network: Her2ResNet50 | TimmNetwork) -> dict[str, Any]:
             config = network.model.pretrained_cfg
             source = timm.create_model(config["architecture"], pretrained=True)
             state, name = {f"model.{k}": v for k, v in source.state_dict().items()}, config["architecture"]
-    except Exception as failed:  # urllib, hub clients and timm raise a dozen kinds; each means "not to be had here"
+    except Exception as failed:  # urllib, hub clients and timm raise a dozen kinds; each means "not available here"
         raise WeightsError(
             "ImageNet weights, which are downloaded on first use",
             got=f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:120]}",

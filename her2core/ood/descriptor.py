@@ -102,7 +102,7 @@ def response_statistics(network: PatchNetwork, features: Tensor | None, batch: T
         responses = responses[:, chosen.to(responses.device)]
     strong = [F.max_pool2d(sign * responses.float(), 3, 2, 1) for sign in (1, -1)]
     means = [s.mean(dim=(2, 3)) for s in strong]
-    # The standard deviation in two means: some fifteen times as fast as Tensor.std over the last two axes.
+    # The standard deviation in two means: Tensor.std over the last two axes is many times slower.
     variances = [(s - m[:, :, None, None]).square().mean(dim=(2, 3)) for s, m in zip(strong, means, strict=True)]
     return torch.cat(means + [(v.sqrt() + _SMALL_RESPONSE).log() for v in variances], dim=1)
 

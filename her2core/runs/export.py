@@ -42,11 +42,8 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
     ...     export_run("models/demo", Path(folder) / "copy", weights=False).has_weights
     False
     """
-    run, target = open_run(source), Path(target)
-    if target.exists():
-        raise RunError(
-            "a folder that does not exist yet", got="one that does", where=target, fix="Choose another name."
-        )
+    run = open_run(source)
+    target = new_folder(run, target)
     if run.has_weights and sha256_file(run.path / WEIGHTS) != run.card["weights_sha256"]:
         raise WeightsError(
             "weights with the card's hash",
@@ -54,8 +51,6 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
             where=run.path / WEIGHTS,
             fix="Copy the run again from its source.",
         )
-    if target.resolve().is_relative_to(run.path.resolve()):
-        raise RunError("a folder outside the run", got="one inside it", where=target, fix="Choose another place.")
     part = target.parent / f".{target.name}.{os.getpid()}.part"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -66,6 +61,39 @@ def export_run(source: str | os.PathLike[str], target: str | os.PathLike[str], *
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return open_run(target)
+
+
+def new_folder(run: Run, target: str | os.PathLike[str]) -> Path:
+    """A folder that an export may make.
+
+    Parameters
+    ----------
+    run : Run
+        What is exported.
+    target : str or path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    RunError
+        When it exists or is inside the run.
+
+    Examples
+    --------
+    >>> new_folder(open_run("models/demo"), "exported/demo").as_posix()
+    'exported/demo'
+    """
+    target = Path(target)
+    if target.exists():
+        raise RunError(
+            "a folder that does not exist yet", got="one that does", where=target, fix="Choose another name."
+        )
+    if target.resolve().is_relative_to(run.path.resolve()):
+        raise RunError("a folder outside the run", got="one inside it", where=target, fix="Choose another place.")
+    return target
 
 
 def _copy(source: Path, target: Path, *, weights: bool) -> None:

@@ -39,7 +39,7 @@ SYNTHETIC = (
 _DATE, _TIME = "19700101", "000000"
 #: Longest values of DICOM's short and long strings.
 _SHORT, _LONG = 16, 64
-#: Thickness of a slice in millimetres where none is stated: that of a usual section.
+#: Thickness of a slice in millimetres, which the format requires: that of a usual section.
 _THICKNESS = 0.004
 #: Designator of codes of one's own (DICOM PS3.16, 8.2).
 _SCHEME = "99HER2CORE"
@@ -97,7 +97,8 @@ def _parametric_map(heatmap: Heatmap, frame: SlideFrame, model: str, comments: s
 
     planes = np.concatenate([heatmap.values, heatmap.state[None].astype(np.float32)])
     comments = " ".join([NOTICE, f"Model: {clean_text(model, 120)}.", comments, SYNTHETIC if frame.synthetic else ""])
-    facts = [*heatmap.classes, comments, repr(frame), repr(planes.shape)]
+    facts = [*heatmap.classes, comments, repr(frame), repr(heatmap.mpp), repr(planes.shape)]
+    facts += [__version__, SERIES, DESCRIPTION]
     content = (planes.tobytes(), "\n".join(facts).encode())
     origin, (across, down) = frame.cell(heatmap.mpp)
     plane = hd.CoordinateSystemNames.SLIDE

@@ -1,6 +1,7 @@
 """Files of a DICOM whole slide: the levels of one series in one folder, and where they are on the glass.
 
-Only numbers and unique identifiers are read of the headers: labels, overviews, specimens and patients never are.
+Only numbers and unique identifiers are taken from the headers: the pixels of labels and overviews are never read, and
+names are neither kept nor written.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _TAGS = (
 )
 #: x to the right and y downwards over the image.
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-#: Bytes of a file's beginning that identify a slide without DICOM identifiers, with its size.
-_IDENTIFYING = 1_000_000
+#: Blocks, spread evenly over a file, and bytes of each: with the file's size they identify a slide that is no DICOM.
+_BLOCKS, _BLOCK = 64, 65_536
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def slide_frame(slide: Slide) -> SlideFrame:
     -------
     SlideFrame
         A synthetic one has its origin at the upper left pixel of the scanned area, x to the right, y downwards, and
-        identifiers made of the file's beginning and size. It has nothing to do with the place of the tissue on the
+        identifiers made of the file's content and scale. It has nothing to do with the place of the tissue on the
         glass.
 
     Raises
@@ -185,16 +186,15 @@ def slide_frame(slide: Slide) -> SlideFrame:
     """
     own = slide.scale.mpp / 1000
     if not is_dicom(slide.path):
-        with slide.path.open("rb") as file:
-            facts = [file.read(_IDENTIFYING), str(slide.path.stat().st_size).encode()]
-        study, frame = (content_uid(kind, *facts) for kind in ("study", "frame of reference"))
+        facts = _identifying(slide.path)
+        study, frame = content_uid("study", *facts), content_uid("frame of reference", *facts, repr(own).encode())
         return SlideFrame(study, frame, "", "", (0.0, 0.0, 0.0), _UPRIGHT, (own, own), slide.scale.mpp)
     header = series_levels(slide.path)[0][1]
     try:
         corner = header.TotalPixelMatrixOriginSequence[0]
         names = [f"{axis}OffsetInSlideCoordinateSystem" for axis in "XYZ"]
         x, y, z = (float(corner.get(name) or 0.0) for name in names)
-        return SlideFrame(
+        found = SlideFrame(
             str(header.StudyInstanceUID),
             str(header.FrameOfReferenceUID),
             str(header.SeriesInstanceUID),
@@ -204,13 +204,28 @@ def slide_frame(slide: Slide) -> SlideFrame:
             _spacing(header) or (own, own),
             slide.scale.mpp,
         )
-    except (AttributeError, IndexError) as absent:
+        if not all((found.study, found.frame_of_reference, found.series, found.instance)):
+            raise ValueError("an empty unique identifier")
+        if len(found.orientation) != 6:
+            raise ValueError(f"an orientation of {len(found.orientation)} numbers")
+        return found
+    except (AttributeError, IndexError, TypeError, ValueError) as absent:
         raise ImageError(
             "a DICOM slide with frame of reference, origin and orientation",
             got=f"one without ({absent})",
             where=printable_path(slide.path),
             fix="Correct its header, or leave --dicom out.",
         ) from None
+
+
+def _identifying(path: Path) -> list[bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        blocks = []
+        for number in range(_BLOCKS):
+            file.seek(max(0, size - _BLOCK) * number // (_BLOCKS - 1))
+            blocks.append(file.read(_BLOCK))
+    return [str(size).encode(), *blocks]
 
 
 def content_uid(kind: str, *content: bytes) -> str:
@@ -261,6 +276,6 @@ def _spacing(header: Any) -> tuple[float, float] | None:
     """Millimetres along a row and along a column; None where the header states none."""
     try:
         down, across = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
-        return float(across), float(down)
+        return (float(across), float(down)) if min(float(across), float(down)) > 0 else None
     except (AttributeError, IndexError, TypeError, ValueError):
         return None

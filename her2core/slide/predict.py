@@ -27,7 +27,7 @@ from her2core.maps.overlay import with_caption
 from her2core.notice import RESEARCH
 from her2core.parallel.stages import add_seconds, stage, waiting
 from her2core.slide.dicom_map import map_comments, write_parametric_map
-from her2core.slide.dicom_series import slide_frame
+from her2core.slide.dicom_series import SlideFrame, slide_frame
 from her2core.slide.geojson import write_geojson
 from her2core.slide.heatmap import Heatmap, heatmap_picture, make_heatmap, tile_state, write_ome_tiff
 from her2core.slide.jobs import SlideJob
@@ -153,6 +153,7 @@ def predict_slide(
     """
     checked_batch(settings.batch)
     with open_slide(job.path, mpp=job.mpp) as slide:
+        frame = slide_frame(slide) if settings.dicom else None  # refused before any tile is predicted
         px = tile_px(slide, settings.grid, predictor)
         rule = run_rule(predictor.run, "slide", settings.rule)
         stated = {"slide_id": job.slide_id, "patient_id": job.patient_id, "regions": regions_key(job)}
@@ -160,9 +161,10 @@ def predict_slide(
         key = work_key(slide, settings.grid, **model, rule=rule, **stated)
         if (about := finished(out, job, key)) is not None:
             done = slide_folder(out, job)
-            if settings.dicom and not (done / DICOM).is_file():
+            if frame is not None and not (done / DICOM).is_file():
                 tiles = read_table(done / "tiles.parquet", own=True).frame
-                _write_dicom(done, slide, tiles, from_dict(about["prediction"]), settings.grid, predictor)
+                answer = from_dict(about["prediction"])
+                _write_dicom(done, _heatmap(slide, tiles, answer, settings.grid), frame, answer, predictor)
             return about, True
         with stage("plan"):
             plan = plan_tiles(slide, settings.grid, job.read_regions(slide))
@@ -177,8 +179,10 @@ def predict_slide(
         found = replace(found, notes=(*found.notes, *plan.notes))
         with stage("write"):
             _export(folder, slide, plan, tiles, found, settings.grid)
-            if settings.dicom:
-                _write_dicom(folder, slide, tiles, found, settings.grid, predictor)
+            if frame is not None:
+                _write_dicom(folder, _heatmap(slide, tiles, found, settings.grid), frame, found, predictor)
+            for part in folder.glob("part-*.parquet"):  # the table is there
+                part.unlink()
         about = {
             "key": key,
             "slide_id": job.slide_id,
@@ -359,7 +363,7 @@ def group_rows(predictor: Predictor, group: TileGroup, mpp: float, batch: int) -
 def _export(
     folder: Path, slide: Slide, plan: TilePlan, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid
 ) -> None:
-    """All files of a slide but slide.json; the parts are removed once the table is there."""
+    """All files of a slide but slide.json and the DICOM map."""
     write_parquet(folder / "tiles.parquet", tiles, {"notice": RESEARCH})
     write_geojson(folder / "tiles.geojson", tiles, found.classes, name=f"{found.name}/{found.model}")
     heatmap = _heatmap(slide, tiles, found, grid)
@@ -368,8 +372,6 @@ def _export(
     said = f"{found.answer} for this slide. Probability of {target} by tile. {RESEARCH}"
     picture = with_caption(with_colour_scale(heatmap_picture(heatmap, plan.overview, target)), said)
     write_via_temporary(folder / "heatmap.png", lambda t: t.write_bytes(encode_png(picture)))
-    for part in folder.glob("part-*.parquet"):
-        part.unlink()
 
 
 def _heatmap(slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid) -> Heatmap:
@@ -378,8 +380,7 @@ def _heatmap(slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: Til
 
 
 def _write_dicom(
-    folder: Path, slide: Slide, tiles: pd.DataFrame, found: UnitPrediction, grid: TileGrid, predictor: Predictor
+    folder: Path, heatmap: Heatmap, frame: SlideFrame, found: UnitPrediction, predictor: Predictor
 ) -> None:
     said = map_comments(predictor.run, found)
-    heatmap = _heatmap(slide, tiles, found, grid)
-    write_parametric_map(folder / DICOM, heatmap, slide_frame(slide), model=found.model, comments=said)
+    write_parametric_map(folder / DICOM, heatmap, frame, model=found.model, comments=said)

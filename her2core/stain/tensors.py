@@ -2,7 +2,7 @@
 
 The method, thresholds and flags are those of ``her2core.stain.macenko``. What the device decides alone is that a patch
 passes every test; each other patch is handed to ``StainNormalizer`` and gets its answer, so that flags follow one rule.
-Untested on a GPU: no such machine was to be had; tests/test_stain_tensors.py compares the two on a CPU.
+Untested on a GPU: no such machine was available; tests/test_stain_tensors.py compares the two on a CPU.
 """
 
 from __future__ import annotations
