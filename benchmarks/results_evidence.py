@@ -114,6 +114,18 @@ def _simulations() -> list[tuple[str, str, str, str]]:
                 "cross_validation",
             )
         )
+    if slices := read("weak_slices"):
+        none, planted = slices["no subset is weak"].values(), slices["site B is weak"].values()
+        named, found = [of["any named"] for of in none], [of["weak site found"] for of in planted]
+        rows.append(
+            (
+                f"search for weak slices, {slices['repeats']} test parts in each of {len(named)} regimes without and "
+                f"{len(found)} with a weak site: a subset named where none is weak; the weak site found",
+                f"{min(named):.1%} to {max(named):.1%}; {min(found):.1%} to {max(found):.1%}",
+                f"{slices['level']:.0%}",
+                "weak_slices",
+            )
+        )
     if sites := read("between_sites"):
         names = ("summary", "prediction", "false_heterogeneity", "pooled_where_sites_differ")
         rows.append(
