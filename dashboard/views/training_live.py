@@ -90,7 +90,7 @@ def _show_queue(one: TrainingQueue, overlaid: dict[str, pd.DataFrame], *, curves
     _buttons(one, key)
     histories = {t.name: h for t in one.trainings if (h := _curves(t)) is not None}
     if histories and curves:
-        _show_curves({**histories, **overlaid}, f"queue-{key}")
+        _show_curves(_merged(histories, overlaid), f"queue-{key}")
     if not why_no_training():
         with st.expander("Commands and logs"):
             for training in one.trainings:
@@ -112,16 +112,15 @@ def _show_training(training: QueuedTraining) -> None:
     progress = training.draft.progress if training.draft is not None and training.draft.running else None
     if training.state == "running" and training.draft is not None and progress:
         _bar(training.draft, batch_size=_batch_size(str(training.config)), before=f"{name} · ")
-    elif training.state == "failed":
-        st.markdown(f"{name} · failed: {markdown_sentence(training.reason)}")
-    else:
-        st.markdown(f"{name} · {WORDS[training.state]}")
-    offered = {path: shown for shown, path in cache.run_names()[0].items()}
-    if training.run is not None and str(training.run) in offered:
-        query = {"run": offered[str(training.run)]}
-        st.page_link(
-            PAGES / "evidence/performance.py", label="Its evidence", icon=":material/fact_check:", query_params=query
-        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        state = markdown_sentence(training.reason) if training.state == "failed" else ""
+        st.markdown(f"{name} · {WORDS[training.state]}{': ' * bool(state)}{state}", width="content")
+        offered = {path: shown for shown, path in cache.run_names()[0].items()}
+        if run := offered.get(str(training.run)):
+            query = {"run": run}
+            page = PAGES / "evidence/performance.py"
+            st.page_link(page, label="Its evidence", icon=":material/fact_check:", query_params=query)
 
 
 def _bar(draft: Draft, *, batch_size: int | None = None, before: str = "") -> None:
@@ -200,7 +199,7 @@ def _show_draft(draft: Draft, overlaid: dict[str, pd.DataFrame]) -> None:
     if draft.history.empty:
         return
     if overlaid:
-        _show_curves({draft.key: draft.history, **overlaid}, f"curves-{key}")
+        _show_curves(_merged({draft.key: draft.history}, overlaid), f"curves-{key}")
     else:
         figure(history_figure(draft.history), history_description(draft.history), key=f"curves-{key}")
 
@@ -212,6 +211,12 @@ def _stop_draft(draft: Draft) -> None:
         request_stop(draft)
     except Her2Error as refused:
         st.toast(markdown_sentence(refused.sentence))
+
+
+def _merged(own: dict[str, pd.DataFrame], overlaid: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The curves of trainings and of finished runs, of which one may have the name of a training."""
+    others = {name: history for name, history in overlaid.items() if name not in own or not history.equals(own[name])}
+    return own | {f"{name} (finished)" if name in own else name: history for name, history in others.items()}
 
 
 def _show_curves(histories: dict[str, pd.DataFrame], key: str) -> None:

@@ -62,7 +62,7 @@ def duration_text(seconds: float) -> str:
     Examples
     --------
     >>> [duration_text(s) for s in (0.2, 8.4, 80, 3000, 7500, 200_000)]
-    ['less than 1 s', '8 s', '80 s', '50 min', '2 h 5 min', '2 d 8 h']
+    ['less than 1 s', '8 s', '80 s', '50 min', '2 h 5 min', '2 d 7 h']
     """
     if seconds < 1:
         return "less than 1 s"

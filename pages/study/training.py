@@ -47,7 +47,8 @@ if run is None:
     if isinstance(st.session_state.get("selected"), Review):
         st.info("Learning curves need a trained model, and a predictions file is selected. Choose one in the sidebar.")
     st.stop()
-history = or_stop(lambda: run.history)
+shown: Run = run
+history = or_stop(lambda: shown.history)
 st.header(f"Learning curves of {markdown_text(run.name)}")
 figure(history_figure(history), history_description(history), key="curves", table=history)
 st.markdown(f"{run.selection}. {origin(run)}" if run.selection else origin(run))
