@@ -11,6 +11,7 @@ section limits it to some accounts:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,10 @@ SIGN_IN = "Please sign in to use this dashboard."
 NO_WRITING = "Nothing can be saved on this server: it answers other machines without a sign-in."
 #: Addresses at which a server answers its own machine only.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+#: Variable that switches training on, on this machine alone.
+TRAINING = "HER2_TRAINING"
+NO_TRAINING = "Training from the dashboard is off"
+SWITCH = f"`{TRAINING}=1 streamlit run app.py --server.address 127.0.0.1`"
 NO_ACCESS = "This account has no access to this dashboard."
 
 
@@ -52,6 +57,21 @@ def has_access(account: Mapping[str, Any]) -> bool:
 def may_write() -> bool:
     """Whether visitors may change what is kept on the server: on this machine alone, or signed in."""
     return sign_in_is_on() or st.get_option("server.address") in LOOPBACK
+
+
+def why_no_training() -> str:
+    """Say in a sentence why nobody can train from the dashboard and how to switch it on; empty where one can.
+
+    The server has to listen to this machine alone and answer to no other name, and the visitor to come from this
+    machine: the last also where another program than Streamlit's own listens for the app.
+    """
+    if os.environ.get(TRAINING) != "1":
+        return f"{NO_TRAINING}: set {TRAINING}=1 when you start the server on this machine, as in {SWITCH}."
+    if st.get_option("server.address") not in LOOPBACK:
+        return f"{NO_TRAINING}: this server listens to other machines; start one with {SWITCH}."
+    if set(st.get_option("server.allowedHosts") or ()) - set(LOOPBACK) or st.context.ip_address is not None:
+        return f"{NO_TRAINING}: this server is reached from other machines; start one with {SWITCH}."
+    return ""
 
 
 def require_sign_in() -> None:

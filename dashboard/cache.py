@@ -98,7 +98,8 @@ def load_model(run: Run) -> Predictor:
     return _predictor(str(run.path), run.card["weights_sha256"])
 
 
-def _modified(path: Path) -> float:
+def file_time(path: Path) -> float:
+    """When a file last changed, in seconds; 0 where there is none. Part of the keys of what is read from it."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -113,7 +114,7 @@ def _evaluation_table(path: str, name: str, modified: float) -> pd.DataFrame:
 
 def evaluation_table(run: Run, name: str) -> pd.DataFrame:
     """One table of a run's evaluation. Raises RunError when the run was not evaluated, or the table is damaged."""
-    return _evaluation_table(str(run.path), name, _modified(run.path / "evaluation" / f"{name}.csv"))
+    return _evaluation_table(str(run.path), name, file_time(run.path / "evaluation" / f"{name}.csv"))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -124,7 +125,7 @@ def _evaluation(path: str, modified: tuple[float, ...]) -> dict[str, pd.DataFram
 def evaluation(run: Run) -> dict[str, pd.DataFrame]:
     """The tables metrics, confusion and units of a run. Raises RunError when it was not evaluated."""
     files = [run.path / "evaluation" / f"{name}.csv" for name in ("metrics", "confusion", "units")]
-    return _evaluation(str(run.path), tuple(_modified(file) for file in files))
+    return _evaluation(str(run.path), tuple(file_time(file) for file in files))
 
 
 def metrics(run: Run) -> pd.DataFrame:
@@ -189,7 +190,7 @@ def _evidence_modified(run: Run) -> tuple[float, ...]:
     tables = ("metrics", "confusion", "units", "calibration", "baselines")
     files = [run.path / "evaluation" / f"{name}.csv" for name in tables]
     files += [run.path / name for name in ("run.json", "predictions.parquet", "dataset.parquet", "checks.json")]
-    return tuple(_modified(file) for file in files)
+    return tuple(file_time(file) for file in files)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
@@ -199,7 +200,7 @@ def _test_predictions(path: str, modified: float) -> Predictions:
 
 def predictions_modified(run: Run) -> float:
     """The time of a run's predictions; part of the key of whatever is computed from them."""
-    return _modified(run.path / "predictions.parquet")
+    return file_time(run.path / "predictions.parquet")
 
 
 def test_predictions(run: Run) -> Predictions:
@@ -229,7 +230,7 @@ def studies(kind: StudyKind) -> tuple[list[StudyTables], list[str]]:
     found, problems = [], []
     for path in sorted(p for root in ROOTS for p in root.glob(f"*/{STUDY}")):
         try:
-            study = _study(str(path.parent), _modified(path), kind)
+            study = _study(str(path.parent), file_time(path), kind)
         except Her2Error as refused:
             problems.append(refused.sentence)
             continue
@@ -251,7 +252,7 @@ def _study_seeds(folder: str, networks: tuple[str, ...], modified: float) -> See
 def study_seeds(study: StudyTables) -> SeedTables:
     """Metrics and confusion matrices of the single trainings of a study. Raises a RunError for a damaged table."""
     networks = tuple(dict.fromkeys(study.figures["group"]))
-    return _study_seeds(str(study.path), networks, _modified(study.path / STUDY))
+    return _study_seeds(str(study.path), networks, file_time(study.path / STUDY))
 
 
 @st.cache_data(max_entries=16, show_spinner="Leaving out patients ...")

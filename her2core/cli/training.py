@@ -41,9 +41,17 @@ def _rules() -> Sequence[str]:
 )
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming the unfinished run of this configuration.")
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
+@click.option("--estimate", "only_estimate", is_flag=True, help="Only measure a few steps and estimate the time.")
 @as_json
 def train(
-    config: Path, overrides: tuple[str, ...], name: str | None, root: Path, fresh: bool, quiet: bool, as_json: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    root: Path,
+    fresh: bool,
+    quiet: bool,
+    only_estimate: bool,
+    as_json: bool,
 ) -> None:
     """Train and evaluate one network.
 
@@ -57,6 +65,12 @@ def train(
 
     if name is not None:
         overrides = (*overrides, f"name={json.dumps(name)}")
+    if only_estimate:
+        from her2core.training.measured_steps import estimate_training
+
+        found = estimate_training(load_config(config, overrides))
+        answer(as_json, {**found.as_dict(), "notice": RESEARCH}, found.text())
+        return
     try:
         with exit_by_signal():
             run = fit(load_config(config, overrides), root=root, fresh=fresh, progress=not quiet)

@@ -30,7 +30,8 @@ __all__ = ["COLUMNS", "DEFAULTS", "UNKNOWN", "WINDOW", "Manifest", "build_manife
 REQUIRED = ("path", "label")
 #: Columns of what an importer found and did not resolve: kind (conflict, missing file, ...), case, file and detail.
 FINDING_COLUMNS = ("kind", "patient_id", "slide_id", "path", "detail")
-_META_KEY = "her2core"
+#: Key of the metadata in a Parquet file.
+META_KEY = "her2core"
 #: Fields of a manifest's metadata that are read, and what each holds.
 _META = {"scheme": str, "classes": list, "meaning": str, "root": str, "text_columns": list, "facts": dict}
 
@@ -220,10 +221,10 @@ class Manifest:
             "facts": self.facts,
         }
         if path.suffix == ".csv":
-            write_json(_sidecar(path), meta)
+            write_json(sidecar(path), meta)
             write_csv(path, self.frame)
         elif path.suffix == ".parquet":
-            write_parquet(path, self.frame, {_META_KEY: json.dumps(meta)})
+            write_parquet(path, self.frame, {META_KEY: json.dumps(meta)})
         else:
             refuse("a file name ending in .parquet or .csv", path.name, "manifest to write", "Choose one of the two.")
         return path
@@ -344,13 +345,13 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     ('binary', [0.25, 0.25], {'path': 'filename', 'label': 'GT'})
     """
     path = Path(path)
-    own = path.suffix == ".csv" and _sidecar(path).is_file()
+    own = path.suffix == ".csv" and sidecar(path).is_file()
     if own:
-        meta = _read_meta(_sidecar(path).read_bytes(), str(_sidecar(path)))
+        meta = _read_meta(sidecar(path).read_bytes(), str(sidecar(path)))
         table = read_table(path, text=meta.get("text_columns", ()), own=True)
     else:
         table = read_table(path)
-        meta = _read_meta(table.metadata.get(_META_KEY, "{}").encode(), str(path))
+        meta = _read_meta(table.metadata.get(META_KEY, "{}").encode(), str(path))
     scheme, frame, facts = None, table.frame, dict(meta.get("facts") or {})
     if meta.get("classes"):
         name = meta.get("scheme", "declared")
@@ -386,5 +387,6 @@ def _read_meta(data: bytes, where: str) -> dict[str, Any]:
     return meta
 
 
-def _sidecar(path: Path) -> Path:
+def sidecar(path: Path) -> Path:
+    """The file beside a CSV manifest that has its metadata."""
     return path.with_suffix(".meta.json")

@@ -100,7 +100,7 @@ def train(
     refuse_synthetic_claims(config.title, config.limits, manifest.facts, where=config.manifest)
     refuse_classes(manifest, config.manifest)
     check_manifest(manifest).raise_errors(where=config.manifest)
-    split = _split(manifest, config)
+    split = split_of(manifest, config)
     check_manifest(manifest, split).raise_errors(where=config.manifest)
     warnings = split_warnings(manifest, split, config.split.unit)
     warnings += start_warnings(config.network.init, manifest, split)
@@ -135,7 +135,9 @@ def train(
         ids = {name: split.loc[split["split"] == name, "patch_id"] for name in ("train", "val", "test")}
         parts = {name: manifest.subset(wanted) for name, wanted in ids.items()}
         images = _in_memory(manifest, parts, prepare, config, watch, prepared)
-        datasets = {n: _dataset(part, prepare, config, images[n], training=n == "train") for n, part in parts.items()}
+        datasets = {
+            n: patch_dataset(part, prepare, config, images[n], training=n == "train") for n, part in parts.items()
+        }
 
         # 5. Training: the whole network, or its last layer alone.
         if config.frozen:
@@ -205,8 +207,25 @@ def train(
         return open_run(writer.finish(info))
 
 
-def _split(manifest: Manifest, config: RunConfig) -> pd.DataFrame:
-    """Training, validation and test by fractions, or with one fold held out."""
+def split_of(manifest: Manifest, config: RunConfig) -> pd.DataFrame:
+    """Training, validation and test by fractions, or with one fold held out, as a configuration asks.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    config : RunConfig
+        ``split`` applies.
+
+    Returns
+    -------
+    DataFrame
+        Columns patch_id and split.
+
+    Raises
+    ------
+    SplitError
+        As ``split_manifest``.
+    """
     asked, fold = config.split, config.split.fold
     if fold is None:
         return split_manifest(manifest, asked.unit, fractions=asked.fractions, seed=asked.seed)
@@ -241,9 +260,28 @@ def _in_memory(
     }
 
 
-def _dataset(
+def patch_dataset(
     part: Manifest, prepare: Prepare, config: RunConfig, images: npt.NDArray[np.uint8] | None, *, training: bool
 ) -> PatchDataset:
+    """Patches of one part as the optimisation takes them.
+
+    Parameters
+    ----------
+    part : Manifest
+        Its patches.
+    prepare : Prepare
+        Size and stain.
+    config : RunConfig
+        ``seed``, ``input`` and ``train.augment`` apply.
+    images : uint8 array (N, px, px, 3) or None
+        The prepared patches; each is read when it is indexed where left out.
+    training : bool
+        Whether patches are augmented.
+
+    Returns
+    -------
+    PatchDataset
+    """
     settings = config.train.augment
     augment = Augment(settings.flips, settings.min_crop, settings.stain) if training else None
     return PatchDataset(

@@ -169,7 +169,7 @@ def optimise(
         As ``train_network``.
     """
     trainer, keep = _trainer(settings, writer, watch, progress, frozen=frozen)
-    loaders = _loaders(settings, datasets, trainer)
+    loaders = batches(settings, datasets, trainer)
     made = module(len(loaders[0]))
     with warnings.catch_warnings():
         # The number of workers is a setting; the other is Lightning 2.6 calling what torch 2.14 deprecates.
@@ -250,9 +250,29 @@ class _OwnSignals(pl.Callback):
             signal.signal(signal.SIGTERM, self._before)
 
 
-def _loaders(
+def batches(
     settings: LoopSettings, datasets: Mapping[str, Dataset[Any]], trainer: pl.Trainer
 ) -> tuple[DataLoader, DataLoader]:
+    """Loaders of training and validation batches for the process of a trainer.
+
+    Parameters
+    ----------
+    settings : LoopSettings
+    datasets : mapping
+        ``train`` and ``val``.
+    trainer : pl.Trainer
+        Tells rank, number of processes and epoch.
+
+    Returns
+    -------
+    tuple of DataLoader
+        Of training patches in the epoch's order, and of validation patches in batches twice as large.
+
+    Raises
+    ------
+    NetworkError
+        For fewer than two training patches a process.
+    """
     size, rank, world_size = settings.train.batch_size, trainer.global_rank, trainer.world_size
     train, val = datasets["train"], datasets["val"]
     patches, held_out = len(cast("Sized", train)), len(cast("Sized", val))

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from dashboard.selection import opened_run
+from dashboard.views.checks import show_finding, show_unanswered
 from dashboard.views.performance import licence_and_citation
-from dashboard.widgets import dataframe, download_table, figure, markdown_sentence
-from her2core.data.checks import CheckReport, Finding
+from dashboard.widgets import dataframe, download_table, figure
 from her2core.data.composition import composition
 from her2core.data.manifest import UNKNOWN
 from her2core.data.split_units import split_label
-from her2core.io.text import markdown_text
 from her2core.plots.composition import composition_description, composition_figure
 
 GROUPS = {"split": "Split", "site": "Site", "scanner": "Scanner", "source": "Source"}
 COUNTED = {"patches": "patch_id", "patients": "patient_id", "slides": "slide_id"}
-
-
-def show_finding(finding: Finding, dataset: pd.DataFrame) -> None:
-    """Draw a finding of the checks with the rows that it concerns."""
-    show = {"error": st.error, "warning": st.warning}.get(finding.severity, st.info)
-    show(f"{markdown_sentence(finding.sentence)}\n\n{markdown_sentence(finding.why)}")
-    if not finding.rows:
-        return
-    with st.expander(f"{markdown_text(finding.title)}: {finding.count:,} rows, the first {len(finding.rows)}"):
-        rows = dataset[dataset["patch_id"].isin(finding.rows)]
-        dataframe(rows, f"Rows of the finding {finding.title}")
-        if finding.pairs:
-            pairs = pd.DataFrame(finding.pairs, columns=["patch", "duplicate or neighbour"])
-            dataframe(pairs, f"Pairs of the finding {finding.title}")
-
-
-def show_unanswered(checks: CheckReport) -> None:
-    """Draw how many checks ended how, and those that were not applicable or could not be run, with reasons."""
-    st.caption(markdown_sentence(checks.summary[0]))
-    unanswered = [o for o in checks.outcomes if o.reason]
-    if not unanswered:
-        return
-    with st.expander(f"Checks without an answer: {len(unanswered)} of {len(checks.outcomes)}"):
-        dataframe(
-            [{"check": o.title, "outcome": o.status, "reason": o.reason} for o in unanswered],
-            "Checks that were not applicable or could not be run, with reasons",
-        )
 
 
 run, (dataset, checks) = opened_run("Dataset", lambda r: (r.dataset, r.checks))

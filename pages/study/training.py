@@ -1,61 +1,17 @@
-"""Training page: learning curves of the selected run, and trainings under way with their progress."""
+"""Training page: trainings under way and the learning curves of the selected run, or the form of a new training."""
 
 from __future__ import annotations
 
-import hashlib
-
 import streamlit as st
 
-from dashboard import cache
-from dashboard.selection import opened_run
-from dashboard.widgets import figure, markdown_sentence
-from her2core.errors import Her2Error
+from dashboard.review import Review
+from dashboard.selection import NO_RUN, or_stop, selected_run
+from dashboard.views.training_form import FOLLOW, NEW, STARTED, VIEW, show_form
+from dashboard.views.training_live import choose_runs, under_way
+from dashboard.widgets import figure, heading
 from her2core.io.text import SENTENCE_LENGTH, markdown_text
 from her2core.plots.history import history_description, history_figure
-from her2core.runs.drafts import Draft, list_drafts, request_stop
 from her2core.runs.folder import Run
-
-
-@st.fragment(run_every=2)
-def under_way() -> None:
-    """Draw every unfinished run, again every two seconds."""
-    drafts = list_drafts(*cache.ROOTS)
-    if not drafts:
-        st.markdown("No training is under way. Start one: `her2 train configs/demo.yaml`; it appears here.")
-    for draft in drafts:
-        with st.container(border=True):
-            show(draft)
-
-
-def show(draft: Draft) -> None:
-    """Draw one unfinished run."""
-    key = hashlib.sha256(str(draft.path).encode()).hexdigest()[:16]  # a key reaches the browser, a path must not
-    st.markdown(f"**{markdown_text(draft.title or draft.key)}** · {markdown_text(draft.key)}")
-    if draft.problem:
-        st.warning(markdown_sentence(draft.problem))
-    if draft.running and draft.progress:
-        p = draft.progress
-        done = (p["epoch"] + p["step"] / max(p["steps"], 1)) / max(p["epochs"], 1) if p["phase"] == "training" else 0.0
-        st.progress(
-            min(done, 1.0),
-            text=f"{p['phase']}: epoch {p['epoch'] + 1} of {p['epochs']}, step {p['step']} of {p['steps']}",
-        )
-    if not draft.running:
-        st.markdown("Unfinished and not running; the same `her2 train` command resumes it.")
-    elif draft.stop_requested:
-        st.caption("Stop requested; the training ends after the current step and can be resumed.")
-    else:
-        st.button("Stop this training", key=f"stop-{key}", on_click=stop, args=(draft,), icon=":material/stop:")
-    if not draft.history.empty:
-        figure(history_figure(draft.history), history_description(draft.history), key=f"curves-{key}")
-
-
-def stop(draft: Draft) -> None:
-    """Ask a training to stop."""
-    try:
-        request_stop(draft)
-    except Her2Error as refused:
-        st.toast(markdown_sentence(refused.sentence))
 
 
 def origin(run: Run) -> str:
@@ -68,9 +24,31 @@ def origin(run: Run) -> str:
     return f"{stated}, on {markdown_text(machine, SENTENCE_LENGTH)}."
 
 
-run, history = opened_run("Training", lambda r: r.history)
+run, top = selected_run(), st.container()
+view = st.segmented_control(
+    "View",
+    [FOLLOW, NEW],
+    default=None if st.session_state.pop(STARTED, False) else FOLLOW,  # its value was set by the button
+    key=VIEW,
+    required=True,
+    label_visibility="collapsed",
+    bind="query-params",
+)
+with top:
+    heading("Training", None if view == NEW else run)
+if view == NEW:
+    show_form()
+    st.stop()
+if run is None and not isinstance(st.session_state.get("selected"), Review):
+    st.info(NO_RUN)
 st.header("Trainings under way")
-under_way()
+under_way(choose_runs())
+if run is None:
+    if isinstance(st.session_state.get("selected"), Review):
+        st.info("Learning curves need a trained model, and a predictions file is selected. Choose one in the sidebar.")
+    st.stop()
+shown: Run = run
+history = or_stop(lambda: shown.history)
 st.header(f"Learning curves of {markdown_text(run.name)}")
 figure(history_figure(history), history_description(history), key="curves", table=history)
 st.markdown(f"{run.selection}. {origin(run)}" if run.selection else origin(run))
