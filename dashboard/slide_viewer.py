@@ -7,7 +7,7 @@ heatmap over it. The guard stands before these routes as before every other.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse
@@ -21,8 +21,10 @@ from her2core.maps.scale_bar import LENGTHS
 from her2core.serving.slide_tiles import TILE_PATH, Offers, Tiles
 from her2core.slide.deep_zoom import DeepZoom
 from her2core.slide.heatmap import STATES
-from her2core.slide.in_memory import SlideAnswer, SlidePreview
 from her2core.slide.overlay import heatmap_key, heatmap_layer, overlay_outline, planned_tiles, predicted_tiles
+
+if TYPE_CHECKING:  # torch comes with it, which the server needs only for a prediction
+    from her2core.slide.in_memory import SlideAnswer, SlidePreview
 
 #: OpenSeadragon as released, and what draws over its picture.
 ASSETS = Path(__file__).parent / "components" / "deep_zoom"
