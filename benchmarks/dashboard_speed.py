@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "dashboard_speed.json"
 #: Every page of the evidence and what must stand on it before it counts as there.
 EVIDENCE = {
     "Performance": "text=Confusion table (CSV)",
-    "Errors": 'label:has-text("Order")',
+    "Errors": "text=Misclassified cases",
     "Calibration": "text=All calibration metrics (CSV)",
     "Decisions": 'role=tab[name="Thresholds"]',
     "Subgroups": "text=Subgroups are assessed one by one",
