@@ -167,7 +167,7 @@ def test_a_resumed_epoch_has_its_own_order_and_augmentation(tiny_manifest, tmp_p
             use_distributed_sampler=False,
             callbacks=[Save(tmp_path)],
         )
-        module, (loader, _) = Recorder(), loop._loaders(settings, {"train": Keys(), "val": Keys()}, trainer)
+        module, (loader, _) = Recorder(), loop.batches(settings, {"train": Keys(), "val": Keys()}, trainer)
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
         return module.seen
 
@@ -184,7 +184,7 @@ def test_two_processes_resume_with_the_shares_of_the_epoch(tiny_manifest, worker
     def share(rank: int, workers: int) -> list:
         progress = SimpleNamespace(current=SimpleNamespace(processed=2))
         trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=SimpleNamespace(epoch_progress=progress))
-        loader, _ = loop._loaders(
+        loader, _ = loop.batches(
             config(tiny_manifest, workers=workers, batch_size=2), {"train": Keys(), "val": Keys()}, trainer
         )
         return [batch.tolist() for batch in loader]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import subprocess
 import sys
-import threading
 import time
 
 import pandas as pd
@@ -181,25 +179,23 @@ def test_a_measuring_process_gives_an_estimate_or_its_reason(tmp_path, monkeypat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
-def test_sigterm_reaches_the_training_under_way(tmp_path, monkeypatch):
+def test_sigterm_reaches_the_training_under_way(tmp_path):
     """The process of a queue passes SIGTERM on, and the training that it ends is no failed one."""
     script, begun = tmp_path / "stub", tmp_path / "begun"
     script.write_text(f"#!/bin/sh\ntrap 'exit 143' TERM\ntouch {begun}\nwhile true; do sleep 0.05; done\n")
     script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
     path = queue.new_queue(configurations(PLAN), tmp_path)
-    runner = QueueRunner(path)
-    before = signal.signal(signal.SIGTERM, runner.stop)
-
-    def terminate():
-        while not begun.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=terminate).start()
+    code = f"import sys; sys.executable = {str(script)!r}; from her2core.training.queue_runner import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)])
     try:
-        runner.run()
+        deadline = time.monotonic() + 60
+        while not begun.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(60) == 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        process.kill()
     assert states(path) == ["waiting"] * 3
     assert list_drafts(tmp_path) == []

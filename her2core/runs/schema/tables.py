@@ -43,7 +43,7 @@ _WORDS = (
 _OF_LABELS = ("part", "id", "suggested", "published_source")
 _OF_STUDIES = ("reference", "network", "held_out", "statement", "name", "init", "frozen", "state", "processor")
 #: Columns of the tables of evaluations and studies that are text, even where a class is called 0.
-TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES, *_OF_LABELS, "her2_ihc", "ish", "patient_id")
+TEXT_COLUMNS = (*_KEYS, *_WORDS, *_OF_STUDIES, *_OF_LABELS, "her2_ihc", "ish", "patient_id", "subset", "columns")
 _COLUMNS = ("patch_id", "patient_id", "slide_id", "site", "scanner", "label", "source", "split", "her2_ihc", "ish")
 #: The same, and those of the data.
 TEXT = frozenset((*TEXT_COLUMNS, *_COLUMNS))
