@@ -22,7 +22,8 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile --max-worker-restart 0
+	OMP_NUM_THREADS=1 PYTHONFAULTHANDLER=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile \
+		--max-worker-restart 0
 
 coverage: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules tests her2core -n $(WORKERS) --dist loadfile \
