@@ -78,7 +78,15 @@ class Quantised:
 
     @property
     def offered(self) -> bool:
-        """Whether no figure in 8 bits is worse than the run's interval of it, and at most CHANGED classes change."""
+        """Whether no figure in 8 bits is worse than the run's interval of it, and at most CHANGED classes change.
+
+        Examples
+        --------
+        >>> figure = {"float32": 0.80, "int8": 0.79, "lower_95": 0.70, "upper_95": 0.85}
+        >>> figures = {"balanced_accuracy": figure, "ece": figure}
+        >>> Quantised(300, 100, figures, {"changed_class": 0.02}).offered
+        True
+        """
         accuracy, error = self.figures["balanced_accuracy"], self.figures["ece"]
         within = accuracy["int8"] >= accuracy["lower_95"] and error["int8"] <= error["upper_95"]
         return within and self.probabilities["changed_class"] <= CHANGED
@@ -193,6 +201,13 @@ def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool)
         The device is no CPU, OpenVINO is not installed, or nothing is kept for these weights.
     NetworkError
         Its probabilities of the check inputs are not those found when it was evaluated.
+
+    Examples
+    --------
+    >>> load_int8({}, torch.device("meta"), responses=False)
+    Traceback (most recent call last):
+        ...
+    her2core.errors.ConfigError: Expected device cpu with engine openvino-int8, but got 'meta'. Use engine torch.
     """
     if device.type != "cpu":
         raise ConfigError("device cpu with engine openvino-int8", got=repr(str(device)), fix="Use engine torch.")

@@ -197,6 +197,11 @@ def compile_settings(precision: str = "f32") -> dict[str, Any]:
     """Settings of ``openvino.Core.compile_model`` for floating-point operations in this precision (f32, bf16).
 
     As many threads as torch uses, so that one setting (OMP_NUM_THREADS, torch.set_num_threads) holds for both.
+
+    Examples
+    --------
+    >>> compile_settings("bf16")["INFERENCE_PRECISION_HINT"]
+    'bf16'
     """
     return {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -213,6 +218,12 @@ def without_telemetry() -> Iterator[None]:
     """Hide the package openvino_telemetry from the imports of this block; OpenVINO and NNCF then use stubs of it.
 
     Needed as long as openvino/tools/ovc/__init__.py sends an event on import unless the user opted out (2026.4 does).
+
+    Examples
+    --------
+    >>> with without_telemetry():
+    ...     "openvino_telemetry" in sys.modules
+    True
     """
     with _IMPORT:
         absent = "openvino_telemetry" not in sys.modules
@@ -232,6 +243,11 @@ def import_openvino() -> ModuleType:
     ------
     ConfigError
         It is not installed.
+
+    Examples
+    --------
+    >>> import_openvino().__name__
+    'openvino'
     """
     require_extra("openvino", "openvino")
     with without_telemetry():
