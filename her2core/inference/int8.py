@@ -33,6 +33,8 @@ from her2core.inference.openvino_engine import (
     compile_settings,
     convert,
     import_openvino,
+    name_of,
+    refuse_other_devices,
     split_outputs,
     without_telemetry,
 )
@@ -209,8 +211,7 @@ def load_int8(card: Mapping[str, Any], device: torch.device, *, responses: bool)
         ...
     her2core.errors.ConfigError: Expected device cpu with engine openvino-int8, but got 'meta'. Use engine torch.
     """
-    if device.type != "cpu":
-        raise ConfigError("device cpu with engine openvino-int8", got=repr(str(device)), fix="Use engine torch.")
+    refuse_other_devices(device, "openvino-int8")
     ov = import_openvino()
     folder, again = _folder(card), "Run: her2 runs quantize RUN"
     try:
@@ -311,8 +312,7 @@ def _figure(name: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
 def _folder(card: Mapping[str, Any]) -> Path:
     """Named by the whole card (preparation, temperature and classes as well as weights) and both versions."""
     stated = {"card": card, "versions": [_VERSION, *(version(name) for name in ("openvino", "torch"))]}
-    key = hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    return cache_folder() / "int8" / key
+    return cache_folder() / "int8" / name_of(stated)
 
 
 def _keep(main: Any, apart: Any | None, folder: Path, facts: Mapping[str, Any]) -> None:

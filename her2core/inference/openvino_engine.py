@@ -147,8 +147,7 @@ def load_openvino(
         ...
     her2core.errors.ConfigError: Expected device cpu with engine openvino, but got 'meta'. Use engine torch.
     """
-    if device.type != "cpu":
-        raise ConfigError("device cpu with engine openvino", got=repr(str(device)), fix="Use engine torch.")
+    refuse_other_devices(device, "openvino")
     if bfloat16 and not native_bfloat16():
         raise ConfigError(
             "a processor with bfloat16 for engine openvino-bf16", got="one without", fix="Use engine openvino."
@@ -275,7 +274,33 @@ def _key(card: Mapping[str, Any], responses: bool, version: str) -> str:
         "responses": responses,
         "versions": [_VERSION, version, torch.__version__],
     }
+    return name_of(parts)
+
+
+def name_of(parts: Mapping[str, Any]) -> str:
+    """Name of a folder made of everything that decides its content.
+
+    Examples
+    --------
+    >>> len(name_of({"px": 112})), name_of({"px": 112}) == name_of({"px": 224})
+    (32, False)
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def refuse_other_devices(device: torch.device, engine: str) -> None:
+    """Refuse what is no CPU.
+
+    Raises
+    ------
+    ConfigError
+
+    Examples
+    --------
+    >>> refuse_other_devices(torch.device("cpu"), "openvino")
+    """
+    if device.type != "cpu":
+        raise ConfigError(f"device cpu with engine {engine}", got=repr(str(device)), fix="Use engine torch.")
 
 
 def _stored(core: Any, folder: Path) -> Any | None:
