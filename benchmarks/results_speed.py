@@ -12,7 +12,7 @@ Row = tuple[str, str, str, str]
 
 def speed() -> str:
     """Measurements of engines, other libraries, preparation, training and start, with targets and results files."""
-    rows = [*_engines(), *_pipeline(), *_int8(), *_peers(), *_slides(), *_stain(), *_training(), *_start()]
+    rows = [*_engines(), *_pipeline(), *_growth(), *_int8(), *_peers(), *_slides(), *_stain(), *_training(), *_start()]
     lines = ["| ratio, median (least to largest) | measured | target | file |", "|---|---|---|---|"]
     lines += [f"| {a} | {b} | {c} | [{d}.json]({LINK}/{RESULTS}/{d}.json) |" for a, b, c, d in rows]
     return "\n".join(lines)
@@ -57,6 +57,39 @@ def _pipeline() -> list[Row]:
         )
         for name, ratio in found["ratios"].items()
     ]
+
+
+def _growth() -> list[Row]:
+    found = _read("growth_patches")
+    of = found["patches_a_second_ready_tensors"]
+    one, two = of["threads 1"], of["threads 2"]
+    rows = []
+    for engine in ("torch", "openvino", "openvino-bf16"):
+        batches = [one[f"{engine}, batch {n}, 112 px"] / one[f"{engine}, batch 1, 112 px"] for n in (4, 16, 64)]
+        pixels = [one[f"{engine}, batch 16, {px} px"] * px**2 for px in (64, 112, 224, 448)]
+        sides = [pixel / pixels[1] for pixel in pixels]
+        threads = two[f"{engine}, batch 16, 112 px"] / one[f"{engine}, batch 16, 112 px"]
+        rows += [
+            (f"patches a second in batches of 4, 16, 64 over single ones, {engine}", _numbers(batches), ""),
+            (f"pixels a second at 64, 112, 224, 448 px over those at 112 px, {engine}", _numbers(sides), ""),
+            (f"patches a second with two threads over one, {engine}", _numbers([threads]), ""),
+        ]
+    sessions = {n: one for n, one in found["sessions"].items() if n != "engine"}
+    rates = [one["uploads_a_second"] / sessions["1"]["uploads_a_second"] for one in sessions.values()]
+    images = found["images"]
+    rows += [
+        (f"uploads with maps a second in {', '.join(sessions)} sessions at once over one", _numbers(rates), ""),
+        (
+            f"peak memory of `her2 predict` on {', '.join(f'{int(n):,}' for n in images)} patches, MB",
+            ", ".join(f"{one['peak_mb']:,.0f}" for one in images.values()),
+            "",
+        ),
+    ]
+    return [(*row, "growth_patches") for row in rows]
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def _int8() -> list[Row]:

@@ -31,7 +31,7 @@ def projection_figure(rows: pd.DataFrame, *, order: Sequence[str] = ()) -> go.Fi
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"x": [0, 1], "y": [0, 1], "patch_id": ["u", "v"], "group": "a", "right": [True, False]})
+    >>> rows = pd.DataFrame({"x": [0, 1], "y": [0, 1], "patch_id": ["u", "v"], "group": "a", "right": [False, True]})
     >>> list(projection_figure(rows).data[0].marker.symbol)
     ['circle', 'x']
     """
@@ -40,7 +40,8 @@ def projection_figure(rows: pd.DataFrame, *, order: Sequence[str] = ()) -> go.Fi
     figure = go.Figure()
     for number, group in enumerate([*groups[:MOST_GROUPS], OTHERS]):
         inside = ~rows["group"].isin(groups[:MOST_GROUPS]) if group == OTHERS else rows["group"] == group
-        of = rows[inside]
+        # The legend shows the first point's symbol, and wrong rows are drawn above the others.
+        of = rows[inside].sort_values("right", ascending=False, kind="stable")
         if of.empty:
             continue
         place = list(order).index(group) if group in order else number
