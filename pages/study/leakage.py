@@ -45,9 +45,10 @@ names = {one.network: one for one in comparisons}
 chosen = network.selectbox("Network", list(names), key=f"leakage_network_{key}")
 compared = names[chosen]
 units = list(dict.fromkeys(study.figures["unit"]))
+primary = facts["study"]["primary"]["unit"]  # of the statements, so that the figure shows what they say
+first = primary if primary in units else units[0]
 unit = (
-    left.segmented_control("Unit of analysis", units, default=units[0], key=f"leakage_unit_{key}", required=True)
-    or units[0]
+    left.segmented_control("Unit of analysis", units, default=first, key=f"leakage_unit_{key}", required=True) or first
 )
 metric = right.selectbox("Metric", STUDY_METRICS, format_func=metric_label, key="leakage_metric", bind="query-params")
 scheme = facts["scheme"]
@@ -59,7 +60,7 @@ banner(
     other="" if scheme.get("is_her2") else scheme["meaning"],
     of="study",
 )
-limits = [*facts.get("warnings", []), *facts.get("limits", [])[:1]]
+limits = [*facts.get("limits", [])[:1], *facts.get("warnings", [])]
 if limits:
     st.warning("\n\n".join(markdown_sentence(limit) for limit in limits), icon=":material/warning:")
 show_statements(compared)
