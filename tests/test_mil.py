@@ -288,7 +288,7 @@ def test_every_patient_is_predicted_once_by_a_model_that_did_not_see_them(study,
         ({"features": {}}, "an encoder in `networks` or `features`"),
         ({"reference": "x"}, "`reference` to be the label of a model"),
         ({"primary": {"unit": "patch"}}, "`primary.unit` to be patient"),
-        ({"seeds": [1, 1]}, "encoders, models, designs and seeds that differ"),
+        ({"seeds": [1, 1]}, "seeds that differ"),
         ({"models": [{"label": "a", "pool": "max"}]}, "models"),
     ],
 )

@@ -197,7 +197,9 @@ def test_runs_of_two_data_sets_never_stand_in_one_table(study, tmp_path):
     ("change", "said"),
     [
         ({"splits": ["patch_random", "site"]}, "patient among them"),
+        ({"splits": ["patient", "site", "site"]}, "splits that differ"),
         ({"seeds": []}, "seeds"),
+        ({"seeds": [0, 0]}, "seeds that differ"),
         ({"colour": "red"}, "colour"),
         ({"run": {"name": "tiny", "manifest": "x", "seed": 3}}, "`run` without seed"),
         ({"run": {"name": "tiny", "manifest": "x", "epochs": 3}}, "epochs"),

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from her2core.errors import ConfigError, StudyError
 from her2core.runs.folder import Run
-from her2core.study.config import read_study
-from her2core.study.figures import Primary
+from her2core.study.config import StudyConfig, read_study
 from her2core.study.jobs import Job, finished, require_one_dataset
 from her2core.training.config import make_config
 
@@ -61,24 +60,22 @@ class NetworkEntry(BaseModel):
     frozen: dict[str, Any] | None = Field(None, description="fit only its last layer, as RunConfig.frozen")
     weights: bool = Field(False, description="keep the weights of its first seed, for serving")
 
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> NetworkEntry:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds that differ", list(self.seeds))
+        return self
 
-class BackboneConfig(BaseModel):
-    """Configuration of the study: which training, which networks, which seeds.
+
+class BackboneConfig(StudyConfig):
+    """Configuration of the study: which training, which networks, which seeds; further fields as in StudyConfig.
 
     Attributes
     ----------
-    title : str
-        One line about the study.
-    run : dict
-        Fields of RunConfig, without seed, network, serving and frozen.
     networks : tuple of NetworkEntry
         At least two.
-    seeds : tuple of int
-        Of weights, order and augmentation.
     reference : str
         Label of the network that the others are compared with.
-    primary : Primary
-        The one metric and unit about which statements are made.
 
     Examples
     --------
@@ -86,24 +83,10 @@ class BackboneConfig(BaseModel):
     'her2-resnet50'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    SETS = ("seed", "network", "serving", "frozen")
 
-    title: str = Field(..., min_length=1, description="one line about the study")
-    run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed and network")
     networks: tuple[NetworkEntry, ...] = Field(..., min_length=2)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and augmentation")
     reference: str = Field(..., description="label of the network that the others are compared with")
-    primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
-
-    @model_validator(mode="after")
-    def _plain(self) -> BackboneConfig:
-        for seeds in (self.seeds, *(n.seeds for n in self.networks)):
-            if len(set(seeds)) < len(seeds):
-                raise ValueError("seeds that differ", list(seeds))
-        for section in ("input", "train"):
-            if not isinstance(self.run.get(section, {}), dict):
-                raise ValueError(f"`run.{section}` to hold fields and values", self.run[section])
-        return self
 
 
 def load_study(path: str | os.PathLike[str]) -> BackboneConfig:
@@ -157,20 +140,13 @@ def backbone_jobs(study: BackboneConfig, *, where: str = "backbone study") -> li
     Raises
     ------
     ConfigError
-        For fields of ``run`` that the study sets, or that RunConfig does not accept.
+        For fields of ``run`` that RunConfig does not accept.
 
     Examples
     --------
     >>> [job.name for job in backbone_jobs(load_study("configs/study/backbones-demo.yaml"))][:2]
     ['her2-resnet50-seed0', 'resnet50-seed0']
     """
-    if taken := {"seed", "network", "serving", "frozen"} & set(study.run):
-        raise ConfigError(
-            "`run` without seed, network, serving and frozen",
-            got=", ".join(sorted(taken)),
-            where=where,
-            fix="Remove them: the study sets them.",
-        )
     pairs = [(place, seed, n) for n in study.networks for place, seed in enumerate(n.seeds or study.seeds)]
     jobs = []
     for place, seed, n in sorted(pairs, key=lambda p: p[0]):

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from her2core.data.folds import SMALLEST_SITE, FoldAssignment, Folds, assign_folds
 from her2core.data.manifest import Manifest, read_manifest
 from her2core.data.split_units import Unit, design_name
-from her2core.errors import ConfigError
 from her2core.study.backbones import NetworkEntry, run_of_network
-from her2core.study.config import read_study
-from her2core.study.figures import Primary
+from her2core.study.config import StudyConfig, read_study
 from her2core.study.jobs import Job
 from her2core.training.config import make_config
 from her2core.training.config_split import FoldConfig
@@ -70,26 +67,18 @@ class Design(BaseModel):
         return design_name(self.unit, each=self.folds == "each")
 
 
-class CrossValidationConfig(BaseModel):
-    """Configuration of the study: which training, networks, designs and seeds.
+class CrossValidationConfig(StudyConfig):
+    """Configuration of the study: which training, networks, designs and seeds; further fields as in StudyConfig.
 
     Attributes
     ----------
-    title : str
-        One line about the study.
-    run : dict
-        Fields of RunConfig, without seed, split, network, serving and frozen.
     networks : tuple of NetworkEntry
         At least one, as in a backbone study.
     designs : tuple of Design
-        At least one; of different names.
-    seeds : tuple of int
-        Of folds, weights, order and augmentation alike.
+        At least one; of different names. A seed is that of the folds too.
     reference : str
         Group (network-design): its network is what other networks are compared with, its design what other designs of
         each network are compared with; the first where empty.
-    primary : Primary
-        The one metric and unit about which statements are made.
 
     Examples
     --------
@@ -97,30 +86,20 @@ class CrossValidationConfig(BaseModel):
     ('lcnet-linear-patient', 'lcnet-linear-site', 'lcnet-linear-patch-random')
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    SETS = ("seed", "split", "network", "serving", "frozen")
 
-    title: str = Field(..., min_length=1, description="one line about the study")
-    run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed, split and network")
     networks: tuple[NetworkEntry, ...] = Field(..., min_length=1)
     designs: tuple[Design, ...] = Field((Design(),), min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of folds, weights, order and augmentation")
     reference: str = Field("", description="network-design that others are compared with; the first where empty")
-    primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
 
     @model_validator(mode="after")
     def _plain(self) -> CrossValidationConfig:
-        for seeds in (self.seeds, *(n.seeds for n in self.networks)):
-            if len(set(seeds)) < len(seeds):
-                raise ValueError("seeds that differ", list(seeds))
         if len(set(self.groups)) < len(self.groups):
             raise ValueError("networks and designs of different names", list(self.groups))
         if self.reference and self.reference not in self.groups:
             raise ValueError(f"`reference` to be one of {', '.join(self.groups)}", self.reference)
         if kept := [n.label for n in self.networks if n.weights]:
             raise ValueError("networks without `weights`: a fold's model is not served", kept)
-        for section in ("input", "train"):
-            if not isinstance(self.run.get(section, {}), dict):
-                raise ValueError(f"`run.{section}` to hold fields and values", self.run[section])
         return self
 
     @property
@@ -225,7 +204,7 @@ def repetitions(study: CrossValidationConfig, *, where: str = "cross-validation"
     Raises
     ------
     ConfigError
-        For fields of ``run`` that the study sets, or that RunConfig does not accept.
+        For fields of ``run`` that RunConfig does not accept.
     Her2Error
         For a manifest that cannot be read, or that does not allow a design.
     """
@@ -266,13 +245,6 @@ def manifest_of(study: CrossValidationConfig, *, where: str = "cross-validation"
 def _fold_job(
     study: CrossValidationConfig, network: NetworkEntry, design: Design, seed: int, fold: int, *, where: str
 ) -> Job:
-    if taken := {"seed", "split", "network", "serving", "frozen"} & set(study.run):
-        raise ConfigError(
-            "`run` without seed, split, network, serving and frozen",
-            got=", ".join(sorted(taken)),
-            where=where,
-            fix="Remove them: the study sets them.",
-        )
     held_out = FoldConfig(
         folds=design.folds, held_out=fold, validation=design.validation, smallest_site=design.smallest_site
     )

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from her2core.data.split_units import Unit
 from her2core.errors import ConfigError, EvaluationError, StudyError
@@ -21,8 +20,8 @@ from her2core.evidence.seeds import SeedSummary
 from her2core.io.files import write_csv, write_json
 from her2core.runs.folder import STUDY, Run
 from her2core.runs.provenance import provenance
-from her2core.study.config import read_study
-from her2core.study.figures import Primary, study_figures
+from her2core.study.config import StudyConfig, read_study
+from her2core.study.figures import study_figures
 from her2core.study.jobs import Job, finished, require_one_dataset
 from her2core.training.config import make_config
 
@@ -31,21 +30,13 @@ REFERENCE = "patient"
 _EXAMPLE = "configs/study/leakage.yaml"
 
 
-class LeakageConfig(BaseModel):
-    """Configuration of the study: which training, which splits, which seeds.
+class LeakageConfig(StudyConfig):
+    """Configuration of the study: which training, which splits, which seeds; further fields as in StudyConfig.
 
     Attributes
     ----------
-    title : str
-        One line about the study.
-    run : dict
-        Fields of RunConfig, without seed, split and serving.
     splits : tuple of str
-        Units to split by, REFERENCE among them.
-    seeds : tuple of int
-        Of weights, order and split alike.
-    primary : Primary
-        The one metric and unit about which statements are made.
+        Units to split by, REFERENCE among them. A seed is that of the split too.
 
     Examples
     --------
@@ -53,13 +44,9 @@ class LeakageConfig(BaseModel):
     ('patch_random', 'slide', 'patient', 'site')
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    SETS = ("seed", "split", "serving")
 
-    title: str = Field(..., min_length=1, description="one line about the study")
-    run: dict[str, Any] = Field(..., description="fields of RunConfig, without seed and split")
     splits: tuple[Unit, ...] = Field(("patch_random", "slide", "patient", "site"), description="units to split by")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of weights, order and split alike")
-    primary: Primary = Field(default_factory=Primary, description="metric and unit about which statements are made")
 
 
 def load_study(path: str | os.PathLike[str]) -> LeakageConfig:
@@ -85,9 +72,9 @@ def load_study(path: str | os.PathLike[str]) -> LeakageConfig:
     (0, 1, 2)
     """
     study = read_study(path, LeakageConfig, example=_EXAMPLE)
-    if REFERENCE not in study.splits or len(set(study.splits)) < 2:
+    if REFERENCE not in study.splits or not 2 <= len(set(study.splits)) == len(study.splits):
         raise ConfigError(
-            f"at least two splits, {REFERENCE} among them",
+            f"at least two splits that differ, {REFERENCE} among them",
             got=", ".join(study.splits),
             where=f"{path}, splits",
             fix=f"The others are compared with {REFERENCE}.",
@@ -112,20 +99,13 @@ def leakage_jobs(study: LeakageConfig, *, where: str = "leakage study") -> list[
     Raises
     ------
     ConfigError
-        For fields of ``run`` that the study sets or RunConfig does not accept.
+        For fields of ``run`` that RunConfig does not accept.
 
     Examples
     --------
     >>> [job.name for job in leakage_jobs(load_study("configs/study/leakage.yaml"))][:2]
     ['patch-random-seed0', 'slide-seed0']
     """
-    if taken := {"seed", "split", "serving"} & set(study.run):
-        raise ConfigError(
-            "`run` without seed, split and serving",
-            got=", ".join(sorted(taken)),
-            where=where,
-            fix="Remove them: the study sets them.",
-        )
     return [
         Job(
             f"{unit.replace('_', '-')}-seed{seed}",

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from her2core.data import folds as folds_of_data
 from her2core.data.folds import FoldAssignment, assign_folds, fold_split
@@ -43,9 +43,8 @@ from her2core.mil.fit import MilSettings, fit_mil
 from her2core.runs.folder import MIL
 from her2core.runs.provenance import provenance
 from her2core.study.backbones import NetworkEntry, run_of_network
-from her2core.study.config import read_study
+from her2core.study.config import StudyConfig, read_study
 from her2core.study.crossval import Design
-from her2core.study.figures import Primary
 from her2core.training.config import RunConfig, make_config
 from her2core.training.tile_features import tile_features
 
@@ -72,15 +71,11 @@ class BagEntry(MilSettings):
     label: str = Field(..., pattern=_LABEL, description="its name in tables")
 
 
-class MilStudyConfig(BaseModel):
-    """Configuration of the study.
+class MilStudyConfig(StudyConfig):
+    """Configuration of the study; ``run`` has manifest, input, hardware and limits. Other fields as in StudyConfig.
 
     Attributes
     ----------
-    title : str
-        One line about the study.
-    run : dict
-        Fields of RunConfig that all encoders share: manifest, input, hardware, limits.
     networks : tuple of NetworkEntry
         Encoders, whose features are computed.
     features : dict of str to str
@@ -88,13 +83,9 @@ class MilStudyConfig(BaseModel):
     models : tuple of BagEntry
         Bag models.
     designs : tuple of Design
-        By patient or site.
-    seeds : tuple of int
-        Of folds, weights and order.
+        By patient or site. A seed is that of the folds too.
     reference : str
         Label of the bag model that others are compared with; the first where empty.
-    primary : Primary
-        The one metric, by patient, about which statements are made.
 
     Examples
     --------
@@ -102,24 +93,18 @@ class MilStudyConfig(BaseModel):
     ('lite0-mean-patient', 'lite0-mean-each-site')
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str = Field(..., min_length=1, description="one line about the study")
-    run: dict[str, Any] = Field(..., description="fields of RunConfig that all encoders share")
     networks: tuple[NetworkEntry, ...] = Field((), description="encoders")
     features: dict[str, str] = Field(default_factory=dict, description="encoders whose features exist, by label")
     models: tuple[BagEntry, ...] = Field(..., min_length=1, description="bag models")
     designs: tuple[Design, ...] = Field((Design(),), min_length=1, description="by patient or site")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="of folds, weights and order")
     reference: str = Field("", description="bag model that others are compared with; the first where empty")
-    primary: Primary = Field(default_factory=Primary, description="metric, by patient, of the statements")
 
     @model_validator(mode="after")
     def _plain(self) -> MilStudyConfig:
         if not self.encoders:
             raise ValueError("an encoder in `networks` or `features`", [])
-        if len(set(self.groups)) < len(self.groups) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("encoders, models, designs and seeds that differ", list(self.groups))
+        if len(set(self.groups)) < len(self.groups):
+            raise ValueError("encoders, models and designs that differ", list(self.groups))
         if unfit := [d.name for d in self.designs if d.unit not in ("patient", "site")]:
             raise ValueError("designs by patient or site: a bag holds all tiles of a patient", unfit)
         if self.reference and self.reference not in [m.label for m in self.models]:
