@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,8 @@ def write_tensors(path: Path, write: Callable[[Path], Any]) -> Path:
     Returns
     -------
     Path
-        ``path``.
+        ``path``, readable as any other file of this process: safetensors gives it to its owner alone, so that a server
+        of another user could not read the weights.
 
     Raises
     ------
@@ -73,8 +75,14 @@ def write_tensors(path: Path, write: Callable[[Path], Any]) -> Path:
     """
     from safetensors import SafetensorError
 
+    def write_readable(temporary: Path) -> None:
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
+        write(temporary)
+        temporary.chmod(mode)
+
     try:
-        return write_via_temporary(path, write)
+        return write_via_temporary(path, write_readable)
     except SafetensorError as failed:
         code = re.search(r"(?:os error|code:) (\d+)", str(failed))
         number = int(code.group(1)) if code else errno.EIO
