@@ -11,13 +11,11 @@ import math
 from dataclasses import dataclass
 
 from her2core.errors import ImageError
-from her2core.io.scale import PLAUSIBLE
+from her2core.io.scale import MAX_ANISOTROPY, PLAUSIBLE
 
 #: Microns per pixel times magnification of the objective, typically (40x: 0.25, 20x: 0.5); factor by which a stated
 #: scale may differ from it (our choice: real scanners stay within 1.3, another magnification is off by 2).
 MICRONS_TIMES_OBJECTIVE, MAX_CONTRADICTION = 10.0, 1.5
-#: Ratio of x to y up to which pixels are square (our choice: scanners state up to 1.01).
-MAX_ANISOTROPY = 1.02
 WAY_OUT = (
     "State it with --mpp (microns per pixel, or an objective: 40x, 20x, 10x, 5x); for several slides in a table with "
     "the columns slide and mpp (--table)."

@@ -13,7 +13,7 @@ from her2core.errors import ImageError
 from her2core.extras import has_modules, require_extra
 from her2core.io.colours import stated_colours, to_srgb
 from her2core.io.images import SUFFIXES, RGBImage, decode_image
-from her2core.io.scale import image_scale
+from her2core.io.scale import image_scale, stated_in_description
 from her2core.io.text import clean_text, printable_path
 from her2core.slide.dicom_series import is_dicom
 from her2core.slide.scale import StatedScale
@@ -28,6 +28,9 @@ MAX_PIXELS = 178_000_000
 MAX_BYTES = 1_200_000_000
 #: Decoded tiles that OpenSlide 4 keeps of an open slide, in bytes (its default).
 OPENSLIDE_CACHE = 32 * 2**20
+
+
+_PERMIT = "Check who may read it, and that its drive is connected."
 
 
 class SlideSource(Protocol):
@@ -72,6 +75,11 @@ def open_source(path: Path) -> SlideSource:
         )
     if not os.path.getsize(path):
         raise ImageError("a slide", got="an empty file", where=where, fix="Copy it again from its source.")
+    try:
+        path.open("rb").close()
+    except OSError as refused:
+        said = (refused.strerror or "an error").lower()
+        raise ImageError("a slide", got=f"a file that cannot be read ({said})", where=where, fix=_PERMIT) from None
     plain = path.suffix.lower() in SUFFIXES
     if not plain and is_dicom(path):
         return _open_dicom(path, where)
@@ -175,6 +183,10 @@ class _OpenSlideSource:
         self.stated = StatedScale(
             numbers["mpp-x"], numbers["mpp-y"], numbers["objective-power"], "the slide's properties"
         )
+        if vendor == "generic-tiff":  # OpenSlide takes the scale of its resolution tags alone
+            sides, origin, objective = stated_in_description(properties.get("tiff.ImageDescription", ""))
+            across, down = sides or (numbers["mpp-x"], numbers["mpp-y"])
+            self.stated = StatedScale(across, down, objective, origin or self.stated.source)
         self._white = _colour(properties.get("openslide.background-color"))
 
     def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
@@ -216,11 +228,12 @@ class _ImageSource:
     def __init__(self, path: Path, where: str) -> None:
         decoded = decode_image(path, name=where, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES)
         scale = image_scale(path, name=where)
+        across, down = scale.sides or (None, None)
         self._pixels, self._flags = decoded.pixels, decoded.flags
         height, width = self._pixels.shape[:2]
         self.held_bytes = self._pixels.nbytes
         self.levels: tuple[Level, ...] = (Level(0, width, height, 1.0),)
-        self.stated = StatedScale(scale.mpp, scale.mpp, None, scale.source)
+        self.stated = StatedScale(across, down, scale.objective, scale.source)
 
     def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
         return self._pixels[y : y + height, x : x + width], self._flags

@@ -27,6 +27,7 @@ import pandas as pd
 
 from her2core.errors import ConfigError, Her2Error, RunError
 from her2core.io.files import write_csv, write_json
+from her2core.io.listing import RESULT
 from her2core.io.text import clean_text, printable_path, safe_file_name
 from her2core.parallel.stages import measured
 from her2core.parallel.tasks import Backend, in_this_process
@@ -35,7 +36,7 @@ from her2core.slide.jobs import SlideJob
 from her2core.slide.run_report import BEFORE, REPORT, RunReport
 
 #: File that makes a slide's folder complete.
-ABOUT = "slide.json"
+ABOUT = RESULT
 #: Folder of unfinished slides; one process at a time claims it.
 WORK = ".work"
 _KEY = "key.json"
@@ -99,7 +100,7 @@ def slide_folder(out: Path, job: SlideJob) -> Path:
 
 
 def finished(out: Path, job: SlideJob, key: str) -> dict[str, Any] | None:
-    """What the slide.json of a finished slide says, where it was made by the same work.
+    """What the slide.json of a finished slide says, where it was made by the same work and its files are still there.
 
     Parameters
     ----------
@@ -112,8 +113,12 @@ def finished(out: Path, job: SlideJob, key: str) -> dict[str, Any] | None:
     -------
     dict or None
     """
-    about = read_about(slide_folder(out, job))
-    return about if about.get("key") == key else None
+    folder = slide_folder(out, job)
+    about = read_about(folder)
+    if about.get("key") != key:
+        return None
+    held = _sizes(folder)
+    return about if all(held.get(name) == size for name, size in about.get("files", {}).items()) else None
 
 
 def unfinished(out: Path, job: SlideJob, key: str) -> Path:
@@ -152,7 +157,8 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
     """
     for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote a file
         part.unlink()
-    write_json(folder / ABOUT, about)
+    files = {name: size for name, size in _sizes(folder).items() if name != _KEY}
+    write_json(folder / ABOUT, about | {"files": files})
     (folder / _KEY).unlink()
     final = slide_folder(out, job)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +167,12 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
         os.replace(final, former)
     os.replace(folder, final)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file of a slide's folder, and the number of files in each folder of it."""
+    with os.scandir(folder) as entries:
+        return {e.name: sum(1 for _ in os.scandir(e)) if e.is_dir() else e.stat().st_size for e in entries}
 
 
 def read_about(folder: Path) -> dict[str, Any]:
