@@ -173,3 +173,24 @@ def test_a_slide_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageError, match=r"permission denied"):
         open_slide(file)
+
+
+def test_a_stated_scale_against_that_of_the_file_is_said_with_the_result(tmp_path):
+    file = write_pyramid(tmp_path / "S1.tif", slide_pixels())
+    settings = TileSettings(64, 1.0, TileGrid(64.0))
+    (job,), _ = slide_jobs([file], mpp=0.25)
+    about, _ = tile_slide(job, settings, tmp_path / "out")
+    assert "the file states 0.5" in " ".join(about["notes"])
+    with open_slide(file, mpp=0.501) as slide:
+        assert slide.notes == ()
+
+
+def test_a_compression_that_openslide_lacks_is_not_called_damage(tmp_path):
+    file = write_pyramid(tmp_path / "S1.tif", glass(256, 256), factors=(1,))
+    with tifffile.TiffFile(file) as held:
+        place = held.pages.first.tags["Compression"].valueoffset
+    content = bytearray(file.read_bytes())
+    content[place : place + 2] = (34712).to_bytes(2, "little")  # JPEG 2000
+    file.write_bytes(content)
+    with pytest.raises(ImageError, match=r"does not .*34712.*Convert it"):
+        open_slide(file)

@@ -209,6 +209,13 @@ class _OpenSlideSource:
     def _damaged(self, reason: str, place: str = "") -> ImageError:
         if (vanished := vanished_slide(self._path, self._where)) is not None:
             return vanished
+        if "unsupported" in reason.lower():  # OpenSlide's word, for compressions for instance
+            return ImageError(
+                "a slide that OpenSlide reads",
+                got=f"one that it does not{place} ({clean_text(reason, 120)})",
+                where=self._where,
+                fix="Convert it to a tiled TIFF with JPEG compression, for instance with libvips.",
+            )
         return ImageError(
             "a complete slide",
             got=f"one that is truncated or damaged{place} ({clean_text(reason, 120)})",

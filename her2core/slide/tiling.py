@@ -156,7 +156,7 @@ def tile_slide(
             "stain": stain.as_dict(),
             "tiles": len(frame),
             "audit": counts.to_dict("records"),
-            "notes": list(plan.notes),
+            "notes": [*slide.notes, *plan.notes],
             "notice": RESEARCH,
         }
         finish(out, job, folder, about)
