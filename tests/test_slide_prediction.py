@@ -102,6 +102,8 @@ def test_the_command_writes_answers_and_exports(her2, run, slides):
     said = json.loads(out)
     assert said["patients"][0]["name"] == "P1"
     assert said["accuracy"] == reservation(open_run(run))
+    assert her2("slide", run, slides, "--out", "o")[0] == 0
+    assert not Path("o/patients.csv").exists()  # of the run with patients, perhaps of another model
 
 
 def test_geojson_is_what_qupath_reads(predictor, slides, tmp_path):

@@ -111,9 +111,9 @@ def tile(
         said |= {"path": str(path), "tiles": total, "labelled": manifest is not None}
         lines.append(f"{path}: {total:,} tiles of {len(done):,} slides, {px} px at {scale:g} microns per pixel")
         if manifest is None:
-            lines.append(
-                "without labels: state them in a table (--table, columns slide and label) to train on the tiles"
-            )
+            bare = [job.slide_id for job in done if not {"label", "her2_ihc"} & set(job.facts)]
+            which = "without labels" if len(bare) == len(done) else f"slides without label: {', '.join(bare[:5])}"
+            lines.append(f"{which}: state them in a table (--table, columns slide and label) to train on the tiles")
     answer(as_json, said, "\n".join([*lines, *_failures(out, counts), counts["summary"], RESEARCH]))
     return code
 
@@ -198,6 +198,9 @@ def slide(
     )
     table.finish()
     patients = patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
+    for name, found in (("slides.csv", answers()), ("patients.csv", patients)):
+        if not found:  # of an earlier run, perhaps of another model
+            (out / name).unlink(missing_ok=True)
     if patients:
         write_csv(out / "patients.csv", pd.DataFrame([p.row() for p in patients]))
     lines = [*(f"left out: {sentence}" for sentence in left_out), *map(_unit_line, [*answers(), *patients])]
