@@ -226,6 +226,12 @@ def test_an_imported_data_set_is_tiled_and_keeps_what_its_tables_state(her2, tmp
         "Her2Pos_Case_01": {"first": "positive", "size": 4},
     }
     assert set(manifest.frame["site"]) == {"Yale"}
+    imported = read_manifest("yale.parquet")
+    assert manifest.scheme == imported.scheme  # never guessed again from the labels that a partial copy holds
+    assert [manifest.facts[name] for name in ("licence", "terms", "citation")] == [
+        imported.facts[name] for name in ("licence", "terms", "citation")
+    ]
+    assert set(manifest.frame["her2_final"]) == {"negative", "positive"}  # further columns of the tables too
     code, _, err = her2("tile", "tiles/manifest.parquet", "--out", "again", *WORDS)
     assert code == 1
     assert "a manifest with a row a slide" in err

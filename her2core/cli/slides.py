@@ -91,6 +91,7 @@ def tile(
     """
     from her2core.io.scale import parse_mpp
     from her2core.labels import get_scheme
+    from her2core.slide.jobs import manifests_origin
     from her2core.slide.plan import TileGrid
     from her2core.slide.tiling import TileSettings, collect_tiles, tile_slide
     from her2core.slide.work import slide_folder
@@ -106,7 +107,9 @@ def tile(
     said: dict[str, Any] = {"slides": len(done), "failed": counts["failed"], "left_out": left_out, "run": counts}
     lines = [*(f"left out: {sentence}" for sentence in left_out)]
     if done:
-        path, manifest = collect_tiles(out, [slide_folder(out, job) for job in done], scheme=known)
+        of_data, facts = manifests_origin(slides)
+        folders = [slide_folder(out, job) for job in done]
+        path, manifest = collect_tiles(out, folders, scheme=known or of_data, facts=facts)
         total = counts["tiles"]
         said |= {"path": str(path), "tiles": total, "labelled": manifest is not None}
         lines.append(f"{path}: {total:,} tiles of {len(done):,} slides, {px} px at {scale:g} microns per pixel")

@@ -20,11 +20,17 @@ from her2core.io.number_formats import to_numbers
 from her2core.io.scale import PRESETS
 from her2core.io.tables import read_table
 from her2core.io.text import clean_text, printable_path
+from her2core.labels import LabelScheme
 from her2core.slide.reader import Slide
 from her2core.slide.regions import Regions, read_regions
 
 #: Columns of the manifest that a table of slides may state; the label belongs to the slide, as in the literature.
 FACTS = ("patient_id", "site", "scanner", "her2_ihc", "ish", "label", "source")
+#: Columns of a manifest that belong to its own files: tiles have others. All else is a fact about the slide.
+_OF_FILES = ("patch_id", "path", "ihc_path", "slide_id", "mpp", "regions", *WINDOW)
+_PLAIN = (str, bool, int, float)
+#: Facts of a manifest that hold for whatever is made of its images.
+_HELD = ("licence", "terms", "citation", "rules_out", "conflicts")
 #: File endings of annotations, in the order in which they are looked for.
 _REGION_SUFFIXES = (".geojson", ".xml", ".json")
 
@@ -135,6 +141,37 @@ def slide_jobs(
     return jobs, left_out
 
 
+def manifests_origin(paths: Sequence[Path]) -> tuple[LabelScheme | None, dict[str, Any]]:
+    """What manifests of slides state about their labels and data, for the manifest of the tiles.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        As in ``slide_jobs``.
+
+    Returns
+    -------
+    scheme : LabelScheme or None
+        None where some paths are no manifests, or their schemes differ.
+    facts : dict
+        Licence, terms, citation, what the data rule out, contradictions; lists where manifests differ.
+
+    Examples
+    --------
+    >>> manifests_origin([Path("a/S1.svs")])
+    (None, {})
+    """
+    found = [read_manifest(path) for path in paths if path.suffix.lower() in (".parquet", ".csv")]
+    schemes = list(dict.fromkeys(manifest.scheme for manifest in found))
+    facts: dict[str, Any] = {}
+    for name in _HELD:
+        stated = [manifest.facts[name] for manifest in found if name in manifest.facts]
+        different = [value for place, value in enumerate(stated) if value not in stated[:place]]
+        if different:
+            facts[name] = different[0] if len(different) == 1 else different
+    return (schemes[0] if len(schemes) == 1 and len(found) == len(paths) else None), facts
+
+
 def absolute(job: SlideJob) -> SlideJob:
     """The same job with absolute paths, for processes with another working directory.
 
@@ -173,7 +210,10 @@ def _manifest_jobs(path: Path, mpp: float | None, regions: Path | None) -> list[
         scale = None if pd.isna(row["mpp"]) else float(row["mpp"])
         marked = row.get("regions")
         own = manifest.file(marked) if isinstance(marked, str) and marked else marked_files(file)
-        facts = {name: row[name] for name in FACTS if isinstance(row.get(name), str) and row[name] != UNKNOWN}
+        facts = {
+            k: v for k, v in row.items() if k not in _OF_FILES and isinstance(v, _PLAIN) and v not in ("", UNKNOWN)
+        }
+        facts = {k: v for k, v in facts.items() if v == v}
         jobs.append(SlideJob(file, clean_text(named, 120), scale or mpp, own, facts))
     return jobs
 

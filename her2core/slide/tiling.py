@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -279,7 +279,7 @@ def regions_key(job: SlideJob) -> list[Any] | None:
 
 
 def collect_tiles(
-    out: Path, folders: Sequence[Path], *, scheme: LabelScheme | None = None
+    out: Path, folders: Sequence[Path], *, scheme: LabelScheme | None = None, facts: Mapping[str, Any] | None = None
 ) -> tuple[Path, Manifest | None]:
     """Join the tables of finished slides: a manifest where every slide has a label, a table of tiles otherwise.
 
@@ -293,6 +293,8 @@ def collect_tiles(
         Of the finished slides.
     scheme : LabelScheme, optional
         Of the labels; recognised when left out.
+    facts : mapping, optional
+        Of the data set: licence, terms, citation.
 
     Returns
     -------
@@ -322,9 +324,9 @@ def collect_tiles(
         write_parquet(table, frame)
         whole.unlink(missing_ok=True)
         return table, None
-    facts = {"tiles": "her2 tile", "claim": "labels belong to slides"}
+    held = {**(facts or {}), "tiles": "her2 tile", "claim": "labels belong to slides"}
     try:
-        manifest = build_manifest(frame, root=out, scheme=scheme, facts=facts, where=str(out))
+        manifest = build_manifest(frame, root=out, scheme=scheme, facts=held, where=str(out))
     except ManifestError:  # of labels that make no manifest, such as a single class: the tiles are there all the same
         write_parquet(table, frame)
         whole.unlink(missing_ok=True)
