@@ -209,8 +209,9 @@ def test_slides_that_fail_or_vanish_are_named_and_the_rest_goes_on(her2, run, sl
         return real(self, mpp)
 
     monkeypatch.setattr(Slide, "overview", vanishing)
-    code, out, _ = her2("slide", run, slides, "--out", "o")
+    code, out, _ = her2("slide", run, slides, "--out", "o", "--table", slides.parent / "slides.csv")
     assert code == 1
+    assert "without 1 of their slides, which failed" in pd.read_csv("o/patients.csv")["notes"][0]
     assert set(pd.read_csv("o/failed.csv")["slide_id"]) == {"A", "S1"}
     assert set(pd.read_csv("o/slides.csv")["slide_id"]) == {"G", "S2"}
     assert "no tile with tissue was found" in out

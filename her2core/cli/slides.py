@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +202,11 @@ def slide(
         **_shared(options),
     )
     table.finish()
-    patients = patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
+    lost = Counter(job.patient_id for job in jobs if job.slide_id in failed)
+    patients = [
+        replace(p, notes=(*p.notes, f"without {lost[p.name]} of their slides, which failed")) if lost[p.name] else p
+        for p in patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
+    ]
     for name, found in (("slides.csv", answers()), ("patients.csv", patients)):
         if not found:  # of an earlier run, perhaps of another model
             (out / name).unlink(missing_ok=True)
