@@ -194,3 +194,17 @@ def test_a_compression_that_openslide_lacks_is_not_called_damage(tmp_path):
     file.write_bytes(content)
     with pytest.raises(ImageError, match=r"does not .*34712.*Convert it"):
         open_slide(file)
+
+
+def test_what_openslide_says_of_a_damaged_slide_is_shown_without_the_file_s_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = write_pyramid(tmp_path / "whole.tif", slide_pixels()).read_bytes()
+    Path("Jane Doe.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=r"but got a TIFF .* truncated, or stored in strips .*Copy it again"):
+        open_slide("Jane Doe.tif")  # and never sent back to her2 slide
+    content = write_pyramid(tmp_path / "whole.tif", slide_pixels(), factors=(1,)).read_bytes()
+    Path("Jane Doe.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match="truncated or damaged") as refused:
+        open_slide("Jane Doe.tif")
+    assert "(name left out)" in refused.value.got
+    assert "Doe" not in refused.value.got

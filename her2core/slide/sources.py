@@ -12,6 +12,7 @@ from PIL import Image
 from her2core.errors import ImageError
 from her2core.extras import has_modules, require_extra
 from her2core.io.colours import stated_colours, to_srgb
+from her2core.io.image_header import whole_slide
 from her2core.io.images import SUFFIXES, RGBImage, decode_image
 from her2core.io.scale import image_scale, stated_in_description
 from her2core.io.text import clean_text, printable_path
@@ -98,7 +99,17 @@ def open_source(path: Path) -> SlideSource:
             where=where,
             fix="The file may be incomplete: copy it again from its source.",
         )
-    return _ImageSource(path, where)
+    try:
+        return _ImageSource(path, where)
+    except ImageError as refused:
+        if refused.got != whole_slide(where).got:
+            raise
+        raise ImageError(
+            "a complete slide, stored in tiles",
+            got="a TIFF in which OpenSlide finds none: truncated, or stored in strips",
+            where=where,
+            fix="Copy it again from its source, or convert it to a tiled TIFF, for instance with libvips.",
+        ) from None
 
 
 def vanished_slide(path: Path, where: str) -> ImageError | None:
@@ -128,6 +139,31 @@ def vanished_slide(path: Path, where: str) -> ImageError | None:
         where=where,
         fix="Connect its drive again, then give the same command again: it goes on where it stopped.",
     )
+
+
+def without_names(reason: str, *files: Path) -> str:
+    """What a library says of files, without their names and folders: pages show it, and names may be a patient's.
+
+    Parameters
+    ----------
+    reason : str
+    *files : Path
+        That it may name.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> without_names("Short read of file in/Jane Doe.svs: 3 < 4", Path("in/Jane Doe.svs"))
+    'Short read of file (name left out): 3 < 4'
+    """
+    places = [whole for file in files for whole in (file, file.with_suffix(""))]  # a folder of the name too: MIRAX
+    names = [name for p in places for name in (os.path.realpath(p), os.path.abspath(p), os.fspath(p))]
+    for name in sorted({*names, *(file.name for file in files)}, key=len, reverse=True):
+        reason = reason.replace(name, "(name left out)")
+    return reason
 
 
 def _open_dicom(path: Path, where: str) -> SlideSource:
@@ -209,6 +245,7 @@ class _OpenSlideSource:
     def _damaged(self, reason: str, place: str = "") -> ImageError:
         if (vanished := vanished_slide(self._path, self._where)) is not None:
             return vanished
+        reason = without_names(reason, self._path)
         if "unsupported" in reason.lower():  # OpenSlide's word, for compressions for instance
             return ImageError(
                 "a slide that OpenSlide reads",
