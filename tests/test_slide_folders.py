@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 from slide_files import glass, slide_pixels, write_pyramid
 
-from her2core.errors import ImageError, TableError
+from her2core.errors import ConfigError, ImageError, TableError
 from her2core.io import dicom_header
 from her2core.io.dicom_header import dicom_file, one_file_a_series
 from her2core.io.listing import images_below
@@ -208,3 +208,14 @@ def test_what_openslide_says_of_a_damaged_slide_is_shown_without_the_file_s_name
         open_slide("Jane Doe.tif")
     assert "(name left out)" in refused.value.got
     assert "Doe" not in refused.value.got
+
+
+def test_a_folder_of_slides_is_never_replaced_by_results(tmp_path):
+    folder = tmp_path / "slides" / "S1"  # as MIRAX's data, or a download with a folder a slide
+    folder.mkdir(parents=True)
+    file = write_pyramid(folder / "S1.tif", glass(256, 256), factors=(1,))
+    settings = TileSettings(64, 1.0, TileGrid(64.0))
+    with pytest.raises(ConfigError, match="other files in 'S1'"):
+        list(work_through(tmp_path, slide_jobs([file])[0], lambda job: tile_slide(job, settings, tmp_path)))
+    assert [path.name for path in folder.iterdir()] == ["S1.tif"]
+    assert not (tmp_path / "report.csv").exists()

@@ -163,6 +163,7 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
     final = slide_folder(out, job)
     final.parent.mkdir(parents=True, exist_ok=True)
     former = final.with_name(f".{final.name}.{os.getpid()}.former")
+    _refuse_other_files(final)
     if final.exists():  # of other settings, or of a slide that has changed
         os.replace(final, former)
     os.replace(folder, final)
@@ -224,13 +225,15 @@ def work_through(
     Raises
     ------
     ConfigError
-        ``out`` is a file, or another process writes to it.
+        ``out`` is a file, another process writes to it, or a slide's folder there holds something else.
     OSError
         Such as a full disk, which would fail every further slide too.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError("a folder", got="a file", where=f"--out {printable_path(out)}", fix="Choose another name.")
     _refuse_one_folder(out, jobs)
+    for job in jobs:
+        _refuse_other_files(slide_folder(out, job))
     claim = _claim(out)
     report = RunReport(out / REPORT, jobs)
     failed: dict[int, str] = {}
@@ -280,6 +283,18 @@ def _refuse_one_folder(out: Path, jobs: Sequence[SlideJob]) -> None:
                 where="slide_id",
                 fix="Rename one: of a name with slashes its last part alone becomes the folder.",
             )
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Refuse to replace a folder that is no slide's results: slides may lie in folders of their own below it."""
+    if not folder.exists() or (folder / ABOUT).is_file() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    raise ConfigError(
+        "a folder for the results that holds none but results of her2core",
+        got=f"other files in {folder.name!r}",
+        where=f"--out {printable_path(folder.parents[1])}",
+        fix="Choose another folder: nothing was written or removed.",
+    )
 
 
 def _claim(out: Path) -> Claim:
