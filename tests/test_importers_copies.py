@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import public_trees as trees
 import pytest
+from importer_files import png
 from test_importers_public import by, found, tcga
 
 from her2core.data.importers import bcnb, import_dataset, importer_options, warwick
@@ -258,3 +259,20 @@ def test_tcga_rows_twice_are_one_and_rows_that_differ_are_refused(tmp_path):
     table.write_text(header + row + row.replace("1+", "3+"))
     with pytest.raises(ManifestError, match="TCGA-A8-A06N with rows that differ"):
         read_clinical(table)
+
+
+def test_an_import_replaces_no_file_but_an_earlier_import_s(her2, tmp_path):
+    png(tmp_path / "a.png"), png(tmp_path / "b.png")
+    own = tmp_path / "own.csv"
+    own.write_text("path,label\na.png,negative\nb.png,positive\n")
+    words = ("data", "import", "table", own, "--images", tmp_path, "--out")
+    other = tmp_path / "other.csv"
+    other.write_text("whatever\n1\n")
+    for out, more in ((own, ()), (other, ()), (tmp_path / "m.csv", ("--findings", other))):
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+        code, _, err = her2(*words, out, *more)
+        assert (code, "nothing was written" in err) == (1, True)
+        assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+    assert [her2(*words, tmp_path / "m.csv")[0] for _ in range(2)] == [0, 0]
+    code, _, err = her2("data", "split", tmp_path / "m.csv", "--out", tmp_path / "m.csv")
+    assert code == 1

@@ -255,3 +255,13 @@ def test_a_table_of_tiles_of_an_earlier_run_is_never_left_beside_the_new_one(her
 def test_a_slide_without_colours_says_so(her2, tmp_path):
     Image.fromarray(slide_pixels()).convert("L").save(tmp_path / "grey.png")
     assert "no colours" in her2("tile", tmp_path / "grey.png", "--out", "tiles", "--mpp", "0.5", *WORDS)[2]
+
+
+def test_tables_of_one_s_own_are_never_replaced_by_results(her2, slides):
+    table = slides.parent / "slides.csv"
+    own = table.read_text()
+    for out, more in ((slides.parent, ("--table", table)), (slides.parent, ("--mpp", "0.5"))):
+        code, _, err = her2("tile", slides, "--out", out, *more, *WORDS)
+        assert (code, "nothing was written" in err) == (1, True)
+    assert table.read_text() == own
+    assert {path.name for path in slides.parent.iterdir()} <= {"slides", "slides.csv", "work"}  # work: of the tests

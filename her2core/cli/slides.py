@@ -258,9 +258,13 @@ def _failures(out: Path, counts: dict[str, Any]) -> list[str]:
 
 def _jobs(slides: tuple[Path, ...], out: Path, options: dict[str, Any]) -> tuple[list[SlideJob], list[str], Path]:
     """Slides, what was left out of folders, and the folder to write to; absolute paths for a cluster."""
+    from her2core.io.files import refuse_inputs
     from her2core.io.scale import parse_mpp
     from her2core.slide.jobs import absolute, slide_jobs
+    from her2core.slide.work import TABLES
 
+    for name in TABLES:
+        refuse_inputs(out / name, *slides, options["table"])
     mpp = None if options["mpp"] is None else parse_mpp(options["mpp"])
     if options["regions"] is not None and not options["regions"].exists():
         raise ConfigError("a file or folder", got="none", where="--regions", fix="Check the name.")

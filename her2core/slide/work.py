@@ -33,13 +33,15 @@ from her2core.parallel.stages import measured
 from her2core.parallel.tasks import Backend, in_this_process
 from her2core.runs.lock import LOCK, Claim
 from her2core.slide.jobs import SlideJob
-from her2core.slide.run_report import BEFORE, REPORT, RunReport
+from her2core.slide.run_report import BEFORE, REPORT, RunReport, is_report
 
 #: File that makes a slide's folder complete.
 ABOUT = RESULT
 #: Folder of unfinished slides; one process at a time claims it.
 WORK = ".work"
 _KEY = "key.json"
+#: Tables beside the slides' folders that the commands write, besides the report.
+TABLES = ("manifest.parquet", "tiles.parquet", "slides.csv", "patients.csv", "failed.csv")
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def work_through(
     _refuse_one_folder(out, jobs)
     for job in jobs:
         _refuse_other_files(slide_folder(out, job))
+    _refuse_other_tables(out)
     claim = _claim(out)
     report = RunReport(out / REPORT, jobs)
     failed: dict[int, str] = {}
@@ -295,6 +298,19 @@ def _refuse_other_files(folder: Path) -> None:
         where=f"--out {printable_path(folder.parents[1])}",
         fix="Choose another folder: nothing was written or removed.",
     )
+
+
+def _refuse_other_tables(out: Path) -> None:
+    """Refuse to replace tables of a folder without earlier results: they are somebody's own."""
+    if is_report(out / REPORT) or any((out / "slides").glob(f"*/{ABOUT}")):
+        return
+    if other := [name for name in (*TABLES, REPORT) if (out / name).exists()]:
+        raise ConfigError(
+            "a new folder, or one of earlier results",
+            got=f"one with other files of the same names: {', '.join(other)}",
+            where=f"--out {printable_path(out)}",
+            fix="Choose another folder: nothing was written or removed.",
+        )
 
 
 def _claim(out: Path) -> Claim:
