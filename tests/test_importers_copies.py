@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import public_trees as trees
 import pytest
+from importer_files import png
 from test_importers_public import by, found, tcga
 
-from her2core.data.importers import import_dataset, importer_options
+from her2core.data.importers import bcnb, import_dataset, importer_options, warwick
+from her2core.data.importers.tcga_clinical import read_clinical
 from her2core.errors import ConfigError, ManifestError
 
 
@@ -226,3 +228,51 @@ def test_places_that_cannot_be_written_leave_nothing(her2, tmp_path):
     code, text, _ = her2("data", "import", "warwick", trees.warwick(tmp_path / "w"), "--out", out)
     assert code == 0
     assert "m.parquet: 3 whole slides, 3 patients" in text
+
+
+def test_numbers_of_cases_stored_as_decimals_are_still_those_of_the_files(tmp_path):
+    trees.touch(tmp_path / "w", "01_HE.ndpi", "02_HE.ndpi")
+    (tmp_path / "w" / "groundTruth.csv").write_text("CaseNo,HeR2 SCORE\n1.0,0.0\ncase 2,3\n")
+    assert warwick.to_manifest(tmp_path / "w").frame["her2_ihc"].tolist() == ["0", "3+"]
+    root = trees.bcnb(tmp_path / "b")
+    rows = ["1.0,0", "2.0,2+", "3,2+", "12,3+"]
+    (root / "patient-clinical-data.xlsx").unlink()
+    (root / "patient-clinical-data.csv").write_text("\n".join(["Patient ID,HER2 Expression", *rows]))
+    assert bcnb.to_manifest(root).frame["patient_id"].tolist() == ["1", "2", "3", "12"]
+
+
+def test_bcnb_parts_and_annotations_are_found_in_any_case(tmp_path):
+    root = trees.bcnb(tmp_path)
+    for path in [*root.rglob("*_id.txt"), *root.rglob("*.json")]:
+        path.rename(path.with_name(path.name.replace("_id.txt", "_ID.TXT").replace(".json", ".Json")))
+    frame = bcnb.to_manifest(root).frame
+    assert frame["split"].tolist() == ["train", "train", "val", "test"]
+    assert frame["regions"].tolist() == [f"WSIs/{patient}.Json" for patient in (1, 2, 3, 12)]
+
+
+def test_tcga_rows_twice_are_one_and_rows_that_differ_are_refused(tmp_path):
+    header = "bcr_patient_barcode\ther2_status_by_ihc\ther2_ihc_score\ther2_fish_status\n"
+    row = "TCGA-A8-A06N\tNegative\t1+\tNegative\n"
+    table = tmp_path / "clinical.txt"
+    table.write_text(header + row + row)
+    assert read_clinical(table).index.tolist() == ["TCGA-A8-A06N"]
+    table.write_text(header + row + row.replace("1+", "3+"))
+    with pytest.raises(ManifestError, match="TCGA-A8-A06N with rows that differ"):
+        read_clinical(table)
+
+
+def test_an_import_replaces_no_file_but_an_earlier_import_s(her2, tmp_path):
+    png(tmp_path / "a.png"), png(tmp_path / "b.png")
+    own = tmp_path / "own.csv"
+    own.write_text("path,label\na.png,negative\nb.png,positive\n")
+    words = ("data", "import", "table", own, "--images", tmp_path, "--out")
+    other = tmp_path / "other.csv"
+    other.write_text("whatever\n1\n")
+    for out, more in ((own, ()), (other, ()), (tmp_path / "m.csv", ("--findings", other))):
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+        code, _, err = her2(*words, out, *more)
+        assert (code, "nothing was written" in err) == (1, True)
+        assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+    assert [her2(*words, tmp_path / "m.csv")[0] for _ in range(2)] == [0, 0]
+    code, _, err = her2("data", "split", tmp_path / "m.csv", "--out", tmp_path / "m.csv")
+    assert code == 1

@@ -140,9 +140,6 @@ def test_what_does_not_fit_is_refused_with_a_fix(tmp_path):
         import_dataset("tcga_brca", root, window_um=60.0)
     table = root / "clinical.txt"
     text = table.read_text()
-    table.write_text(text + text.splitlines()[-1] + "\n")
-    with pytest.raises(ManifestError, match="one row a patient, but got TCGA-A8-0006 twice"):
-        import_dataset("tcga_brca", root)
     table.write_text(text.replace("her2_fish_status", "fish"))
     with pytest.raises(ManifestError, match="none named her2_fish_status"):
         import_dataset("tcga_brca", root)

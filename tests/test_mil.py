@@ -172,6 +172,22 @@ def test_a_patient_s_bag_holds_the_tiles_of_all_their_slides(tmp_path):
         patient_bags(build_manifest(pd.DataFrame(rows), root="."), tmp_path / "nowhere")
 
 
+def test_h5_files_named_after_the_slides_own_files_are_found_and_never_shared(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="the extra h5 is not installed")
+    for name in ("TCGA-A8-A06N-01Z-00-DX1.0a1b", "12"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as held:  # an axis of length 1 more, coordinates as floats
+            held["features"], held["coords"] = np.ones((2, 1, 4)), np.array([[[0.0, 0.0], [256.0, 0.0]]])
+    rows = {
+        "path": ["TCGA-A8-A06N-01Z-00-DX1.0a1b.svs", "train/12.mrxs", "test/12.mrxs"],
+        "slide_id": ["TCGA-A8-A06N-01Z-00-DX1", "train-12", "test-12"],
+        "patient_id": ["P1", "P2", "P3"],
+        "label": ["x", "y", "x"],
+    }
+    bags = patient_bags(build_manifest(pd.DataFrame(rows), root="."), tmp_path)
+    assert bags.patch_ids == ("TCGA-A8-A06N-01Z-00-DX1#0,0", "TCGA-A8-A06N-01Z-00-DX1#256,0")
+    assert bags.notes == ("2 slides without features: train-12, test-12.",)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

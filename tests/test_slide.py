@@ -267,6 +267,10 @@ def test_doubtful_regions_are_repaired_and_said(tmp_path, text, area, note):
         aperio(([["nan", 0], [1, 1], [1, 0]], 0)),
         geojson("Point", [1, 1]),
         "[" * 100_000,
+        geojson("Polygon", []),
+        '{"type": "Feature", "geometry": null, "properties": {}}',
+        '{"positive": [{"vertices": [[]]}]}',
+        f'{{"positive": [{{"vertices": [[{"9" * 400}, 1]]}}]}}',
     ],
 )
 def test_annotations_without_a_region_on_the_slide_are_refused(tmp_path, text):

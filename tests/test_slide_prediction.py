@@ -102,6 +102,8 @@ def test_the_command_writes_answers_and_exports(her2, run, slides):
     said = json.loads(out)
     assert said["patients"][0]["name"] == "P1"
     assert said["accuracy"] == reservation(open_run(run))
+    assert her2("slide", run, slides, "--out", "o")[0] == 0
+    assert not Path("o/patients.csv").exists()  # of the run with patients, perhaps of another model
 
 
 def test_geojson_is_what_qupath_reads(predictor, slides, tmp_path):
@@ -207,8 +209,9 @@ def test_slides_that_fail_or_vanish_are_named_and_the_rest_goes_on(her2, run, sl
         return real(self, mpp)
 
     monkeypatch.setattr(Slide, "overview", vanishing)
-    code, out, _ = her2("slide", run, slides, "--out", "o")
+    code, out, _ = her2("slide", run, slides, "--out", "o", "--table", slides.parent / "slides.csv")
     assert code == 1
+    assert "without 1 of their slides, which failed" in pd.read_csv("o/patients.csv")["notes"][0]
     assert set(pd.read_csv("o/failed.csv")["slide_id"]) == {"A", "S1"}
     assert set(pd.read_csv("o/slides.csv")["slide_id"]) == {"G", "S2"}
     assert "no tile with tissue was found" in out

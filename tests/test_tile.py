@@ -226,6 +226,42 @@ def test_an_imported_data_set_is_tiled_and_keeps_what_its_tables_state(her2, tmp
         "Her2Pos_Case_01": {"first": "positive", "size": 4},
     }
     assert set(manifest.frame["site"]) == {"Yale"}
+    imported = read_manifest("yale.parquet")
+    assert manifest.scheme == imported.scheme  # never guessed again from the labels that a partial copy holds
+    assert [manifest.facts[name] for name in ("licence", "terms", "citation")] == [
+        imported.facts[name] for name in ("licence", "terms", "citation")
+    ]
+    assert set(manifest.frame["her2_final"]) == {"negative", "positive"}  # further columns of the tables too
     code, _, err = her2("tile", "tiles/manifest.parquet", "--out", "again", *WORDS)
     assert code == 1
     assert "a manifest with a row a slide" in err
+
+
+def test_a_table_of_tiles_of_an_earlier_run_is_never_left_beside_the_new_one(her2, slides):
+    words = ("tile", slides, "--out", "tiles", "--mpp", "0.5", *WORDS)
+    table = slides.parent / "slides.csv"
+    assert her2(*words, "--table", table)[0] == 0
+    code = her2(*words)[0]
+    assert (code, Path("tiles/manifest.parquet").exists()) == (0, False)
+    table.write_text("slide,label\nS1,negative\nS2,\n")
+    assert "slides without label: S2" in her2(*words, "--table", table)[1]
+    table.write_text("slide,label\nS1,negative\nS2,negative\n")
+    code, _, err = her2(*words, "--table", table)  # no manifest, but all tiles
+    assert (code, "two classes" in err, len(pd.read_parquet("tiles/tiles.parquet"))) == (1, True, 32)
+    assert her2(*words, "--table", table, "--scheme", "paper3")[0] == 0
+    assert not Path("tiles/tiles.parquet").exists()
+
+
+def test_a_slide_without_colours_says_so(her2, tmp_path):
+    Image.fromarray(slide_pixels()).convert("L").save(tmp_path / "grey.png")
+    assert "no colours" in her2("tile", tmp_path / "grey.png", "--out", "tiles", "--mpp", "0.5", *WORDS)[2]
+
+
+def test_tables_of_one_s_own_are_never_replaced_by_results(her2, slides):
+    table = slides.parent / "slides.csv"
+    own = table.read_text()
+    for out, more in ((slides.parent, ("--table", table)), (slides.parent, ("--mpp", "0.5"))):
+        code, _, err = her2("tile", slides, "--out", out, *more, *WORDS)
+        assert (code, "nothing was written" in err) == (1, True)
+    assert table.read_text() == own
+    assert {path.name for path in slides.parent.iterdir()} <= {"slides", "slides.csv", "work"}  # work: of the tests

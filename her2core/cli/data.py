@@ -13,6 +13,7 @@ from her2core.cli.base import answer, as_json, cli, pairs
 from her2core.cli.text import manifest_facts, manifest_text
 from her2core.data.split_units import PARTS, UNIT_NAMES, Unit
 from her2core.errors import ConfigError, SplitError
+from her2core.io.text import printable_path
 
 
 @cli.group()
@@ -106,6 +107,7 @@ def import_(
         options["images"] = images if importer == "table" else str(images)
     place = findings or out.with_suffix(".findings.csv")
     _check_places(out, place)
+    _refuse_others(out, place, root)
     manifest = import_dataset(importer, root, **{"allow_missing": allow_missing, **options})
     facts, text = manifest_facts(manifest, out), manifest_text(manifest, out)
     if len(manifest.findings) or findings or place.exists():  # an earlier import's table would be mistaken for this one
@@ -114,6 +116,27 @@ def import_(
         text += f"\n  findings: {len(manifest.findings):,} rows in {place}"
     manifest.write(out)
     answer(as_json, facts, text)
+
+
+def _refuse_others(out: Path, findings: Path, root: Path) -> None:
+    """Refuse to replace files that are no earlier import's: tables of the data set may have the same names."""
+    from her2core.data.manifest import FINDING_COLUMNS
+    from her2core.data.manifest_files import is_manifest
+    from her2core.io.files import refuse_inputs
+
+    refuse_inputs(out, root)
+    other = [] if not out.is_file() or is_manifest(out) else [("--out", out)]
+    if findings.is_file():
+        with findings.open(encoding="utf-8-sig", errors="replace") as file:
+            if file.readline(1000).strip() != ",".join(FINDING_COLUMNS):
+                other.append(("--findings", findings))
+    for option, path in other:
+        raise ConfigError(
+            "a new name, or that of an earlier import",
+            got="a file of something else",
+            where=f"{option} {printable_path(path)}",
+            fix="Choose another name: nothing was written.",
+        )
 
 
 def _check_places(out: Path, findings: Path) -> None:
@@ -228,10 +251,11 @@ def split(manifest: Path, unit: Unit, seed: int, out: Path, as_json: bool) -> No
     """Split the patches into train, val and test (60/20/20), by patient by default."""
     from her2core.data.manifest import read_manifest
     from her2core.data.splits import split_manifest, split_warnings
-    from her2core.io.files import write_parquet
+    from her2core.io.files import refuse_inputs, write_parquet
 
     if out.suffix != ".parquet":
         raise ConfigError("a name ending in .parquet", got=out.name, where="--out", fix="Choose another name.")
+    refuse_inputs(out, manifest)
     table = read_manifest(manifest)
     result = split_manifest(table, unit, seed=seed)
     write_parquet(out, result)

@@ -48,6 +48,7 @@ def features(
     from her2core.data.manifest import read_manifest
     from her2core.errors import ConfigError
     from her2core.features.table import SUFFIXES
+    from her2core.io.files import refuse_inputs
     from her2core.training.config import make_config
     from her2core.training.config_files import apply_override
     from her2core.training.tile_features import tile_features
@@ -56,6 +57,7 @@ def features(
         raise ConfigError(
             f"a name ending in {' or '.join(SUFFIXES)}", got=out.name, where="--out", fix="Choose another name."
         )
+    refuse_inputs(out, manifest)
     fields: dict[str, Any] = {"name": "features", "manifest": str(manifest), "network": {"name": network, "init": init}}
     for override in overrides:
         apply_override(fields, override)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +93,7 @@ def tile(
     """
     from her2core.io.scale import parse_mpp
     from her2core.labels import get_scheme
+    from her2core.slide.jobs import manifests_origin
     from her2core.slide.plan import TileGrid
     from her2core.slide.tiling import TileSettings, collect_tiles, tile_slide
     from her2core.slide.work import slide_folder
@@ -106,14 +109,16 @@ def tile(
     said: dict[str, Any] = {"slides": len(done), "failed": counts["failed"], "left_out": left_out, "run": counts}
     lines = [*(f"left out: {sentence}" for sentence in left_out)]
     if done:
-        path, manifest = collect_tiles(out, [slide_folder(out, job) for job in done], scheme=known)
+        of_data, facts = manifests_origin(slides)
+        folders = [slide_folder(out, job) for job in done]
+        path, manifest = collect_tiles(out, folders, scheme=known or of_data, facts=facts)
         total = counts["tiles"]
         said |= {"path": str(path), "tiles": total, "labelled": manifest is not None}
         lines.append(f"{path}: {total:,} tiles of {len(done):,} slides, {px} px at {scale:g} microns per pixel")
         if manifest is None:
-            lines.append(
-                "without labels: state them in a table (--table, columns slide and label) to train on the tiles"
-            )
+            bare = [job.slide_id for job in done if not {"label", "her2_ihc"} & set(job.facts)]
+            which = "without labels" if len(bare) == len(done) else f"slides without label: {', '.join(bare[:5])}"
+            lines.append(f"{which}: state them in a table (--table, columns slide and label) to train on the tiles")
     answer(as_json, said, "\n".join([*lines, *_failures(out, counts), counts["summary"], RESEARCH]))
     return code
 
@@ -197,7 +202,14 @@ def slide(
         **_shared(options),
     )
     table.finish()
-    patients = patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
+    lost = Counter(job.patient_id for job in jobs if job.slide_id in failed)
+    patients = [
+        replace(p, notes=(*p.notes, f"without {lost[p.name]} of their slides, which failed")) if lost[p.name] else p
+        for p in patient_predictions(predictor, [slide_folder(out, job) for job in done], rule=rule)
+    ]
+    for name, found in (("slides.csv", answers()), ("patients.csv", patients)):
+        if not found:  # of an earlier run, perhaps of another model
+            (out / name).unlink(missing_ok=True)
     if patients:
         write_csv(out / "patients.csv", pd.DataFrame([p.row() for p in patients]))
     lines = [*(f"left out: {sentence}" for sentence in left_out), *map(_unit_line, [*answers(), *patients])]
@@ -246,9 +258,13 @@ def _failures(out: Path, counts: dict[str, Any]) -> list[str]:
 
 def _jobs(slides: tuple[Path, ...], out: Path, options: dict[str, Any]) -> tuple[list[SlideJob], list[str], Path]:
     """Slides, what was left out of folders, and the folder to write to; absolute paths for a cluster."""
+    from her2core.io.files import refuse_inputs
     from her2core.io.scale import parse_mpp
     from her2core.slide.jobs import absolute, slide_jobs
+    from her2core.slide.work import TABLES
 
+    for name in TABLES:
+        refuse_inputs(out / name, *slides, options["table"])
     mpp = None if options["mpp"] is None else parse_mpp(options["mpp"])
     if options["regions"] is not None and not options["regions"].exists():
         raise ConfigError("a file or folder", got="none", where="--regions", fix="Check the name.")

@@ -42,7 +42,7 @@ def manifest_files(roots: Sequence[Path]) -> list[Path]:
             below[:] = sorted(d for d in below if not is_system_name(d))
             for name in sorted(files):
                 path = Path(folder, name)
-                if not is_system_name(name) and not path.is_symlink() and _is_manifest(path):
+                if not is_system_name(name) and not path.is_symlink() and is_manifest(path):
                     found.append(path)
                 if len(found) == MAX_MANIFESTS:
                     return found
@@ -112,7 +112,22 @@ def is_below(path: Path, roots: Sequence[Path]) -> bool:
     return any(real.is_relative_to(root) for root in roots)
 
 
-def _is_manifest(path: Path) -> bool:
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest that her2core wrote.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_manifest(Path("README.md"))
+    False
+    """
     if path.suffix == ".csv":
         return sidecar(path).is_file() and not sidecar(path).is_symlink()
     if path.suffix != ".parquet":

@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from her2core.errors import ConfigError
+from her2core.io.text import printable_path
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -108,6 +111,36 @@ def check_replaceable(path: Path) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise FileExistsError(errno.EEXIST, "a device, pipe or socket", str(path))
+
+
+def refuse_inputs(out: Path, *inputs: Path | None, where: str = "--out") -> None:
+    """Refuse to write over a file that is read.
+
+    Parameters
+    ----------
+    out : Path
+        The file to write.
+    *inputs : Path or None
+        Files that are read.
+    where : str
+        The option, for the message.
+
+    Raises
+    ------
+    ConfigError
+        One of them is the same file.
+
+    Examples
+    --------
+    >>> refuse_inputs(Path("out.csv"), Path("in.csv"), None)
+    """
+    if any(file is not None and os.path.realpath(file) == os.path.realpath(out) for file in inputs):
+        raise ConfigError(
+            "a file other than those that are read",
+            got=printable_path(out),
+            where=where,
+            fix="Choose another name: nothing was written.",
+        )
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -18,6 +18,8 @@ from her2core.io.text import printable_path
 
 #: Names, in lower case, that operating systems add.
 SYSTEM_NAMES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini")
+#: File by which ``her2 tile`` and ``her2 slide`` mark the folder of a finished slide.
+RESULT = "slide.json"
 #: Names quoted in a sentence that counts more.
 FEW = 5
 
@@ -89,7 +91,8 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
     roots : sequence of Path, optional
         Folders, resolved, that links must not lead out of; anywhere when left out, as for a person at the machine.
     slides : bool, default False
-        Take whole slides as well, which are left out otherwise.
+        Take whole slides as well, which are left out otherwise. Folders of finished slides (RESULT) are then left out:
+        their tiles and heatmaps are no slides, and results may be written below the slides.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
     """
     start = Path(root)
     home = os.path.realpath(start)
-    found = _Found(start, [], [], [], [], (*SUFFIXES, *SLIDE_SUFFIXES) if slides else SUFFIXES)
+    found = _Found(start, [], [], [], [], [], (*SUFFIXES, *SLIDE_SUFFIXES) if slides else SUFFIXES)
     seen: set[str] = set()
     folders, links = [start], list[Path]()
     while folders or links:  # links last, so that a folder is read under its own name
@@ -129,6 +132,9 @@ def images_below(root: str | os.PathLike[str], *, roots: Sequence[Path] | None =
         except OSError as refused:
             found.miss(folder, f"the folder cannot be read ({refused.strerror})")
             continue
+        if slides and folder != start and any(entry.name == RESULT for entry in inside):
+            found.results.append(folder)
+            continue
         for entry in inside:
             if is_system_name(entry.name):
                 continue
@@ -148,6 +154,7 @@ class _Found:
     left_out: list[str]
     unreadable: list[str]
     linked: list[Path]
+    results: list[Path]
     suffixes: tuple[str, ...]
 
     def add(self, entry: os.DirEntry[str], path: Path, home: str) -> None:
@@ -174,6 +181,9 @@ class _Found:
     def listing(self) -> Listing:
         files = sorted(self.files, key=lambda path: (path.parent.parts, path.name))
         linked = tuple(map(self._shown, self.linked))
+        if self.results:
+            more = f" with {len(self.results) - 1:,} other folders" if len(self.results) > 1 else ""
+            self.left_out.append(f"{self._shown(min(self.results))}: left out{more}, as it holds results of her2core.")
         return Listing(tuple(files), tuple(self.left_out), tuple(self.unreadable), linked)
 
     def _shown(self, path: Path) -> str:

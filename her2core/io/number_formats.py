@@ -163,5 +163,5 @@ def to_numbers(column: pd.Series) -> np.ndarray:
     chosen = choose_formats([text[~missing_cells(column)].unique()])[0]
     if chosen is None:
         return numbers
-    values = {cell: chosen.parse(cell) for cell in text.unique()}
+    values = {cell: chosen.parse(cell) for cell in text.dropna().unique()}
     return text.map(values).to_numpy(np.float64)

@@ -20,13 +20,20 @@ from her2core.io.text import clean_text
 
 #: Usual microns per pixel of an objective (our choice: typical values of brightfield scanners).
 PRESETS = {"40x": 0.25, "20x": 0.5, "10x": 1.0, "5x": 2.0}
-#: Microns per pixel that a stated scale must lie in.
-PLAUSIBLE = (0.05, 20.0)
+#: Microns per pixel that a stated scale must lie in, and the ratio of x to y up to which pixels are square (our choice:
+#: scanners state up to 1.01).
+PLAUSIBLE, MAX_ANISOTROPY = (0.05, 20.0), 1.02
 _UNITS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "": 1.0}
-_OME_X = re.compile(r'PhysicalSizeX="([\d.eE+-]+)"')
-_OME_UNIT = re.compile(r'PhysicalSizeXUnit="([^"]*)"')
+_OME = [re.compile(rf'PhysicalSize{axis}="([\d.eE+-]+)"') for axis in "XY"]
+_OME_UNIT = [re.compile(rf'PhysicalSize{axis}Unit="([^"]*)"') for axis in "XY"]
 _MPP = re.compile(r"\bmpp(?:[_-]?x)?\b\s*[=:]\s*([\d.]+)", re.IGNORECASE)
+_MPP_Y = re.compile(r"\bmpp[_-]?y\b\s*[=:]\s*([\d.]+)", re.IGNORECASE)
 _IMAGEJ = re.compile(r"\bunit=(?:micron|microns|um|µm|\\u00B5m)\s*$", re.MULTILINE)
+_OBJECTIVE = re.compile(r'(?:\bAppMag\s*=\s*|NominalMagnification=")([\d.]+)', re.IGNORECASE)
+
+_Sides = tuple[float, float]
+#: Scale along x and y, where it was found, and the objective.
+_Stated = tuple[_Sides | None, str, float | None]
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,13 @@ class ImageScale:
     width, height : int
         In pixels, upright.
     mpp : float or None
-        Microns per pixel; None where the file states none that is plausible.
+        Microns per pixel; None where the file states none that is plausible, or pixels that are not square.
     source : str
-        Where the scale was found: a noun phrase; empty without one.
+        Where the scale was found: a noun phrase; empty without ``mpp``.
+    sides : tuple of float or None
+        Microns per pixel along x and y as stated, square or not.
+    objective : float or None
+        Magnification.
 
     Examples
     --------
@@ -52,6 +63,8 @@ class ImageScale:
     height: int
     mpp: float | None = None
     source: str = ""
+    sides: tuple[float, float] | None = None
+    objective: float | None = None
 
 
 def image_scale(source: Source, *, name: str | None = None) -> ImageScale:
@@ -78,19 +91,24 @@ def image_scale(source: Source, *, name: str | None = None) -> ImageScale:
     >>> import numpy as np
     >>> from her2core.io.images import encode_png
     >>> image_scale(encode_png(np.zeros((16, 24, 3), np.uint8)))
-    ImageScale(width=24, height=16, mpp=None, source='')
+    ImageScale(width=24, height=16, mpp=None, source='', sides=None, objective=None)
     """
     where = shown_name(source, name)
     with check_decoding(where):
         image = open_header(file_bytes(source, where), where, MAX_PIXELS, MIN_SIDE)
         width, height = image.size
-        if orientation(image) in SIDEWAYS:
+        sideways = orientation(image) in SIDEWAYS
+        if sideways:
             width, height = height, width
         try:
-            found, origin = _stated(image)
+            sides, origin, objective = _stated(image)
         except Exception:  # metadata from outside may be broken in any way; the pixels are not
-            found, origin = None, ""
-    return ImageScale(width, height, found, origin if found else "")
+            sides, origin, objective = None, "", None
+    if sides is None:
+        return ImageScale(width, height, objective=objective)
+    x, y = sides[::-1] if sideways else sides
+    square = max(x, y) <= MAX_ANISOTROPY * min(x, y)
+    return ImageScale(width, height, x if square else None, origin if square else "", (x, y), objective)
 
 
 def parse_mpp(text: str) -> float:
@@ -131,35 +149,71 @@ def parse_mpp(text: str) -> float:
     return value
 
 
-def _stated(image: Image.Image) -> tuple[float | None, str]:
+def _stated(image: Image.Image) -> _Stated:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _of_tiff(image)
     if image.format == "PNG" and "dpi" in image.info:
-        return _plausible(25_400 / float(image.info["dpi"][0])), "its PNG resolution"
+        return _plausible(*(25_400 / float(v) for v in image.info["dpi"])), "its PNG resolution", None
     if image.format == "JPEG" and image.info.get("jfif_unit") in (1, 2):
-        per_micron = float(image.info["jfif_density"][0]) / (25_400 if image.info["jfif_unit"] == 1 else 10_000)
-        return _plausible(1 / per_micron), "its JPEG resolution"
-    return None, ""
+        unit_um = 25_400 if image.info["jfif_unit"] == 1 else 10_000
+        return _plausible(*(unit_um / float(v) for v in image.info["jfif_density"])), "its JPEG resolution", None
+    return None, "", None
 
 
-def _of_tiff(image: TiffImagePlugin.TiffImageFile) -> tuple[float | None, str]:
+def stated_in_description(text: str) -> tuple[_Sides | None, str, float | None]:
+    """Scale and objective that the description of a TIFF states: OME-XML, or ``MPP = 0.25|AppMag = 40`` of scanners.
+
+    Parameters
+    ----------
+    text : str
+        Of the tag ImageDescription.
+
+    Returns
+    -------
+    sides : tuple of float or None
+        Microns per pixel along x and y, where those along x are plausible.
+    source : str
+        Where they were found: a noun phrase; empty without them.
+    objective : float or None
+        Magnification.
+
+    Examples
+    --------
+    >>> stated_in_description('<Pixels PhysicalSizeX="0.5" PhysicalSizeXUnit="µm" PhysicalSizeY="0.25"/>')
+    ((0.5, 0.25), 'its OME metadata', None)
+    >>> stated_in_description("Aperio |AppMag = 20|MPP = 0.5")
+    ((0.5, 0.5), 'its description', 20.0)
+    """
+    text = text[:100_000].replace("\u00c2\u00b5", "\u00b5")  # Pillow reads UTF-8 as Latin-1
+    power = _OBJECTIVE.search(text)
+    objective = float(power.group(1)) if power else None
+    if size := _OME[0].search(text):
+        sizes = (size, _OME[1].search(text) or size)
+        units = [unit.search(text) for unit in _OME_UNIT]
+        factors = [_UNITS.get(unit.group(1) if unit else "", 0.0) for unit in (units[0], units[1] or units[0])]
+        if found := _plausible(*(float(v.group(1)) * f for v, f in zip(sizes, factors, strict=True))):
+            return found, "its OME metadata", objective
+    if stated := _MPP.search(text):
+        down = _MPP_Y.search(text) or stated
+        if found := _plausible(float(stated.group(1)), float(down.group(1))):
+            return found, "its description", objective
+    return None, "", objective
+
+
+def _of_tiff(image: TiffImagePlugin.TiffImageFile) -> _Stated:
     tags = image.tag_v2
-    text = str(tags.get(270, ""))[:100_000].replace("\u00c2\u00b5", "\u00b5")  # Pillow reads UTF-8 as Latin-1
-    if size := _OME_X.search(text):
-        unit = _OME_UNIT.search(text)
-        factor = _UNITS.get(unit.group(1) if unit else "", 0.0)
-        if found := _plausible(float(size.group(1)) * factor):
-            return found, "its OME metadata"
-    if (stated := _MPP.search(text)) and (found := _plausible(float(stated.group(1)))):
-        return found, "its description"
-    density = float(tags[282]) if 282 in tags else 0.0
-    if density <= 0:
-        return None, ""
+    text = str(tags.get(270, ""))
+    sides, origin, objective = stated_in_description(text)
+    density = [float(tags.get(tag, 0.0)) for tag in (282, 283)]
+    if sides or density[0] <= 0:
+        return sides, origin, objective
+    x, y = density[0], density[1] if density[1] > 0 else density[0]
+    if _IMAGEJ.search(text.replace("\u00c2\u00b5", "\u00b5")):
+        return _plausible(1 / x, 1 / y), "its ImageJ metadata", objective
     unit_um = {2: 25_400.0, 3: 10_000.0}.get(tags.get(296, 2))
-    if _IMAGEJ.search(text):
-        return _plausible(1 / density), "its ImageJ metadata"
-    return (_plausible(unit_um / density), "its TIFF resolution") if unit_um else (None, "")
+    return (_plausible(unit_um / x, unit_um / y) if unit_um else None), "its TIFF resolution", objective
 
 
-def _plausible(mpp: float) -> float | None:
-    return mpp if PLAUSIBLE[0] <= mpp <= PLAUSIBLE[1] else None
+def _plausible(x: float, y: float) -> _Sides | None:
+    """Both where the first is plausible: a doubtful second one is for the reader of ``sides`` to judge."""
+    return (x, y) if PLAUSIBLE[0] <= x <= PLAUSIBLE[1] else None

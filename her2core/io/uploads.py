@@ -19,6 +19,7 @@ import numpy as np
 
 from her2core.errors import ImageError
 from her2core.io.archives import ArchiveLimits, read_archive, unique_name
+from her2core.io.dicom_header import one_file_a_series
 from her2core.io.image_header import SLIDE_SUFFIXES
 from her2core.io.images import SUFFIXES, DecodedImage, decode_image, image_size
 from her2core.io.listing import images_below, is_system_name
@@ -302,7 +303,7 @@ def slide_files(roots: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for root in roots:
         if root.is_dir():
-            for path in images_below(root, roots=roots, slides=True).files:
+            for path in one_file_a_series(images_below(root, roots=roots, slides=True).files):
                 large = path.suffix.lower() in SLIDE_SUFFIXES or os.path.getsize(path) >= MIN_SLIDE
                 if large and _below(Path(os.path.realpath(path)), roots):
                     found.append(path)

@@ -66,7 +66,7 @@ def patient_bags(manifest: Manifest, features: FeatureTable | Path) -> Bags:
         A row a tile, with a table of features; or a row a slide, with a folder of HDF5 files.
     features : FeatureTable or Path
         Features of the tiles by ``patch_id``, or a folder with an HDF5 file a slide (TRIDENT, CLAM), found by
-        ``slide_id``. Slides without a file are left out and said.
+        ``slide_id`` or by the name of the slide's file. Slides without a file are left out and said.
 
     Returns
     -------
@@ -132,7 +132,8 @@ def patient_bags(manifest: Manifest, features: FeatureTable | Path) -> Bags:
 
 def _of_slides(frame: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[FeatureTable], list[str]]:
     frame = frame.drop_duplicates("slide_id").sort_values(["patient_id", "slide_id"], kind="stable")
-    found, missing = h5_of_slides(folder, list(frame["slide_id"]))
+    paths = frame["path"].map(lambda path: Path(str(path)).stem)
+    found, missing = h5_of_slides(folder, {slide: [stem] for slide, stem in zip(frame["slide_id"], paths, strict=True)})
     if not found:
         raise ManifestError(
             "HDF5 files named after the slides of the manifest",

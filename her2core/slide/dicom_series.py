@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from her2core.errors import ImageError
+from her2core.io.dicom_header import dicom_file
 from her2core.io.text import printable_path
 from her2core.slide.scale import StatedScale
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 #: VL Whole Slide Microscopy Image Storage.
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
-_PREAMBLE, _MAGIC = 128, b"DICM"
 #: Attributes that are read.
 _TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
@@ -103,8 +103,7 @@ def is_dicom(path: Path) -> bool:
     >>> is_dicom(Path("README.md"))
     False
     """
-    with path.open("rb") as file:
-        return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+    return dicom_file(path) is not None
 
 
 def series_levels(path: Path) -> list[tuple[Path, Any]]:
@@ -134,9 +133,13 @@ def series_levels(path: Path) -> list[tuple[Path, Any]]:
             where=where,
             fix="Name a file of the slide's series.",
         )
+    series = str(own.get("SeriesInstanceUID", ""))
     found = []
     for file in sorted(path.parent.iterdir()):
-        header = own if file == path else _header(file) if file.is_file() and is_dicom(file) else None
+        about = dicom_file(file) if file.is_file() else None
+        if about is None or about.series not in ("", series):  # headers of other slides in the folder stay closed
+            continue
+        header = own if file == path else _header(file)
         if header is None or header.get("SOPClassUID") != WHOLE_SLIDE or not _is_level(header):
             continue
         if header.get("SeriesInstanceUID") == own.get("SeriesInstanceUID"):

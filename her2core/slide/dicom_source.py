@@ -14,7 +14,7 @@ from her2core.io.colours import Stated, to_srgb
 from her2core.io.images import RGBImage
 from her2core.io.text import clean_text
 from her2core.slide.dicom_series import series_levels, stated_scale
-from her2core.slide.sources import vanished_slide
+from her2core.slide.sources import vanished_slide, without_names
 from her2core.slide.units import Level
 
 #: Encoded and decoded tiles that wsidicom keeps of an open slide, in bytes each (our choice).
@@ -53,6 +53,7 @@ class DicomSource:
 
         self._path, self._where = path, where
         files = series_levels(path)
+        self._files = [path, *(file for file, _ in files)]
         header = files[0][1]
         if (header.get("SamplesPerPixel"), header.get("BitsAllocated")) != (3, 8):
             raise ImageError(
@@ -94,9 +95,10 @@ class DicomSource:
     def _refused(self, error: Exception, place: str = "") -> ImageError:
         if (vanished := vanished_slide(self._path, self._where)) is not None:
             return vanished
+        said = clean_text(without_names(str(error), *self._files), 120)
         return ImageError(
             "a complete DICOM slide whose transfer syntax can be decoded",
-            got=f"one that cannot be read{place} ({type(error).__name__}: {clean_text(error, 120)})",
+            got=f"one that cannot be read{place} ({type(error).__name__}: {said})",
             where=self._where,
             fix="Copy it again from its source, or convert it to JPEG.",
         )

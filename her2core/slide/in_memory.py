@@ -8,7 +8,7 @@ so that a slide is called by its number here; label and macro images are never o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +224,7 @@ def _answer(
 ) -> SlideAnswer:
     rule = run_rule(predictor.run, "slide")
     found = predict_unit(tiles, predictor.classes, unit="slide", name=name, rule=rule, model=predictor.model_id)
+    found = replace(found, notes=(*found.notes, *slide.notes))
     size = {"width": slide.scale.microns(slide.width), "height": slide.scale.microns(slide.height)}
     heatmap = make_heatmap(tiles, predictor.classes, tile=grid.tile, **size)
     wanted = sorted({row for target in predictor.classes for end in _ends(tiles, target) for row in end})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,25 @@ import pandas as pd
 
 from her2core.data.manifest import WINDOW, read_manifest
 from her2core.errors import ConfigError, ImageError, ManifestError, TableError
-from her2core.io.cells import UNKNOWN, cell_text
+from her2core.io.cells import UNKNOWN, cell_text, missing_cells
 from her2core.io.columns import SPELLINGS, find_column
+from her2core.io.dicom_header import one_file_a_series
 from her2core.io.listing import images_below
 from her2core.io.number_formats import to_numbers
+from her2core.io.scale import PRESETS
 from her2core.io.tables import read_table
 from her2core.io.text import clean_text, printable_path
+from her2core.labels import LabelScheme
 from her2core.slide.reader import Slide
 from her2core.slide.regions import Regions, read_regions
 
 #: Columns of the manifest that a table of slides may state; the label belongs to the slide, as in the literature.
 FACTS = ("patient_id", "site", "scanner", "her2_ihc", "ish", "label", "source")
+#: Columns of a manifest that belong to its own files: tiles have others. All else is a fact about the slide.
+_OF_FILES = ("patch_id", "path", "ihc_path", "slide_id", "mpp", "regions", *WINDOW)
+_PLAIN = (str, bool, int, float)
+#: Facts of a manifest that hold for whatever is made of its images.
+_HELD = ("licence", "terms", "citation", "rules_out", "conflicts")
 #: File endings of annotations, in the order in which they are looked for.
 _REGION_SUFFIXES = (".geojson", ".xml", ".json")
 
@@ -77,7 +86,8 @@ def slide_jobs(
         Slides, plain images, folders with such, or manifests of slides as ``her2 data import`` writes them (.parquet,
         .csv), whose rows state what is known of each slide.
     table : Path, optional
-        A row a slide: ``slide`` (file name, with or without suffix) and any of ``slide_id, mpp, regions`` and FACTS.
+        A row a slide: ``slide`` (file name, with or without suffix and folders) and any of ``slide_id, mpp, regions``
+        and FACTS. Of a manifest's slides it states ``mpp`` and ``regions``, and the manifest the rest.
     mpp : float, optional
         Microns per pixel of all slides; a table's own cell has precedence.
     regions : Path, optional
@@ -112,19 +122,54 @@ def slide_jobs(
     rest = [path for path in paths if path not in manifests]
     files, left_out = _files(rest) if rest or not of_manifests else ([], [])
     stated = {} if table is None else _stated(table)
-    jobs, used = of_manifests, set()
-    for file in files:
-        key = next((k for k in (file.name, file.stem) if k in stated), None)
+    marked = _region_files(regions, len(files))
+    jobs, used = [], set()
+    for job in [*of_manifests, *(SlideJob(file, clean_text(file.stem, 120), mpp, marked(file)) for file in files)]:
+        key = next((k for k in _names(job.path) if k in stated), None)
         row = {} if key is None else stated[key]
         used.add(key)
-        slide_id = clean_text(row.get("slide_id") or file.stem, 120)
-        own = table.parent / row["regions"] if table and row.get("regions") else _regions_of(file, regions, len(files))
-        jobs.append(SlideJob(file, slide_id, row.get("mpp") or mpp, own, {k: row[k] for k in FACTS if k in row}))
+        own = table.parent / row["regions"] if table and row.get("regions") else job.regions
+        job = replace(job, mpp=row.get("mpp") or job.mpp, regions=own)
+        if len(jobs) >= len(of_manifests):
+            facts = {name: row[name] for name in FACTS if name in row}
+            job = replace(job, slide_id=clean_text(row.get("slide_id") or job.slide_id, 120), facts=facts)
+        jobs.append(job)
     missing = [name for name in stated if name not in used]
     if missing:
         left_out.append(f"{len(missing):,} rows of the table name no slide here, the first: {missing[0]}.")
     _refuse_clashes(jobs)
     return jobs, left_out
+
+
+def manifests_origin(paths: Sequence[Path]) -> tuple[LabelScheme | None, dict[str, Any]]:
+    """What manifests of slides state about their labels and data, for the manifest of the tiles.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        As in ``slide_jobs``.
+
+    Returns
+    -------
+    scheme : LabelScheme or None
+        None where some paths are no manifests, or their schemes differ.
+    facts : dict
+        Licence, terms, citation, what the data rule out, contradictions; lists where manifests differ.
+
+    Examples
+    --------
+    >>> manifests_origin([Path("a/S1.svs")])
+    (None, {})
+    """
+    found = [read_manifest(path) for path in paths if path.suffix.lower() in (".parquet", ".csv")]
+    schemes = list(dict.fromkeys(manifest.scheme for manifest in found))
+    facts: dict[str, Any] = {}
+    for name in _HELD:
+        stated = [manifest.facts[name] for manifest in found if name in manifest.facts]
+        different = [value for place, value in enumerate(stated) if value not in stated[:place]]
+        if different:
+            facts[name] = different[0] if len(different) == 1 else different
+    return (schemes[0] if len(schemes) == 1 and len(found) == len(paths) else None), facts
 
 
 def absolute(job: SlideJob) -> SlideJob:
@@ -158,13 +203,17 @@ def _manifest_jobs(path: Path, mpp: float | None, regions: Path | None) -> list[
             fix="Import the slides of the data set: tiles need no cutting.",
         )
     jobs = []
+    marked_files = _region_files(regions, len(frame))
     for row in frame.to_dict("records"):
         file = manifest.file(row["path"])
         named = file.stem if row["slide_id"] == UNKNOWN else row["slide_id"]
         scale = None if pd.isna(row["mpp"]) else float(row["mpp"])
         marked = row.get("regions")
-        own = manifest.file(marked) if isinstance(marked, str) and marked else _regions_of(file, regions, len(frame))
-        facts = {name: row[name] for name in FACTS if isinstance(row.get(name), str) and row[name] != UNKNOWN}
+        own = manifest.file(marked) if isinstance(marked, str) and marked else marked_files(file)
+        facts = {
+            k: v for k, v in row.items() if k not in _OF_FILES and isinstance(v, _PLAIN) and v not in ("", UNKNOWN)
+        }
+        facts = {k: v for k, v in facts.items() if v == v}
         jobs.append(SlideJob(file, clean_text(named, 120), scale or mpp, own, facts))
     return jobs
 
@@ -178,14 +227,8 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             continue
         found = images_below(path, slides=True)
         left_out += [f"{printable_path(path)}/{sentence}" for sentence in (*found.left_out, *found.unreadable)]
-        series: set[Path] = set()
-        for file in found.files:
-            # A DICOM slide is a folder of files, any of which opens the whole.
-            if file.suffix.lower() == ".dcm" and file.parent in series:
-                continue
-            series.add(file.parent)
-            files.append(file)
-    files = list(dict.fromkeys(files))
+        files += found.files
+    files = one_file_a_series(dict.fromkeys(files))  # any file of a DICOM slide opens the whole
     if not files:
         raise ImageError(
             "at least one slide",
@@ -196,7 +239,15 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, left_out
 
 
-def _regions_of(file: Path, regions: Path | None, slides: int) -> Path | None:
+def _names(file: Path) -> Iterator[str]:
+    """What a table may call a file: its path from any folder on, the longest first, with and without suffix."""
+    for name in (file.as_posix(), file.with_suffix("").as_posix()):
+        parts = unicodedata.normalize("NFC", name).split("/")
+        yield from ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _region_files(regions: Path | None, slides: int) -> Callable[[Path], Path | None]:
+    """The file of annotations of a slide: one for the only slide, or that of its name in a folder."""
     if regions is None or not regions.is_dir():
         if regions is not None and slides > 1:
             raise ConfigError(
@@ -205,9 +256,14 @@ def _regions_of(file: Path, regions: Path | None, slides: int) -> Path | None:
                 where=f"--regions {printable_path(regions)}",
                 fix="Name the folder; its files have the names of the slides.",
             )
-        return regions
-    candidates = [regions / f"{file.stem}{suffix}" for suffix in _REGION_SUFFIXES]
-    return next((c for c in candidates if c.is_file()), candidates[0])
+        return lambda file: regions
+    held = {path.name.casefold(): path for path in sorted(regions.iterdir(), reverse=True) if path.is_file()}
+
+    def of(file: Path) -> Path | None:
+        names = [f"{file.stem}{suffix}" for suffix in _REGION_SUFFIXES]
+        return next((held[n.casefold()] for n in names if n.casefold() in held), regions / names[0])
+
+    return of
 
 
 def _stated(table: Path) -> dict[str, dict[str, Any]]:
@@ -222,17 +278,19 @@ def _stated(table: Path) -> dict[str, dict[str, Any]]:
             where=where,
             fix="Name the column slide.",
         )
-    frame["slide"] = frame["slide"].map(cell_text)
+    named = frame["slide"].map(cell_text).str.replace("\\", "/").str.removeprefix("./")
+    frame["slide"] = named.map(lambda name: unicodedata.normalize("NFC", name))
     twice = frame["slide"][frame["slide"].duplicated()]
     if len(twice):
         raise TableError("each slide once", got=f"{twice.iloc[0]!r} twice", where=where, fix="Drop one of the rows.")
     if "mpp" in frame:
-        numbers = pd.Series(to_numbers(frame["mpp"]), index=frame.index)
-        bad = numbers.isna() & (frame["mpp"].map(cell_text) != "")
+        objectives = frame["mpp"].map(cell_text).str.lower().str.replace("×", "x").map(PRESETS)
+        numbers = objectives.fillna(pd.Series(to_numbers(frame["mpp"].where(objectives.isna())), index=frame.index))
+        bad = (numbers.isna() & ~missing_cells(frame["mpp"])) | (numbers <= 0)
         if bad.any():
             raise TableError(
-                "microns per pixel, or an empty cell",
-                got=repr(frame["mpp"][bad].iloc[0]),
+                f"microns per pixel above 0, one of {', '.join(PRESETS)}, or an empty cell",
+                got=repr(cell_text(frame["mpp"][bad].iloc[0])),
                 where=f"{where}, slide {frame['slide'][bad].iloc[0]}",
                 fix="Correct it.",
             )

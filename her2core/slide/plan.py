@@ -28,6 +28,8 @@ STAGES = {
     "ink": "pen or ink",
     "fold": "folded tissue",
 }
+#: Difference between the colours of a pixel up to which it is grey.
+_COLOURLESS = 2
 #: Most tiles of one slide: beyond it the grid is a mistake.
 MAX_TILES = 5_000_000
 
@@ -90,7 +92,7 @@ class TilePlan:
         The slide at low power.
     mask : TissueMask
     notes : tuple of str
-        What must be known about the regions.
+        What must be known about the regions and the slide's colours.
     """
 
     tiles: pd.DataFrame
@@ -204,7 +206,10 @@ def plan_tiles(slide: Slide, grid: TileGrid, regions: Regions | None = None) -> 
     if regions is not None:
         tiles["region"] = regions.shares(tiles["x"].to_numpy(), tiles["y"].to_numpy(), side)
     tiles["stage"] = _stages(tiles, grid)
-    return TilePlan(tiles, overview, mask, regions.notes if regions is not None else ())
+    notes = regions.notes if regions is not None else ()
+    if int(np.ptp(overview, axis=-1).max()) <= _COLOURLESS:
+        notes = (*notes, "the slide has no colours (greyscale, black or white): H&E tissue is found by its colours")
+    return TilePlan(tiles, overview, mask, notes)
 
 
 def _stages(tiles: pd.DataFrame, grid: TileGrid) -> np.ndarray:

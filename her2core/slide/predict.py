@@ -176,7 +176,7 @@ def predict_slide(
             found = predict_unit(
                 tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, model=predictor.model_id
             )
-        found = replace(found, notes=(*found.notes, *plan.notes))
+        found = replace(found, notes=(*found.notes, *slide.notes, *plan.notes))
         with stage("write"):
             _export(folder, slide, plan, tiles, found, settings.grid)
             if frame is not None:

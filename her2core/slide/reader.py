@@ -20,7 +20,7 @@ from PIL import Image
 from her2core.errors import ImageError
 from her2core.io.images import RGBImage
 from her2core.io.text import printable_path
-from her2core.slide.scale import slide_mpp
+from her2core.slide.scale import scale_note, slide_mpp
 from her2core.slide.sources import SlideSource, open_source
 from her2core.slide.units import Level, Level0Pixels, Microns, Scale
 
@@ -51,12 +51,15 @@ class Slide:
         From fine to coarse.
     kind : str
         Format.
+    notes : tuple of str
+        What must be known about its scale.
     """
 
     def __init__(self, path: Path, source: SlideSource, mpp: float, scale_source: str) -> None:
         self.path, self.name, self._source = path, path.stem, source
         self.scale, self.scale_source = Scale(mpp), scale_source
         self.levels, self.kind = source.levels, source.kind
+        self.notes = tuple(filter(None, (scale_note(source.stated, mpp),)))
 
     @property
     def width(self) -> Level0Pixels:

@@ -25,6 +25,7 @@ from her2core.io.text import clean_text, printable_path
 #: Largest file of annotations, in bytes, and what is expected in one.
 MAX_BYTES = 200_000_000
 _FORMATS = "annotations of Aperio (XML), BCNB (JSON) or QuPath (GeoJSON)"
+_BEYOND = (RecursionError, OverflowError)  # sequences or numbers beyond what Python reads
 _FIX = "Export the annotations again, in level-0 pixels."
 
 #: A ring of points, float64 (N, 2), and the holes in it.
@@ -160,7 +161,7 @@ def _rings(data: bytes, where: str) -> Iterator[_Rings]:
                 yield _points(region["vertices"]), []
         else:
             yield from _geojson(content)
-    except (ElementTree.ParseError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
+    except (ElementTree.ParseError, ValueError, LookupError, TypeError, AttributeError, *_BEYOND) as broken:
         raise ImageError(
             _FORMATS, got=f"something else ({clean_text(broken, 80) or 'unreadable'})", where=where, fix=_FIX
         ) from None
@@ -186,12 +187,12 @@ def _geojson(content: Any) -> Iterator[_Rings]:
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         content = content["features"]
     for feature in content if isinstance(content, list) else [content]:
-        shape = feature["geometry"]
+        shape = feature["geometry"] or {"type": "none", "coordinates": ()}  # RFC 7946 allows a feature without a place
         kind = shape["type"]
         if kind == "GeometryCollection":
             raise ValueError("a GeometryCollection")
         polygons = {"Polygon": [shape["coordinates"]], "MultiPolygon": shape["coordinates"]}.get(kind)
-        if polygons is None:  # a line or points: no area
+        if not polygons or not all(polygons):  # a line, points, or an empty polygon: no area
             yield np.zeros((0, 2)), []
             continue
         yield from ((_points(rings[0]), [_points(hole) for hole in rings[1:]]) for rings in polygons)

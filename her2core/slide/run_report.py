@@ -97,3 +97,26 @@ class RunReport:
         last = [name for name in ("worker", "attempts") if name in frame]
         head = [name for name in frame if name not in (*stages, *last)]
         write_csv(self.path, frame[[*head, *stages, *last]])
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is the report of an earlier run.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_report(Path("README.md"))
+    False
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.readline(1000).startswith("slide_id,path,state")
+    except OSError:
+        return False

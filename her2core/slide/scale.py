@@ -11,13 +11,11 @@ import math
 from dataclasses import dataclass
 
 from her2core.errors import ImageError
-from her2core.io.scale import PLAUSIBLE
+from her2core.io.scale import MAX_ANISOTROPY, PLAUSIBLE
 
 #: Microns per pixel times magnification of the objective, typically (40x: 0.25, 20x: 0.5); factor by which a stated
 #: scale may differ from it (our choice: real scanners stay within 1.3, another magnification is off by 2).
 MICRONS_TIMES_OBJECTIVE, MAX_CONTRADICTION = 10.0, 1.5
-#: Ratio of x to y up to which pixels are square (our choice: scanners state up to 1.01).
-MAX_ANISOTROPY = 1.02
 WAY_OUT = (
     "State it with --mpp (microns per pixel, or an objective: 40x, 20x, 10x, 5x); for several slides in a table with "
     "the columns slide and mpp (--table)."
@@ -115,3 +113,33 @@ def slide_mpp(stated: StatedScale, given: float | None, *, where: str) -> tuple[
     assert stated.mpp_x is not None  # for the type checker: without a scale there is a doubt
     assert stated.mpp_y is not None
     return round((stated.mpp_x + stated.mpp_y) / 2, 6), stated.source
+
+
+def scale_note(stated: StatedScale, used: float) -> str:
+    """What must be said where a person's scale is used against the one that the file states without doubt.
+
+    Parameters
+    ----------
+    stated : StatedScale
+        What the file states.
+    used : float
+        Microns per pixel with which the slide is read.
+
+    Returns
+    -------
+    str
+        Empty where both agree within MAX_ANISOTROPY, or the file's is missing or doubtful.
+
+    Examples
+    --------
+    >>> scale_note(StatedScale(0.5, 0.5), 0.25)
+    'read with 0.25 microns per pixel, as the user states; the file states 0.5'
+    >>> scale_note(StatedScale(), 0.25)
+    ''
+    """
+    if stated.doubt:
+        return ""
+    own, _ = slide_mpp(stated, None, where="")
+    if max(own, used) <= MAX_ANISOTROPY * min(own, used):
+        return ""
+    return f"read with {used:g} microns per pixel, as the user states; the file states {own:g}"

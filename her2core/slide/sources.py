@@ -12,8 +12,9 @@ from PIL import Image
 from her2core.errors import ImageError
 from her2core.extras import has_modules, require_extra
 from her2core.io.colours import stated_colours, to_srgb
+from her2core.io.image_header import whole_slide
 from her2core.io.images import SUFFIXES, RGBImage, decode_image
-from her2core.io.scale import image_scale
+from her2core.io.scale import image_scale, stated_in_description
 from her2core.io.text import clean_text, printable_path
 from her2core.slide.dicom_series import is_dicom
 from her2core.slide.scale import StatedScale
@@ -28,6 +29,9 @@ MAX_PIXELS = 178_000_000
 MAX_BYTES = 1_200_000_000
 #: Decoded tiles that OpenSlide 4 keeps of an open slide, in bytes (its default).
 OPENSLIDE_CACHE = 32 * 2**20
+
+
+_PERMIT = "Check who may read it, and that its drive is connected."
 
 
 class SlideSource(Protocol):
@@ -72,6 +76,11 @@ def open_source(path: Path) -> SlideSource:
         )
     if not os.path.getsize(path):
         raise ImageError("a slide", got="an empty file", where=where, fix="Copy it again from its source.")
+    try:
+        path.open("rb").close()
+    except OSError as refused:
+        said = (refused.strerror or "an error").lower()
+        raise ImageError("a slide", got=f"a file that cannot be read ({said})", where=where, fix=_PERMIT) from None
     plain = path.suffix.lower() in SUFFIXES
     if not plain and is_dicom(path):
         return _open_dicom(path, where)
@@ -90,7 +99,17 @@ def open_source(path: Path) -> SlideSource:
             where=where,
             fix="The file may be incomplete: copy it again from its source.",
         )
-    return _ImageSource(path, where)
+    try:
+        return _ImageSource(path, where)
+    except ImageError as refused:
+        if refused.got != whole_slide(where).got:
+            raise
+        raise ImageError(
+            "a complete slide, stored in tiles",
+            got="a TIFF in which OpenSlide finds none: truncated, or stored in strips",
+            where=where,
+            fix="Copy it again from its source, or convert it to a tiled TIFF, for instance with libvips.",
+        ) from None
 
 
 def vanished_slide(path: Path, where: str) -> ImageError | None:
@@ -120,6 +139,31 @@ def vanished_slide(path: Path, where: str) -> ImageError | None:
         where=where,
         fix="Connect its drive again, then give the same command again: it goes on where it stopped.",
     )
+
+
+def without_names(reason: str, *files: Path) -> str:
+    """What a library says of files, without their names and folders: pages show it, and names may be a patient's.
+
+    Parameters
+    ----------
+    reason : str
+    *files : Path
+        That it may name.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> without_names("Short read of file in/Jane Doe.svs: 3 < 4", Path("in/Jane Doe.svs"))
+    'Short read of file (name left out): 3 < 4'
+    """
+    places = [whole for file in files for whole in (file, file.with_suffix(""))]  # a folder of the name too: MIRAX
+    names = [name for p in places for name in (os.path.realpath(p), os.path.abspath(p), os.fspath(p))]
+    for name in sorted({*names, *(file.name for file in files)}, key=len, reverse=True):
+        reason = reason.replace(name, "(name left out)")
+    return reason
 
 
 def _open_dicom(path: Path, where: str) -> SlideSource:
@@ -175,6 +219,10 @@ class _OpenSlideSource:
         self.stated = StatedScale(
             numbers["mpp-x"], numbers["mpp-y"], numbers["objective-power"], "the slide's properties"
         )
+        if vendor == "generic-tiff":  # OpenSlide takes the scale of its resolution tags alone
+            sides, origin, objective = stated_in_description(properties.get("tiff.ImageDescription", ""))
+            across, down = sides or (numbers["mpp-x"], numbers["mpp-y"])
+            self.stated = StatedScale(across, down, objective, origin or self.stated.source)
         self._white = _colour(properties.get("openslide.background-color"))
 
     def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
@@ -197,6 +245,14 @@ class _OpenSlideSource:
     def _damaged(self, reason: str, place: str = "") -> ImageError:
         if (vanished := vanished_slide(self._path, self._where)) is not None:
             return vanished
+        reason = without_names(reason, self._path)
+        if "unsupported" in reason.lower():  # OpenSlide's word, for compressions for instance
+            return ImageError(
+                "a slide that OpenSlide reads",
+                got=f"one that it does not{place} ({clean_text(reason, 120)})",
+                where=self._where,
+                fix="Convert it to a tiled TIFF with JPEG compression, for instance with libvips.",
+            )
         return ImageError(
             "a complete slide",
             got=f"one that is truncated or damaged{place} ({clean_text(reason, 120)})",
@@ -216,11 +272,12 @@ class _ImageSource:
     def __init__(self, path: Path, where: str) -> None:
         decoded = decode_image(path, name=where, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES)
         scale = image_scale(path, name=where)
+        across, down = scale.sides or (None, None)
         self._pixels, self._flags = decoded.pixels, decoded.flags
         height, width = self._pixels.shape[:2]
         self.held_bytes = self._pixels.nbytes
         self.levels: tuple[Level, ...] = (Level(0, width, height, 1.0),)
-        self.stated = StatedScale(scale.mpp, scale.mpp, None, scale.source)
+        self.stated = StatedScale(across, down, scale.objective, scale.source)
 
     def read(self, level: Level, x: int, y: int, width: int, height: int) -> tuple[RGBImage, tuple[str, ...]]:
         return self._pixels[y : y + height, x : x + width], self._flags

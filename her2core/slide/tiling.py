@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.prepare import FLAGS
 from her2core.data.quality import quality_flags
-from her2core.errors import ConfigError, ImageError
+from her2core.errors import ConfigError, ImageError, ManifestError
 from her2core.io.files import write_parquet, write_via_temporary
 from her2core.io.images import RGBImage, encode_png
 from her2core.io.tables import read_table
@@ -156,7 +156,7 @@ def tile_slide(
             "stain": stain.as_dict(),
             "tiles": len(frame),
             "audit": counts.to_dict("records"),
-            "notes": list(plan.notes),
+            "notes": [*slide.notes, *plan.notes],
             "notice": RESEARCH,
         }
         finish(out, job, folder, about)
@@ -279,9 +279,11 @@ def regions_key(job: SlideJob) -> list[Any] | None:
 
 
 def collect_tiles(
-    out: Path, folders: Sequence[Path], *, scheme: LabelScheme | None = None
+    out: Path, folders: Sequence[Path], *, scheme: LabelScheme | None = None, facts: Mapping[str, Any] | None = None
 ) -> tuple[Path, Manifest | None]:
     """Join the tables of finished slides: a manifest where every slide has a label, a table of tiles otherwise.
+
+    The other of both, of an earlier run, is removed: its tiles may have been replaced.
 
     Parameters
     ----------
@@ -291,6 +293,8 @@ def collect_tiles(
         Of the finished slides.
     scheme : LabelScheme, optional
         Of the labels; recognised when left out.
+    facts : mapping, optional
+        Of the data set: licence, terms, citation.
 
     Returns
     -------
@@ -303,18 +307,30 @@ def collect_tiles(
     ImageError
         No slide has a tile.
     ManifestError
-        The labels break the schema.
+        The labels break the schema; the table of tiles is written.
     """
     parts = [read_table(folder / "tiles.parquet", own=True).frame for folder in folders]
     parts = [part for part in parts if len(part)]
+    table, whole = out / "tiles.parquet", out / "manifest.parquet"
     if not parts:
+        for former in (table, whole):
+            former.unlink(missing_ok=True)
         raise ImageError(
             "at least one tile", got="none on any slide", where=str(out), fix="The audit in slide.json says why."
         )
     frame = pd.concat(parts, ignore_index=True)
     labelled = [c for c in ("label", "her2_ihc") if c in frame and frame[c].notna().all()]
     if not labelled:
-        return write_parquet(out / "tiles.parquet", frame), None
-    facts = {"tiles": "her2 tile", "claim": "labels belong to slides"}
-    manifest = build_manifest(frame, root=out, scheme=scheme, facts=facts, where=str(out))
-    return manifest.write(out / "manifest.parquet"), manifest
+        write_parquet(table, frame)
+        whole.unlink(missing_ok=True)
+        return table, None
+    held = {**(facts or {}), "tiles": "her2 tile", "claim": "labels belong to slides"}
+    try:
+        manifest = build_manifest(frame, root=out, scheme=scheme, facts=held, where=str(out))
+    except ManifestError:  # of labels that make no manifest, such as a single class: the tiles are there all the same
+        write_parquet(table, frame)
+        whole.unlink(missing_ok=True)
+        raise
+    manifest.write(whole)
+    table.unlink(missing_ok=True)
+    return whole, manifest

@@ -27,18 +27,21 @@ import pandas as pd
 
 from her2core.errors import ConfigError, Her2Error, RunError
 from her2core.io.files import write_csv, write_json
+from her2core.io.listing import RESULT
 from her2core.io.text import clean_text, printable_path, safe_file_name
 from her2core.parallel.stages import measured
 from her2core.parallel.tasks import Backend, in_this_process
 from her2core.runs.lock import LOCK, Claim
 from her2core.slide.jobs import SlideJob
-from her2core.slide.run_report import BEFORE, REPORT, RunReport
+from her2core.slide.run_report import BEFORE, REPORT, RunReport, is_report
 
 #: File that makes a slide's folder complete.
-ABOUT = "slide.json"
+ABOUT = RESULT
 #: Folder of unfinished slides; one process at a time claims it.
 WORK = ".work"
 _KEY = "key.json"
+#: Tables beside the slides' folders that the commands write, besides the report.
+TABLES = ("manifest.parquet", "tiles.parquet", "slides.csv", "patients.csv", "failed.csv")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def slide_folder(out: Path, job: SlideJob) -> Path:
 
 
 def finished(out: Path, job: SlideJob, key: str) -> dict[str, Any] | None:
-    """What the slide.json of a finished slide says, where it was made by the same work.
+    """What the slide.json of a finished slide says, where it was made by the same work and its files are still there.
 
     Parameters
     ----------
@@ -112,8 +115,12 @@ def finished(out: Path, job: SlideJob, key: str) -> dict[str, Any] | None:
     -------
     dict or None
     """
-    about = read_about(slide_folder(out, job))
-    return about if about.get("key") == key else None
+    folder = slide_folder(out, job)
+    about = read_about(folder)
+    if about.get("key") != key:
+        return None
+    held = _sizes(folder)
+    return about if all(held.get(name) == size for name, size in about.get("files", {}).items()) else None
 
 
 def unfinished(out: Path, job: SlideJob, key: str) -> Path:
@@ -152,15 +159,23 @@ def finish(out: Path, job: SlideJob, folder: Path, about: dict[str, Any]) -> Non
     """
     for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote a file
         part.unlink()
-    write_json(folder / ABOUT, about)
+    files = {name: size for name, size in _sizes(folder).items() if name != _KEY}
+    write_json(folder / ABOUT, about | {"files": files})
     (folder / _KEY).unlink()
     final = slide_folder(out, job)
     final.parent.mkdir(parents=True, exist_ok=True)
     former = final.with_name(f".{final.name}.{os.getpid()}.former")
+    _refuse_other_files(final)
     if final.exists():  # of other settings, or of a slide that has changed
         os.replace(final, former)
     os.replace(folder, final)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file of a slide's folder, and the number of files in each folder of it."""
+    with os.scandir(folder) as entries:
+        return {e.name: sum(1 for _ in os.scandir(e)) if e.is_dir() else e.stat().st_size for e in entries}
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -212,13 +227,16 @@ def work_through(
     Raises
     ------
     ConfigError
-        ``out`` is a file, or another process writes to it.
+        ``out`` is a file, another process writes to it, or a slide's folder there holds something else.
     OSError
         Such as a full disk, which would fail every further slide too.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError("a folder", got="a file", where=f"--out {printable_path(out)}", fix="Choose another name.")
     _refuse_one_folder(out, jobs)
+    for job in jobs:
+        _refuse_other_files(slide_folder(out, job))
+    _refuse_other_tables(out)
     claim = _claim(out)
     report = RunReport(out / REPORT, jobs)
     failed: dict[int, str] = {}
@@ -268,6 +286,31 @@ def _refuse_one_folder(out: Path, jobs: Sequence[SlideJob]) -> None:
                 where="slide_id",
                 fix="Rename one: of a name with slashes its last part alone becomes the folder.",
             )
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Refuse to replace a folder that is no slide's results: slides may lie in folders of their own below it."""
+    if not folder.exists() or (folder / ABOUT).is_file() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    raise ConfigError(
+        "a folder for the results that holds none but results of her2core",
+        got=f"other files in {folder.name!r}",
+        where=f"--out {printable_path(folder.parents[1])}",
+        fix="Choose another folder: nothing was written or removed.",
+    )
+
+
+def _refuse_other_tables(out: Path) -> None:
+    """Refuse to replace tables of a folder without earlier results: they are somebody's own."""
+    if is_report(out / REPORT) or any((out / "slides").glob(f"*/{ABOUT}")):
+        return
+    if other := [name for name in (*TABLES, REPORT) if (out / name).exists()]:
+        raise ConfigError(
+            "a new folder, or one of earlier results",
+            got=f"one with other files of the same names: {', '.join(other)}",
+            where=f"--out {printable_path(out)}",
+            fix="Choose another folder: nothing was written or removed.",
+        )
 
 
 def _claim(out: Path) -> Claim:

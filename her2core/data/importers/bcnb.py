@@ -21,6 +21,7 @@ from her2core.data.importers.findings import (
     NO_LABEL,
     TWICE,
     Findings,
+    case_number,
     not_read,
     note_unread,
     other_names,
@@ -117,12 +118,13 @@ def to_manifest(root: Path, *, scheme: str = "ihc_status", images: str = "auto",
     clinical = _clinical(root, findings)
     parts = _parts(root, set(clinical.index), findings)
     rows: list[dict[str, Any]] = []
+    annotated = {p.as_posix().lower(): p for p in root.rglob("*") if p.suffix.lower() == ".json"} if whole else {}
     for patient in sorted(named, key=int):
         if patient not in clinical.index:
             findings.add(NO_LABEL, patient, path=relative(named[patient][0], root), detail="not in the clinical table")
             continue
         for path in named[patient]:
-            rows.append({"patient_id": patient, "slide_id": patient, **_row(path, root, whole, findings)})
+            rows.append({"patient_id": patient, "slide_id": patient, **_row(path, root, whole, annotated, findings)})
     unread = {key: len(paths) for key, paths in patches.items()} if whole else dict.fromkeys(slides, 1)
     option = "images=patches" if whole else "images=slides"
     for patient in clinical.index.difference(pd.Index(named)):
@@ -226,12 +228,12 @@ def _images(
     return slides, patches, others
 
 
-def _row(path: Path, root: Path, whole: bool, findings: Findings) -> dict[str, Any]:
+def _row(path: Path, root: Path, whole: bool, annotated: Mapping[str, Path], findings: Findings) -> dict[str, Any]:
     inside = relative(path, root)
     if not whole:
         _, region, x, y = map(int, path.stem.split("_"))
         return {"path": inside, "region": region, "x": x, "y": y, "width": _PX, "height": _PX}
-    annotation = next((p for p in (path.with_suffix(".json"), path.with_suffix(".JSON")) if p.is_file()), None)
+    annotation = annotated.get(path.with_suffix(".json").as_posix().lower())
     if annotation is None:
         findings.add(MISSING, _number(path.stem), _number(path.stem), inside, f"no annotation {path.stem}.json")
     return {"path": inside, "regions": None if annotation is None else relative(annotation, root)}
@@ -247,7 +249,7 @@ def _clinical(root: Path, findings: Findings) -> pd.DataFrame:
         absent = pd.Series([None] * len(frame), index=frame.index, dtype="object")
         scores = ihc_scores(frame["her2expression"])
         final = results(frame.get("her2", absent))
-        patients = frame["patientid"].map(label_text).map(lambda t: _number(t) if t.isdecimal() else t)
+        patients = frame["patientid"].map(lambda cell: case_number(cell) or label_text(cell))
         note_unread(findings, patients, frame["her2expression"], scores, "HER2 Expression")
         note_unread(findings, patients, frame.get("her2", absent), final, "HER2")
         held = pd.DataFrame(
@@ -281,12 +283,12 @@ def _parts(root: Path, patients: set[str], findings: Findings) -> dict[str, str]
     """Published part by patient, without those in several."""
     found: dict[str, str] = {}
     several = set()
-    for path in sorted(root.rglob("*_id.txt")):
+    for path in sorted(path for path in root.rglob("*") if path.name.lower().endswith("_id.txt")):
         part = path.name.lower().removesuffix("_id.txt")
         if part not in ("train", "val", "test"):
             continue
         for line in path.read_text(encoding="utf-8-sig", errors="replace").split():
-            patient = _number(line) if line.isdecimal() else line
+            patient = case_number(line) or line
             if found.setdefault(patient, part) != part:
                 findings.add(CONFLICT, patient, path=relative(path, root), detail=f"in {found[patient]} and {part}")
                 several.add(patient)

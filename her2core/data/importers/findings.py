@@ -58,6 +58,29 @@ def _name(row: tuple[str, str, str, str, str]) -> str:
     return next((name for name in row[1:4] if name and name != UNKNOWN), "a row")
 
 
+def case_number(text: object) -> str | None:
+    """The number of a case or patient without leading zeros, also where a table stored it as ``7.0``.
+
+    Parameters
+    ----------
+    text : object
+        A cell, or a part of a file's name.
+
+    Returns
+    -------
+    str or None
+        None for anything but a whole number.
+
+    Examples
+    --------
+    >>> case_number("007"), case_number("7.0"), case_number(7.0), case_number("7a")
+    ('7', '7', '7', None)
+    """
+    word = label_text(text)
+    whole, _, rest = word.partition(".")
+    return str(int(whole)) if whole.isdecimal() and not rest.strip("0") else None
+
+
 def note_unread(findings: Findings, cases: Iterable[str], cells: pd.Series, read: pd.Series, column: str) -> None:
     """Note each filled cell in which no result could be read.
 

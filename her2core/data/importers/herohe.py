@@ -25,6 +25,7 @@ from her2core.data.importers.findings import (
     TWICE,
     UNLISTED,
     Findings,
+    case_number,
     note_unread,
     other_names,
     relative,
@@ -206,8 +207,7 @@ def _slides(listing: Listing) -> list[Path]:
 
 def _case(text: str) -> str:
     """A case's number without leading zeros; another name as it is."""
-    word = label_text(text)
-    return str(int(word)) if word.isdecimal() else clean_text(word, 60)
+    return case_number(text) or clean_text(label_text(text), 60)
 
 
 def _part(inside: str) -> str | None:

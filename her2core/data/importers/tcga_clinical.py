@@ -92,7 +92,7 @@ def read_clinical(path: Path) -> pd.DataFrame:
     Raises
     ------
     ManifestError
-        For a missing column, or a patient with two rows.
+        For a missing column, or a patient with two rows that differ.
     """
     table = read_table(path, text=(*NEEDED, *FURTHER, *NUMBERS)).frame
     if missing := [name for name in NEEDED if name not in table]:
@@ -102,11 +102,11 @@ def read_clinical(path: Path) -> pd.DataFrame:
             where=path,
             fix="Use TCGA's table unchanged.",
         )
-    table = table[table[BARCODE].astype(str).str.fullmatch(r"TCGA-\w{2}-\w{4}")].set_index(BARCODE)
+    table = table[table[BARCODE].astype(str).str.fullmatch(r"TCGA-\w{2}-\w{4}")].drop_duplicates().set_index(BARCODE)
     if table.index.duplicated().any():
         raise ManifestError(
             "one row a patient",
-            got=f"{table.index[table.index.duplicated()][0]} twice",
+            got=f"{table.index[table.index.duplicated()][0]} with rows that differ",
             where=path,
             fix="Keep the row that applies.",
         )

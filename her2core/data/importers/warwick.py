@@ -20,6 +20,7 @@ from her2core.data.importers.findings import (
     TWICE,
     UNREAD,
     Findings,
+    case_number,
     note_unread,
     other_names,
     relative,
@@ -39,7 +40,7 @@ SCHEMES = her2_schemes(["ihc_status", "ihc_positive", "ihc_score"], "of the case
 #: Of the whole data set. Which training case has which score is not public, so no first and last label is compared.
 PUBLISHED: Mapping[str, int] = {"cases with an H&E slide": 86}
 _NAME = re.compile(r"0*(\d+)_(HE|HER2)", re.IGNORECASE)
-_CASE = r"(?i)^(?:case\s*)?0*(\d+)$"
+_CASE = r"(?i)^case\s*"
 
 
 def to_manifest(root: Path, *, scheme: str = "ihc_status", mpp: float | None = None) -> Manifest:
@@ -149,7 +150,7 @@ def _ground_truth(root: Path, findings: Findings) -> pd.DataFrame:
     read = []
     for path, frame in tables.items():
         named = identifiers(frame["caseno"])
-        case = named.str.extract(_CASE, expand=False).str.zfill(2)
+        case = named.str.replace(_CASE, "", regex=True).map(case_number).astype("object").str.zfill(2)
         scores = ihc_scores(frame["her2score"])
         for name in named[case.isna() & (named != UNKNOWN)]:
             findings.add(UNREAD, name, path=relative(path, root), detail=f"CaseNo {name!r}")
