@@ -219,7 +219,7 @@ def _constant(inputs: VerdictInputs) -> Aspect | None:
     row = inputs.metric("balanced_accuracy", "patient") or inputs.metric("balanced_accuracy", "patch")
     if row is None:
         return None
-    constant = 1 / len(inputs.test.classes)
+    constant = 1 / len(set(inputs.test.labels.tolist()))  # balanced accuracy is over the classes that have cases
     about = (
         f"Balanced accuracy by {row['unit']} {row['value']:.2f} "
         f"{_bounds_of(row)}; that of a constant prediction is {constant:.2f}."

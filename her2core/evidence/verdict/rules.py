@@ -20,6 +20,7 @@ from her2core.evidence.table_findings import (
     ONE_PATIENT_WARNING,
     ROUNDED_WARNING,
     SEVERAL_PARTS_WARNING,
+    SPELLINGS_WARNING,
     UNKNOWN_OVERLAP_WARNING,
 )
 
@@ -129,7 +130,7 @@ _ALL = (
             "unknown-patients",
         ),
         section="dataset",
-        warnings=(UNKNOWN_PATIENT_WARNING, UNKNOWN_OVERLAP_WARNING, ROUNDED_WARNING),
+        warnings=(UNKNOWN_PATIENT_WARNING, UNKNOWN_OVERLAP_WARNING, ROUNDED_WARNING, SPELLINGS_WARNING),
     ),
     Rule(
         "sample",
