@@ -24,6 +24,7 @@ _MOST_SPELLED = 100_000
 SEVERAL_PARTS_WARNING = "Patients occur in more than one split part"
 ROUNDED_WARNING = "Patient identifiers such as"
 SPELLINGS_WARNING = "Patients occur under several ids"
+DOMINANT_WARNING = "One patient has most of the test rows"
 FEW_PATIENTS_WARNING = "Few patients"
 ONE_PATIENT_WARNING = "Only one patient of the test part has the class"
 UNKNOWN_OVERLAP_WARNING = "Patient overlap between training and test cannot be checked"
@@ -101,7 +102,7 @@ def _spellings(ids: pd.DataFrame) -> list[str]:
 
 
 def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Few patients in the test part, or a class that only one of them has; nothing where patients are unknown."""
+    """Few patients in the test part, or one with a whole class or most rows; nothing where patients are unknown."""
     rows = (ids["split"] == "test").to_numpy(bool)
     tested = pd.DataFrame({"patient": ids["patient_id"].to_numpy()[rows], "class": labels[rows]})
     if tested.empty or (tested["patient"] == UNKNOWN).any():
@@ -112,7 +113,14 @@ def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str])
     if count < FEW_PATIENTS:
         counted = ", ".join(f"{c} {n}" for c, n in of.items())
         return [f"{FEW_PATIENTS_WARNING}: the test part has only {count} ({counted})."]
-    return [f"{ONE_PATIENT_WARNING} {c}: its figures are those of this patient." for c, n in of.items() if n == 1]
+    found = [f"{ONE_PATIENT_WARNING} {c}: its figures are those of this patient." for c, n in of.items() if n == 1]
+    rows_of = tested["patient"].value_counts()
+    if 2 * rows_of.iloc[0] > len(tested):
+        found.append(
+            f"{DOMINANT_WARNING} ({clean_text(rows_of.index[0], 40)}, {int(rows_of.iloc[0]):,} of {len(tested):,}): "
+            "figures by patch are mostly those of this patient."
+        )
+    return found
 
 
 def table_notes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from her2core.data.split_units import PART_NAMES, split_label
 from her2core.evidence.resampling import MIN_CLUSTERS
-from her2core.evidence.table_findings import FEW_PATIENTS, FEW_PATIENTS_WARNING, SPELLINGS_WARNING
+from her2core.evidence.table_findings import DOMINANT_WARNING, FEW_PATIENTS, FEW_PATIENTS_WARNING, SPELLINGS_WARNING
 from her2core.evidence.verdict.grading_checks import checked, copies, labels, said, shortcuts
 from her2core.evidence.verdict.grading_figures import baselines, calibration, interval, patients
 from her2core.evidence.verdict.inputs import VerdictInputs
@@ -166,6 +166,8 @@ def sample(inputs: VerdictInputs) -> Aspect:
         return Aspect("sample", LIMITS, whole, f"fewer than two patients of {', '.join(few)} were tested")
     if found:
         return Aspect("sample", LIMITS, whole, "a check finds too few patients")
+    if any(warning.startswith(DOMINANT_WARNING) for warning in taken):
+        return Aspect("sample", LIMITS, whole, "one patient has most of the test rows")
     return Aspect("sample", SUPPORTS, whole, f"{number:,} patients were tested")
 
 

@@ -211,6 +211,9 @@ def calibration(inputs: VerdictInputs) -> Aspect:
     if error["upper_95"] > LARGEST_ECE:
         why = "the interval of the calibration error is wide"
         return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
+    if len(slopes) and slopes["value"].isna().all():
+        why = "too few rows are wrong to judge the calibration"
+        return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
     return Aspect("calibration", SUPPORTS, text, "the probabilities are calibrated")
 
 

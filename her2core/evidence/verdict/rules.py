@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from her2core.data.splits import PATCH_RANDOM_WARNING, SAME_PATIENT_WARNING, UNKNOWN_PATIENT_WARNING
 from her2core.evidence.resampling import MIN_CLUSTERS
 from her2core.evidence.table_findings import (
+    DOMINANT_WARNING,
     FEW_PATIENTS,
     FEW_PATIENTS_WARNING,
     NO_TRAINING_ROWS,
@@ -151,7 +152,7 @@ _ALL = (
             *("incomplete-split", "split-part-without-class"),
         ),
         section="performance#per-class",
-        warnings=(FEW_PATIENTS_WARNING, ONE_PATIENT_WARNING),
+        warnings=(FEW_PATIENTS_WARNING, ONE_PATIENT_WARNING, DOMINANT_WARNING),
     ),
     Rule(
         "interval",
@@ -248,8 +249,8 @@ _ALL = (
         {
             LIMITS: "the interval over patients of the calibration error excludes 0, or those of the calibration slope "
             "exclude 1 for at least half of the classes",
-            NOT_KNOWN: "there are no probabilities or no interval over patients, or that of the calibration error "
-            f"reaches above {LARGEST_ECE:g}",
+            NOT_KNOWN: "there are no probabilities or no interval over patients, that of the calibration error "
+            f"reaches above {LARGEST_ECE:g}, or no calibration slope is defined, as where hardly a row is wrong",
             SUPPORTS: f"the calibration error is below {LARGEST_ECE:g} over its whole interval",
         },
         f"Van Calster et al. 2019, doi 10.1186/s12916-019-1466-7 (slope). The limits are {OURS.lower()}",
