@@ -293,9 +293,12 @@ def spelled_class(name: str) -> str:
     --------
     >>> spelled_class("HER2-Pos"), spelled_class("IHC 2+"), spelled_class("Tumour")
     ('positive', '2+', 'Tumour')
+    >>> spelled_class("HER2+"), spelled_class("HER2-"), spelled_class("HER2 3+")
+    ('positive', 'negative', '3+')
     """
-    plain = _plain(name)
-    plain = SPELLINGS.get(plain, plain)
+    plain = SPELLINGS.get(plain := _plain(name), plain)
+    if signed := re.fullmatch(r"her2(?:/neu)?[\s_]*\(?([-+\u2212])(?:ve)?\)?", name.strip().casefold()):
+        plain = "positive" if signed[1] == "+" else "negative"
     return plain if any(plain in scheme.classes for scheme in SCHEMES.values()) else name
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +31,7 @@ def status(code: str, **columns) -> str:
         ("12", "12.0"),
         ("P007", "\uff30007"),
         ("P007", "\u0420007"),  # Cyrillic Er
-        (unicodedata.normalize("NFC", "Zo\u00eb"), unicodedata.normalize("NFD", "Zo\u00eb")),
+        ("Zo\u00eb", "Zoe"),
         ("TCGA-A7-A0CD", "TCGA-A7-A0CD-01A"),
         ("TCGA-A7-A0CD-01Z-00-DX1", "TCGA-A7-A0CD-01A-11"),
         ("TCGA-A7-A0CD", "tcga.a7.a0cd"),

@@ -66,7 +66,7 @@ def refused(frame, columns=None, **options) -> str:
 @pytest.mark.parametrize(
     ("columns", "scores"),
     [
-        (["probability_HER2+", "probability_HER2-"], ["HER2+", "HER2-"]),
+        (["probability_HER2-", "probability_HER2+"], ["HER2-", "HER2+"]),
         (["p_0", "p_1"], ["0", "1"]),
         (["negative_score", "positive_score"], ["negative", "positive"]),
         (["logit_x", "logit_y"], ["x", "y"]),

@@ -5,8 +5,7 @@ Recognition only proposes: a person or the command line may overrule every colum
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import ConfigError
-from her2core.io.cells import distinct_labels
+from her2core.evidence.score_columns import has_fractions, is_score_name, score_columns
+from her2core.io.cells import distinct_labels, label_text
 from her2core.io.columns import find_column, find_split, squash
 from her2core.io.number_formats import to_numbers
 from her2core.io.text import clean_text
@@ -24,20 +24,8 @@ ROLES = ("label", "predicted", "patch_id", "patient_id", "slide_id", "site", "sp
 #: The identifiers among them.
 ID_ROLES = ("patch_id", "patient_id", "slide_id", "site")
 
-_AFFIX = r"probability|probabilities|probs?|proba|p|scores?|logits?|softmax|confidence|conf|output"
-_BEFORE = re.compile(
-    rf"(?P<family>(?:(?:y|pred|predicted|model|test)[\s_.-]+)?(?:{_AFFIX}))(?:[\s_.:-]+|(?P<open>\s*[(\[]\s*))(?P<name>.+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_AFTER = re.compile(rf"(?P<name>.+?)[\s_.:-]+(?P<family>{_AFFIX})", re.IGNORECASE | re.DOTALL)
-#: Names of the only score in a table of two classes, letters and digits only (no "pred": that may be a class).
-_SINGLE_SCORE = (
-    *("score", "yscore", "prob", "yprob", "proba", "yproba", "probability", "p", "ppos", "predictedprobability"),
-    *("confidence", "logit", "ylogit"),
-)
-#: Names of the class that a single score belongs to.
-_POSITIVE = ("1", "positive", "pos", "true", "yes", "her2positive", "her2pos", "case", "high")
-_FILLER = re.compile(r"(?:class|of|for|label)[\s_.:-]+(?=.)", re.IGNORECASE)
+#: Names that can only be the true class, letters and digits only; "label" may be a predicted one beside them.
+_TRUTH = ("truelabel", "labeltrue", "ytrue", "true", "trueclass", "groundtruth", "gt", "truth")
 #: Distinct cells of a label column that are looked at.
 _MAX_LABELS = 10_000
 
@@ -104,7 +92,12 @@ def guess_columns(frame: pd.DataFrame, chosen: Mapping[str, str | None] | None =
     """
     names = [str(c) for c in frame.columns]
     roles: dict[str, str | None] = {role: column or None for role, column in (chosen or {}).items()}
-    for role in ROLES[:-1]:
+    if "label" not in roles:
+        certain = (n for spelling in _TRUTH for n in names if squash(n) == spelling and n not in roles.values())
+        roles["label"] = next(certain, None) or find_column([n for n in names if n not in roles.values()], "label")
+    if "split" not in roles:  # before site: a column called cohort may state the part
+        roles["split"] = find_split(frame, taken={name for name in roles.values() if name is not None})
+    for role in ROLES:
         if role not in roles:
             free = [name for name in names if name not in roles.values()]
             roles[role] = find_column(free, role)
@@ -112,22 +105,56 @@ def guess_columns(frame: pd.DataFrame, chosen: Mapping[str, str | None] | None =
             if path is not None and frame.iloc[:, names.index(path)].is_unique:
                 roles[role] = path
     taken = {name for name in roles.values() if name is not None}
-    if "split" not in roles:
-        roles["split"] = find_split(frame, taken=taken)
-        taken |= {roles["split"]} if roles["split"] is not None else set()
-    truths = set(label_values(frame, roles["label"]))
-    families = _families(frame, names, taken, truths)
-    best = max(families.items(), key=lambda item: _rank(item, truths), default=None)
-    scores = best[1] if best is not None and len(best[1]) > 1 else {}
-    short = {_FILLER.sub("", of, count=1) if _FILLER.match(of) else of: column for of, column in scores.items()}
-    if len(short) == len(scores) and len(truths & set(short)) >= len(truths & set(scores)):
-        scores = short
-    rest = None
-    if not scores and len(truths) == 2:
-        alone = _single_score(frame, names, taken, families, truths)
-        if alone is not None:
-            scores, rest = {alone[0]: alone[1]}, next(t for t in truths if t != alone[0])
+    truths, answers = label_values(frame, roles["label"]), roles["predicted"]
+    scores, rest = score_columns(frame, taken=taken, truths=truths, predicted=answers)
+    recognised = answers is not None and "predicted" not in (chosen or {})
+    if not scores and recognised and has_fractions(frame.iloc[:, names.index(str(answers))]):
+        # a score under the name of an answer
+        scores, rest = score_columns(frame, taken=taken - {str(answers)}, truths=truths)
+        roles["predicted"] = None if scores else answers
+    if _is_dummy_coding(frame, roles["label"], scores):
+        scores = {}
     return with_roles(ColumnMap(scores=scores, rest=rest), roles)
+
+
+def names_predictions(names: Sequence[str], chosen: Collection[str] = ()) -> bool:
+    """Whether these are the columns of a table of predictions.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names of the columns.
+    chosen : collection of str, optional
+        Columns that the caller states.
+
+    Returns
+    -------
+    bool
+        With columns stated: whether they are all there. Otherwise whether there is a true class, and a predicted one or
+        a score.
+
+    Examples
+    --------
+    >>> names_predictions(["case", "label", "prob_a", "prob_b"]), names_predictions(["Results", "2025"])
+    (True, False)
+    """
+    if chosen:
+        return set(chosen) <= set(names)
+    others = [name for name in names if name != find_column(names, "label")]
+    answers = find_column(others, "predicted") is not None or any(map(is_score_name, others))
+    return len(others) < len(names) and answers
+
+
+def _is_dummy_coding(frame: pd.DataFrame, label: str | None, scores: Mapping[str, str]) -> bool:
+    """Whether columns named as the classes are the true class itself, as 0 and 1, and no predictions."""
+    if label is None or not scores or any(of != column for of, column in scores.items()):
+        return False
+    names = [str(c) for c in frame.columns]
+    true = [label_text(value) for value in frame.iloc[:, names.index(label)]]
+    return all(
+        np.array_equal(to_numbers(frame.iloc[:, names.index(of)]), [float(value == of) for value in true])
+        for of in scores
+    )
 
 
 def with_roles(columns: ColumnMap, roles: Mapping[str, str | None]) -> ColumnMap:
@@ -210,44 +237,6 @@ def map_columns(
     return replace(columns, scores=dict(scores), rest=rest)
 
 
-_Families = dict[tuple[str, str], dict[str, str]]
-
-
-def _families(frame: pd.DataFrame, names: list[str], taken: set[str], truths: set[str]) -> _Families:
-    """Columns of numbers by the affix that they share: (side, affix) -> class -> column."""
-    families: _Families = {}
-    for place, name in enumerate(names):
-        if name in taken or squash(name) == "pvalue" or not _numeric(frame.iloc[:, place]):
-            continue
-        if name in truths:
-            families.setdefault(("bare", ""), {}).setdefault(name, name)
-        for side, pattern in (("before", _BEFORE), ("after", _AFTER)):
-            if found := pattern.fullmatch(name.strip()):
-                of = found["name"]
-                if side == "before" and found["open"]:
-                    of = of.rstrip(" )]")
-                families.setdefault((side, re.sub(r"[\W_]+", "_", found["family"].lower())), {}).setdefault(of, name)
-    return families
-
-
-def _single_score(
-    frame: pd.DataFrame, names: list[str], taken: set[str], families: _Families, truths: set[str]
-) -> tuple[str, str] | None:
-    """Of two classes one has a score: that class and its column. A score named after neither is of the positive one."""
-    if sum(bool(_BEFORE.fullmatch(n.strip()) or _AFTER.fullmatch(n.strip())) for n in names if n not in taken) > 1:
-        return None  # the other one may be there and unreadable
-    for of, column in ((of, c) for scores in families.values() for of, c in scores.items()):
-        if (bare := _FILLER.sub("", of, count=1)) in truths:
-            return bare, column
-    positive = next((t for t in sorted(truths) if squash(t) in _POSITIVE or t.casefold() == "her2+"), None)
-    single = [
-        name
-        for place, name in enumerate(names)
-        if name not in taken and _numeric(frame.iloc[:, place]) and squash(name) in _SINGLE_SCORE
-    ]
-    return (positive, single[0]) if positive is not None and len(single) == 1 else None
-
-
 def label_values(frame: pd.DataFrame, column: str | None) -> list[str]:
     """The different class names in a column.
 
@@ -272,17 +261,3 @@ def label_values(frame: pd.DataFrame, column: str | None) -> list[str]:
     if column is None or column not in names:
         return []
     return sorted(distinct_labels(pd.Series(frame.iloc[:, names.index(column)].unique()[:_MAX_LABELS])))
-
-
-def _numeric(column: pd.Series) -> bool:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return True
-    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-        return False
-    return bool((~np.isnan(to_numbers(column.head(200)))).any())
-
-
-def _rank(item: tuple[tuple[str, str], dict[str, str]], truths: set[str]) -> tuple[int, int, int, int]:
-    (side, family), scores = item
-    bare = {_FILLER.sub("", of, count=1) for of in scores} | set(scores)
-    return len(truths & bare), len(scores), int("prob" in family or family == "p"), int(side == "before")

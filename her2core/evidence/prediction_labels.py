@@ -215,7 +215,7 @@ def read_split(column: pd.Series, name: str) -> tuple[pd.Series, list[str]]:
     >>> read_split(pd.Series(["Training", "test"]), "fold")[0].tolist()
     ['train', 'test']
     """
-    parts, spelled = split_parts(column)
+    parts, spelled = split_parts(column, name)
     unknown = (parts == "").to_numpy(bool)
     if unknown.any():
         row = int(unknown.argmax())

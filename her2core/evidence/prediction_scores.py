@@ -29,6 +29,8 @@ _FLOAT_ERROR = 5e-6
 _HALF_PRECISION = 1e-3
 #: Fewest decimals that are taken as rounding.
 MIN_DECIMALS = 2
+LOGARITHMS_NOTE = "Scores were read as logarithms of probabilities: in every row their exponentials sum to one."
+SUM_TO_ONE_NOTE = "In every row the logits sum to one, as probabilities do: check the kind of scores."
 LOGITS_NOTE = "Scores were read as logits and put through softmax."
 
 
@@ -160,7 +162,10 @@ def to_probabilities(
             fix="State which they are: probabilities or logits (her2 evaluate --kind).",
         )
     if kind == "logits" or (kind == "auto" and named):
-        return probabilities(values, temperature), [LOGITS_NOTE]
+        doubt = [] if (negative | off).any() or not len(values) else [SUM_TO_ONE_NOTE]
+        return probabilities(values, temperature), [LOGITS_NOTE, *doubt]
+    if kind == "auto" and _are_logarithms(values):
+        return probabilities(values, 1.0), [LOGARITHMS_NOTE]
     if negative.any():
         raise _below_zero(values, negative, columns)
     if off.any():
@@ -171,6 +176,13 @@ def to_probabilities(
     rounded = f"rounded to {decimals} decimals " if decimals else ""
     span = low if low == high else f"{low} to {high}"
     return values / sums[:, None], [f"Probabilities {rounded}(sums of {span}) were divided by their sum."]
+
+
+def _are_logarithms(values: np.ndarray) -> bool:
+    """Whether the exponentials of every row sum to one, as those of no other scores do."""
+    if not len(values) or values.max() > 0:
+        return False
+    return bool(np.abs(np.exp(values).sum(axis=1) - 1).max() <= _HALF_PRECISION)
 
 
 def _rounding(values: np.ndarray, sums: np.ndarray) -> tuple[int, float]:
@@ -255,6 +267,16 @@ def one_score(
     """
     (name, column), place = next(iter(scores.items())), list(names).index(rest)
     logits = kind == "logits" or (kind == "auto" and "logit" in column.casefold())
+    if not logits and (above := score > 1 + _HALF_PRECISION).any() and not (score < 0).any():
+        percent = score.max() <= 100
+        raise TableError(
+            "probabilities from 0 to 1",
+            got=f"{score[above.argmax()]:.6g} ({count_rows(int(above.sum()))} above 1)",
+            where=f"{WHERE}, column {clean_text(column, 60)}, row {int(above.argmax()) + 1}",
+            fix="If they are percent, divide them by 100"
+            + (";" if percent else ", and")
+            + " if they are scores before the softmax, choose logits (her2 evaluate --kind logits).",
+        )
     other = np.zeros_like(score) if logits else 1 - score
     values = np.stack([other, score] if place == 0 else [score, other], axis=1)
     titles = [column, column]

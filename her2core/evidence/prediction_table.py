@@ -13,12 +13,22 @@ import numpy as np
 import pandas as pd
 
 from her2core.errors import TableError
+from her2core.evidence.answers_only import refuse_misread_answers
 from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap
-from her2core.evidence.prediction_labels import class_indices, classes_of_labels, read_split
+from her2core.evidence.prediction_labels import class_indices, classes_of_labels, list_names, read_split
 from her2core.evidence.prediction_scores import WHERE, count_rows, one_score, score_values, to_probabilities
+from her2core.evidence.row_findings import (
+    other_scores,
+    refuse_confusion_matrix,
+    repeated_rows,
+    score_notes,
+    score_warnings,
+    unused_columns,
+)
 from her2core.evidence.table_findings import table_notes, table_warnings
 from her2core.io.cells import UNKNOWN, identifiers
 from her2core.io.columns import GROUP_ROLES, find_column
+from her2core.io.number_formats import percent_cells
 from her2core.io.text import clean_text
 from her2core.labels import order_classes
 
@@ -116,16 +126,38 @@ def interpret_table(
             probs, said = one_score(
                 values[:, 0], names=names, scores=columns.scores, rest=columns.rest, kind=kind, temperature=temperature
             )
+        if any(percent_cells(table.column(column)) for column in scored):
+            said.insert(0, "Percentages were divided by 100.")
     notes = said + notes
     if classes is None:
+        identified = any((columns.patch_id, columns.slide_id, columns.patient_id))
+        refuse_confusion_matrix(labels, classes=names, scores=columns.scores, identified=identified)
         _refuse_single_class(labels, names, str(columns.label))
     ids, said = _ids(table, columns)
-    _refuse_duplicates(ids["patch_id"])
+    _refuse_duplicates(ids["patch_id"], table, columns)
     patients = None if columns.patient_id is None else table.column(columns.patient_id)
     notes += said + table_notes(ids, labels, names, split_column=columns.split)
     warnings = table_warnings(ids, patients, labels=labels, classes=names)
+    if probs is not None:
+        warnings += _score_warnings(table, columns, probs, names)
+        notes += score_notes(probs) + other_scores(table.frame, scores=columns.scores, taken=_taken(columns))
+    if columns.patch_id is None:
+        warnings += repeated_rows(table.frame, probs)
+    notes += unused_columns(table.frame, label=str(columns.label), taken=_taken(columns), classes=names)
     ids = ids.assign(**_groups(table, columns))
     return Interpreted(ids, probs, labels, tuple(names), predicted, tuple(notes), tuple(warnings))
+
+
+def _score_warnings(table: _Columns, columns: ColumnMap, probs: np.ndarray, classes: Sequence[str]) -> list[str]:
+    answers = columns.predicted if columns.predicted in table.names else None
+    predicted = None if answers is None else table.column(answers).rename(answers)
+    single = None if columns.rest is None else columns.scores
+    return score_warnings(probs, predicted, classes=classes, spellings=columns.labels, single=single)
+
+
+def _taken(columns: ColumnMap) -> list[str]:
+    roles = [getattr(columns, role) for role in (*ID_ROLES, "split", "label", "predicted")]
+    return [*(role for role in roles if role is not None), *columns.scores.values()]
 
 
 class _Columns:
@@ -180,6 +212,8 @@ def _class_names(table: _Columns, columns: ColumnMap, classes: Sequence[str] | N
         names = [str(c) for c in classes]
     elif hard and columns.label in table.names and columns.predicted in table.names:
         true, predicted = (table.column(str(c)) for c in (columns.label, columns.predicted))
+        asked = (str(columns.label), str(columns.predicted))
+        refuse_misread_answers(true, predicted, columns=asked, spellings=columns.labels)
         names = classes_of_labels(true, predicted, columns.labels)
     else:
         names = list(order_classes([*filter(None, [columns.rest]), *columns.scores]))
@@ -188,7 +222,8 @@ def _class_names(table: _Columns, columns: ColumnMap, classes: Sequence[str] | N
             "a probability column for each of at least two classes, or a column of predicted classes",
             got=f"only {clean_text(names[0], 60)!r}" if names else "none",
             where=WHERE,
-            fix="Add the others (for two classes: one minus this one), or state them (her2 evaluate --score).",
+            fix="Add the others (for two classes: one minus this one), or state them (her2 evaluate --score). The "
+            f"table has {list_names(table.names, 12)}.",
         )
     if columns.rest is not None and (len(columns.scores) != 1 or columns.rest in columns.scores or len(names) != 2):
         raise TableError(
@@ -250,8 +285,7 @@ def _ids(table: _Columns, columns: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
 
 def _groups(table: _Columns, columns: ColumnMap) -> dict[str, pd.Series]:
     """Columns that put patients into groups, by their names; those with another role are left out."""
-    roles = [getattr(columns, role) for role in (*ID_ROLES, "split", "label", "predicted")]
-    taken = {*filter(None, roles), *columns.scores.values()}
+    taken = set(_taken(columns))
     found: dict[str, pd.Series] = {}
     for role in GROUP_ROLES:
         name = find_column([n for n in table.names if n not in taken], role)
@@ -288,7 +322,7 @@ def id_table(given: dict[str, pd.Series], rows: int) -> pd.DataFrame:
     return pd.DataFrame(ids)
 
 
-def _refuse_duplicates(patches: pd.Series) -> None:
+def _refuse_duplicates(patches: pd.Series, table: _Columns, columns: ColumnMap) -> None:
     twice = (patches.duplicated(keep=False) & (patches != UNKNOWN)).to_numpy(bool)
     if twice.any():
         name = patches[int(twice.argmax())]
@@ -297,5 +331,18 @@ def _refuse_duplicates(patches: pd.Series) -> None:
             "each patch once",
             got=f"{clean_text(name, 60)!r} in rows {rows} ({count_rows(int(twice.sum()))} affected)",
             where=WHERE,
-            fix="Drop the duplicates, or choose another patch column or none.",
+            fix=_several_tables(patches, table, columns)
+            or "Drop the duplicates, or choose another patch column or none.",
         )
+
+
+def _several_tables(patches: pd.Series, table: _Columns, columns: ColumnMap) -> str:
+    """What to do where each patch occurs once for each value of another column: a seed, a fold, a model, a class."""
+    for name in table.names:
+        if name in _taken(columns):
+            continue
+        values = table.column(name).map(str)
+        if 1 < values.nunique() <= 100 and not pd.DataFrame({"patch": patches, "value": values}).duplicated().any():
+            shown = clean_text(name, 40)
+            return f"Each patch occurs once for each {shown!r}: give one table for each {shown!r}."
+    return ""

@@ -18,7 +18,14 @@ import pandas as pd
 
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.out_of_fold import out_of_fold_note
-from her2core.evidence.prediction_columns import ID_ROLES, ColumnMap, guess_columns, map_columns, with_roles
+from her2core.evidence.prediction_columns import (
+    ID_ROLES,
+    ColumnMap,
+    guess_columns,
+    map_columns,
+    names_predictions,
+    with_roles,
+)
 from her2core.evidence.prediction_table import id_table, interpret_table
 from her2core.io.cells import UNKNOWN
 from her2core.io.limits import TableLimits
@@ -334,7 +341,11 @@ def read_predictions(
             )
         return source.calibrated_predictions
     known = dict(columns or {})
-    table = read_table(source, name=name, text=[c for c in known.values() if c], limits=limits)
+    stated = [c for c in known.values() if c]
+    named = [*stated, *(scores or {}).values()]
+    table = read_table(
+        source, name=name, text=stated, limits=limits, wanted=lambda row: names_predictions(row, chosen=named)
+    )
     mapped = map_columns(table.frame, known, scores=scores, labels=labels, classes=classes)
     found = Predictions.from_frame(table.frame, mapped, classes=classes, kind=kind, temperature=temperature)
     return replace(found, notes=(*table.notes, *found.notes))

@@ -11,14 +11,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from her2core.evidence.prediction_labels import list_names
 from her2core.io.cells import UNKNOWN, rounded_identifiers
+from her2core.io.spellings import spelling_key
 from her2core.io.text import clean_text
 
 #: Fewer patients than this in the test part are a warning of their own: our choice.
 FEW_PATIENTS = 10
+#: Most patients whose ids are compared for their spelling.
+_MOST_SPELLED = 100_000
 #: Beginnings of the warnings and notes that the verdict takes up (``verdict.rules``).
 SEVERAL_PARTS_WARNING = "Patients occur in more than one split part"
 ROUNDED_WARNING = "Patient identifiers such as"
+SPELLINGS_WARNING = "Patients occur under several ids"
+DOMINANT_WARNING = "One patient has most of the test rows"
 FEW_PATIENTS_WARNING = "Few patients"
 ONE_PATIENT_WARNING = "Only one patient of the test part has the class"
 UNKNOWN_OVERLAP_WARNING = "Patient overlap between training and test cannot be checked"
@@ -69,7 +75,7 @@ def table_warnings(
             "patients have become one, and neither patient-level figures nor intervals can be trusted. Export the "
             "identifiers as text."
         )
-    found += _few_patients(ids, labels, classes)
+    found += _spellings(ids) + _few_patients(ids, labels, classes)
     unknown = int((ids["patient_id"] == UNKNOWN).sum())
     if unknown:
         rows = "patients are unknown" if unknown == len(ids) else f"{unknown:,} of {len(ids):,} rows name no patient"
@@ -77,8 +83,26 @@ def table_warnings(
     return found
 
 
+def _spellings(ids: pd.DataFrame) -> list[str]:
+    """Patients whose ids differ only in spelling; nothing where there are too many to compare."""
+    known = ids.loc[ids["patient_id"] != UNKNOWN, ["patient_id", "split"]].drop_duplicates()
+    if len(known) > _MOST_SPELLED:
+        return []
+    keys = known["patient_id"].map(lambda name: " ".join(spelling_key(name)) or name)
+    groups = [group for _, group in known.groupby(keys, sort=False) if group["patient_id"].nunique() > 1]
+    if not groups:
+        return []
+    first = [repr(clean_text(name, 40)) for name in groups[0]["patient_id"].unique()[:2]]
+    across = sum(group["split"].nunique() > 1 for group in groups)
+    return [
+        f"{SPELLINGS_WARNING} ({len(groups):,}, the first as {' and '.join(first)}"
+        + (f"; {across:,} of them in several split parts" if across else "")
+        + "): the number of patients is too high, and intervals are too narrow. Write each patient's id in one way."
+    ]
+
+
 def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Few patients in the test part, or a class that only one of them has; nothing where patients are unknown."""
+    """Few patients in the test part, or one with a whole class or most rows; nothing where patients are unknown."""
     rows = (ids["split"] == "test").to_numpy(bool)
     tested = pd.DataFrame({"patient": ids["patient_id"].to_numpy()[rows], "class": labels[rows]})
     if tested.empty or (tested["patient"] == UNKNOWN).any():
@@ -89,7 +113,14 @@ def _few_patients(ids: pd.DataFrame, labels: np.ndarray, classes: Sequence[str])
     if count < FEW_PATIENTS:
         counted = ", ".join(f"{c} {n}" for c, n in of.items())
         return [f"{FEW_PATIENTS_WARNING}: the test part has only {count} ({counted})."]
-    return [f"{ONE_PATIENT_WARNING} {c}: its figures are those of this patient." for c, n in of.items() if n == 1]
+    found = [f"{ONE_PATIENT_WARNING} {c}: its figures are those of this patient." for c, n in of.items() if n == 1]
+    rows_of = tested["patient"].value_counts()
+    if 2 * rows_of.iloc[0] > len(tested):
+        found.append(
+            f"{DOMINANT_WARNING} ({clean_text(rows_of.index[0], 40)}, {int(rows_of.iloc[0]):,} of {len(tested):,}): "
+            "figures by patch are mostly those of this patient."
+        )
+    return found
 
 
 def table_notes(
@@ -130,9 +161,12 @@ def table_notes(
     if not counts.get("train", 0) and "patient_id" in ids and (ids["patient_id"] != UNKNOWN).all():
         found.append(NO_TRAINING_ROWS)
     here = np.bincount(labels, minlength=len(classes)) > 0
-    for i, name in enumerate(classes):
-        if not here[i]:
-            found.append(f"No row has the true class {clean_text(name, 60)}: its recall cannot be computed.")
+    if not here.all():
+        absent = [name for name, there in zip(classes, here, strict=True) if not there]
+        found.append(
+            f"No row has the true class {list_names(absent)}: "
+            f"{'its' if len(absent) == 1 else 'their'} recall cannot be computed."
+        )
     for part in ("val", "test"):
         rows = (ids["split"] == part).to_numpy(bool)
         present = np.bincount(labels[rows], minlength=len(classes)) > 0

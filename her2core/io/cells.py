@@ -8,6 +8,7 @@ numbers, and never for class names, since a class may be called "None".
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -40,7 +41,8 @@ def cell_text(value: object) -> str:
     Returns
     -------
     str
-        Empty for a null; a whole number of floating type has no decimals.
+        Empty for a null; a whole number of floating type has no decimals; accents are part of their letter (Unicode
+        NFC), so that names from a Mac's file system equal those that were typed.
 
     Examples
     --------
@@ -54,7 +56,7 @@ def cell_text(value: object) -> str:
         if number != number:
             return ""
         return str(int(number)) if number.is_integer() and abs(number) < 1e18 else repr(number)
-    return str(value).strip()
+    return unicodedata.normalize("NFC", str(value)).strip()
 
 
 def is_missing(value: object) -> bool:
@@ -124,8 +126,11 @@ def identifiers(column: pd.Series) -> pd.Series:
     ['1', '2', 'unknown']
     """
     if pd.api.types.is_string_dtype(column.dtype) and not pd.api.types.is_object_dtype(column.dtype):
-        text = column.reset_index(drop=True).str.strip()
-        return _identifiers(text.where(text.notna(), ""))
+        text = column.reset_index(drop=True)
+        text = text.where(text.notna(), "")
+        if not text.str.isascii().all():
+            text = text.str.normalize("NFC")
+        return _identifiers(text.str.strip())
     codes, values = pd.factorize(column)
     texts = _identifiers(pd.Series([*map(cell_text, values), ""], dtype="str"))
     return texts.take(codes).reset_index(drop=True)

@@ -40,7 +40,9 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "sex": ("sex", "gender"),
     "label": (
         *("label", "truelabel", "labeltrue", "ytrue", "true", "trueclass", "target", "targets", "groundtruth", "gt"),
-        *("truth", "class", "her2status", "her2", "her2class", "her2result", "y", "labels"),
+        *("truth", "class", "her2status", "her2", "her2class", "her2result", "y", "labels", "labelids", "targs"),
+        *("ytest", "actual", "actualclass", "actuallabel", "observed", "obs", "goldlabel", "gold", "tilelabel"),
+        *("slidelabel", "patientlabel"),
     ),
     "predicted": (
         *("yhat", "ypred", "pred", "predicted", "prediction", "predictions", "preds", "predlabel", "labelpred"),
@@ -57,6 +59,16 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         *("external", "testexternal", "testinternal"),
     ),
 }
+#: Column of yes and no -> part of the rows with yes, and of those with no; letters and digits only.
+_FLAGS = {
+    **dict.fromkeys(("istest", "intest", "testset", "isholdout", "holdout"), ("test", "train")),
+    **dict.fromkeys(("istrain", "istraining", "intrain", "trainset"), ("train", "test")),
+    **dict.fromkeys(("isval", "isvalid", "isvalidation"), ("val", "train")),
+}
+_YES_OR_NO = {"true": 0, "1": 0, "yes": 0, "y": 0, "t": 0, "false": 1, "0": 1, "no": 1, "n": 1, "f": 1}
+_TRAINING = re.compile(r"(?:train|training|trn)(?:set|data|part|split|cohort|fold)?\d*")
+#: A column of more different values states no part.
+_MAX_PARTS = 64
 _PART_OF = {spelling: part for part, spellings in PARTS.items() for spelling in spellings}
 #: Roles that put patients into groups, besides site.
 GROUP_ROLES = ("scanner", "age_group", "race", "ethnicity", "sex", "her2_ihc", "ish")
@@ -132,13 +144,15 @@ def is_text_column(name: str) -> bool:
     return any(squash(name) in SPELLINGS[role] for role in _TEXT)
 
 
-def split_parts(column: pd.Series) -> tuple[pd.Series, dict[str, str]]:
+def split_parts(column: pd.Series, name: str = "") -> tuple[pd.Series, dict[str, str]]:
     """Parts of a split as train, val or test.
 
     Parameters
     ----------
     column : Series
         Cells that name a part.
+    name : str, optional
+        The column's name: of columns such as is_test the cells are yes and no.
 
     Returns
     -------
@@ -152,10 +166,15 @@ def split_parts(column: pd.Series) -> tuple[pd.Series, dict[str, str]]:
     >>> parts, spelled = split_parts(pd.Series(["Training", "test", "fold 3"]))
     >>> parts.tolist(), spelled
     (['train', 'test', ''], {'Training': 'train'})
+    >>> split_parts(pd.Series([True, False]), "is_test")[0].tolist()
+    ['test', 'train']
     """
+    flag = _FLAGS.get(squash(name))
     codes, values = pd.factorize(column)
     texts = [label_text(value) for value in values]
     parts = [_PART_OF.get(squash(text), "") for text in texts]
+    if flag is not None and all(text.casefold() in _YES_OR_NO for text in texts):
+        parts = [flag[_YES_OR_NO[text.casefold()]] for text in texts]
     named = np.array([*parts, ""], dtype=object)[codes]
     spelled = {text: part for text, part in zip(texts, parts, strict=True) if part and text != part}
     return pd.Series(named, dtype="str"), spelled
@@ -175,7 +194,8 @@ def find_split(frame: pd.DataFrame, *, taken: Collection[str] = ()) -> str | Non
     -------
     str or None
         A column named split, subset or partition; otherwise the first one of which every value is a known spelling of
-        a part and at least two different parts occur.
+        a part and at least two different parts occur; otherwise one of yes and no such as is_test; otherwise one that
+        names training rows, whatever its other values: those rows must not pass for tested ones.
 
     Examples
     --------
@@ -188,13 +208,28 @@ def find_split(frame: pd.DataFrame, *, taken: Collection[str] = ()) -> str | Non
     free = [name for name in names if name not in taken]
     if (named := find_column(free, "split")) is not None:
         return named
-    for place, name in enumerate(names):
-        column = frame.iloc[:, place]
-        if name not in free or not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
-            continue
-        if _PART_OF.get(squash(label_text(column.iloc[0])) if len(column) else "") is None:
-            continue
-        parts = {_PART_OF.get(squash(label_text(value))) for value in column.unique()[:64]}
-        if None not in parts and len(parts) > 1:
-            return name
-    return None
+    values = {
+        name: held
+        for place, name in enumerate(names)
+        if name in free and (held := _few_values(frame.iloc[:, place], name))
+    }
+    parts = {name: {_PART_OF.get(squash(value)) for value in held} for name, held in values.items()}
+    found = [name for name in values if None not in parts[name] and len(parts[name]) > 1]
+    found += [name for name in values if _is_flag(name, values[name])]
+    found += [name for name in values if any(_TRAINING.fullmatch(squash(value)) for value in values[name])]
+    return found[0] if found else None
+
+
+def _few_values(column: pd.Series, name: str) -> set[str]:
+    """The different values of a column that may state parts; empty where there are many."""
+    text = pd.api.types.is_string_dtype(column.dtype) or column.dtype == object
+    if not (text or squash(name) in _FLAGS) or len(column.head(4096).unique()) > _MAX_PARTS:
+        return set()
+    found = column.unique()
+    return {label_text(value) for value in found} if len(found) <= _MAX_PARTS else set()
+
+
+def _is_flag(name: str, values: set[str]) -> bool:
+    """Whether a column says yes or no to a part; of validation both must occur, as a valid tile is something else."""
+    held = {_YES_OR_NO.get(value.casefold()) for value in values}
+    return squash(name) in _FLAGS and None not in held and (_FLAGS[squash(name)][0] != "val" or len(held) > 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ from her2core.errors import TableError
 from her2core.io.cells import MISSING
 from her2core.io.columns import is_text_column
 from her2core.io.file_kinds import MiB
+from her2core.io.header_rows import SEARCHED, header_row, left_out_note
 from her2core.io.limits import TableLimits, check_size
 from her2core.io.number_formats import NumberFormat, choose_formats
 from her2core.io.text import clean_text
@@ -30,11 +32,17 @@ _NULLS = sorted({form for m in MISSING for form in (m, m.upper(), m.title())} | 
 _WHOLE = r"-?(?:0|[1-9]\d{0,17})"
 #: A leading zero ("08" is a code) or a positive exponent (1.23457E+15 is an identifier that a spreadsheet rounded).
 _NO_NUMBER = r"^[-+]?0\d|\d[eE]\+?\d"
+_EMPTY_END = b" ,;\t|\r\n"
 TRAILING = "Every row ends in a separator that the header lacks (a trailing comma); it was taken as superfluous."
 
 
 def read_delimited(
-    data: bytes, where: str, *, text: frozenset[str] = frozenset(), limits: TableLimits | None = None
+    data: bytes,
+    where: str,
+    *,
+    text: frozenset[str] = frozenset(),
+    limits: TableLimits | None = None,
+    wanted: Callable[[list[str]], bool] | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read delimited text.
 
@@ -48,6 +56,8 @@ def read_delimited(
         Columns that stay text, besides those whose name says so (``is_text_column``).
     limits : TableLimits, optional
         Largest table.
+    wanted : callable, optional
+        Tells by its cells whether a row names the columns wanted: rows above it are left out (``header_rows``).
 
     Returns
     -------
@@ -71,10 +81,11 @@ def read_delimited(
     limits = limits or TableLimits()
     hint = re.match(rb"\"?sep=([,;\t|])\"?\r?\n", data)  # what Excel writes and reads as the first line
     data = (data[hint.end() :] if hint else data).lstrip(b"\r\n")
+    data, notes = _from_header(data, wanted)
+    data = _without_empty_end(data, notes)
     separator = hint[1].decode() if hint else _separator(data)
     header, *rows = _sample(data, separator, where)
     _check_shape(data, header, rows, where, limits)
-    notes: list[str] = []
     header = [name.strip() for name in header]
     if len(header) < 2 or (len(header) == 2 and not header[1]):
         raise TableError(
@@ -108,6 +119,33 @@ def read_delimited(
         for column, f in zip(table.columns, formats, strict=True)
     ]
     return _frame(header, columns, where, notes)
+
+
+def _from_header(data: bytes, wanted: Callable[[list[str]], bool] | None) -> tuple[bytes, list[str]]:
+    """The text from the row on that names the columns wanted, and a note on what stood above it."""
+    pieces = re.split(rb"(\r\n|\r|\n)", data[:MiB], maxsplit=SEARCHED)  # lines and their ends in turn
+    rows = [_cells(line) for line in pieces[: 2 * SEARCHED : 2]]
+    place = header_row(rows, wanted)
+    if not place:
+        return data, []
+    return data[sum(map(len, pieces[: 2 * place])) :], [left_out_note([row for row in rows[:place] if any(row)])]
+
+
+def _cells(line: bytes) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", "replace")], delimiter=_separator(line)), [])
+    except csv.Error:  # a cell of more than csv.field_size_limit characters
+        return []
+
+
+def _without_empty_end(data: bytes, notes: list[str]) -> bytes:
+    """The text without rows of separators at its end, which spreadsheets write for rows that were cleared."""
+    held = len(data.rstrip(_EMPTY_END))
+    line_end = min((at for at in (data.find(b"\n", held), data.find(b"\r", held)) if at >= 0), default=len(data))
+    if not data[line_end:].strip():
+        return data
+    notes.append("Rows without any value at the end were left out.")
+    return data[:line_end]
 
 
 def _separator(data: bytes) -> str:

@@ -45,6 +45,8 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dl]p\d|\(?c[A-Za-z_][\w.]*\r?\n[A-Za-
 #: Farthest from the end at which a ZIP archive's last record starts, with its comment.
 _ZIP_END = 22 + 65_535
 _HTML = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<script")
+#: Windows-1252 as browsers read it: the five bytes without a letter stay apart, so that no two names become one.
+_WINDOWS_1252 = {byte: letter for byte in range(128, 160) if (letter := bytes([byte]).decode("cp1252", "ignore"))}
 #: Bytes that occur in no text of any encoding read here.
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1a\x1c\x1d\x1e\x1f"))
 
@@ -150,11 +152,11 @@ def as_utf8(data: bytes, where: str) -> tuple[bytes, tuple[str, ...]]:
         return data.removeprefix(codecs.BOM_UTF8), ()
     if len(data.translate(None, _CONTROL)) < len(data):
         raise TableError(_EXPECTED, got="binary data", where=where, fix=FIX)
-    text = data.decode("cp1252", errors="replace").replace("\ufffd", "?")
+    text = data.decode("latin-1").translate(_WINDOWS_1252)
     odd = next(line for line in text.splitlines() if not line.isascii())
     return text.encode(), (
         f"The file is not UTF-8 and was read as Windows-1252 (Latin-1); its first line with other letters reads "
-        f"{clean_text(odd, 60)!r}.",
+        f"{clean_text(odd, 60)!r}. Where that is not what you wrote, save the table as UTF-8.",
     )
 
 

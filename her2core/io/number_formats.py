@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from her2core.io.cells import MISSING, missing_cells
+from her2core.io.cells import MISSING, cell_text, missing_cells
 
 _SPACES = " \u00a0\u202f'’"
 
@@ -135,13 +135,41 @@ def choose_formats(columns: Sequence[Iterable[str]]) -> list[NumberFormat | None
     return [next((f for f in formats if usual in (None, f.decimal)), next(iter(formats), None)) for formats in possible]
 
 
+def percent_cells(column: pd.Series) -> bool:
+    """Whether every cell is a number with a percent sign, or missing.
+
+    Parameters
+    ----------
+    column : Series
+        Cells of any type.
+
+    Returns
+    -------
+    bool
+        False for a column without any value.
+
+    Examples
+    --------
+    >>> percent_cells(pd.Series(["81 %", "19,5%", "NA"])), percent_cells(pd.Series(["81 %", "0.195"]))
+    (True, False)
+    """
+    if not (pd.api.types.is_string_dtype(column.dtype) or column.dtype == object):
+        return False
+    held = [text for value in column.unique() if (text := cell_text(value)).casefold() not in MISSING]
+    return bool(held) and all(text.endswith("%") for text in held) and bool(possible_formats(_unsigned(held)))
+
+
+def _unsigned(cells: Iterable[str]) -> list[str]:
+    return [cell.strip().removesuffix("%").strip() for cell in cells]
+
+
 def to_numbers(column: pd.Series) -> np.ndarray:
     """A column as numbers, whatever its number format.
 
     Parameters
     ----------
     column : Series
-        Numbers, or text of which each cell is a number or missing.
+        Numbers, or text of which each cell is a number or missing; or each a percentage, which is divided by 100.
 
     Returns
     -------
@@ -152,6 +180,8 @@ def to_numbers(column: pd.Series) -> np.ndarray:
     --------
     >>> to_numbers(pd.Series(["0,25", "1,5", "n/a"])).tolist()
     [0.25, 1.5, nan]
+    >>> to_numbers(pd.Series(["25 %", "7,5 %"])).tolist()
+    [0.25, 0.075]
     """
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -159,6 +189,8 @@ def to_numbers(column: pd.Series) -> np.ndarray:
     unread = np.isnan(numbers) & ~missing_cells(column)
     if not unread.any():
         return numbers
+    if percent_cells(column):
+        return to_numbers(pd.Series(_unsigned(map(cell_text, column)), dtype="str")) / 100
     text = column.astype("str").str.strip()
     chosen = choose_formats([text[~missing_cells(column)].unique()])[0]
     if chosen is None:

@@ -79,7 +79,8 @@ def read_table(
     limits : TableLimits, optional
         Largest table.
     wanted : callable, optional
-        Of a workbook: tells by its column names whether a worksheet is the one wanted; the first table where none is.
+        Tells by its column names whether a worksheet is the one wanted, and a row the header (``header_rows``); the
+        first worksheet and row where none is.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def read_table(
         if own:
             return Table(_own_csv(data, where, (*OWN_TEXT, *text), limits), where)
         names = frozenset(name for column in text for name in (column, guarded(column)))
-        frame, notes = read_delimited(data, where, text=names, limits=limits)
+        frame, notes = read_delimited(data, where, text=names, limits=limits, wanted=wanted)
         frame, notes = restored(frame), (*encoding, *notes)
     return Table(frame, where, metadata, notes)
 

@@ -17,8 +17,9 @@ import pandas as pd
 from her2core.errors import TableError
 from her2core.io.cells import cell_text
 from her2core.io.columns import is_text_column
+from her2core.io.header_rows import SEARCHED, header_row, left_out_note
 from her2core.io.limits import TableLimits, check_size
-from her2core.io.number_formats import to_numbers
+from her2core.io.number_formats import percent_cells, to_numbers
 from her2core.io.text import clean_text
 
 #: Name of a worksheet, and its rows.
@@ -46,14 +47,15 @@ def read_workbook(
     limits : TableLimits, optional
         Largest table.
     wanted : callable, optional
-        Tells by its column names whether a worksheet is the one wanted. Where none is, the first is read.
+        Tells by its column names whether a worksheet is the one wanted, and a row the header (``header_rows``). Where
+        none is, the first worksheet is read from its first row.
 
     Returns
     -------
     DataFrame
         Columns of text or numbers.
     tuple of str
-        A note where there are several worksheets.
+        Notes where there are several worksheets, or rows above the header.
 
     Raises
     ------
@@ -126,6 +128,7 @@ def _first_table(
     wanted: Callable[[list[str]], bool] | None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     names: list[str] = []
+    notes: list[str] = []
     first: tuple[str, list[list[object]]] | None = None
     chosen: tuple[str, list[list[object]]] | None = None
     for name, rows in reader(data):
@@ -133,11 +136,14 @@ def _first_table(
         if chosen is not None:
             continue
         held = _held(rows, limits, where)
-        if len(held) < 2 or len(held[0]) < 2:
+        above = [[cell_text(cell) for cell in row] for row in held[:SEARCHED]]
+        place = header_row(above, wanted)
+        if len(held) < 2 + (place or 0) or (place is None and len(held[0]) < 2):
             continue
         first = first or (name, held)
-        if wanted is None or wanted([cell_text(cell) for cell in held[0]]):
-            chosen = name, held
+        if wanted is None or place is not None:
+            chosen = name, held[place or 0 :]
+            notes = [left_out_note(above[:place])] if place else []
     if (read := chosen or first) is None:
         raise TableError(
             "a worksheet with a header and at least one row",
@@ -148,7 +154,7 @@ def _first_table(
     name, held = read
     others = [clean_text(other, 40) for other in names if other != name]
     note = f"Worksheet {clean_text(name, 40)!r} was read; the file has others: {', '.join(others[:5])}."
-    return _frame(held[0], held[1:], where, text), (note,) if others else ()
+    return _frame(held[0], held[1:], where, text), (*([note] if others else []), *notes)
 
 
 def _held(rows: Iterator[Sequence[object]], limits: TableLimits, where: str) -> list[list[object]]:
@@ -187,7 +193,7 @@ def _column(cells: list[object], is_text: bool) -> pd.Series:
             whole = pd.api.types.is_float_dtype(column.dtype) and column.notna().all() and (column % 1 == 0).all()
             return column.astype("int64") if whole and column.abs().max() < 2**53 else column
         texts = pd.Series(["" if cell is None else _text(cell) for cell in cells], dtype="str")
-        if pd.Series(to_numbers(texts)).notna().all():
+        if not percent_cells(texts) and pd.Series(to_numbers(texts)).notna().all():
             return pd.Series(to_numbers(texts))
         return texts
     return pd.Series(["" if cell is None else _text(cell) for cell in cells], dtype="str")

@@ -14,7 +14,7 @@ from dashboard.session import forget, remember
 from dashboard.widgets import count, dataframe, heading, markdown_sentence
 from her2core.errors import Her2Error
 from her2core.evidence.label_shift import corrected_for_shift, read_shares
-from her2core.evidence.prediction_columns import guess_columns
+from her2core.evidence.prediction_columns import guess_columns, names_predictions
 from her2core.evidence.predictions import Predictions
 from her2core.io.limits import UPLOADED_MIB, UPLOADED_TABLE
 from her2core.io.tables import read_table
@@ -49,7 +49,10 @@ if file is None:
 name, content = safe_file_name(file.name), file.getvalue
 try:
     with st.spinner("Reading the table ..."):
-        table = remember(("table", file.file_id), lambda: read_table(content(), name=name, limits=UPLOADED_TABLE))
+        table = remember(
+            ("table", file.file_id),
+            lambda: read_table(content(), name=name, limits=UPLOADED_TABLE, wanted=names_predictions),
+        )
         guess = remember(("guess", file.file_id), lambda: guess_columns(table.frame))
 except Her2Error as refused:
     st.error(markdown_sentence(refused.sentence), icon=":material/block:")

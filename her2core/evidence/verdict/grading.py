@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from her2core.data.split_units import PART_NAMES, split_label
 from her2core.evidence.resampling import MIN_CLUSTERS
-from her2core.evidence.table_findings import FEW_PATIENTS, FEW_PATIENTS_WARNING
+from her2core.evidence.table_findings import DOMINANT_WARNING, FEW_PATIENTS, FEW_PATIENTS_WARNING, SPELLINGS_WARNING
 from her2core.evidence.verdict.grading_checks import checked, copies, labels, said, shortcuts
 from her2core.evidence.verdict.grading_figures import baselines, calibration, interval, patients
 from her2core.evidence.verdict.inputs import VerdictInputs
@@ -119,6 +119,8 @@ def identifiers(inputs: VerdictInputs) -> Aspect:
     doubts = tuple(f for f in doubts if f.code != "unknown-patients")
     if doubts:
         return Aspect("identifiers", LIMITS, " ".join(text), f"{doubts[0].title.lower()} ({doubts[0].got})")
+    if any(warning.startswith(SPELLINGS_WARNING) for warning in taken):
+        return Aspect("identifiers", LIMITS, " ".join(text), "patients occur under several ids")
     number = len(inputs.test.patients[1])
     known = f"Every tested row names its patient ({number:,} patient{'s' if number != 1 else ''})."
     return Aspect("identifiers", SUPPORTS, " ".join([known, *text]), "every tested row names its patient")
@@ -164,6 +166,8 @@ def sample(inputs: VerdictInputs) -> Aspect:
         return Aspect("sample", LIMITS, whole, f"fewer than two patients of {', '.join(few)} were tested")
     if found:
         return Aspect("sample", LIMITS, whole, "a check finds too few patients")
+    if any(warning.startswith(DOMINANT_WARNING) for warning in taken):
+        return Aspect("sample", LIMITS, whole, "one patient has most of the test rows")
     return Aspect("sample", SUPPORTS, whole, f"{number:,} patients were tested")
 
 

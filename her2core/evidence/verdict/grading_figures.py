@@ -211,6 +211,9 @@ def calibration(inputs: VerdictInputs) -> Aspect:
     if error["upper_95"] > LARGEST_ECE:
         why = "the interval of the calibration error is wide"
         return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
+    if len(slopes) and slopes["value"].isna().all():
+        why = "too few rows are wrong to judge the calibration"
+        return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
     return Aspect("calibration", SUPPORTS, text, "the probabilities are calibrated")
 
 
@@ -219,7 +222,7 @@ def _constant(inputs: VerdictInputs) -> Aspect | None:
     row = inputs.metric("balanced_accuracy", "patient") or inputs.metric("balanced_accuracy", "patch")
     if row is None:
         return None
-    constant = 1 / len(inputs.test.classes)
+    constant = 1 / len(set(inputs.test.labels.tolist()))  # balanced accuracy is over the classes that have cases
     about = (
         f"Balanced accuracy by {row['unit']} {row['value']:.2f} "
         f"{_bounds_of(row)}; that of a constant prediction is {constant:.2f}."

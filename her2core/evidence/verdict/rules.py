@@ -14,12 +14,14 @@ from typing import Literal, get_args
 from her2core.data.splits import PATCH_RANDOM_WARNING, SAME_PATIENT_WARNING, UNKNOWN_PATIENT_WARNING
 from her2core.evidence.resampling import MIN_CLUSTERS
 from her2core.evidence.table_findings import (
+    DOMINANT_WARNING,
     FEW_PATIENTS,
     FEW_PATIENTS_WARNING,
     NO_TRAINING_ROWS,
     ONE_PATIENT_WARNING,
     ROUNDED_WARNING,
     SEVERAL_PARTS_WARNING,
+    SPELLINGS_WARNING,
     UNKNOWN_OVERLAP_WARNING,
 )
 
@@ -129,7 +131,7 @@ _ALL = (
             "unknown-patients",
         ),
         section="dataset",
-        warnings=(UNKNOWN_PATIENT_WARNING, UNKNOWN_OVERLAP_WARNING, ROUNDED_WARNING),
+        warnings=(UNKNOWN_PATIENT_WARNING, UNKNOWN_OVERLAP_WARNING, ROUNDED_WARNING, SPELLINGS_WARNING),
     ),
     Rule(
         "sample",
@@ -150,7 +152,7 @@ _ALL = (
             *("incomplete-split", "split-part-without-class"),
         ),
         section="performance#per-class",
-        warnings=(FEW_PATIENTS_WARNING, ONE_PATIENT_WARNING),
+        warnings=(FEW_PATIENTS_WARNING, ONE_PATIENT_WARNING, DOMINANT_WARNING),
     ),
     Rule(
         "interval",
@@ -247,8 +249,8 @@ _ALL = (
         {
             LIMITS: "the interval over patients of the calibration error excludes 0, or those of the calibration slope "
             "exclude 1 for at least half of the classes",
-            NOT_KNOWN: "there are no probabilities or no interval over patients, or that of the calibration error "
-            f"reaches above {LARGEST_ECE:g}",
+            NOT_KNOWN: "there are no probabilities or no interval over patients, that of the calibration error "
+            f"reaches above {LARGEST_ECE:g}, or no calibration slope is defined, as where hardly a row is wrong",
             SUPPORTS: f"the calibration error is below {LARGEST_ECE:g} over its whole interval",
         },
         f"Van Calster et al. 2019, doi 10.1186/s12916-019-1466-7 (slope). The limits are {OURS.lower()}",
