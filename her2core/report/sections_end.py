@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from her2core.io.text import capitalised
-from her2core.report.checklist import CHECKLISTS, STATES, Filled, fill
+from her2core.report.checklist import CHECKLISTS, Filled, counts_sentence, fill, not_reported_sentence
 from her2core.report.document import Block, Facts, Grid, Points, Row, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, figure, plain_grid
@@ -171,8 +169,7 @@ def checklists(r: RunReport) -> Section:
     ]
     for checklist in CHECKLISTS:
         filled = fill(checklist, r)
-        count = Counter(row.state for row in filled)
-        blocks.append(Words(f"{checklist.name}: {', '.join(f'{count[s]} {s}' for s in STATES)}.", "strong"))
+        blocks.append(Words(counts_sentence(checklist, filled), "strong"))
         blocks.append(Words(checklist.citation, "muted"))
         if r.run is not None:
             blocks.append(_checklist_grid(checklist.name, filled))
@@ -180,34 +177,6 @@ def checklists(r: RunReport) -> Section:
         blocks.append(_checklist_grid(checklist.name, tuple(f for f in filled if f.state != "not reported")))
         blocks.append(Words(not_reported_sentence(filled)))
     return section("checklists", *blocks)
-
-
-def not_reported_sentence(filled: Sequence[Filled]) -> str:
-    """The items that are not reported as one list, by their reason.
-
-    Parameters
-    ----------
-    filled : sequence of Filled
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from her2core.report.checklist import Filled
-    >>> states = ("met", "not reported", "not reported")
-    >>> items = [Filled(str(i), t, "", s, "not known") for i, (t, s) in enumerate(zip("abc", states, strict=True))]
-    >>> not_reported_sentence(items)
-    'Not reported, 2 items. Not known: 1 b, 2 c.'
-    """
-    reasons: dict[str, list[str]] = {}
-    for item in filled:
-        if item.state == "not reported":
-            reasons.setdefault(item.where, []).append(f"{item.number} {item.topic}")
-    count = sum(map(len, reasons.values()))
-    listed = " ".join(f"{capitalised(reason)}: {', '.join(names)}." for reason, names in reasons.items())
-    return f"Not reported, {count} items. {listed}" if count else "No item is not reported."
 
 
 def card(r: RunReport) -> Section:
