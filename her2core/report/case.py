@@ -156,29 +156,16 @@ def case_report(
     EvaluationError, ImageError
         The parts do not fit together.
     """
-    classified, sets = prediction.reliable, prediction.reported_set
-    notes = [note for note in prediction.notes if note not in prediction.reasons]
+    sets = prediction.reported_set
     return CaseReport(
-        name=prediction.name,
+        **_shared(prediction, card, pictures, software),
         created=created,
-        model_id=prediction.model,
-        run_title=card["title"],
-        label=prediction.label,
-        classes=tuple(prediction.classes),
-        probabilities=tuple(prediction.probabilities) if classified else (),
         prediction_set=None if sets is None else tuple(sets),
         coverage=None if sets is None else prediction.coverage,
         set_note=_sentence(prediction.set_note) if prediction.set_note else "",
-        notes=tuple(map(_sentence, notes)),
-        limits=_limits(card),
         synthetic=synthetic,
         method=method,
-        pictures=tuple(pictures),
-        temperature=float(card["temperature"]),
-        input_px=int(card["input"]["px"]),
         mpp=mpp,
-        reason=None if classified else " ".join(map(_sentence, prediction.reasons)),
-        software=software_versions() if software is None else dict(software),
     )
 
 
@@ -217,26 +204,14 @@ def field_report(
     from her2core.inference.field import FIELD_RULE
 
     return CaseReport(
-        name=found.name,
+        **_shared(found, card, pictures, software),
         created=created,
-        model_id=found.model,
-        run_title=card["title"],
-        label=found.label,
-        classes=tuple(found.classes),
-        probabilities=tuple(found.probabilities) if found.reliable else (),
         prediction_set=None,
         coverage=None,
-        notes=tuple(map(_sentence, found.notes)),
-        limits=_limits(card),
         synthetic=synthetic,
         method="probability of each tile",
-        pictures=tuple(pictures),
-        temperature=float(card["temperature"]),
-        input_px=int(card["input"]["px"]),
         mpp=found.mpp,
-        reason=None if found.reliable else " ".join(map(_sentence, found.reasons)),
         rule=FIELD_RULE,
-        software=software_versions() if software is None else dict(software),
     )
 
 
@@ -257,11 +232,31 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def _limits(card: Mapping[str, Any]) -> tuple[str, ...]:
+def _shared(
+    found: Prediction | FieldPrediction,
+    card: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    software: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """What the reports of a patch and of a field take alike from prediction and card."""
     limits = list(card["limits"])
     if not card["scheme"]["is_her2"]:
         limits.insert(0, f"The classes of this run are not a HER2 status: {card['scheme']['meaning']}")
-    return tuple(map(_sentence, limits))
+    return {
+        "name": found.name,
+        "model_id": found.model,
+        "run_title": card["title"],
+        "label": found.label,
+        "classes": tuple(found.classes),
+        "probabilities": tuple(found.probabilities) if found.reliable else (),
+        "notes": tuple(_sentence(note) for note in found.notes if note not in found.reasons),
+        "limits": tuple(map(_sentence, limits)),
+        "pictures": tuple(pictures),
+        "temperature": float(card["temperature"]),
+        "input_px": int(card["input"]["px"]),
+        "reason": None if found.reliable else " ".join(map(_sentence, found.reasons)),
+        "software": software_versions() if software is None else dict(software),
+    }
 
 
 def _sentence(text: str) -> str:

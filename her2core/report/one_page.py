@@ -11,7 +11,7 @@ from her2core.report.figures import accuracy_chart, confusion_chart
 from her2core.report.run_document import report_frame
 from her2core.report.run_report import RunReport
 from her2core.report.sections import units
-from her2core.report.sections_data import headline_grid
+from her2core.report.sections_summary import headline_grid
 
 #: Open questions that one page holds (our choice).
 _QUESTIONS = 6

@@ -8,7 +8,7 @@ as such.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from her2core.evidence.misclassified import misclassified
 from her2core.evidence.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.prevalence import predictive_value_table
-from her2core.evidence.result_tables import MADE_WHEN_ABSENT, all_missing, all_result_tables, result_table
+from her2core.evidence.result_tables import MADE_WHEN_ABSENT, UNITS, all_missing, all_result_tables, result_table
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.verdict import Verdict, verdict
 from her2core.report.document import Picture
@@ -162,6 +162,18 @@ class RunReport:
         table = self.result_tables[name]
         return table[table["unit"] == unit].reset_index(drop=True)
 
+    def by_unit(self, name: str) -> dict[str, pd.DataFrame]:
+        """Rows of one result table by each unit of analysis at which it could be computed.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> list(example_report().by_unit("calibration"))
+        ['patch', 'patient']
+        """
+        tables = {unit: self.table(name, unit) for unit in UNITS}
+        return {unit: table for unit, table in tables.items() if not table.empty}
+
     @property
     def about_people(self) -> tuple[str, ...]:
         """Columns with subgroups of people: age, sex and the like.
@@ -236,11 +248,11 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
         verdict=verdict(run, evaluation=evaluation),
         origin=origin,
         run=run,
-        config=_config(run),
-        checks=_checks(run),
-        coverage=_table(run, "prediction_sets"),
-        maps=_table(run, "maps"),
-        baselines=_table(run, "baselines"),
+        config=_optional(getattr, run, "config") or {},
+        checks=_optional(getattr, run, "checks"),
+        coverage=_optional(run.table, "prediction_sets"),
+        maps=_optional(run.table, "maps"),
+        baselines=_optional(run.table, "baselines"),
         pictures=shown,
         pictures_note=note,
         **shared,
@@ -329,27 +341,12 @@ def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame]
     return evaluation, {name: found[name] for name in RESULT_TABLES}, found["missing"]
 
 
-def _table(run: Run, name: str) -> pd.DataFrame | None:
+def _optional(read: Callable[..., Any], *arguments: object) -> Any:
+    """What a run has of its optional parts; None where it has none that can be read."""
     try:
-        found = run.table(name)
+        return read(*arguments)
     except RunError:
         return None
-    return found.assign(**{c: found[c].astype(object).fillna("") for c in ("class", "note") if c in found})
-
-
-def _checks(run: Run) -> CheckReport | None:
-    try:
-        return run.checks
-    except RunError:
-        return None
-
-
-def _config(run: Run) -> Mapping[str, Any]:
-    """The configuration as plain values; empty where it cannot be read, since nothing but its display needs it."""
-    try:
-        return run.config
-    except RunError:
-        return {}
 
 
 def _pictures(run: Run, wrong: pd.DataFrame, base: Path) -> tuple[tuple[Picture, ...], str]:
