@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from her2core.errors import EvaluationError
 from her2core.io.images import check_rgb
 from her2core.io.text import capitalised, clean_text
+from her2core.runs.provenance import installed_version
 
 if TYPE_CHECKING:
     from her2core.inference.field import FieldPrediction
@@ -102,9 +102,8 @@ class CaseReport:
 
     def __post_init__(self) -> None:
         if self.label is None:
-            _check(
-                bool(self.reason), "a reason where there is no class", "none", "State why there is no reliable answer."
-            )
+            fix = "State why there is no reliable answer."
+            _check(bool(self.reason), "a reason where there is no class", "none", fix)
         else:
             _check(self.label in self.classes, f"a class out of {', '.join(self.classes)}", repr(self.label))
             got = f"{len(self.probabilities)} for {len(self.classes)} classes"
@@ -223,13 +222,8 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     >>> sorted(software_versions(("numpy", "not-installed")))
     ['numpy']
     """
-    found = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = {package: installed_version(package) for package in packages}
+    return {package: version for package, version in versions.items() if version is not None}
 
 
 def _shared(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from her2core.errors import RunError
 from her2core.report.run_report import RunReport
 from her2core.report.sections import where
 
@@ -78,11 +77,9 @@ def _of_training(report: RunReport) -> dict[str, Any]:
 
 
 def _of_data(report: RunReport) -> dict[str, Any]:
-    try:
-        table = report.required_run.dataset
-    except RunError:
+    table, described = report.dataset, []
+    if table is None:
         return {"dataset": False, "described": ""}
-    described = []
     for column in ("site", "scanner", "her2_ihc", "ish"):
         if column in table and (table[column].astype(object).fillna("unknown").astype("str") != "unknown").any():
             described.append(column)

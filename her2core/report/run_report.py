@@ -79,6 +79,8 @@ class RunReport:
         None for a table of predictions.
     config : mapping
         Configuration of the run as plain values.
+    dataset : DataFrame or None
+        Rows of the run's data table; None where it has none.
     checks : CheckReport or None
         Outcomes of the data checks; None where they were not recorded.
     coverage : DataFrame or None
@@ -111,6 +113,7 @@ class RunReport:
     origin: str
     run: Run | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    dataset: pd.DataFrame | None = None
     checks: CheckReport | None = None
     coverage: pd.DataFrame | None = None
     maps: pd.DataFrame | None = None
@@ -131,19 +134,6 @@ class RunReport:
         """
         table = self.evaluation.units
         return tuple(table.loc[table["assessed"].astype(bool), "unit"])
-
-    @property
-    def required_run(self) -> Run:
-        """The run of this report.
-
-        Raises
-        ------
-        RunError
-            The report describes a table of predictions.
-        """
-        if self.run is None:
-            raise RunError("the report of a run", got="one of a table of predictions", fix="Open a run folder.")
-        return self.run
 
     @property
     def card(self) -> Mapping[str, Any]:
@@ -249,6 +239,7 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
         origin=origin,
         run=run,
         config=_optional(getattr, run, "config") or {},
+        dataset=_optional(getattr, run, "dataset"),
         checks=_optional(getattr, run, "checks"),
         coverage=_optional(run.table, "prediction_sets"),
         maps=_optional(run.table, "maps"),

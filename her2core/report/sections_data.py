@@ -9,7 +9,6 @@ import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
 from her2core.data.split_units import PART_NAMES, known_split
-from her2core.errors import RunError
 from her2core.report.document import Block, Facts, Points, Section, Words
 from her2core.report.run_report import RunReport
 from her2core.report.run_tables import NONE, figures, plain_grid
@@ -42,7 +41,7 @@ def data(r: RunReport) -> Section:
         ("Classes, in order", r.classes),
         ("Permitted claim", facts.get("claim")),
         *([("Generated from", spec)] if isinstance(spec, Mapping) else []),
-        *_ids(r),
+        *([] if r.dataset is None else _ids(r.dataset)),
         ("Manifest (SHA-256)", r.run.info.get("manifest_hash")),
     ]
     return section("data", _facts(rows), *_findings(r))
@@ -154,12 +153,8 @@ def _findings(r: RunReport) -> list[Block]:
     return [plain_grid(frame, caption=caption, wide=wide, right=(4,)), Points(r.checks.summary)]
 
 
-def _ids(r: RunReport) -> list[tuple[str, str]]:
+def _ids(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Numbers of patients, slides, sites and scanners in the run's data table."""
-    try:
-        table = r.required_run.dataset
-    except RunError:
-        return []
     lines = []
     for column, words in _IDS.items():
         if column in table:

@@ -130,4 +130,4 @@ def _wrong_grid(wrong: pd.DataFrame, unit: str, line: str, count: int) -> Grid:
 def _checklist_grid(name: str, filled: Sequence[Filled]) -> Grid:
     rows = tuple((item.number, item.topic, item.text, item.state, item.where) for item in filled)
     head = ("Item", "Topic", "Content", "State", "Section or reason")
-    return Grid(name, head, rows, (0.45, 1.25, 2.25, 1.13, 2.7), states=3)
+    return Grid(name, head, rows, (0.45, 1.2, 2.2, 1.3, 2.63), states=3)

@@ -9,6 +9,7 @@ import pandas as pd
 from her2core.evidence.between_sites import between_sites_sentences
 from her2core.evidence.label_noise import WOLFF, label_noise_sentence
 from her2core.evidence.metrics.registry import metric_label
+from her2core.evidence.weak_slices import METHOD, weak_slices_sentence
 from her2core.io.text import capitalised
 from her2core.report.document import Block, Grid, Section, Words
 from her2core.report.run_report import RunReport
@@ -17,12 +18,12 @@ from her2core.report.sections import absent, section, text
 
 #: Most classes whose recall is shown by group; with more, the run's own table has it.
 _MOST_CLASSES = 6
-#: Suspected labels that are listed.
+#: Suspected labels, and weak slices, that are listed.
 _LISTED = 10
 
 
 def subgroups(r: RunReport) -> Section:
-    """Metrics in each group of each column with numbers of patients, and differences between groups.
+    """Metrics in each group of each column with numbers of patients, differences between groups, and weak slices.
 
     Examples
     --------
@@ -43,7 +44,8 @@ def subgroups(r: RunReport) -> Section:
     sites = r.result_tables["between_sites"]
     blocks += [Words(said) for said in between_sites_sentences(sites)]
     blocks += [Words(capitalised(f"{note}."), "muted") for note in dict.fromkeys(sites["note"]) if note]
-    return section("subgroups", *blocks, *absent(r, "subgroups", "group_differences", "between_sites"))
+    blocks += absent(r, "subgroups", "group_differences", "between_sites")
+    return section("subgroups", *blocks, *_weak_slices(r))
 
 
 def labels(r: RunReport) -> Section:
@@ -76,6 +78,28 @@ def _group_grids(rows: pd.DataFrame, classes: Sequence[str], by: str, unit: str)
             caption = f"{metric_label(metric)} of each class by {by}, counted by {unit}"
             order = list(dict.fromkeys(rows["group"]))
             yield pivot(here, caption, down="group", across="class", order=order, columns=classes, head=by)
+
+
+def _weak_slices(r: RunReport) -> list[Block]:
+    """Subsets of lower accuracy by each unit at which they were searched, the clearest first."""
+    tables, blocks = r.by_unit("weak_slices"), []
+    if tables:
+        blocks += [Words("Weak slices", "strong"), Words(METHOD)]
+    for unit, rows in tables.items():
+        body = []
+        for row in rows.head(_LISTED).to_dict("records"):
+            accuracies = figure(row["value"]), figure(row["rest"])
+            difference = figure(row["difference"], row["lower_95"], row["upper_95"])
+            adjusted = "<0.001" if row["p_value_adjusted"] < 0.001 else figure(row["p_value_adjusted"])
+            counts = f"{int(row['n']):,}", f"{int(row['patients']):,}"
+            body.append((row["subset"], *counts, *accuracies, difference, adjusted, row["statement"]))
+        listed = f", {len(body)} of {len(rows)}" if len(rows) > len(body) else ""
+        caption = f"Subsets of lower accuracy by {unit}, the clearest first{listed}"
+        head = ("Subset", "Rows", "Patients", "Accuracy", "Rest", "Difference (same class)", "Adjusted p", "Statement")
+        notes = tuple(f"{capitalised(note)}." for note in dict.fromkeys(rows["note"]) if note)
+        wide = (2.4, 0.6, 0.8, 0.95, 0.65, 2.2, 1.05, 1.4)
+        blocks += [Words(weak_slices_sentence(rows)), Grid(caption, head, tuple(body), wide, (1, 2, 3, 4, 5, 6), notes)]
+    return blocks
 
 
 def _difference_grid(rows: pd.DataFrame, by: str, unit: str) -> Grid:
