@@ -15,6 +15,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from her2core.errors import Her2Error
+from her2core.runs.provenance import installed_version
 
 MALICIOUS_LIGHTNING = ("2.6.2", "2.6.3")
 #: Extras that a user of the app or the reports installs.
@@ -124,7 +125,7 @@ def _declared(name: str, extras: tuple[str, ...], status: Status, install: str) 
 
 def _lacking(needed: list[Requirement]) -> tuple[list[str], list[str]]:
     """Names of missing distributions; those outside the declared bounds, with their version."""
-    versions = {r: _version(r.name) for r in needed}
+    versions = {r: installed_version(r.name) for r in needed}
     missing = sorted({r.name for r, version in versions.items() if version is None})
     outside = [f"{r.name} {v} (needs {r.specifier})" for r, v in versions.items() if v and not r.specifier.contains(v)]
     return missing, outside
@@ -136,7 +137,7 @@ def _listed(missing: list[str], outside: list[str]) -> str:
 
 
 def _lightning() -> Check:
-    version = _version("pytorch-lightning") or "missing"
+    version = installed_version("pytorch-lightning") or "missing"
     if version in MALICIOUS_LIGHTNING:
         return Check(
             "pytorch-lightning",
@@ -204,10 +205,3 @@ def _models(models: Path) -> Check:
         fix = "Copy the folder models from the repository, or train with her2 train."
         return Check("released runs", "WARN", f"none in {models}", fix)
     return Check("released runs", "PASS", f"{', '.join(sorted(r.name for r in found))}; weights match their cards")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

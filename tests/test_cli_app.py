@@ -39,8 +39,10 @@ def test_doctor_fails_on_weights_that_are_not_the_cards(her2, tiny_run):
 def test_doctor_warns_of_malicious_lightning(her2, monkeypatch):
     import her2core.doctor as doctor
 
-    real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: "2.6.3" if name == "pytorch-lightning" else real(name))
+    real = doctor.installed_version
+    monkeypatch.setattr(
+        doctor, "installed_version", lambda name: "2.6.3" if name == "pytorch-lightning" else real(name)
+    )
     code, out, _ = her2("doctor")
     assert code == 1
     assert "FAIL  pytorch-lightning: 2.6.3, a malicious release  ->  Uninstall it" in out
@@ -49,9 +51,9 @@ def test_doctor_warns_of_malicious_lightning(her2, monkeypatch):
 def test_doctor_names_every_declared_package_that_is_missing_or_out_of_bounds(her2, monkeypatch):
     import her2core.doctor as doctor
 
-    real = doctor._version
+    real = doctor.installed_version
     lost = {"openpyxl": None, "tifffile": None, "streamlit": None, "pandas": "0.25.0"}
-    monkeypatch.setattr(doctor, "_version", lambda name: lost[name] if name in lost else real(name))
+    monkeypatch.setattr(doctor, "installed_version", lambda name: lost[name] if name in lost else real(name))
     code, out, _ = her2("doctor")
     assert code == 1
     assert "FAIL  packages: missing: openpyxl, tifffile" in out.replace("tifffile, openpyxl", "openpyxl, tifffile")

@@ -16,7 +16,7 @@ from her2core.evidence.three_way import three_way_curve
 from her2core.plots.three_way import three_way_description, three_way_figure
 from her2core.report.run_report import predictions_report
 from her2core.report.run_tables import figure as written
-from her2core.report.sections_figures import decisions
+from her2core.report.sections_decisions import decisions
 
 CLASSES = ("negative", "equivocal", "positive")
 

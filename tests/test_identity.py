@@ -16,7 +16,7 @@ from her2core.evidence.verdict.rules import ANSWERS, GRADES
 from her2core.identity import CELLS, CLASS_COLOURS, DARK, LIGHT, NOTE, TONE_OF, TONES, mark_svg
 from her2core.plots.colours import class_colours
 from her2core.plots.confusion import confusion_figure
-from her2core.report.checklist_items import STATES
+from her2core.report.checklist import STATES
 
 #: Machado, Oliveira and Fernandes 2009, severity 1.0, for linear RGB.
 VISION = {

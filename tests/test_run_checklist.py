@@ -14,14 +14,12 @@ from cohorts import read
 from her2core import open_run
 from her2core.errors import ConfigError
 from her2core.evidence.partition import partition_of_run
-from her2core.report.checklist import CHECKLISTS, STATES, fill
-from her2core.report.checklist_items import read_checklist
-from her2core.report.claim import CLAIM
+from her2core.report.checklist import CHECKLISTS, CLAIM, STATES, TRIPOD, fill, read_checklist, read_rules
+from her2core.report.checklist_facts import facts_of
 from her2core.report.document import Grid, Words
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.sections import TITLES, where
 from her2core.report.sections_end import checklists
-from her2core.report.tripod import TRIPOD
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Items on how the data were divided, and on what can be claimed under that.
@@ -179,5 +177,19 @@ def test_items_say_their_licence_and_that_the_words_are_our_own():
     for checklist in CHECKLISTS:
         assert checklist.licence in checklist.citation
         assert "in our own words" in checklist.citation
-    with pytest.raises(ConfigError, match="a rule for each item of tripod_ai.json, but got none for 99"):
-        read_checklist("tripod_ai", {item.number: item.rule for item in TRIPOD.items} | {"99": TRIPOD.items[0].rule})
+    with pytest.raises(ConfigError, match=r"a rule of rules.toml in tripod_ai.json, but got 'title' for 1\."):
+        read_checklist("tripod_ai", {name: cases for name, cases in read_rules().items() if name != "title"})
+
+
+def test_rules_are_used_end_and_name_facts_and_sections_that_there_are(brought):
+    """Every case of every rule, also of those that no released run is in."""
+    facts = facts_of(brought)
+    used = [case for checklist in CHECKLISTS for item in checklist.items for case in item.cases]
+    for name, cases in read_rules().items():
+        for case in cases:
+            assert case in used, f"no item is assessed by {name}"
+            assert case.state in STATES
+            assert {fact.removeprefix("not ") for fact in case.when} <= set(facts), name
+            assert bool(case.sections) == (case.state in ("met", "partly")), name
+            assert "{" not in case.where(facts)
+    assert all(not item.cases[-1].when for checklist in CHECKLISTS for item in checklist.items)

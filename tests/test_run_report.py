@@ -21,14 +21,16 @@ from her2core.data.splits import PATCH_RANDOM_WARNING
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.predictions import read_predictions
 from her2core.evidence.verdict.rules import SUPPORTS
+from her2core.evidence.weak_slices import weak_slices_sentence
 from her2core.notice import NOTICE
-from her2core.report.document import CELL, Chart, Grid
+from her2core.report.document import CELL, Chart, Grid, Words
 from her2core.report.render_html import themed
 from her2core.report.run_document import SYNTHETIC, report_document
 from her2core.report.run_download import render_report
 from her2core.report.run_report import RunReport, predictions_report, run_report
 from her2core.report.run_tables import figure
 from her2core.report.sections import TITLES
+from her2core.report.sections_groups import subgroups
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -113,6 +115,18 @@ def test_a_run_from_before_the_tables_is_computed(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.path, tmp_path / "older")
     (folder / "evaluation" / "subgroups.csv").unlink()
     assert "were computed" in run_report(open_run(folder)).origin
+
+
+def test_weak_slices_stand_under_the_subgroups_where_they_were_searched(demo):
+    rows = demo.table("weak_slices", "patch")
+    blocks = subgroups(demo).blocks
+    grid = next(b for b in blocks if isinstance(b, Grid) and b.caption.startswith("Subsets of lower accuracy by patch"))
+    assert [row[0] for row in grid.rows] == rows["subset"].head(10).tolist()
+    assert grid.rows[0][3:5] == (figure(rows["value"][0]), figure(rows["rest"][0]))
+    assert Words(weak_slices_sentence(rows)) in blocks
+    without = {**demo.result_tables, "weak_slices": demo.result_tables["weak_slices"].iloc[:0]}
+    assert Words("Weak slices", "strong") in blocks
+    assert Words("Weak slices", "strong") not in subgroups(replace(demo, result_tables=without)).blocks
 
 
 # what must be seen first

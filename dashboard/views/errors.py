@@ -17,7 +17,7 @@ from her2core.evidence.compare import why_incomparable
 from her2core.evidence.disagreement import OUTCOMES, outcome_counts, paired_rows
 from her2core.evidence.misclassified import ORDERS, misclassified, ordered
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.weak_slices import WEAKER, weak_slices_sentence
+from her2core.evidence.weak_slices import METHOD, WEAKER, weak_slices_sentence
 from her2core.io.text import capitalised, markdown_text
 
 FILTERS = {"true": "True class", "predicted": "Predicted class", "patient_id": "Patient", "site": "Site"}
@@ -109,12 +109,7 @@ def show_slices(review: Review, unit: str) -> None:
         return
     weaker = bool((rows["statement"] == WEAKER).any())
     (st.warning if weaker else st.info)(markdown_sentence(weak_slices_sentence(rows)))
-    st.caption(
-        "Searched: values of the data's columns, quarters and halves of the image properties, and pairs of these, with "
-        "5 patients inside and outside. Accuracy is compared with rows of the same true class outside. Adjusted p: by "
-        "flipping the signs of whole patients, corrected for all subsets (max-T, 5% familywise). Intervals are not "
-        "corrected, and a difference that was found by a search overstates that in new patients."
-    )
+    st.caption(METHOD)
     dataframe(
         [
             {

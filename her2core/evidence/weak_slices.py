@@ -36,6 +36,13 @@ LISTED = 20
 _OVERLAP = 0.8
 #: Subsets whose flipped statistics are held at a time, and most rows of the subsets that are held as numbers.
 _CHUNK, _MOST_NUMBERS = 512, 20_000_000
+#: How a search is made and what its figures mean, for a page or a report.
+METHOD = (
+    "Searched: values of the data's columns, quarters and halves of the image properties, and pairs of these, with "
+    f"{MIN_PATIENTS} patients inside and outside. Accuracy is compared with rows of the same true class outside. "
+    "Adjusted p: by flipping the signs of whole patients, corrected for all subsets (max-T, 5% familywise). Intervals "
+    "are not corrected, and a difference that was found by a search overstates that in new patients."
+)
 COLUMNS = (
     *("unit", "subset", "columns", "metric", "value", "rest", "difference", "lower_95", "upper_95", "p_value"),
     *("p_value_adjusted", "statement", "note", "n", "patients", "n_clusters", "searched"),

@@ -1,7 +1,4 @@
-"""Axes of the reports' figures by matplotlib, and their SVG: the same text for equal figures, no date, no id at random.
-
-Text stays text, so that a reader of the SVG chooses its glyphs; every string is drawn as it is, never as mathematics.
-"""
+"""Axes of the reports' figures by matplotlib, and their SVG: equal for equal figures, no date, no random id."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from her2core.identity import LIGHT
@@ -17,7 +15,6 @@ from her2core.report.fonts import report_fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: Width and height of a figure in points.
 WIDTH, HEIGHT = 244.0, 180.0
@@ -25,32 +22,14 @@ WIDTH, HEIGHT = 244.0, 180.0
 _ABOVE, _BELOW = 6.0, 28.0
 #: matplotlib's settings hold for the whole process, and sessions are threads.
 _ONE_AT_A_TIME = threading.Lock()
-_SETTINGS: dict[Any, object] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "her2core",
-    "text.parse_math": False,
-    "font.size": 8.0,
-    "axes.labelsize": 8.0,
-    "axes.labelcolor": LIGHT["ink"],
-    "axes.edgecolor": LIGHT["line"],
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LIGHT["grid"],
-    "grid.linewidth": 0.6,
-    "text.color": LIGHT["ink"],
-    "xtick.color": LIGHT["muted"],
-    "ytick.color": LIGHT["muted"],
-    "xtick.major.size": 0.0,
-    "ytick.major.size": 0.0,
-    "lines.linewidth": 1.5,
-    "lines.solid_capstyle": "butt",
-    "legend.frameon": False,
-    "legend.handlelength": 1.4,
-    "legend.labelspacing": 0.3,
-    "legend.borderaxespad": 0.4,
+#: Part of a figure -> role of its colour on the page; templates/figures.mplstyle has the other settings.
+_COLOURS = {
+    "axes.labelcolor": "ink",
+    "axes.edgecolor": "line",
+    "grid.color": "grid",
+    "text.color": "ink",
+    "xtick.color": "muted",
+    "ytick.color": "muted",
 }
 
 
@@ -90,14 +69,17 @@ def draw(
     (b'<svg', True)
     """
     import matplotlib
+    from matplotlib.figure import Figure
 
     fonts = report_fonts()
-    with _ONE_AT_A_TIME, matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+    settings: dict[Any, object] = {part: LIGHT[role] for part, role in _COLOURS.items()}
+    style = str(files("her2core.report") / "templates" / "figures.mplstyle")
+    with _ONE_AT_A_TIME, matplotlib.rc_context(settings, style), warnings.catch_warnings():
         # Widths are measured with fonts that may lack a script; who shows the SVG has others.
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")
         _register(fonts.files)
         matplotlib.rcParams["font.family"] = list(fonts.families)
-        figure = _figure(width, height)
+        figure = Figure(figsize=(width / 72, height / 72))
         low, high = _BELOW / height, 1 - _ABOVE / height
         plot(figure.add_axes((left / width, low, 1 - (left + right) / width, high - low)))
         stream = io.BytesIO()
@@ -153,17 +135,11 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * i for i in range(int(high / step + 1e-9) + 1) if step * i >= low]
 
 
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width / 72, height / 72))
-
-
-def _register(files: Sequence[object]) -> None:
+def _register(fonts: Sequence[object]) -> None:
     """Make matplotlib know fonts from outside its folder."""
     from matplotlib import font_manager
 
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
-    for file in map(str, files):
+    for file in map(str, fonts):
         if file not in known:
             font_manager.fontManager.addfont(file)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from her2core.errors import EvaluationError
 from her2core.io.images import check_rgb
 from her2core.io.text import capitalised, clean_text
+from her2core.runs.provenance import installed_version
 
 if TYPE_CHECKING:
     from her2core.inference.field import FieldPrediction
@@ -102,9 +102,8 @@ class CaseReport:
 
     def __post_init__(self) -> None:
         if self.label is None:
-            _check(
-                bool(self.reason), "a reason where there is no class", "none", "State why there is no reliable answer."
-            )
+            fix = "State why there is no reliable answer."
+            _check(bool(self.reason), "a reason where there is no class", "none", fix)
         else:
             _check(self.label in self.classes, f"a class out of {', '.join(self.classes)}", repr(self.label))
             got = f"{len(self.probabilities)} for {len(self.classes)} classes"
@@ -156,29 +155,16 @@ def case_report(
     EvaluationError, ImageError
         The parts do not fit together.
     """
-    classified, sets = prediction.reliable, prediction.reported_set
-    notes = [note for note in prediction.notes if note not in prediction.reasons]
+    sets = prediction.reported_set
     return CaseReport(
-        name=prediction.name,
+        **_shared(prediction, card, pictures, software),
         created=created,
-        model_id=prediction.model,
-        run_title=card["title"],
-        label=prediction.label,
-        classes=tuple(prediction.classes),
-        probabilities=tuple(prediction.probabilities) if classified else (),
         prediction_set=None if sets is None else tuple(sets),
         coverage=None if sets is None else prediction.coverage,
         set_note=_sentence(prediction.set_note) if prediction.set_note else "",
-        notes=tuple(map(_sentence, notes)),
-        limits=_limits(card),
         synthetic=synthetic,
         method=method,
-        pictures=tuple(pictures),
-        temperature=float(card["temperature"]),
-        input_px=int(card["input"]["px"]),
         mpp=mpp,
-        reason=None if classified else " ".join(map(_sentence, prediction.reasons)),
-        software=software_versions() if software is None else dict(software),
     )
 
 
@@ -217,26 +203,14 @@ def field_report(
     from her2core.inference.field import FIELD_RULE
 
     return CaseReport(
-        name=found.name,
+        **_shared(found, card, pictures, software),
         created=created,
-        model_id=found.model,
-        run_title=card["title"],
-        label=found.label,
-        classes=tuple(found.classes),
-        probabilities=tuple(found.probabilities) if found.reliable else (),
         prediction_set=None,
         coverage=None,
-        notes=tuple(map(_sentence, found.notes)),
-        limits=_limits(card),
         synthetic=synthetic,
         method="probability of each tile",
-        pictures=tuple(pictures),
-        temperature=float(card["temperature"]),
-        input_px=int(card["input"]["px"]),
         mpp=found.mpp,
-        reason=None if found.reliable else " ".join(map(_sentence, found.reasons)),
         rule=FIELD_RULE,
-        software=software_versions() if software is None else dict(software),
     )
 
 
@@ -248,20 +222,35 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     >>> sorted(software_versions(("numpy", "not-installed")))
     ['numpy']
     """
-    found = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = {package: installed_version(package) for package in packages}
+    return {package: version for package, version in versions.items() if version is not None}
 
 
-def _limits(card: Mapping[str, Any]) -> tuple[str, ...]:
+def _shared(
+    found: Prediction | FieldPrediction,
+    card: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    software: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """What the reports of a patch and of a field take alike from prediction and card."""
     limits = list(card["limits"])
     if not card["scheme"]["is_her2"]:
         limits.insert(0, f"The classes of this run are not a HER2 status: {card['scheme']['meaning']}")
-    return tuple(map(_sentence, limits))
+    return {
+        "name": found.name,
+        "model_id": found.model,
+        "run_title": card["title"],
+        "label": found.label,
+        "classes": tuple(found.classes),
+        "probabilities": tuple(found.probabilities) if found.reliable else (),
+        "notes": tuple(_sentence(note) for note in found.notes if note not in found.reasons),
+        "limits": tuple(map(_sentence, limits)),
+        "pictures": tuple(pictures),
+        "temperature": float(card["temperature"]),
+        "input_px": int(card["input"]["px"]),
+        "reason": None if found.reliable else " ".join(map(_sentence, found.reasons)),
+        "software": software_versions() if software is None else dict(software),
+    }
 
 
 def _sentence(text: str) -> str:

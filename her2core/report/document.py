@@ -6,19 +6,16 @@ is constructed: one line, bounded, without control or directional characters (``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from her2core.identity import TONE_OF
 from her2core.io.text import clean_text
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 #: Longest sentence and longest cell; a name in a table is never a sentence.
 SENTENCE, CELL = 1200, 320
@@ -26,11 +23,17 @@ SENTENCE, CELL = 1200, 320
 Tone = Literal["plain", "muted", "note", "strong"]
 
 
-def _clean_all(block: DataclassInstance, **lengths: int) -> None:
-    """Sanitise every text of a frozen block in place, however deep; ``lengths`` by field, SENTENCE by default."""
-    for part in fields(block):
-        value = getattr(block, part.name)
-        object.__setattr__(block, part.name, _cleaned(value, lengths.get(part.name, SENTENCE)))
+@dataclass(frozen=True)
+class _Sanitised:
+    """A part of a document whose texts, however deep, are sanitised where it is constructed."""
+
+    #: Longest text by field, where that is not ``SENTENCE``.
+    lengths: ClassVar[Mapping[str, int]] = {}
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            length = self.lengths.get(part.name, SENTENCE)
+            object.__setattr__(self, part.name, _cleaned(getattr(self, part.name), length))
 
 
 def _cleaned(value: object, length: int) -> object:
@@ -42,28 +45,22 @@ def _cleaned(value: object, length: int) -> object:
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(_Sanitised):
     """A paragraph. Tone ``note``: highlighted; ``strong``: a heading inside a section."""
 
     text: str
     tone: Tone = "plain"
 
-    def __post_init__(self) -> None:
-        _clean_all(self)
-
 
 @dataclass(frozen=True)
-class Points:
+class Points(_Sanitised):
     """A bulleted list of sentences."""
 
     items: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        _clean_all(self)
-
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(_Sanitised):
     """The answer of a report, set large: a question with its answer, and sentences on it.
 
     Attributes
@@ -80,12 +77,9 @@ class Answer:
     sentences: tuple[str, ...] = ()
     tone: str = ""
 
-    def __post_init__(self) -> None:
-        _clean_all(self)
-
 
 @dataclass(frozen=True)
-class Bar:
+class Bar(_Sanitised):
     """One row of ``Bars``: ``share`` 0 to 1, ``text`` its label, ``in_set`` None without sets."""
 
     name: str
@@ -95,8 +89,7 @@ class Bar:
     top: bool
     colour: str
 
-    def __post_init__(self) -> None:
-        _clean_all(self, name=CELL)
+    lengths: ClassVar = {"name": CELL}
 
 
 @dataclass(frozen=True)
@@ -112,17 +105,14 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(_Sanitised):
     """A two-column table of (label, value)."""
 
     rows: tuple[tuple[str, str], ...]
 
-    def __post_init__(self) -> None:
-        _clean_all(self, rows=SENTENCE)
-
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(_Sanitised):
     """A table of text.
 
     Attributes
@@ -149,8 +139,7 @@ class Grid:
     notes: tuple[str, ...] = ()
     states: int | None = None
 
-    def __post_init__(self) -> None:
-        _clean_all(self, head=CELL, rows=CELL)
+    lengths: ClassVar = {"head": CELL, "rows": CELL}
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -176,15 +165,12 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Chart:
+class Chart(_Sanitised):
     """A figure; ``alt`` is its text alternative, ``draw`` makes its SVG."""
 
     caption: str
     alt: str
     draw: Callable[[], bytes] = field(repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        _clean_all(self)
 
     @cached_property
     def svg(self) -> bytes:
@@ -197,7 +183,7 @@ PICTURE_PX = 448
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(_Sanitised):
     """An image, uint8 (H, W, 3) RGB, with caption and text alternative; the caption where that is empty."""
 
     caption: str
@@ -205,7 +191,7 @@ class Picture:
     pixels: np.ndarray
 
     def __post_init__(self) -> None:
-        _clean_all(self)
+        super().__post_init__()
         object.__setattr__(self, "alt", self.alt or self.caption or "Image")
 
     def png(self, side: int = PICTURE_PX) -> bytes:
@@ -250,7 +236,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Document:
+class Document(_Sanitised):
     """The whole report.
 
     Attributes
@@ -290,8 +276,10 @@ class Document:
     warned: str = "Before reading any number"
     sheet: bool = False
 
+    lengths: ClassVar = {"name": 90}
+
     def __post_init__(self) -> None:
-        _clean_all(self, name=90)
+        super().__post_init__()
         object.__setattr__(self, "name", self.name or "unnamed")
         object.__setattr__(self, "title", self.title or f"Report: {self.name}")
 

@@ -47,8 +47,7 @@ def accuracy_chart(figures: Sequence[Figure], *, width: float = 2 * WIDTH) -> Ch
     def plot(axes: Axes) -> None:
         for i, figure in enumerate(figures):
             colour = _MUTED if figure.name in ("as_reported", "all_rows") else LIGHT["accent"]
-            axes.plot([figure.lower_95, figure.upper_95], [i, i], color=colour, linewidth=4.5, alpha=0.35)
-            axes.plot([figure.value], [i], "o", color=colour, markersize=6)
+            _value_with_interval(axes, i, figure.value, figure.lower_95, figure.upper_95, colour)
             axes.annotate(figure.text, (1.01, i), xycoords=("axes fraction", "data"), va="center", color=_INK)
         percent_axis(axes, "x", "accuracy")
         name_axis(axes, [figure.short for figure in figures])
@@ -79,15 +78,9 @@ def confusion_chart(table: pd.DataFrame, classes: Sequence[str], unit: str, *, w
     def plot(axes: Axes) -> None:
         for i, j in np.ndindex(counts.shape):
             share = shares.iat[i, j] if np.isfinite(shares.iat[i, j]) else 0.0
-            colour = LIGHT["accent"] if i == j else class_colour(4)
-            axes.fill([j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.46, i - 0.46, i + 0.46, i + 0.46], "#ffffff")
-            shade = 0.06 + 0.54 * share
-            axes.fill(
-                [j - 0.48, j + 0.48, j + 0.48, j - 0.48],
-                [i - 0.46, i - 0.46, i + 0.46, i + 0.46],
-                color=colour,
-                alpha=shade,
-            )
+            corners = [j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.46, i - 0.46, i + 0.46, i + 0.46]
+            axes.fill(*corners, "#ffffff")
+            axes.fill(*corners, color=LIGHT["accent"] if i == j else class_colour(4), alpha=0.06 + 0.54 * share)
             axes.text(j, i - 0.1, f"{int(counts.iat[i, j]):,}", ha="center", va="center", fontsize=10, color="#1d1a21")
             axes.text(j, i + 0.24, f"{100 * share:.0f} %", ha="center", va="center", fontsize=7, color="#1d1a21")
         name_axis(axes, names)
@@ -224,9 +217,7 @@ def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Ch
 
     def plot(axes: Axes) -> None:
         for i, row in enumerate(rows.itertuples()):
-            colour = class_colour(i)
-            axes.plot([row.lower_95, row.upper_95], [i, i], color=colour, linewidth=4, alpha=0.35)
-            axes.plot([row.value], [i], "o", color=colour, markersize=5.5)
+            _value_with_interval(axes, i, row.value, row.lower_95, row.upper_95, class_colour(i))
         percent_axis(axes, "x", "recall (sensitivity)", limits=(0, 1.015))
         name_axis(axes, names)
 
@@ -235,6 +226,11 @@ def recall_chart(metrics: pd.DataFrame, classes: Sequence[str], unit: str) -> Ch
     )
     title = f"Recall of each class by {unit}, with its interval"
     return _chart(title, f"Recall: {values}.", plot, height=36 + 17 * len(classes), left=_room(names))
+
+
+def _value_with_interval(axes: Axes, line: int, value: float, lower: float, upper: float, colour: str) -> None:
+    axes.plot([lower, upper], [line, line], color=colour, linewidth=4.5, alpha=0.35)
+    axes.plot([value], [line], "o", color=colour, markersize=6)
 
 
 def _chart(caption: str, alt: str, plot: Callable[[Axes], None], **size: float) -> Chart:

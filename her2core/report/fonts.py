@@ -24,14 +24,8 @@ _SOURCE = ("SourceSansPro-Regular.ttf", "SourceSansPro-It.ttf", "SourceSansPro-S
 _DEJAVU = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 #: Families of Chinese, Japanese and Korean that may be embedded, in the order in which they are looked for.
 _CJK = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "Noto Sans JP",
-    "Source Han Sans SC",
-    "Source Han Sans",
-    "Droid Sans Fallback",
-    "WenQuanYi Micro Hei",
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP"),
+    *("Source Han Sans SC", "Source Han Sans", "Droid Sans Fallback", "WenQuanYi Micro Hei"),
 )
 
 
@@ -88,25 +82,16 @@ def report_fonts() -> ReportFonts:
     import font_source_sans_pro
     import matplotlib
 
-    named = [Path(font_source_sans_pro.font_directory) / name for name in _SOURCE]
-    named += [Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name for name in _DEJAVU]
-    for file in named:
-        if not file.is_file():
-            raise ConfigError(
-                f"the font {file.name}",
-                got="no such file",
-                where=str(file.parent),
-                fix="Install the package again from PyPI: it contains the font.",
-            )
-    families = ["Source Sans Pro", "DejaVu Sans"]
-    # Every face of a family has to have a character, since a heading may contain it.
-    faces = [named[:3], named[3:]]
+    source, dejavu = Path(font_source_sans_pro.font_directory), Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    faces = {"Source Sans Pro": [source / name for name in _SOURCE], "DejaVu Sans": [dejavu / name for name in _DEJAVU]}
+    for file in (file for files in faces.values() for file in files if not file.is_file()):
+        fix = "Install the package again from PyPI: it contains the font."
+        raise ConfigError(f"the font {file.name}", got="no such file", where=str(file.parent), fix=fix)
     if (east_asian := _east_asian()) is not None:
-        families.append(east_asian[0])
-        named.append(east_asian[1])
-        faces.append([east_asian[1]])
-    characters = tuple(frozenset(set.intersection(*map(_characters, files))) for files in faces)
-    return ReportFonts(tuple(families), tuple(named), characters)
+        faces[east_asian[0]] = [east_asian[1]]
+    # Every face of a family has to have a character, since a heading may contain it.
+    characters = tuple(frozenset(set.intersection(*map(_characters, files))) for files in faces.values())
+    return ReportFonts(tuple(faces), tuple(file for files in faces.values() for file in files), characters)
 
 
 @lru_cache(1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from her2core.evidence.verdict.rules import SUPPORTS
 from her2core.identity import TONE_OF
 from her2core.io.text import clean_text
-from her2core.report.checklist import CHECKLISTS, STATES, fill
+from her2core.report.checklist import CHECKLISTS, counts_sentence, fill
 from her2core.report.document import Answer, Block, Chart, Document, Facts, Grid, Points, Row, Section, Words
 from her2core.report.figures import accuracy_chart, confusion_chart
 from her2core.report.run_document import report_frame
 from her2core.report.run_report import RunReport
 from her2core.report.sections import units
-from her2core.report.sections_data import headline_grid
+from her2core.report.sections_summary import headline_grid
 
 #: Open questions that one page holds (our choice).
 _QUESTIONS = 6
@@ -97,8 +97,4 @@ def _questions(r: RunReport) -> tuple[str, ...]:
 
 
 def _reporting(r: RunReport) -> str:
-    lines = []
-    for checklist in CHECKLISTS:
-        states = [item.state for item in fill(checklist, r)]
-        lines.append(f"{checklist.name}: {', '.join(f'{states.count(state)} {state}' for state in STATES)}.")
-    return " ".join(lines)
+    return " ".join(counts_sentence(checklist, fill(checklist, r)) for checklist in CHECKLISTS)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from her2core.report.checklist import CHECKLISTS, STATES, fill
-from her2core.report.checklist_items import State
+from her2core.report.checklist import CHECKLISTS, State, counts, fill, not_reported_sentence
 from her2core.report.document import Document
 from her2core.report.one_page import summary_document
 from her2core.report.render_html import render_html
 from her2core.report.render_pdf import render_pdf
 from her2core.report.run_document import report_document
 from her2core.report.run_report import RunReport
-from her2core.report.sections_end import not_reported_sentence
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,10 @@ def render_report(report: RunReport) -> RenderedReport:
     >>> rendered.html()[:15], rendered.counts["TRIPOD+AI 2024"]["met"]
     (b'<!doctype html>', 1)
     """
-    counts: dict[str, Mapping[State, int]] = {}
-    lists: dict[str, str] = {}
-    for checklist in CHECKLISTS:
-        filled = fill(checklist, report)
-        count = Counter(row.state for row in filled)
-        counts[checklist.name] = {state: count[state] for state in STATES}
-        lists[checklist.name] = not_reported_sentence(filled)
-    return RenderedReport(report_document(report), counts, lists, report)
+    filled = {checklist.name: fill(checklist, report) for checklist in CHECKLISTS}
+    return RenderedReport(
+        report_document(report),
+        {name: counts(items) for name, items in filled.items()},
+        {name: not_reported_sentence(items) for name, items in filled.items()},
+        report,
+    )

@@ -8,7 +8,7 @@ as such.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from her2core.evidence.misclassified import misclassified
 from her2core.evidence.partition import Partition, partition_of_predictions, partition_of_run
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.prevalence import predictive_value_table
-from her2core.evidence.result_tables import MADE_WHEN_ABSENT, all_missing, all_result_tables, result_table
+from her2core.evidence.result_tables import MADE_WHEN_ABSENT, UNITS, all_missing, all_result_tables, result_table
 from her2core.evidence.result_tables import TABLES as RESULT_TABLES
 from her2core.evidence.verdict import Verdict, verdict
 from her2core.report.document import Picture
@@ -79,6 +79,8 @@ class RunReport:
         None for a table of predictions.
     config : mapping
         Configuration of the run as plain values.
+    dataset : DataFrame or None
+        Rows of the run's data table; None where it has none.
     checks : CheckReport or None
         Outcomes of the data checks; None where they were not recorded.
     coverage : DataFrame or None
@@ -111,6 +113,7 @@ class RunReport:
     origin: str
     run: Run | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    dataset: pd.DataFrame | None = None
     checks: CheckReport | None = None
     coverage: pd.DataFrame | None = None
     maps: pd.DataFrame | None = None
@@ -133,19 +136,6 @@ class RunReport:
         return tuple(table.loc[table["assessed"].astype(bool), "unit"])
 
     @property
-    def required_run(self) -> Run:
-        """The run of this report.
-
-        Raises
-        ------
-        RunError
-            The report describes a table of predictions.
-        """
-        if self.run is None:
-            raise RunError("the report of a run", got="one of a table of predictions", fix="Open a run folder.")
-        return self.run
-
-    @property
     def card(self) -> Mapping[str, Any]:
         """Model card of the run; empty for a table of predictions."""
         return {} if self.run is None else self.run.card
@@ -161,6 +151,18 @@ class RunReport:
         """
         table = self.result_tables[name]
         return table[table["unit"] == unit].reset_index(drop=True)
+
+    def by_unit(self, name: str) -> dict[str, pd.DataFrame]:
+        """Rows of one result table by each unit of analysis at which it could be computed.
+
+        Examples
+        --------
+        >>> from her2core.report.examples import example_report
+        >>> list(example_report().by_unit("calibration"))
+        ['patch', 'patient']
+        """
+        tables = {unit: self.table(name, unit) for unit in UNITS}
+        return {unit: table for unit, table in tables.items() if not table.empty}
 
     @property
     def about_people(self) -> tuple[str, ...]:
@@ -236,11 +238,12 @@ def run_report(run: Run, *, fresh: bool = False, pictures: bool = False, base: s
         verdict=verdict(run, evaluation=evaluation),
         origin=origin,
         run=run,
-        config=_config(run),
-        checks=_checks(run),
-        coverage=_table(run, "prediction_sets"),
-        maps=_table(run, "maps"),
-        baselines=_table(run, "baselines"),
+        config=_optional(getattr, run, "config") or {},
+        dataset=_optional(getattr, run, "dataset"),
+        checks=_optional(getattr, run, "checks"),
+        coverage=_optional(run.table, "prediction_sets"),
+        maps=_optional(run.table, "maps"),
+        baselines=_optional(run.table, "baselines"),
         pictures=shown,
         pictures_note=note,
         **shared,
@@ -329,27 +332,12 @@ def _saved(run: Run) -> tuple[Evaluation, dict[str, pd.DataFrame], pd.DataFrame]
     return evaluation, {name: found[name] for name in RESULT_TABLES}, found["missing"]
 
 
-def _table(run: Run, name: str) -> pd.DataFrame | None:
+def _optional(read: Callable[..., Any], *arguments: object) -> Any:
+    """What a run has of its optional parts; None where it has none that can be read."""
     try:
-        found = run.table(name)
+        return read(*arguments)
     except RunError:
         return None
-    return found.assign(**{c: found[c].astype(object).fillna("") for c in ("class", "note") if c in found})
-
-
-def _checks(run: Run) -> CheckReport | None:
-    try:
-        return run.checks
-    except RunError:
-        return None
-
-
-def _config(run: Run) -> Mapping[str, Any]:
-    """The configuration as plain values; empty where it cannot be read, since nothing but its display needs it."""
-    try:
-        return run.config
-    except RunError:
-        return {}
 
 
 def _pictures(run: Run, wrong: pd.DataFrame, base: Path) -> tuple[tuple[Picture, ...], str]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
 
+from her2core.evidence.metrics.registry import metric_label
 from her2core.report.document import Grid
 
 #: Cell without a figure.
 NONE = "\u2014"
+#: Column whose values become the rows of a table -> title and relative width of its names.
+_FIRST_COLUMNS = {
+    "metric": ("Metric", 1.5),
+    "class": ("Class", 1.0),
+    "step": ("Threshold", 0.6),
+    "policy": ("Policy", 1.1),
+}
 
 
 def figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -101,21 +109,51 @@ def cell(row: Mapping[Any, Any] | None, notes: Notes) -> str:
     """
     if row is None:
         return NONE
-    return figure(row["value"], row["lower_95"], row["upper_95"]) + notes.mark(_text(row["note"]))
+    return figure(row["value"], row["lower_95"], row["upper_95"]) + notes.mark(row["note"])
+
+
+def figures(
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    wide: float = 1.6,
+    each: float = 1.0,
+    notes: Iterable[str] = (),
+) -> Grid:
+    """A table of figures: names on the left, then right-aligned columns of equal width.
+
+    Parameters
+    ----------
+    caption : str
+        Caption of the table.
+    head, rows : sequence of str, iterable of sequence of str
+        Titles and cells of all columns.
+    wide, each : float
+        Relative widths of the first column and of each other.
+    notes : iterable of str
+        Footnotes.
+
+    Examples
+    --------
+    >>> figures("Risk", ("Coverage", "by patch"), [("all", "0.250")]).right
+    (1,)
+    """
+    widths = (wide, *(each for _ in head[1:]))
+    return Grid(caption, tuple(head), tuple(map(tuple, rows)), widths, tuple(range(1, len(head))), tuple(notes))
 
 
 def pivot(
     rows: pd.DataFrame,
-    *,
     caption: str,
-    head: str,
+    *,
     down: str,
     across: str,
-    order: Sequence[str],
-    columns: Sequence[tuple[str, str]],
-    label: Callable[[str], str] = str,
-    first: Sequence[tuple[str, str]] = (),
-    wide: float = 1.6,
+    order: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    first: Mapping[str, str] | None = None,
+    head: str = "",
 ) -> Grid:
     """Arrange figures in a table, one column of ``rows`` down and another across.
 
@@ -123,20 +161,18 @@ def pivot(
     ----------
     rows : DataFrame
         Columns value, lower_95, upper_95, note, ``down`` and ``across``.
-    caption, head : str
-        Caption of the table and title of its first column.
+    caption : str
+        Caption of the table.
     down, across : str
         Columns whose values become rows and columns.
-    order : sequence of str
-        Values of ``down`` in the order of the rows.
-    columns : sequence of (str, str)
-        Value of ``across`` and its title.
-    label : callable, default str
-        Label of a value of ``down``.
-    first : sequence of (str, str)
+    order, columns : sequence of str
+        Values of ``down`` and of ``across`` in the order of the rows and columns; by default as they occur.
+    names : mapping of str to str, optional
+        Value of ``across`` -> its title, where that is not the usual one.
+    first : mapping of str to str, optional
         Columns of ``rows``, with titles, shown before the figures; equal in all rows of one value of ``down``.
-    wide : float, default 1.6
-        Relative width of the first column.
+    head : str
+        Title of the first column, where that is not the usual one of ``down``.
 
     Returns
     -------
@@ -145,39 +181,39 @@ def pivot(
     Examples
     --------
     >>> row = {"metric": "f1", "unit": "patch", "value": 0.5, "lower_95": 0.4, "upper_95": 0.6, "note": ""}
-    >>> pivot(
-    ...     pd.DataFrame([row]),
-    ...     caption="Metrics",
-    ...     head="Metric",
-    ...     down="metric",
-    ...     across="unit",
-    ...     order=["f1"],
-    ...     columns=[("patch", "by patch")],
-    ... ).rows
-    (('f1', '0.500 [0.400, 0.600]'),)
+    >>> grid = pivot(pd.DataFrame([row]), "Metrics", down="metric", across="unit")
+    >>> grid.head, grid.rows
+    (('Metric', 'by patch'), (('F1', '0.500 [0.400, 0.600]'),))
     """
-    notes = Notes([_text(n) for n in rows["note"]])
+    notes, first = Notes(rows["note"]), first or {}
+    shown = columns or list(dict.fromkeys(rows[across]))
     rows_by_cell = {(r[down], r[across]): r for r in rows.to_dict("records")}
     body = []
-    for name in order:
+    for name in order or dict.fromkeys(rows[down]):
         some = next((r for (d, _), r in rows_by_cell.items() if d == name), None)
-        plain = [NONE if some is None else _plain(some[column]) for column, _ in first]
-        found = [rows_by_cell.get((name, value)) for value, _ in columns]
-        mark, marks = notes.row([_text(r["note"]) for r in found if r is not None])
+        plain = [NONE if some is None else _plain(some[column]) for column in first]
+        found = [rows_by_cell.get((name, value)) for value in shown]
+        mark, marks = notes.row([r["note"] for r in found if r is not None])
         letters = iter(marks)
-        figures = [
-            NONE if r is None else figure(r["value"], r["lower_95"], r["upper_95"]) + next(letters) for r in found
-        ]
-        body.append((label(name) + mark, *plain, *figures))
-    titles = (head, *(t for _, t in first), *(t for _, t in columns))
-    return Grid(
-        caption,
-        titles,
-        tuple(body),
-        (wide, *(0.6 for _ in first), *(1.35 for _ in columns)),
-        tuple(range(1, len(titles))),
-        notes.lines,
-    )
+        cells = [NONE if r is None else figure(r["value"], r["lower_95"], r["upper_95"]) + next(letters) for r in found]
+        body.append((_label(down, name) + mark, *plain, *cells))
+    title, wide = _FIRST_COLUMNS.get(down, (head, 1.0))
+    titles = [_label(across, value) if names is None else names.get(value, _label(across, value)) for value in shown]
+    widths = (wide, *(0.6 for _ in first), *(1.35 for _ in titles))
+    heads = (head or title, *first.values(), *titles)
+    return Grid(caption, heads, tuple(body), widths, tuple(range(1, len(heads))), notes.lines)
+
+
+def at_thresholds(table: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
+    """Rows of a curve at these thresholds, with the threshold as text in a column ``step``.
+
+    Examples
+    --------
+    >>> at_thresholds(pd.DataFrame({"threshold": [0.05, 0.1]}), (0.1,))["step"].tolist()
+    ['0.10']
+    """
+    near = table[table["threshold"].round(6).isin(thresholds)]
+    return near.assign(step=near["threshold"].map("{:.2f}".format))
 
 
 def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Grid:
@@ -201,14 +237,8 @@ def confusion_grid(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Gr
         texts = [f"{n} ({100 * s:.1f} %)" if few and math.isfinite(s) else str(n) for n, s in cells]
         body.append((true if few else f"{i} {true}", *texts))
     note = () if few else ("Columns are the predicted classes, by the number of their row.",)
-    return Grid(
-        f"Confusion matrix by {unit}: true class down, predicted class across",
-        ("true \\ predicted", *names),
-        tuple(body),
-        (1.6 if few else 2.6, *(1.0 for _ in classes)),
-        tuple(range(1, len(names) + 1)),
-        note,
-    )
+    caption = f"Confusion matrix by {unit}: true class down, predicted class across"
+    return figures(caption, ("true \\ predicted", *names), body, wide=1.6 if few else 2.6, notes=note)
 
 
 def plain_grid(frame: pd.DataFrame, *, caption: str, wide: Sequence[float] = (), right: Sequence[int] = ()) -> Grid:
@@ -231,8 +261,9 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _text(note: object) -> str:
-    return note if isinstance(note, str) else ""
+def _label(column: str, value: object) -> str:
+    """Title of a value of a column of the evaluation tables."""
+    return metric_label(str(value)) if column == "metric" else f"by {value}" if column == "unit" else str(value)
 
 
 def _parts(note: str) -> list[str]:

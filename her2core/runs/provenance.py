@@ -36,9 +36,23 @@ def provenance() -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": _git(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
         "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
     }
+
+
+def installed_version(package: str) -> str | None:
+    """Version of an installed package; None where it is not installed.
+
+    Examples
+    --------
+    >>> installed_version("not-installed") is None
+    True
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _git() -> dict[str, Any] | None:
@@ -51,13 +65,6 @@ def _git() -> dict[str, Any] | None:
         ask("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy may lie in another repository
         return {"commit": ask("rev-parse", "HEAD"), "changed_files": bool(ask("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
         return None
 
 
