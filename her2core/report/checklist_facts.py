@@ -57,8 +57,8 @@ def _of_card(card: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_training(report: RunReport) -> dict[str, Any]:
     info = {} if report.run is None else report.run.info
-    git = info.get("git") if isinstance(info.get("git"), Mapping) else {}
-    train = report.config.get("train")
+    git, train = info.get("git"), report.config.get("train")
+    code = git if isinstance(git, Mapping) else {}
     settings = train if isinstance(train, Mapping) else {}
     weights = settings.get("class_weights")
     unweighted = weights in ("none", False, "")
@@ -70,8 +70,8 @@ def _of_training(report: RunReport) -> dict[str, Any]:
         "unweighted": unweighted,
         "initial_weights": report.card.get("network", {}).get("init") or info.get("start"),
         "packages": info.get("packages"),
-        "commit": git.get("commit"),
-        "changed_files": git.get("changed_files"),
+        "commit": code.get("commit"),
+        "changed_files": code.get("changed_files"),
         "weights": report.run is not None and report.run.has_weights,
     }
 

@@ -82,9 +82,8 @@ def _group_grids(rows: pd.DataFrame, classes: Sequence[str], by: str, unit: str)
 
 def _weak_slices(r: RunReport) -> list[Block]:
     """Subsets of lower accuracy by each unit at which they were searched, the clearest first."""
-    tables, blocks = r.by_unit("weak_slices"), []
-    if tables:
-        blocks += [Words("Weak slices", "strong"), Words(METHOD)]
+    tables = r.by_unit("weak_slices")
+    blocks: list[Block] = [Words("Weak slices", "strong"), Words(METHOD)] if tables else []
     for unit, rows in tables.items():
         body = []
         for row in rows.head(_LISTED).to_dict("records"):
