@@ -28,7 +28,8 @@ from her2core.study.leakage import leakage_figures, load_study
 
 HOME = Path(__file__).resolve().parents[1]
 NAMES = ("demo", "tissue12", "tissue12-lite2", "her2st-erbb2", "her2-tcga")
-STUDIED = [HOME / "models" / "study" / "demo-resnet50", *sorted((HOME / "models" / "study").glob("*/*-seed*"))]
+ALONE = [HOME / "models" / "study" / name for name in ("demo-resnet50", "tissue12-taught", "tissue12-untaught")]
+STUDIED = [*ALONE, *sorted((HOME / "models" / "study").glob("*/*-seed*"))]
 CROSS_VALIDATED = ("her2-tcga", "her2-tcga-networks", "her2-tcga-positive", "her2-tcga-positive-a8")
 #: Of a cross-validation, the first run alone: figures of the others are those of its tables, which are recomputed.
 FIRST = {path.parent: path for path in reversed(STUDIED)}.values()
