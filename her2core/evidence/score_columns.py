@@ -123,8 +123,8 @@ def has_fractions(column: pd.Series) -> bool:
     """
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return False
-    held = column[[cell_text(v) != "" for v in column]] if column.dtype == object else column.dropna()
-    numbers = to_numbers(pd.Series(held.unique()))
+    held = [value for value in column.unique() if cell_text(value) != ""]
+    numbers = to_numbers(pd.Series(held))
     return bool(len(numbers) and np.isfinite(numbers).all() and (numbers != np.round(numbers)).any())
 
 
