@@ -12,6 +12,7 @@ import pytest
 
 from her2core.errors import TableError
 from her2core.evidence.predictions import Predictions, read_predictions
+from her2core.evidence.score_columns import is_score_name
 from her2core.evidence.table_findings import SPELLINGS_WARNING
 from her2core.evidence.verdict import verdict
 from her2core.io.tables import read_table
@@ -207,3 +208,8 @@ def test_probabilities_that_are_always_right_are_not_called_calibrated():
 def test_a_constant_prediction_is_one_of_the_classes_that_occur():
     finding = verdict(table(prob_background=0.0)).aspect("baselines").finding
     assert "constant prediction is 0.33" in finding
+
+
+def test_a_long_name_of_separators_is_looked_at_once():
+    """Time grows with the length of a name, not with its square: a header of a hostile file would not end otherwise."""
+    assert not is_score_name("_" * 100_000)

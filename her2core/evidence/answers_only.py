@@ -8,6 +8,7 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -48,11 +49,11 @@ def refuse_misread_answers(
     >>> refuse_misread_answers(pd.Series([0, 1]), pd.Series([1, 1]), columns=("GT", "Pred"), spellings={})
     """
     meant = {label_text(spelling): name for spelling, name in spellings.items()}
-    pairs = [[meant.get(text, text) for value in column if (text := label_text(value))] for column in (true, predicted)]
-    if any(len(texts) < len(true) for texts in pairs):
+    first, second = (_Texts.of(column, meant) for column in (true, predicted))
+    if "" in first.names or "" in second.names:
         return  # an empty cell is refused where it is read
+    second = second.spelled_as(first.names)
     where = f"{WHERE}, columns {clean_text(columns[0], 60)} and {clean_text(columns[1], 60)}"
-    answers = _spelled_alike(pairs[1], set(pairs[0]))
     if has_fractions(predicted) and not has_fractions(true):
         raise TableError(
             "predicted classes",
@@ -60,17 +61,48 @@ def refuse_misread_answers(
             where=f"{WHERE}, column {clean_text(columns[1], 60)}, row {_fraction(predicted) + 1}",
             fix="If they are scores, state of which class (her2 evaluate --score CLASS=COLUMN).",
         )
-    if not set(pairs[0]) & set(answers):
-        names = [repr(clean_text(name, 40)) for name in dict.fromkeys(pairs[1])]
+    if not set(first.names) & set(second.names):
+        names = [repr(clean_text(name, 40)) for name in second.names]
         raise TableError(
-            f"predicted classes that are also true ones ({list_names(list(dict.fromkeys(pairs[0])))})",
+            f"predicted classes that are also true ones ({list_names(first.names)})",
             got=list_names(names, 3),
             where=where,
             fix="Choose the column of predicted classes, or state what each spelling means (her2 evaluate --label).",
         )
-    _refuse_totals(pairs[0], answers, where)
-    _refuse_missing(pairs[0], answers, where)
-    _refuse_two_spellings([*pairs[0], *answers], where)
+    _refuse_totals(first, second, where)
+    _refuse_missing(first, second, where)
+    _refuse_two_spellings([*first.names, *second.names], where)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The different texts of a column in order of appearance, and the text of each row: int64 (N,)."""
+
+    names: list[str]
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, column: pd.Series, meant: Mapping[str, str]) -> _Texts:
+        codes, values = pd.factorize(column)
+        texts = [meant.get(text, text) for text in map(label_text, values)]
+        return cls._from(np.where(codes < 0, len(texts), codes), [*texts, ""])
+
+    @classmethod
+    def _from(cls, codes: np.ndarray, texts: list[str]) -> _Texts:
+        used = list(dict.fromkeys(texts[i] for i in pd.unique(codes)))
+        place = {text: i for i, text in enumerate(used)}
+        return cls(used, np.array([place.get(text, -1) for text in texts])[codes])
+
+    def spelled_as(self, classes: Sequence[str]) -> _Texts:
+        near = near_spellings({name for name in self.names if name not in classes}, classes)
+        return self._from(self.codes, [near.get(name, name) for name in self.names])
+
+    def rows(self, name: str) -> np.ndarray:
+        return np.flatnonzero(self.codes == self.names.index(name)) if name in self.names else np.array([], int)
+
+    @property
+    def last(self) -> str:
+        return self.names[self.codes[-1]]
 
 
 def _fraction(column: pd.Series) -> int:
@@ -78,34 +110,31 @@ def _fraction(column: pd.Series) -> int:
     return int((numbers != np.round(numbers)).argmax())
 
 
-def _spelled_alike(answers: list[str], classes: set[str]) -> list[str]:
-    near = near_spellings({answer for answer in answers if answer not in classes}, classes)
-    return [near.get(answer, answer) for answer in answers]
-
-
-def _refuse_totals(true: Sequence[str], answers: Sequence[str], where: str) -> None:
-    last = {true[-1], answers[-1]}
-    if len(last) == 2 and not last & {*true[:-1], *answers[:-1]}:
+def _refuse_totals(true: _Texts, answers: _Texts, where: str) -> None:
+    rows = len(true.codes)
+    places = [texts.rows(name) for name in (true.last, answers.last) for texts in (true, answers)]
+    alone = all(len(place) == 0 or place[0] == rows - 1 for place in places)
+    if true.last != answers.last and alone and rows > 1:
         raise TableError(
             "a prediction in every row",
-            got=f"{clean_text(true[-1], 40)!r} and {clean_text(answers[-1], 40)!r} in the last row, as in no other: a "
+            got=f"{clean_text(true.last, 40)!r} and {clean_text(answers.last, 40)!r} in the last row alone: a "
             "line of totals",
-            where=f"{where}, row {len(true)}",
+            where=f"{where}, row {rows}",
             fix=f"Remove that row, {_STATE}.",
         )
 
 
-def _refuse_missing(true: Sequence[str], answers: Sequence[str], where: str) -> None:
+def _refuse_missing(true: _Texts, answers: _Texts, where: str) -> None:
     for texts, others in ((true, answers), (answers, true)):
-        absent = [text for text in dict.fromkeys(texts) if text.casefold() in MISSING and text not in others]
-        if absent:
-            rows = [i for i, text in enumerate(texts) if text == absent[0]]
-            raise TableError(
-                "a true and a predicted class in every row",
-                got=f"{clean_text(absent[0], 40)!r}, which often stands for a missing one ({count_rows(len(rows))})",
-                where=f"{where}, row {rows[0] + 1}",
-                fix=f"Drop these rows, {_STATE}.",
-            )
+        for name in texts.names:
+            if name.casefold() in MISSING and name not in others.names:
+                rows = texts.rows(name)
+                raise TableError(
+                    "a true and a predicted class in every row",
+                    got=f"{clean_text(name, 40)!r}, which often stands for a missing one ({count_rows(len(rows))})",
+                    where=f"{where}, row {rows[0] + 1}",
+                    fix=f"Drop these rows, {_STATE}.",
+                )
 
 
 def _refuse_two_spellings(names: Sequence[str], where: str) -> None:

@@ -150,11 +150,9 @@ def _is_dummy_coding(frame: pd.DataFrame, label: str | None, scores: Mapping[str
     if label is None or not scores or any(of != column for of, column in scores.items()):
         return False
     names = [str(c) for c in frame.columns]
-    true = [label_text(value) for value in frame.iloc[:, names.index(label)]]
-    return all(
-        np.array_equal(to_numbers(frame.iloc[:, names.index(of)]), [float(value == of) for value in true])
-        for of in scores
-    )
+    codes, values = pd.factorize(frame.iloc[:, names.index(label)])
+    true = np.array([*map(label_text, values), ""], dtype=object)[codes]
+    return all(np.array_equal(to_numbers(frame.iloc[:, names.index(of)]), (true == of) * 1.0) for of in scores)
 
 
 def with_roles(columns: ColumnMap, roles: Mapping[str, str | None]) -> ColumnMap:

@@ -55,7 +55,7 @@ def score_warnings(
     --------
     >>> probs = np.array([[0.9, 0.1], [0.2, 0.8]])
     >>> score_warnings(probs, pd.Series(["b", "b"], name="Pred"), classes=["a", "b"], spellings={})[0][:66]
-    "Column 'Pred' and the class of highest probability differ in 1 of 2"
+    "Column 'Pred' and the class of highest probability differ in 1 of "
     """
     found = []
     ordered = np.sort(probs, axis=1)
@@ -206,7 +206,7 @@ def unused_columns(frame: pd.DataFrame, *, label: str, taken: Sequence[str], cla
     --------
     >>> frame = pd.DataFrame({"y_true": ["a", "b"], "label": ["a", "a"]})
     >>> unused_columns(frame, label="y_true", taken=["y_true"], classes=["a", "b"])[0][:53]
-    "The true class was read from column 'y_true'; column '"
+    "The true class was read from column 'y_true'; column "
     """
     names = [str(c) for c in frame.columns]
     other = find_column([name for name in names if name not in taken], "label")

@@ -21,7 +21,7 @@ _BEFORE = re.compile(
     rf"(?P<family>(?:(?:y|pred|predicted|model|test)[\s_.-]+)?(?:{_AFFIX}))(?:[\s_.:-]+|(?P<open>\s*[(\[]\s*))(?P<name>.+)",
     re.IGNORECASE | re.DOTALL,
 )
-_AFTER = re.compile(rf"(?P<name>.+?)[\s_.:-]+(?P<family>{_AFFIX})", re.IGNORECASE | re.DOTALL)
+_AFTER = re.compile(rf"(?P<name>.+?)[\s_.:-]{{1,5}}(?P<family>{_AFFIX})", re.IGNORECASE | re.DOTALL)
 #: Names of the only score in a table of two classes, letters and digits only. A column called pred may hold classes: it
 #: is a score only where its numbers are fractions.
 _SINGLE_SCORE = (
@@ -123,8 +123,8 @@ def has_fractions(column: pd.Series) -> bool:
     """
     if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return False
-    held = column[[cell_text(v) != "" for v in column]] if column.dtype == object else column.dropna()
-    numbers = to_numbers(pd.Series(held.unique()))
+    held = [value for value in column.unique() if cell_text(value) != ""]
+    numbers = to_numbers(pd.Series(held))
     return bool(len(numbers) and np.isfinite(numbers).all() and (numbers != np.round(numbers)).any())
 
 
@@ -150,6 +150,8 @@ def _other_families(
 ) -> Iterator[dict[str, str]]:
     """Families of any affix that have a column of fractions for every true class and sum to one."""
     found: Families = {}
+    if len(truths) > len(names):  # a column of many values, such as an identifier
+        return
     for name in names:
         for truth in truths if name not in taken else ():
             for side, affix in (("before", name.removesuffix(truth)), ("after", name.removeprefix(truth))):
