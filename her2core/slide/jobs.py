@@ -123,7 +123,8 @@ def slide_jobs(
     files, left_out = _files(rest) if rest or not of_manifests else ([], [])
     stated = {} if table is None else _stated(table)
     marked = _region_files(regions, len(files))
-    jobs, used = [], set()
+    jobs: list[SlideJob] = []
+    used: set[str | None] = set()
     for job in [*of_manifests, *(SlideJob(file, clean_text(file.stem, 120), mpp, marked(file)) for file in files)]:
         key = next((k for k in _names(job.path) if k in stated), None)
         row = {} if key is None else stated[key]
