@@ -104,7 +104,9 @@ def test_a_cross_validated_study_follows_from_its_runs(name):
     folder = HOME / "models" / "study" / name
     study = crossval.load_study(HOME / "configs" / "study" / f"{name}.yaml")
     assert json.loads((folder / "study.json").read_text())["study"] == study.model_dump(mode="json")
-    runs = {group: [open_run(folder / f"{group}-seed{seed}") for seed in study.seeds] for group in study.groups}
+    runs = {group: [open_run(path) for path in sorted(folder.glob(f"{group}-seed?"))] for group in study.groups}
+    assert all(len(of) >= 2 for of in runs.values())
+    assert len(runs[study.reference]) == len(study.seeds)
     first = runs[study.reference][0]
     assert all(run.card["out_of_fold"] and not run.has_weights for of in runs.values() for run in of)
     assert all(set(run.predictions["patch_id"]) == set(first.dataset["patch_id"]) for of in runs.values() for run in of)
