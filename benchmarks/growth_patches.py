@@ -1,6 +1,6 @@
 """Growth of prediction: rate by batch, side of the patch, threads and sessions; memory by number of images.
 
-python benchmarks/growth_patches.py    on an idle machine; needs the extra openvino; about five minutes
+python benchmarks/growth_patches.py    on an idle machine; needs the extra openvino; about nine minutes
 
 Network: tissue12 (modified ResNet50, output stride 16) on synthetic patches. Wall clock, median of ROUNDS in turns;
 every ratio is to another figure of the same run. Each number of threads has a process of its own, and so has each
