@@ -140,7 +140,8 @@ def names_predictions(names: Sequence[str], chosen: Collection[str] = ()) -> boo
     """
     if chosen:
         return set(chosen) <= set(names)
-    others = [name for name in names if name != find_column(names, "label")]
+    label = find_column(names, "label")
+    others = [name for name in names if name != label]
     answers = find_column(others, "predicted") is not None or any(map(is_score_name, others))
     return len(others) < len(names) and answers
 
