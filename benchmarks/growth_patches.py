@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,13 +94,8 @@ def memory(images: int) -> dict[str, float]:
             (Path(folder) / f"{i:06d}.png").write_bytes(files[i % 100])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         began = time.perf_counter()
-        with open(os.devnull, "w") as nowhere:
-            kept, sys.stdout = sys.stdout, nowhere
-            try:
-                cli.main(["predict", str(RUN), folder, "--out", f"{folder}.csv"], standalone_mode=False)
-            finally:
-                sys.stdout = kept
-                Path(f"{folder}.csv").unlink(missing_ok=True)
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            cli.main(["predict", str(RUN), folder, "--out", f"{folder}/answers.csv"], standalone_mode=False)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"peak_mb": round(peak), "mb_before": round(before), "patches_a_second": round(images / seconds, 1)}

@@ -101,7 +101,7 @@ def is_score_name(name: str) -> bool:
     >>> is_score_name("prob_low"), is_score_name("score"), is_score_name("age")
     (True, True, False)
     """
-    return bool(_BEFORE.fullmatch(name.strip()) or _AFTER.fullmatch(name.strip())) or squash(name) in _SINGLE_SCORE
+    return _has_affix(name) or squash(name) in _SINGLE_SCORE
 
 
 def has_fractions(column: pd.Series) -> bool:
@@ -121,7 +121,7 @@ def has_fractions(column: pd.Series) -> bool:
     >>> [has_fractions(pd.Series(cells)) for cells in ([0.0, 0.7], [0.0, 1.0], ["0.5", "a"])]
     [True, False, False]
     """
-    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+    if _no_numbers(column):
         return False
     held = [value for value in column.unique() if cell_text(value) != ""]
     numbers = to_numbers(pd.Series(held))
@@ -177,8 +177,7 @@ def _single_score(
     predicted: str | None,
 ) -> tuple[str, str] | None:
     """Of two classes one has a score: that class and its column. A score named after neither is of the positive one."""
-    affixed = [n for n in names if n not in taken and (_BEFORE.fullmatch(n.strip()) or _AFTER.fullmatch(n.strip()))]
-    if len(affixed) > 1:
+    if sum(_has_affix(name) for name in names if name not in taken) > 1:
         return None  # the other one may be there and unreadable
     for of, column in ((of, c) for scores in families.values() for of, c in scores.items()):
         if (bare := _bare(of)) in truths:
@@ -210,12 +209,19 @@ def _of_predicted(frame: pd.DataFrame, predicted: int, score: int) -> bool:
     return len(answers) > 1 and bool(np.nanmin(to_numbers(frame.iloc[:, score])) >= 0.5)
 
 
+def _has_affix(name: str) -> bool:
+    return bool(_BEFORE.fullmatch(name.strip()) or _AFTER.fullmatch(name.strip()))
+
+
+def _no_numbers(column: pd.Series) -> bool:
+    """Whether the type says so, although its cells could be converted."""
+    return pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype)
+
+
 def _numeric(column: pd.Series) -> bool:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return True
-    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+    if _no_numbers(column):
         return False
-    return bool((~np.isnan(to_numbers(column.head(200)))).any())
+    return pd.api.types.is_numeric_dtype(column.dtype) or bool((~np.isnan(to_numbers(column.head(200)))).any())
 
 
 def _bare(of: str) -> str:

@@ -58,7 +58,5 @@ def left_out_note(rows: Sequence[Sequence[str]]) -> str:
     "1 row above the names of the columns was left out: 'Results of 2025'."
     """
     first = next((text for row in rows if (text := " ".join(cell for cell in row if cell.strip()))), "")
-    number = "1 row above the names of the columns was" if len(rows) == 1 else f"{len(rows)} rows above the names of "
-    if len(rows) > 1:
-        number += "the columns were"
-    return f"{number} left out: {clean_text(first, 60)!r}{' and more' if len(rows) > 1 else ''}."
+    number, verb, more = ("1 row", "was", "") if len(rows) == 1 else (f"{len(rows)} rows", "were", " and more")
+    return f"{number} above the names of the columns {verb} left out: {clean_text(first, 60)!r}{more}."
