@@ -16,6 +16,7 @@ from slide_files import glass, slide_pixels, write_pyramid
 
 from her2core import read_manifest
 from her2core.data.patches import PatchReader
+from her2core.errors import ImageError
 from her2core.io.images import image_size, read_image
 from her2core.runs.lock import LOCK, Claim
 from her2core.slide import tiling
@@ -57,6 +58,47 @@ def test_tiles_become_a_manifest_that_reads_back_as_the_slides_pixels(her2, slid
     remaining = [row["remaining"] for row in about["audit"]]
     assert (remaining[0], remaining[-1], about["tiles"]) == (48, 16, 16)
     assert Path("tiles/slides/S1/contact.png").is_file()
+
+
+def test_a_shard_holds_the_same_tiles_in_one_file(her2, slides):
+    table = slides.parent / "slides.csv"
+    assert her2("tile", slides, "--out", "files", "--table", table, *WORDS)[0] == 0
+    assert her2("tile", slides, "--out", "shards", "--table", table, "--shard", *WORDS)[0] == 0
+    assert {p.name for p in Path("shards/slides/S1").iterdir()} == {
+        "tiles.tar",
+        "tiles.parquet",
+        "contact.png",
+        "slide.json",
+    }
+    files, shards = read_manifest("files/manifest.parquet"), read_manifest("shards/manifest.parquet")
+    assert list(shards.frame["patch_id"]) == list(files.frame["patch_id"])
+    assert shards.missing_files() == []
+    one, many = PatchReader(shards), PatchReader(files)
+    assert all(np.array_equal(one(name), many(name)) for name in files.frame["patch_id"])
+    code, out, err = her2("data", "check", "shards/manifest.parquet")
+    assert code == 0, out + err
+    made = Path("shards/slides/S1/tiles.tar").read_bytes()
+    shutil.rmtree("shards/slides/S1")
+    assert her2("tile", slides, "--out", "shards", "--table", table, "--shard", *WORDS)[0] == 0
+    assert Path("shards/slides/S1/tiles.tar").read_bytes() == made
+
+
+def test_a_damaged_shard_is_named_and_its_slide_cut_again(her2, slides):
+    words = ("tile", slides / "S1.tif", "--out", "t", "--shard", *WORDS)
+    assert her2(*words)[0] == 0
+    shard = Path("t/slides/S1/tiles.tar")
+    whole, path = shard.read_bytes(), Path("t") / pd.read_parquet("t/tiles.parquet")["path"].iloc[-1]
+    pixels = read_image(path)
+    with pytest.raises(ImageError, match="none of this name"):
+        read_image(shard / "9_9.png")
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match="tiles.tar"):
+        read_image(path)
+    assert her2(*words)[0] == 0
+    assert np.array_equal(read_image(path), pixels)
+    shard.write_bytes(b"no tar file" * 200)
+    with pytest.raises(ImageError, match="uncompressed tar"):
+        read_image(path)
 
 
 def test_another_scale_is_exact(her2, slides):

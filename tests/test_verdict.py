@@ -272,6 +272,21 @@ def test_a_constant_prediction_is_no_recognition_whatever_its_accuracy():
     assert "as recognition of the classes" in found.sentence
 
 
+@pytest.mark.parametrize(("missed", "expected"), [(10, "is below"), (0, ""), (1, "is not shown to be above")])
+def test_an_accuracy_below_the_share_of_the_largest_class_is_said(missed, expected):
+    """56 of 60 patients negative: 10 false positives leave 83 %, always answering negative 93."""
+    frame = table(patients=60, patches=2, wrong=0, scores=False)
+    few = (frame["split"] == "test") & frame["patient_id"].isin([f"test{i}" for i in range(54)])
+    frame.loc[few, "label"] = "negative"
+    frame["predicted"] = frame["label"]
+    frame.loc[few & frame["patient_id"].isin([f"test{i}" for i in range(missed)]), "predicted"] = "positive"
+    found = her2core.verdict(frame).aspect("baselines")
+    assert found.grade == (LIMITS if expected else NOT_KNOWN)
+    assert ("93.3%" in found.finding) == bool(expected)
+    assert ("no-information rate" in found.finding) == bool(expected)
+    assert expected in found.reason
+
+
 def test_predictions_by_chance_are_not_shown_to_beat_a_constant_prediction():
     frame = table(patients=60, patches=1, wrong=0, scores=False)
     rng = np.random.default_rng(0)

@@ -69,6 +69,7 @@ def _slide_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--keep-all", is_flag=True, help="Keep tiles that are nearly empty, inked, blurred or no H&E at full size."
 )
+@click.option("--shard", is_flag=True, help="One tar file of tiles a slide (as WebDataset), instead of a file a tile.")
 @click.option("--scheme", help="Label scheme of the table's labels; recognised when left out.")
 @_slide_options
 @as_json
@@ -79,6 +80,7 @@ def tile(
     tile_mpp: str,
     stain: str,
     keep_all: bool,
+    shard: bool,
     scheme: str | None,
     as_json: bool,
     **options: Any,
@@ -100,7 +102,7 @@ def tile(
 
     scale = parse_mpp(tile_mpp)
     known = None if scheme is None else get_scheme(scheme)
-    settings = TileSettings(px, scale, TileGrid(px * scale, **_grid(px * scale, options)), stain, screen=not keep_all)
+    settings = TileSettings(px, scale, TileGrid(px * scale, **_grid(px * scale, options)), stain, not keep_all, shard)
     jobs, left_out, out = _jobs(slides, out, options)
     work = partial(tile_slide, settings=settings, out=out, threads=options["threads"])
     done, counts, code = work_on(

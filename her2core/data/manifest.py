@@ -22,6 +22,7 @@ from her2core.data.manifest_rows import COLUMNS, DEFAULTS, WINDOW, check_rows, n
 from her2core.io.cells import UNKNOWN, identifiers
 from her2core.io.documents import parse_json
 from her2core.io.files import write_csv, write_json, write_parquet
+from her2core.io.shards import image_exists
 from her2core.io.tables import read_table
 from her2core.labels import SCHEMES, LabelScheme, declared_scheme, spelled_class
 
@@ -168,7 +169,7 @@ class Manifest:
         return self.frame.drop(columns=hidden).merge(split[["patch_id", "split"]], on="patch_id", how="left")
 
     def missing_files(self) -> list[str]:
-        """Paths of this manifest at which there is no file, or none that can be reached.
+        """Paths of this manifest at which there is no file, nor an entry of a shard, or none that can be reached.
 
         Returns
         -------
@@ -181,7 +182,7 @@ class Manifest:
         >>> build_manifest(table, root="nowhere").missing_files()
         ['1.png', '2.png']
         """
-        return [p for p in self.frame["path"].unique() if not os.path.isfile(self.file(p))]
+        return [p for p in self.frame["path"].unique() if not image_exists(self.file(p))]
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the manifest.

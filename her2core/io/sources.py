@@ -8,11 +8,12 @@ from typing import Any, BinaryIO
 
 from her2core.errors import ImageError
 from her2core.io.image_header import ALLOWED, COPY_AGAIN, SMALLER
+from her2core.io.shards import find_entry, read_entry
 from her2core.io.text import clean_text
 
 MAX_BYTES = 600_000_000  # bytes; images.MAX_PIXELS stored as uncompressed RGB is 534 million
 
-#: A file: its content, its path (a ``str`` is a path), or a binary stream.
+#: A file: its content, its path (a ``str`` is a path; it may name an entry of a shard), or a binary stream.
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 
@@ -93,6 +94,8 @@ def file_bytes(source: Source, where: str, max_bytes: int = MAX_BYTES) -> bytes:
 
 def _read_path(path: str | os.PathLike[str], where: str, max_bytes: int) -> bytes:
     try:
+        if (entry := find_entry(path)) is not None:
+            return read_entry(entry, limit=max_bytes)
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # asked before opening: opening a pipe would block
             got = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"

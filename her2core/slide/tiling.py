@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from her2core.data.quality import quality_flags
 from her2core.errors import ConfigError, ImageError, ManifestError
 from her2core.io.files import write_parquet, write_via_temporary
 from her2core.io.images import RGBImage, encode_png
+from her2core.io.shards import ShardWriter
 from her2core.io.tables import read_table
 from her2core.labels import LabelScheme
 from her2core.notice import RESEARCH
@@ -56,6 +58,8 @@ class TileSettings:
         Leave colours as they are, or normalise by one estimate for each slide.
     screen : bool
         Leave out tiles that are nearly empty, inked, blurred or no H&E at full size.
+    shard : bool
+        Write the tiles of a slide into one file, ``tiles.tar``, instead of a folder with a file each.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class TileSettings:
     grid: TileGrid
     stain: str = "none"
     screen: bool = True
+    shard: bool = False
 
     def __post_init__(self) -> None:
         if self.stain not in STAINS:
@@ -84,6 +89,11 @@ class TileSettings:
                 where="tiles",
                 fix="Correct one of them.",
             )
+
+    @property
+    def tiles_name(self) -> str:
+        """Folder or shard of a slide's tiles."""
+        return "tiles.tar" if self.shard else "tiles"
 
 
 def tile_slide(
@@ -101,8 +111,8 @@ def tile_slide(
     job : SlideJob
     settings : TileSettings
     out : Path
-        Folder of all slides; this one's is ``slides/<slide_id>`` with tiles/*.png, tiles.parquet, contact.png and
-        slide.json.
+        Folder of all slides; this one's is ``slides/<slide_id>`` with tiles/*.png (or tiles.tar), tiles.parquet,
+        contact.png and slide.json.
     threads : int, default 2
         That read.
     progress : callable, optional
@@ -131,7 +141,8 @@ def tile_slide(
                 fix="Choose a coarser scale for the tiles: they are never enlarged.",
             )
         stated = {"slide_id": job.slide_id, "facts": dict(job.facts), "regions": regions_key(job)}
-        key = work_key(slide, settings.grid, px=settings.px, stain=settings.stain, screen=settings.screen, **stated)
+        how = {name: value for name, value in asdict(settings).items() if name != "grid"}
+        key = work_key(slide, settings.grid, **how, **stated)
         if (about := finished(out, job, key)) is not None:
             return about, True
         with stage("plan"):
@@ -139,7 +150,8 @@ def tile_slide(
         with stage("stain"):
             stain = slide_stain(slide, plan.kept)
         folder = unfinished(out, job, key)
-        rows, stages, samples = _write_tiles(slide, plan, settings, stain, folder, threads, progress)
+        with _tile_files(folder, settings) as write:
+            rows, stages, samples = _write_tiles(slide, plan, settings, stain, write, threads, progress)
         counted = [*plan.tiles["stage"][plan.tiles["stage"] != ""], *stages]
         counts = audit(counted, {**STAGES, **(TILE_STAGES if settings.screen else {})})
         frame = _frame(rows, job, settings, slide_folder(out, job).relative_to(out))
@@ -168,13 +180,12 @@ def _write_tiles(
     plan: TilePlan,
     settings: TileSettings,
     stain: SlideStain,
-    folder: Path,
+    write: Callable[[str, bytes], Any],
     threads: int,
     progress: Callable[[int, int], Any] | None,
 ) -> tuple[list[dict[str, Any]], list[str], list[RGBImage]]:
     """Rows of the tiles kept, the stage of each tile that was read, and a sample for the contact sheet."""
     tiles = plan.kept
-    (folder / "tiles").mkdir(exist_ok=True)
     rows: list[dict[str, Any]] = []
     stages: list[str] = []
     samples: list[RGBImage] = []
@@ -193,13 +204,25 @@ def _write_tiles(
             tile = tiles.iloc[index]
             name = f"{int(tile['column'])}_{int(tile['row'])}.png"
             with stage("write"):
-                (folder / "tiles" / name).write_bytes(encode_png(image))
+                write(name, encode_png(image))
             rows.append({**tile.to_dict(), "name": name})
             if len(rows) % every == 1 or every == 1:
                 samples.append(image)
         if progress:
             progress(len(stages), len(tiles))
     return rows, stages, samples
+
+
+@contextmanager
+def _tile_files(folder: Path, settings: TileSettings) -> Iterator[Callable[[str, bytes], Any]]:
+    """Function that writes a tile, by its name and its bytes."""
+    place = folder / settings.tiles_name
+    if settings.shard:
+        with ShardWriter(place) as shard:
+            yield shard.add
+    else:
+        place.mkdir(exist_ok=True)
+        yield lambda name, data: (place / name).write_bytes(data)
 
 
 def _stage(image: RGBImage) -> str:
@@ -217,7 +240,7 @@ def _frame(rows: list[dict[str, Any]], job: SlideJob, settings: TileSettings, fo
     return pd.DataFrame(
         {
             "patch_id": f"{job.slide_id}/" + place,
-            "path": f"{folder.as_posix()}/tiles/" + tiles["name"].astype(str),
+            "path": f"{folder.as_posix()}/{settings.tiles_name}/" + tiles["name"].astype(str),
             "slide_id": job.slide_id,
             "patient_id": job.patient_id,
             "mpp": settings.mpp,

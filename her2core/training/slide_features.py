@@ -19,10 +19,11 @@ import numpy as np
 from her2core.data.manifest import Manifest
 from her2core.data.patches import prepare_all
 from her2core.data.tensors import to_tensor
-from her2core.errors import ManifestError, TableError
+from her2core.errors import ImageError, ManifestError, TableError
 from her2core.features.extract import embed_batch, network_fingerprint, refuse_changed_embedding
 from her2core.features.table import FeatureTable, read_features
 from her2core.io.cells import UNKNOWN
+from her2core.io.shards import file_version
 from her2core.io.text import printable_path
 from her2core.networks.protocol import PatchNetwork
 from her2core.parallel.stages import stage
@@ -180,11 +181,9 @@ def _key(part: Manifest, fingerprint: str, config: RunConfig) -> str:
     files = []
     for path in part.frame["path"].unique():
         try:
-            about = part.file(path).stat()
-        except OSError:  # prepare_all names it
+            files.append([path, *file_version(part.file(path))])
+        except (OSError, ImageError):  # prepare_all names it
             files.append([path, -1, -1])
-        else:
-            files.append([path, about.st_size, about.st_mtime_ns])
     preparation = [config.input.px, config.stain.model_dump(mode="json")]
     described = json.dumps([fingerprint, preparation, part.content_hash(), files], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()

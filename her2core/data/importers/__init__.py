@@ -15,6 +15,7 @@ from typing import Any
 from her2core.data.manifest import Manifest
 from her2core.errors import ConfigError, ManifestError
 from her2core.io.listing import FEW
+from her2core.io.shards import file_version
 from her2core.io.text import printable_path
 
 IMPORTERS = {
@@ -153,7 +154,7 @@ def _missing(manifest: Manifest, allowed: int, where: str) -> int:
             fix="Leave it out to allow none.",
         )
     absent = manifest.missing_files()
-    empty = [path for path in _different(manifest.frame["path"], absent) if not os.path.getsize(manifest.file(path))]
+    empty = [path for path in _different(manifest.frame["path"], absent) if not file_version(manifest.file(path))[0]]
     missing = [*manifest.facts.get("unreadable", ()), *absent, *(f"{path} (empty)" for path in empty)]
     if len(missing) > allowed:
         named = ", ".join(printable_path(name).removesuffix(".") for name in missing[:FEW])

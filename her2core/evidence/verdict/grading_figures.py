@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from her2core.evidence.baselines import BASELINES, HIGHER, LOWER, METRICS, baseline_sentences
@@ -131,7 +132,7 @@ def patients(inputs: VerdictInputs, found: dict[str, Figure]) -> Aspect:
 
 
 def baselines(inputs: VerdictInputs) -> Aspect:
-    """Grade the comparison with baselines, or with a constant prediction where there are none.
+    """Grade the comparison with baselines, with a constant prediction and with the no-information rate.
 
     Parameters
     ----------
@@ -141,6 +142,15 @@ def baselines(inputs: VerdictInputs) -> Aspect:
     -------
     Aspect
     """
+    graded = _against_baselines(inputs)
+    not_above = _no_information(inputs)
+    if not_above is None or graded.grade == CONTRADICTS:
+        return graded
+    reason = graded.reason if graded.grade == LIMITS else not_above.reason
+    return Aspect("baselines", LIMITS, f"{not_above.finding} {graded.finding}".strip(), reason)
+
+
+def _against_baselines(inputs: VerdictInputs) -> Aspect:
     constant = _constant(inputs)
     table = pd.DataFrame() if inputs.baselines is None else _at_one_unit(inputs.baselines)
     if constant is not None and constant.grade == CONTRADICTS:
@@ -238,6 +248,27 @@ def _constant(inputs: VerdictInputs) -> Aspect | None:
     return Aspect("baselines", SUPPORTS, about, "it is better than always predicting one class")
 
 
+def _no_information(inputs: VerdictInputs) -> Aspect | None:
+    """Accuracy that is not shown to be above the share of the most frequent class; None where it is above."""
+    tested = inputs.test
+    for unit in ("patient", "patch"):
+        row = inputs.metric("accuracy", unit)
+        if row is None or len(set(tested.labels.tolist())) < 2:
+            continue
+        counts = list(inputs.patients_by_class.values()) if unit == "patient" else np.bincount(tested.labels).tolist()
+        share = max(counts) / sum(counts)
+        if (row["value"] if math.isnan(row["lower_95"]) else row["lower_95"]) > share:
+            continue
+        most = clean_text(tested.classes[counts.index(max(counts))], 60)
+        text = (
+            f"Accuracy by {unit} {_percents(row)}; always answering {most}, the most frequent class, is right for "
+            f"{percent(share)} (no-information rate)."
+        )
+        below = "is below" if row["value"] < share else "is not shown to be above"
+        return Aspect("baselines", LIMITS, text, f"the accuracy by {unit} {below} the share of the most frequent class")
+    return None
+
+
 def _at_one_unit(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the first metric, by patient where a patient could be compared, otherwise by patch or what there is."""
     rows = table[table["metric"] == METRICS[0]]
@@ -258,6 +289,11 @@ def _bounds(figure: Figure) -> str:
 def _bounds_of(row: dict[str, object]) -> str:
     low, high = (float(str(row[c])) for c in ("lower_95", "upper_95"))
     return "(no interval)" if math.isnan(low) else f"[{low:.2f}, {high:.2f}]"
+
+
+def _percents(row: dict[str, object]) -> str:
+    value, low, high = (float(str(row[c])) for c in ("value", "lower_95", "upper_95"))
+    return f"{percent(value)} " + ("(no interval)" if math.isnan(low) else f"[{percent(low)}, {percent(high)}]")
 
 
 def _number(row: pd.Series) -> str:

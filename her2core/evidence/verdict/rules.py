@@ -191,13 +191,14 @@ _ALL = (
         {
             CONTRADICTS: "it predicts one class only, its balanced accuracy is lower than that of a baseline, or the "
             "interval lies below that of a constant prediction (one over the number of classes)",
-            LIMITS: "a baseline is not shown to be beaten, or the balanced accuracy is not shown to be above that of a "
-            "constant prediction",
+            LIMITS: "a baseline is not shown to be beaten, the balanced accuracy is not shown to be above that of a "
+            "constant prediction, or the accuracy not above the share of the most frequent class among the tested "
+            "(no-information rate)",
             NOT_KNOWN: "no baseline was computed, or none can be compared",
             SUPPORTS: "every baseline that was computed is shown to be beaten",
         },
         f"Brodersen et al. 2010, doi 10.1109/ICPR.2010.764 (balanced accuracy); the set of baselines is {OURS.lower()}",
-        metrics=("balanced_accuracy",),
+        metrics=("accuracy", "balanced_accuracy"),
         section="performance#baselines",
     ),
     Rule(
