@@ -116,6 +116,7 @@ def million(page, address: str, *, network: bool, rows: int = 1_000_000) -> dict
             "label": labels,
             "slide_id": (number // 50).astype(str),
             "patient_id": (number // 500).astype(str),
+            "site": np.char.add("S", (number // 500 % 7).astype(str)),
         }
     )
     for i, name in enumerate(("negative", "equivocal", "positive")):

@@ -154,6 +154,12 @@ def _training() -> list[Row]:
                 "training",
             )
         )
+    compiled = _read("training_compiled")
+    for precision, name in (("fp32", "float32"), ("bf16", "bfloat16")):
+        of = compiled[precision]
+        what = f"training step of {compiled['network']}, {name}, two cores: eager over `torch.compile`"
+        took = f"{what}, which took {of['compilation_s']:.0f} s"
+        rows.append((took, _text(of["eager_over_compiled"]), "", "training_compiled"))
     return rows
 
 

@@ -35,13 +35,15 @@ BOUNDARY = "her2-load-test"
 
 
 def main() -> None:
+    load_before = round(os.getloadavg()[0], 2)
     patches = [encode_png(render_patch(CohortSpec(px=112), i).image) for i in range(PATCHES)]
     engines = {engine: load(engine, patches) for engine in ("torch", "openvino")}
     result = {
         "run": "models/demo, 112 px",
         "seconds_a_load": SECONDS,
         "engines": engines,
-        "note": "A training ran beside, on both cores; times in milliseconds.",
+        "load_before": load_before,
+        "note": "p50, p95 and p99 in milliseconds",
     }
     write_result("serving", result, packages=("torch", "openvino", "starlette", "uvicorn"), threads=os.cpu_count())
 

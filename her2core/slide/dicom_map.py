@@ -129,6 +129,7 @@ def _parametric_map(heatmap: Heatmap, frame: SlideFrame, model: str, comments: s
         series_description=SERIES,
     )
     made.ImageComments = clean_text(comments, 10_000)
+    made.Laterality = ""  # of the breast, which is not known here; dciodvfy asks for it
     return _reproducible(made, frame, content)
 
 

@@ -118,17 +118,17 @@ class StainEstimator:
             return None
         plane = np.array(vectors[:2], np.float64)
         plane *= np.copysign(1, plane.sum(axis=1))[:, None]
-        along, across, _ = _combined(plane, density)
-        low, high = self._extreme_angles(along, across, dense, forward=plane[0].min() >= 0 <= self.beta)
+        along, across, _ = _combined(plane, chosen)
+        low, high = self._extreme_angles(along, across, dense, number, forward=plane[0].min() >= 0 <= self.beta)
         stains = np.array([[math.cos(low), math.sin(low)], [math.cos(high), math.sin(high)]]) @ plane
         if stains[0, 0] < stains[1, 0]:  # haematoxylin absorbs more red than eosin
             stains = stains[::-1]
         return None if stains.min() < MIN_COMPONENT or stains[0] @ stains[1] > MAX_COSINE else stains
 
     def _extreme_angles(
-        self, along: Floats, across: Floats, dense: npt.NDArray[np.bool_], *, forward: bool
+        self, along: Floats, across: Floats, dense: npt.NDArray[np.bool_], number: int, *, forward: bool
     ) -> tuple[float, float]:
-        """Percentiles alpha and 100 - alpha of the angles of the dense pixels in the plane.
+        """Percentiles alpha and 100 - alpha of the angles of the dense pixels in the plane; both are 0 in the others.
 
         ``forward``: all dense pixels lie within 90 degrees of the first direction, as no density is negative in them.
         """
@@ -136,11 +136,11 @@ class StainEstimator:
             low, high = np.percentile(np.arctan2(across, along)[dense], [self.alpha, 100 - self.alpha])
             return float(low), float(high)
         # The tangent orders as the angle does, so the angles of four pixels are enough.
-        with np.errstate(divide="ignore", invalid="ignore"):  # of pixels that are not dense
-            slopes = np.divide(across, along, out=across)[dense]
-        lower, upper, weight = upper_order(slopes, 100 - self.alpha)
+        with np.errstate(invalid="ignore"):  # NaN in pixels that are not dense
+            slopes = np.divide(across, along, out=across)
+        lower, upper, weight = upper_order(slopes, 100 - self.alpha, number)
         high = math.atan(lower) + weight * (math.atan(upper) - math.atan(lower))
-        lower, upper, weight = upper_order(np.negative(slopes, out=slopes), 100 - self.alpha)
+        lower, upper, weight = upper_order(np.negative(slopes, out=slopes), 100 - self.alpha, number)
         low = math.atan(lower) + weight * (math.atan(upper) - math.atan(lower))
         return -low, high
 

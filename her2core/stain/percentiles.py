@@ -20,15 +20,17 @@ _SHORT = 4096
 _Floats = npt.NDArray[np.floating[Any]]
 
 
-def upper_order(values: _Floats, percent: float) -> tuple[float, float, float]:
+def upper_order(values: _Floats, percent: float, number: int | None = None) -> tuple[float, float, float]:
     """The two order statistics that enclose a percentile, and how far it lies between them.
 
     Parameters
     ----------
     values : float array (N,)
-        Without NaN, N at least 1.
+        At least one that is not NaN.
     percent : float
         50 to 100; the nearer to 100, the less is ordered.
+    number : int, optional
+        How many are not NaN: the percentile is that of these. All of them when left out.
 
     Returns
     -------
@@ -40,17 +42,22 @@ def upper_order(values: _Floats, percent: float) -> tuple[float, float, float]:
     --------
     >>> upper_order(np.arange(101, dtype=np.float32), 98.5)
     (98.0, 99.0, 0.5)
+    >>> upper_order(np.array([np.nan, 3.0, 1.0, 2.0]), 75.0, number=3)
+    (2.0, 3.0, 0.5)
     """
-    position = percent / 100 * (len(values) - 1)
-    below = min(math.floor(position + 1e-9), len(values) - 1)
-    needed = len(values) - below
-    largest = values
-    if len(values) >= _SHORT:
+    count = len(values) if number is None else number
+    position = percent / 100 * (count - 1)
+    below = min(math.floor(position + 1e-9), count - 1)
+    needed = count - below
+    largest = values[:0]
+    if count >= _SHORT:
         sample = values[: len(values) // _STEP * _STEP].reshape(-1, _STEP)[:, :_NEIGHBOURS].ravel()
-        place = len(sample) - 12 - math.ceil(2 * needed * len(sample) / len(values))
+        sample = sample if number is None else sample[~np.isnan(sample)]
+        place = len(sample) - 12 - math.ceil(2 * needed * len(sample) / count)
         if place > len(sample) // 2:
-            chosen = values[values >= np.sort(sample)[place]]
-            largest = chosen if len(chosen) >= needed else values
+            largest = values.compress(values >= np.sort(sample)[place])
+    if len(largest) < needed:
+        largest = values if number is None else values[~np.isnan(values)]
     first = len(largest) - needed
     last = min(first + 1, len(largest) - 1)
     ordered = np.sort(largest) if len(largest) < _SHORT else np.partition(largest, (first, last))
