@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from dashboard.widgets import markdown_sentence
 from her2core.inference.background import Job
-from her2core.inference.batch import Row
 from her2core.io.text import markdown_text
+
+if TYPE_CHECKING:
+    from her2core.inference.batch import Row
 
 
 def files_done(job: Job[Row], done: int) -> str:

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = sorted((ROOT / "her2core").rglob("*.py"))
+DASHBOARD = tuple(sorted((ROOT / "dashboard").rglob("*.py")))
 FRONT = sorted([ROOT / "app.py", *(ROOT / "dashboard").rglob("*.py"), *(ROOT / "pages").rglob("*.py")])
 #: The package that turns predictions into evidence.
 EVIDENCE = next(n for n in ("her2core.evidence", "her2core.evaluate") if (ROOT / n.replace(".", "/")).is_dir())
@@ -67,11 +68,11 @@ def _breaches(files, *forbidden: str) -> list[str]:
 
 def _reached(start: str) -> set[str]:
     """Every module that importing ``start`` runs, by the imports at module level; parents' __init__ included."""
-    files = {_name(p): p for p in CORE}
+    files = {_name(p): p for p in (*CORE, *DASHBOARD)}
     seen, todo = set(), [start]
     while todo:
         name = todo.pop()
-        if name in seen or (_within(name, "her2core") and name not in files):
+        if name in seen or (_within(name, "her2core", "dashboard") and name not in files):
             continue
         seen.add(name)
         if name in files:
@@ -167,6 +168,16 @@ def test_reviewing_results_needs_no_network(package):
     for path in members:
         reached = _reached(_name(path))
         assert not [r for r in reached if _within(r, *TORCH)], f"importing {_name(path)} brings in torch"
+
+
+@pytest.mark.parametrize("folder", ["home", "evidence", "study", "about"])
+def test_pages_of_the_evidence_load_no_network(folder):
+    """Torch takes 400 MB and more of the server, and reviewing results needs none."""
+    pages = sorted((ROOT / "pages" / folder).glob("*.py"))
+    assert pages
+    for page in pages:
+        reached = {r for i in _imports(page) for r in _reached(i)}
+        assert not [r for r in reached if _within(r, *TORCH)], page.name
 
 
 def test_data_knows_no_network():
