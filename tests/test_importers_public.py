@@ -334,6 +334,19 @@ def test_tcga_slides_are_joined_to_yale_s_annotations(tmp_path):
     assert ("TCGA-A8-0002", "no annotation TCGA-A8-0002-01Z-00-DX1.xml") in found(made, "missing file")
 
 
+@pytest.mark.parametrize("kind", ["clinical.xlsx", "clinical.txt"])
+def test_a_clinical_table_saved_again_by_a_spreadsheet_is_the_same(tmp_path, kind):
+    """As a workbook, or as what Excel calls Unicode text, below a title."""
+    source = find_clinical(tcga(tmp_path / "tcga"))
+    rows = [line.split("\t") for line in source.read_text().splitlines()]
+    (tmp_path / "saved").mkdir()
+    if kind.endswith("xlsx"):
+        pd.DataFrame(rows).to_excel(tmp_path / "saved" / kind, header=False, index=False)
+    else:
+        (tmp_path / "saved" / kind).write_bytes(("TCGA-BRCA\n" + source.read_text()).encode("utf-16"))
+    assert read_clinical(find_clinical(tmp_path / "saved")).equals(read_clinical(source))
+
+
 @needs_data
 def test_the_real_clinical_table_has_the_documented_counts_and_conflicts():
     from her2core.data.importers.her2_results import conflict_of

@@ -22,6 +22,25 @@ def test_only_two_kinds_of_files_are_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["m.csv", "m.xlsx"])
+def test_a_title_above_the_header_is_left_out_with_a_note(tmp_path, kind):
+    rows = [
+        ["HER2 cohort of 2025", ""],
+        ["", ""],
+        ["Image", "IHC score"],
+        ["1.png", "0"],
+        ["2.png", "2+"],
+        ["3.png", "3+"],
+    ]
+    if kind.endswith("csv"):
+        (tmp_path / kind).write_text("\n".join(";".join(row) for row in rows) + "\n")
+    else:
+        pd.DataFrame(rows).to_excel(tmp_path / kind, header=False, index=False)
+    found = read_manifest(tmp_path / kind)
+    assert found.frame["label"].tolist() == ["negative", "equivocal", "positive"]
+    assert "HER2 cohort of 2025" in found.facts["table_notes"][0]
+
+
 def unreadable(folder):
     (folder / "cut.parquet").write_bytes(manifest().write(folder / "whole.parquet").read_bytes()[:-40])
     (folder / "empty.csv").write_text("")

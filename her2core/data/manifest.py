@@ -18,7 +18,16 @@ from typing import Any
 import pandas as pd
 
 from her2core.data.manifest_labels import map_labels, scheme_of_labels
-from her2core.data.manifest_rows import COLUMNS, DEFAULTS, WINDOW, check_rows, normalise_rows, recognise_columns, refuse
+from her2core.data.manifest_rows import (
+    COLUMNS,
+    DEFAULTS,
+    WINDOW,
+    check_rows,
+    names_manifest,
+    normalise_rows,
+    recognise_columns,
+    refuse,
+)
 from her2core.io.cells import UNKNOWN, identifiers
 from her2core.io.documents import parse_json
 from her2core.io.files import write_csv, write_json, write_parquet
@@ -274,13 +283,8 @@ def build_manifest(
     ['negative', 'equivocal', 'positive']
     """
     frame = frame.reset_index(drop=True)
-    if frame.columns.duplicated().any():
-        refuse(
-            "column names that differ",
-            f"{frame.columns[frame.columns.duplicated()][0]!r} twice",
-            where,
-            "Rename or drop one of them.",
-        )
+    if len(repeated := frame.columns[frame.columns.duplicated()]):
+        refuse("column names that differ", f"{repeated[0]!r} twice", where, "Rename or drop one of them.")
     if frame.empty:
         refuse("at least one row", "an empty table", where, "Check the folder or the file it was made from.")
     if "label" not in frame and "her2_ihc" in frame:
@@ -351,7 +355,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         meta = _read_meta(sidecar(path).read_bytes(), str(sidecar(path)))
         table = read_table(path, text=meta.get("text_columns", ()), own=True)
     else:
-        table = read_table(path)
+        table = read_table(path, wanted=names_manifest)
         meta = _read_meta(table.metadata.get(META_KEY, "{}").encode(), str(path))
     scheme, frame, facts = None, table.frame, dict(meta.get("facts") or {})
     if meta.get("classes"):

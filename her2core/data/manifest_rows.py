@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -28,6 +29,31 @@ DEFAULTS = {
 WINDOW = ("x", "y", "width", "height")
 COLUMNS = ("patch_id", "path", "patient_id", "slide_id", "site", "scanner", "mpp", "her2_ihc", "ish", "label", "source")
 _RECOGNISED = ("path", "label", "patient_id", "slide_id", "site", "scanner", "patch_id", "mpp", "her2_ihc", "ish")
+
+
+def names_manifest(names: Sequence[str], chosen: Collection[str] = ()) -> bool:
+    """Whether these are the columns of a table of images with their labels.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names of the columns.
+    chosen : collection of str, optional
+        Columns that the caller states.
+
+    Returns
+    -------
+    bool
+        With columns stated: whether they are all there. Otherwise whether there is a path, and a label or an IHC score.
+
+    Examples
+    --------
+    >>> names_manifest(["Image", "HER2"]), names_manifest(["HER2 cohort of 2025", ""])
+    (True, False)
+    """
+    if chosen:
+        return set(chosen) <= set(names)
+    return find_column(names, "path") is not None and any(find_column(names, r) for r in ("label", "her2_ihc"))
 
 
 def recognise_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:

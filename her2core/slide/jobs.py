@@ -268,7 +268,7 @@ def _region_files(regions: Path | None, slides: int) -> Callable[[Path], Path | 
 
 
 def _stated(table: Path) -> dict[str, dict[str, Any]]:
-    frame = read_table(table, text=("slide", "slide_id", *FACTS)).frame
+    frame = read_table(table, text=("slide", "slide_id", *FACTS), wanted=lambda names: "slide" in names).frame
     names = {role: find_column(list(frame.columns), role) for role in FACTS if role in SPELLINGS}
     frame = frame.rename(columns={own: role for role, own in names.items() if own not in (None, role)})
     where = printable_path(table)

@@ -18,8 +18,9 @@ from her2core.io.listing import FEW, is_system_name
 from her2core.io.tables import read_table
 from her2core.io.text import clean_text, printable_path
 
-_WORKBOOKS = (".xlsx", ".xls", ".ods", ".parquet")
-_TABLES = (".csv", ".tsv", ".txt", *_WORKBOOKS)
+#: Endings of tables that are no text.
+WORKBOOKS = (".xlsx", ".xls", ".ods", ".parquet")
+_TABLES = (".csv", ".tsv", ".txt", *WORKBOOKS)
 
 
 def tables_of(root: Path, needed: Collection[str], further: Iterable[str] = ()) -> tuple[dict[Path, pd.DataFrame], str]:
@@ -59,7 +60,7 @@ def tables_of(root: Path, needed: Collection[str], further: Iterable[str] = ()) 
     """
     asked = tuple(dict.fromkeys((*needed, *further)))
     found, passed = {}, []
-    for path in _table_files(root):
+    for path in table_files(root):
         try:
             # A first reading tells how the columns are spelled here, so that the second keeps scores as text.
             names = [str(name) for name in read_table(path, wanted=lambda n: _has(n, needed)).frame.columns]
@@ -73,7 +74,7 @@ def tables_of(root: Path, needed: Collection[str], further: Iterable[str] = ()) 
             kept = [name for own in asked for name in _columns(names, own)]
             frame = read_table(path, text=kept, wanted=lambda n: _has(n, needed)).frame
         except Her2Error as unreadable:
-            likely = path.suffix.lower() in _WORKBOOKS
+            likely = path.suffix.lower() in WORKBOOKS
             said = f"{path.name} cannot be read (expected {unreadable.expected}, got {unreadable.got})"
             passed.append((1 if likely else 3, said))
             continue
@@ -115,7 +116,23 @@ def _named(frame: pd.DataFrame, asked: Iterable[str], path: Path) -> pd.DataFram
     return frame.loc[:, ~frame.columns.duplicated()]
 
 
-def _table_files(root: Path) -> list[Path]:
+def table_files(root: Path) -> list[Path]:
+    """Tables below a folder by their endings, without those of the operating system and of open programs.
+
+    Parameters
+    ----------
+    root : Path
+
+    Returns
+    -------
+    list of Path
+        Ordered.
+
+    Examples
+    --------
+    >>> table_files(Path("no-such-folder"))
+    []
+    """
     found = []
     for folder, inside, names in os.walk(root):
         inside[:] = sorted(name for name in inside if not is_system_name(name))

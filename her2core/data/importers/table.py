@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from her2core.data.manifest import COLUMNS, WINDOW, Manifest, build_manifest
-from her2core.data.manifest_rows import recognise_columns
+from her2core.data.manifest_rows import names_manifest, recognise_columns
 from her2core.errors import ManifestError
 from her2core.io.tables import read_table
 from her2core.io.text import clean_text
@@ -64,7 +64,7 @@ def to_manifest(
     path = Path(root)
     columns = dict(columns or {})
     text = [own for target, own in columns.items() if target not in ("mpp", *WINDOW)]
-    table = read_table(path, text=text)
+    table = read_table(path, text=text, wanted=lambda names: names_manifest(names, columns.values()))
     frame = table.frame
     known = (*COLUMNS, *WINDOW, "split")
     for target, own in columns.items():

@@ -1,7 +1,7 @@
 """Importer of TCGA-BRCA: slides or fields named by TCGA barcode, joined to the HER2 columns of TCGA's clinical table.
 
 Layout: slides or images anywhere below the folder whose names hold a TCGA barcode
-(``TCGA-XX-YYYY-01Z-00-DX1.<uuid>.svs``); a clinical table (``.txt``, ``.tsv``, ``.csv``) found by its header
+(``TCGA-XX-YYYY-01Z-00-DX1.<uuid>.svs``); a clinical table (text, Excel, OpenDocument or Parquet) found by its header
 (``bcr_patient_barcode``, ``her2_status_by_ihc``; the two further header rows of TCGA are skipped); for fields
 optionally ``cells/<name>_gt_class_coords.txt`` with one cell a line as ``row column class``.
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from her2core.data.importers.her2_results import STATUS, age_groups, her2_schemes
 from her2core.data.importers.published import require_published
-from her2core.errors import ManifestError
+from her2core.data.importers.result_tables import WORKBOOKS, table_files
+from her2core.errors import ManifestError, TableError
 from her2core.io.number_formats import to_numbers
 from her2core.io.tables import read_table
 from her2core.io.text import printable_path
@@ -50,7 +51,7 @@ def find_clinical(root: Path) -> Path:
     Parameters
     ----------
     root : Path
-        Its text files and those of its folders are tried.
+        Its tables and those of its folders are tried: text, Excel, OpenDocument, Parquet.
 
     Returns
     -------
@@ -61,8 +62,7 @@ def find_clinical(root: Path) -> Path:
     ManifestError
         For none or several.
     """
-    tried = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in (".txt", ".tsv", ".csv"))
-    found = [path for path in tried if path.is_file() and _is_clinical(path)]
+    found = [path for path in table_files(root) if path.is_file() and _is_clinical(path)]
     if len(found) != 1:
         raise ManifestError(
             f"one clinical table with columns {BARCODE} and {STATUS}",
@@ -94,7 +94,7 @@ def read_clinical(path: Path) -> pd.DataFrame:
     ManifestError
         For a missing column, or a patient with two rows that differ.
     """
-    table = read_table(path, text=(*NEEDED, *FURTHER, *NUMBERS)).frame
+    table = read_table(path, text=(*NEEDED, *FURTHER, *NUMBERS), wanted=_has_needed).frame
     if missing := [name for name in NEEDED if name not in table]:
         raise ManifestError(
             f"columns {', '.join(NEEDED)}",
@@ -173,6 +173,15 @@ def _known(words: pd.Series, values: tuple[str, ...]) -> pd.Series:
 
 
 def _is_clinical(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="replace") as handle:
-        header = handle.readline(65_536)
-    return BARCODE in header and STATUS in header
+    if path.suffix.lower() in WORKBOOKS:
+        try:
+            return set(NEEDED) <= set(read_table(path, wanted=_has_needed).frame)
+        except TableError:
+            return False
+    with path.open("rb") as handle:
+        head = handle.read(65_536).replace(b"\0", b"")  # of UTF-16
+    return BARCODE.encode() in head and STATUS.encode() in head
+
+
+def _has_needed(names: list[str]) -> bool:
+    return set(NEEDED) <= set(names)
