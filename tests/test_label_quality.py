@@ -18,7 +18,7 @@ from her2core.evidence.label_noise import (
 )
 from her2core.evidence.predictions import Predictions, read_predictions
 from her2core.evidence.result_tables import result_table
-from her2core.evidence.suspected_labels import confident_joint, suspected_labels
+from her2core.evidence.suspected_labels import confident_classes, suspected_labels
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 9), (9, 9), (7, 8), (36, 174), (1, 1)])
@@ -125,21 +125,16 @@ def scored(n=900, flipped=40, seed=0):
     return probs, labels, wrong
 
 
-def joint_by_loops(probs, labels):
-    """Equations 1 and 2 of Northcutt et al. 2021, row by row."""
-    k = probs.shape[1]
-    thresholds = [np.mean([p[j] for p, y in zip(probs, labels, strict=True) if y == j]) for j in range(k)]
-    counts = np.zeros((k, k), int)
-    for p, y in zip(probs, labels, strict=True):
-        reached = [j for j in range(k) if p[j] >= thresholds[j]]
-        if reached:
-            counts[y, max(reached, key=lambda j: p[j])] += 1
-    return counts
+def confident_by_loops(probs, labels):
+    """The class of equations 1 and 2 of Northcutt et al. 2021, row by row; -1 where there is none."""
+    thresholds = [np.mean([p[j] for p, y in zip(probs, labels, strict=True) if y == j]) for j in range(probs.shape[1])]
+    reached = [[j for j, t in enumerate(thresholds) if p[j] >= t] for p in probs]
+    return [max(classes, key=lambda j: p[j]) if classes else -1 for p, classes in zip(probs, reached, strict=True)]
 
 
-def test_the_confident_joint_is_that_of_the_paper():
+def test_the_class_of_confidence_is_that_of_the_paper():
     probs, labels, _ = scored()
-    assert confident_joint(probs, labels).tolist() == joint_by_loops(probs, labels).tolist()
+    assert confident_classes(probs, labels).tolist() == confident_by_loops(probs, labels)
 
 
 def test_changed_labels_are_suspected_and_few_others():

@@ -19,7 +19,7 @@ from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ConfigError, ImageError, NetworkError, WeightsError
 from her2core.inference.example import example_predictor
 from her2core.inference.prediction import Prediction
-from her2core.io.images import as_rgb, encode_png
+from her2core.io.images import as_decoded, encode_png
 from her2core.networks.weights import save_weights
 
 SPEC = CohortSpec(patients=6, patches_per_patient=2, px=128, seed=11)
@@ -210,7 +210,7 @@ def test_a_pil_image_of_any_mode_is_read_as_its_file_would_be(mode, patches):
     picture = Image.fromarray(patches[0][..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
     kind = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
     picture.save(stream := io.BytesIO(), kind)
-    np.testing.assert_array_equal(as_rgb(picture), as_rgb(stream.getvalue()))
+    np.testing.assert_array_equal(as_decoded(picture).pixels, as_decoded(stream.getvalue()).pixels)
 
 
 def test_a_pil_image_is_turned_as_its_exif_says(patches):
@@ -219,7 +219,7 @@ def test_a_pil_image_is_turned_as_its_exif_says(patches):
     exif[274] = 6
     stream = io.BytesIO()
     Image.fromarray(np.rot90(upright)).save(stream, "PNG", exif=exif)
-    np.testing.assert_array_equal(as_rgb(Image.open(stream)), upright)
+    np.testing.assert_array_equal(as_decoded(Image.open(stream)).pixels, upright)
 
 
 @pytest.mark.parametrize(

@@ -55,33 +55,6 @@ def confident_classes(probs: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     return np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), -1)
 
 
-def confident_joint(probs: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """Counts of rows by given label and class in which they are confident.
-
-    Parameters
-    ----------
-    probs : array_like of float, shape (N, K)
-    labels : array_like of int, shape (N,)
-
-    Returns
-    -------
-    ndarray of int64, shape (K, K)
-        Given labels down; rows that are confident in no class are not counted.
-
-    References
-    ----------
-    Northcutt, Jiang & Chuang 2021, doi 10.1613/jair.1.12125.
-
-    Examples
-    --------
-    >>> confident_joint([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.95, 0.05]], [0, 0, 1, 1]).tolist()
-    [[1, 0], [1, 1]]
-    """
-    classes, given = confident_classes(probs, labels), np.asarray(labels, np.int64)
-    k, known = np.asarray(probs).shape[1], classes >= 0
-    return np.bincount(given[known] * k + classes[known], minlength=k * k).reshape(k, k).astype(np.int64)
-
-
 def suspected_labels(predictions: Predictions, *, listed: int = LISTED) -> pd.DataFrame:
     """Rows whose label is suspected, most suspected first.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -214,28 +213,3 @@ def distinct_labels(column: pd.Series) -> list[str]:
     ['0', '1']
     """
     return list(dict.fromkeys(text for v in pd.unique(column) if (text := label_text(v))))
-
-
-def sort_naturally(names: Iterable[str]) -> list[str]:
-    """Names in the order a person expects: numbers inside them by value.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Class names, for instance.
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> sort_naturally(["10", "9", "grade 2", "grade 10"])
-    ['9', '10', 'grade 2', 'grade 10']
-    """
-
-    def key(name: str) -> list[tuple[int, int, str]]:
-        parts = re.split(r"(\d+)", name.casefold())
-        return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
-
-    return sorted(names, key=lambda name: (key(name), name))

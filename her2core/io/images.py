@@ -64,7 +64,7 @@ class DecodedImage:
     flags: tuple[str, ...] = ()
 
 
-#: What ``as_rgb`` takes: pixels, with or without flags, a Pillow image, or a file.
+#: What ``as_decoded`` takes: pixels, with or without flags, a Pillow image, or a file.
 ImageLike = RGBImage | DecodedImage | Image.Image | Source
 
 
@@ -251,27 +251,6 @@ Pass the array that read_image returns.
         where=where,
         fix="Pass the array that read_image returns.",
     )
-
-
-def as_rgb(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SIDE) -> RGBImage:
-    """Pixels of an image in any of the forms that the Python API accepts.
-
-    Parameters
-    ----------
-    image, name, min_side
-        As in ``as_decoded``.
-
-    Returns
-    -------
-    uint8 array (H, W, 3)
-        RGB pixels, 0-255; the array itself where one was given. Errors are those of ``as_decoded``.
-
-    Examples
-    --------
-    >>> as_rgb(Image.new("L", (12, 10), 200))[0, 0].tolist()
-    [200, 200, 200]
-    """
-    return as_decoded(image, name=name, min_side=min_side).pixels
 
 
 def as_decoded(image: ImageLike, *, name: str | None = None, min_side: int = MIN_SIDE) -> DecodedImage:

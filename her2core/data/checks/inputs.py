@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from her2core.data.checks.contents import Contents
-from her2core.data.manifest import UNKNOWN, Manifest, build_manifest
+from her2core.data.manifest import Manifest, build_manifest
 
 #: Inputs that a check may require besides the manifest.
 Requirement = Literal["split", "contents", "half_width", "embeddings"]
@@ -38,8 +38,6 @@ class CheckInputs:
     >>> inputs = CheckInputs(build_manifest(table, root="."), split)
     >>> list(inputs.split_rows()["split"])
     ['train', 'test']
-    >>> inputs.unknown_ids("slide_id")
-    2
     """
 
     manifest: Manifest
@@ -69,16 +67,6 @@ class CheckInputs:
         True
         """
         return getattr(self, requirement) is not None
-
-    def unknown_ids(self, column: str) -> int:
-        """Number of rows whose id in ``column`` is unknown.
-
-        Examples
-        --------
-        >>> example_inputs(patient_id=["P1", None]).unknown_ids("patient_id")
-        1
-        """
-        return int((self.frame[column] == UNKNOWN).sum())
 
     def split_rows(self) -> pd.DataFrame:
         """Rows of the manifest that the split names, with their part in ``split``.

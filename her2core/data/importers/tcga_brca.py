@@ -179,24 +179,6 @@ def to_manifest(
     return replace(manifest, findings=findings.frame())
 
 
-def tcga_conflicts(manifest: Manifest) -> pd.DataFrame:
-    """List the patients whose recorded HER2 results contradict each other.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        As ``to_manifest`` makes it.
-
-    Returns
-    -------
-    DataFrame
-        One row a patient: patient_id, conflict, her2_status_by_ihc, her2_ihc, ish, her2_final.
-    """
-    columns = ["patient_id", "conflict", "her2_status_by_ihc", "her2_ihc", "ish", "her2_final"]
-    patients = manifest.frame.drop_duplicates("patient_id")
-    return patients.loc[patients["conflict"] != "", columns].reset_index(drop=True)
-
-
 def validate(manifest: Manifest, *, partial: bool = False) -> list[str]:
     """Check whole fields under ihc_status against the published 120 fields, or slides' clinical table.
 
