@@ -194,17 +194,15 @@ class AnswerFile:
     ----------
     path : Path or None
         The file; None writes nothing.
-    classes : sequence of str
-        The order of the probability columns.
 
     Examples
     --------
-    >>> with AnswerFile(None, ()) as file:
+    >>> with AnswerFile(None) as file:
     ...     file.add([])
     """
 
-    def __init__(self, path: Path | None, classes: Sequence[str]) -> None:
-        self._path, self._classes = path, tuple(classes)
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._file: TextIO | None = None
         self._rows = self._size = 0
 

@@ -75,10 +75,7 @@ def predict(
     click.echo(reservation(predictor.run), err=as_json)
     patches = iter(sources)
     plain, lines, failed = [], [], False
-    with (
-        AnswerFile(out, predictor.classes) as file,
-        click.progressbar(length=len(sources), label="patches", file=sys.stderr) as bar,
-    ):
+    with AnswerFile(out) as file, click.progressbar(length=len(sources), label="patches", file=sys.stderr) as bar:
         while chunk := list(islice(patches, STEP)):
             found = predictions(predictor, chunk, mpp=scale)
             answers = [a.as_dict() for a, _ in found]

@@ -45,7 +45,6 @@ SCHEMES = {
 PUBLISHED: Mapping[str, Mapping[str, int]] = {"final": {"slides": 192}, "response": {"slides": 85}}
 #: Labels of the first and last slide by name, which hold them.
 ENDS = {"her2neg": "negative", "her2pos": "positive"}
-TCGA_ANNOTATIONS = 182
 _NAME = re.compile(r"(Her2(Pos|Neg))_?Case_?\d+.*", re.IGNORECASE)
 
 
