@@ -86,6 +86,12 @@ READ = {
     "Hugging Face": (csv(table("LABEL_", range(3), label=TRUE)), RIGHT, ""),
     "QuPath": (csv(table("Classification probability: "), sep="\t"), RIGHT, ""),
     "caret": (csv(table("", obs=CLASSES[TRUE], pred=CLASSES[ANSWER]).drop(columns="label")), RIGHT, ""),
+    "Slideflow": (
+        csv(table("her2-y_pred", range(3), **{"her2-y_true": TRUE}).drop(columns="label")),
+        RIGHT,
+        "",
+    ),
+    "logarithms, logp": (csv(LOGARITHMS.rename(columns=lambda c: c.replace("prob_", "logp_"))), RIGHT, "log"),
     "logarithms": (csv(LOGARITHMS), RIGHT, "log"),
     "a score called pred": (csv(two(pred=SCORE)), RIGHT_OF_TWO, "score of 1 only"),
     "percent signs": (csv(PERCENT, sep=";"), RIGHT, "Percentages were divided by 100"),

@@ -93,8 +93,11 @@ def guess_columns(frame: pd.DataFrame, chosen: Mapping[str, str | None] | None =
     names = [str(c) for c in frame.columns]
     roles: dict[str, str | None] = {role: column or None for role, column in (chosen or {}).items()}
     if "label" not in roles:
-        certain = (n for spelling in _TRUTH for n in names if squash(n) == spelling and n not in roles.values())
-        roles["label"] = next(certain, None) or find_column([n for n in names if n not in roles.values()], "label")
+        free = [n for n in names if n not in roles.values()]
+        certain = [n for spelling in _TRUTH for n in free if squash(n) == spelling]
+        of_outcome = [n for n in free if n.endswith("-y_true")]  # Slideflow names its outcome before it
+        only = of_outcome[0] if len(of_outcome) == 1 else None
+        roles["label"] = next(iter(certain), None) or find_column(free, "label") or only
     if "split" not in roles:  # before site: a column called cohort may state the part
         roles["split"] = find_split(frame, taken={name for name in roles.values() if name is not None})
     for role in ROLES:

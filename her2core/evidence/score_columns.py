@@ -16,7 +16,7 @@ from her2core.io.cells import cell_text, label_text
 from her2core.io.columns import squash
 from her2core.io.number_formats import to_numbers
 
-_AFFIX = r"(?:log[\s_.-]?)?(?:probability|probabilities|probs?|proba|softmax)|p|scores?|logits?|confidence|conf|output"
+_AFFIX = r"(?:log[\s_.-]?)?(?:probability|probabilities|probs?|proba|softmax|p)|scores?|logits?|confidence|conf|output"
 _BEFORE = re.compile(
     rf"(?P<family>(?:(?:y|pred|predicted|model|test)[\s_.-]+)?(?:{_AFFIX}))(?:[\s_.:-]+|(?P<open>\s*[(\[]\s*))(?P<name>.+)",
     re.IGNORECASE | re.DOTALL,
