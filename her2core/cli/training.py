@@ -261,7 +261,10 @@ def baselines(run: Path, manifest: Path | None, save: bool, as_json: bool) -> No
         lines += [f"warning: {sentence}" for sentence in baseline_sentences(rows, str(unit))]
         lines += [f"By {unit}", *baseline_lines(rows)]
     absent = found.missing.groupby(["what", "reason"], sort=False)["unit"].unique()
-    lines += [f"not available: {what} by {' and '.join(units)}. {reason}." for (what, reason), units in absent.items()]
+    lines += [
+        f"not available: {what} by {' and '.join(units)}: {reason.rstrip('.')}."
+        for (what, reason), units in absent.items()
+    ]
     value = {
         "run": str(opened.path),
         "baselines": records(found.frame),

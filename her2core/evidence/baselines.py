@@ -20,7 +20,7 @@ from her2core.evidence.compare import compare_runs
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.result_tables import MISSING, ResultTable
-from her2core.evidence.statements import no_statement, refusal_statement
+from her2core.evidence.statements import NOT_COMPARED, no_statement, refusal_statement
 from her2core.io.cells import UNKNOWN
 
 #: Baselines and their names for people.
@@ -125,33 +125,8 @@ def baseline_table(predictions: Predictions, data: BaselineData, *, seed: int = 
     return ResultTable("baselines", frame.reindex(columns=[*COLUMNS]), pd.DataFrame(missing, columns=list(MISSING)))
 
 
-def not_beaten(table: pd.DataFrame, unit: str) -> list[str]:
-    """Names of the baselines than which the network is not shown to be better, by the first of METRICS.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `baseline_table` makes it, or as a run has it.
-    unit : str
-        patch or patient.
-
-    Returns
-    -------
-    list of str
-        Keys of BASELINES.
-
-    Examples
-    --------
-    >>> row = {"baseline": "colour", "unit": "patch", "metric": "balanced_accuracy", "statement": NO_DIFFERENCE}
-    >>> not_beaten(pd.DataFrame([row]), "patch")
-    ['colour']
-    """
-    rows = table[(table["unit"] == unit) & (table["metric"] == METRICS[0])]
-    return [str(name) for name in rows.loc[rows["statement"] != HIGHER, "baseline"]]
-
-
 def baseline_sentences(table: pd.DataFrame, unit: str) -> tuple[str, ...]:
-    """What has to stand above the figures: one sentence for each baseline that the network does not beat.
+    """What has to stand above the figures: the baselines that the network does not beat, and those not compared.
 
     Parameters
     ----------
@@ -163,6 +138,7 @@ def baseline_sentences(table: pd.DataFrame, unit: str) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
+        A sentence for each baseline that is not beaten, and one for all that cannot be compared for the same reason.
 
     Examples
     --------
@@ -171,12 +147,42 @@ def baseline_sentences(table: pd.DataFrame, unit: str) -> tuple[str, ...]:
     ('The network is not shown to beat the baseline colour only: balanced accuracy by patch 0.63 against 0.61 \
 (no difference can be shown).',)
     """
-    rows = table[(table["unit"] == unit) & (table["metric"] == METRICS[0])].set_index("baseline")
-    return tuple(
-        f"The network is not shown to beat the baseline {BASELINES.get(name, name)}: balanced accuracy by {unit} "
-        f"{rows.loc[name, 'network']:.2f} against {rows.loc[name, 'value']:.2f} ({rows.loc[name, 'statement']})."
-        for name in not_beaten(table, unit)
-    )
+    rows = table[(table["unit"] == unit) & (table["metric"] == METRICS[0])]
+    rows = rows.assign(name=rows["baseline"].map(lambda name: BASELINES.get(name, name)))
+    apart = rows["statement"].astype(str).str.startswith(NOT_COMPARED)
+    found = [
+        f"The network is not shown to beat the baseline {row['name']}: balanced accuracy by {unit} "
+        f"{row['network']:.2f} against {row['value']:.2f} ({row['statement']})."
+        for row in rows[~apart & (rows["statement"] != HIGHER)].to_dict("records")
+    ]
+    for statement, same in rows[apart].groupby("statement", sort=False):
+        values = ", ".join(f"{row['name']} {row['value']:.2f}" for row in same.to_dict("records"))
+        network = same["network"].iloc[0]
+        found.append(f"Balanced accuracy by {unit}: network {network:.2f}, {values} ({statement}).")
+    return tuple(found)
+
+
+def not_below(table: pd.DataFrame) -> list[str]:
+    """Baselines whose value of the first metric is at least that of the network, compared or not.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of one unit.
+
+    Returns
+    -------
+    list of str
+        Their names for people.
+
+    Examples
+    --------
+    >>> row = {"baseline": "colour", "metric": "balanced_accuracy", "value": 0.8, "network": 0.7}
+    >>> not_below(pd.DataFrame([row]))
+    ['colour only']
+    """
+    rows = table[(table["metric"] == METRICS[0]) & (table["value"] >= table["network"])]
+    return [BASELINES.get(name, name) for name in rows["baseline"]]
 
 
 def _guessed(name: str, data: BaselineData, test: Predictions, seed: int) -> np.ndarray | str:

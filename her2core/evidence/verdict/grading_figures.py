@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from her2core.evidence.baselines import BASELINES, HIGHER, LOWER, METRICS, baseline_sentences
+from her2core.evidence.baselines import BASELINES, HIGHER, LOWER, METRICS, baseline_sentences, not_below
 from her2core.evidence.jackknife import WILSON, wilson_interval
 from her2core.evidence.metrics.registry import metric_label
 from her2core.evidence.result_tables import UNITS
@@ -164,7 +164,10 @@ def _against_baselines(inputs: VerdictInputs) -> Aspect:
         above = "" if constant is None else constant.finding
         if not table.empty:
             said = " ".join((*baseline_sentences(table, str(table["unit"].iloc[0])), above)).strip()
-            return Aspect("baselines", NOT_KNOWN, said, "no baseline can be compared", "Test more patients.")
+            if as_good := not_below(table):
+                return Aspect("baselines", LIMITS, said, f"the baseline {', '.join(as_good)} is as good as the network")
+            needed = "Test more patients." if inputs.test.patients_known else _IDS
+            return Aspect("baselines", NOT_KNOWN, said, "no baseline can be compared", needed)
         why, needed = inputs.reasons["baselines"], "Train on the data as a run."
         if inputs.from_run:
             needed = f"Compute them: her2 baselines {inputs.name} --manifest MANIFEST --save."

@@ -191,9 +191,9 @@ _ALL = (
         {
             CONTRADICTS: "it predicts one class only, its balanced accuracy is lower than that of a baseline, or the "
             "interval lies below that of a constant prediction (one over the number of classes)",
-            LIMITS: "a baseline is not shown to be beaten, the balanced accuracy is not shown to be above that of a "
-            "constant prediction, or the accuracy not above the share of the most frequent class among the tested "
-            "(no-information rate)",
+            LIMITS: "a baseline is not shown to be beaten, or is as good where none can be compared, the balanced "
+            "accuracy is not shown to be above that of a constant prediction, or the accuracy not above the share of "
+            "the most frequent class among the tested (no-information rate)",
             NOT_KNOWN: "no baseline was computed, or none can be compared",
             SUPPORTS: "every baseline that was computed is shown to be beaten",
         },
