@@ -84,6 +84,17 @@ def test_differences_are_movers(validated, tiny_run):
     assert set(table["unit"]) == {"patch", "patient"}
 
 
+def test_shares_of_few_patients_rarely_drift_by_chance():
+    rng = np.random.default_rng(1)
+    p = []
+    for _ in range(200):
+        cohorts = [
+            pd.DataFrame({"patient_id": [f"{n}-{i}" for i in range(n)], "of": rng.random(n) < 0.2}) for n in (3, 50)
+        ]
+        p.append(drift_table(*cohorts, kinds=pd.Series({"of": "class share"}))["p_value_holm"].iloc[0])
+    assert np.mean(np.array(p) < 0.05) <= 0.08  # 0.6 by Welch's t, as 3 patients who are alike have no variance
+
+
 def test_drift_of_shares_is_newcombes_and_of_means_welchs():
     rng = np.random.default_rng(5)
     first = pd.DataFrame({"patient_id": [f"a{i // 3}" for i in range(60)], "mean R": rng.normal(0, 1, 60)})
