@@ -38,7 +38,7 @@ from her2core.evidence.statements import (
     no_statement,
     refusal_statement,
 )
-from her2core.evidence.variance import Variance, variance_over_clusters
+from her2core.evidence.variance import Variance, variance_over_clusters, variance_unseen
 from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run
 
@@ -320,22 +320,26 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
 
 def _rows(metrics: tuple[Metric, ...], a: Predictions, b: Predictions, group: Clusters) -> list[dict[str, Any]]:
     first, second = (ResampledMetrics(p, group, resamples=0, seed=0) for p in (a, b))
+    alike = a.has_scores and b.has_scores and np.array_equal(a.probs, b.probs)  # a difference of 0 is then exact
     rows: list[dict[str, Any]] = []
     for metric in metrics:
         values = first.estimate(metric), second.estimate(metric)
+        parts = first.of_classes(metric), second.of_classes(metric)
         for position, name in enumerate(a.classes) if metric.per_class else [(None, "")]:
             one, two = values if position is None else (v.of(position) for v in values)
             change = two - one
             smaller = min((r.sample_size(metric, position) for r in (first, second)), key=lambda size: size.clusters)
             note = why_no_jackknife(change.jackknife, smaller) if np.isfinite(change.value) else UNDEFINED
-            variance = Variance(np.nan, 1.0) if note else variance_over_clusters(change.jackknife)
+            variances = [Variance(np.nan, 1.0) if note else variance_over_clusters(change.jackknife)]
+            if metric.is_proportion and not alike and not note:
+                variances.append(variance_unseen(change.jackknife, smaller.effective, *parts))
             rows.append(
                 {
                     "metric": metric.name,
                     "class": name,
                     "first": float(one.value),
                     "second": float(two.value),
-                    **difference_row(float(change.value), [variance], largest=metric.range[1] - metric.range[0]),
+                    **difference_row(float(change.value), variances, largest=metric.range[1] - metric.range[0]),
                     "classical_p_value": np.nan,
                     "classical_test": "",
                     "note": note,
