@@ -286,6 +286,7 @@ def _value_row(figure: _Figure, found: _OverRuns, runs: Sequence[Predictions], l
         found.jackknife,
         size=found.size,
         bounds=figure.metric.range,
+        classes=found.classes,
         trainings=variance_over_seeds(found.values),
     )
     held = {name for p in runs for name in p.frame[left_out.column]}
