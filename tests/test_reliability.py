@@ -100,6 +100,23 @@ def test_the_errors_are_those_by_hand(seed, temperature):
     assert value(table, "classwise_ece")["value"] == pytest.approx(np.mean(own))
 
 
+def test_ten_rows_do_not_show_that_right_probabilities_are_wrong():
+    """One or two rows a bin: the frequency of a bin is 0 or 1, whatever the probability."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.uniform(0.05, 0.95, 10)
+        frame = pd.DataFrame(
+            {"patient_id": [f"P{i}" for i in range(10)], "label": np.where(rng.random(10) < p, "a", "b")}
+        )
+        if frame["label"].nunique() == 2:
+            table = calibration_table(
+                Predictions.from_frame(frame.assign(probability_a=p, probability_b=1 - p)), resamples=200
+            )
+            errors = table[table["metric"].str.contains("ece_equal_mass|classwise|brier_reliability")]
+            assert (errors["lower_95"] <= 0).all()
+            assert errors["note"].str.contains("bins of 2 rows or fewer").all()
+
+
 def test_intervals_of_errors_cover_zero_where_probabilities_are_right_and_not_where_they_are_not():
     reaches = {1.0: 0, 0.3: 0}
     for temperature in reaches:
