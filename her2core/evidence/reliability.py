@@ -40,8 +40,8 @@ _STEP, _MAX_STEPS = 0.05, 300
 _WIDTH_BINS = 15
 
 
-#: Up to so many rows a bin on average its observed frequency, and so the error, is mostly chance; our choice (10 to 41 %
-#: of cohorts of 8 to 16 independent rows with calibrated probabilities had an interval above 0).
+#: Up to so many rows a bin, on average, the frequencies observed in bins are mostly chance; our choice (10 to 41 % of
+#: cohorts of 8 to 16 independent rows with calibrated probabilities had an interval above 0).
 ROWS_A_BIN = 2
 BINS_TOO_SMALL = f"bins of {ROWS_A_BIN} rows or fewer: a value of 0 cannot be excluded"
 
