@@ -70,6 +70,6 @@ st.caption(
     "(coefficient of variation); the expected value is the true one (at 50% an interval is widest); the interval is "
     "Wilson's for one patch a patient, otherwise Student's t on the log odds, at the effective number of patches "
     "(design effect 1 + (patches x (1 + variation^2) - 1) x correlation, Eldridge et al. 2006). A correlation estimated"
-    f" from few patients is itself {uncertain}. A patient who counts as a whole has a correlation of 1. The same on the "
-    "command line: her2 plan."
+    f" from few patients is itself {uncertain}. A patient who counts as a whole has a correlation of 1. The same on "
+    "the command line: her2 plan."
 )
