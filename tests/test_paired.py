@@ -273,6 +273,13 @@ def test_a_difference_that_does_not_vary_counts_with_the_number_of_patients():
     assert kappa.statement == NO_SPREAD  # no proportion
 
 
+def test_columns_in_another_order_are_the_same_run():
+    first, second = cohort(24, 6), cohort(24, 2)
+    found = compare_runs(first, second).table
+    turned = compare_runs(first, second[second.columns[::-1]]).table
+    pd.testing.assert_frame_equal(found, turned)
+
+
 def test_a_class_of_three_patients_who_do_not_differ_is_not_known_exactly():
     """One of two equally good operating points: 8 of 20 negatives lost, and by chance none of 3 positives gained."""
     label = np.array(["negative"] * 20 + ["positive"] * 3)

@@ -18,6 +18,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.aggregation_rules import DEFAULT_RULE
 from her2core.evidence.arguments import UNITS, check_choice
+from her2core.evidence.class_order import in_class_order
 from her2core.evidence.differences import difference_row
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
@@ -160,12 +161,14 @@ def compare_runs(
     called = names or (source_name(first, "first"), source_name(second, "second"))
     (a, no_order), (b, no_order_b) = (read_source(source) for source in (first, second))
     a, b = a.part("test"), b.part("test")
+    ordered = not (no_order or no_order_b) and (a.classes == b.classes or len(a.classes) == 2)
+    if set(a.classes) == set(b.classes):  # the columns of two tables may be in different orders
+        b = in_class_order(b, a.classes)
     _refuse_incomparable(a, b, called)
     order = {p: i for i, p in enumerate(b.frame["patch_id"])}
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
     if unit != "patch":
         a, b = (aggregate(p, unit) for p in (a, b))
-    ordered = not (no_order or no_order_b)
     (main,) = available_metrics([primary], (a, b), ordered=ordered)
     check_choice("of", of, a.classes if main.per_class else ("",))
     chosen = available_metrics(metrics, (a, b), ordered=ordered)
