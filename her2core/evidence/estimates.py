@@ -131,9 +131,10 @@ class ResampledMetrics:
         Returns
         -------
         OfClasses or None
-            None for a metric that is no mean over classes.
+            None for a metric that is no mean of proportions over classes.
         """
-        if metric.per_class or not (metric.input == "one_vs_rest" or metric.of_class):
+        over_classes = not metric.per_class and (metric.input == "one_vs_rest" or metric.of_class is not None)
+        if not over_classes or not metric.is_proportion:
             return None
         if metric.of_class:
             found = Estimate(*(metric.of_class(counts) for counts in self._confusion))
@@ -198,8 +199,10 @@ class ResampledMetrics:
         return "; ".join(filter(None, reasons)) or "undefined for these rows"
 
     def _sizes_of_classes(self, metric: Metric) -> list[SampleSize]:
+        if metric.denominator in (None, "all"):
+            return self._sizes["all"] * len(self.predictions.classes)
         if metric.denominator != "both":
-            return self._sizes[metric.denominator or "all"]
+            return self._sizes[metric.denominator]
         both = zip(self._sizes["true"], self._sizes["not_true"], strict=True)
         return [of_pairs(self._sizes["all"][0], *sizes) for sizes in both]
 
