@@ -199,10 +199,11 @@ class ResampledMetrics:
         return "; ".join(filter(None, reasons)) or "undefined for these rows"
 
     def _sizes_of_classes(self, metric: Metric) -> list[SampleSize]:
-        if metric.denominator in (None, "all"):
-            return self._sizes["all"] * len(self.predictions.classes)
-        if metric.denominator != "both":
-            return self._sizes[metric.denominator]
+        kind = metric.denominator or "all"
+        if kind == "all":
+            return self._sizes[kind] * len(self.predictions.classes)
+        if kind != "both":
+            return self._sizes[kind]
         both = zip(self._sizes["true"], self._sizes["not_true"], strict=True)
         return [of_pairs(self._sizes["all"][0], *sizes) for sizes in both]
 
