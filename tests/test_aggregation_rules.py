@@ -141,6 +141,19 @@ def test_without_a_validation_to_choose_by_it_is_the_mean_and_says_why(frame, wh
     assert why in reason
 
 
+def test_units_of_equal_probabilities_are_ties_whatever_their_number_of_patches():
+    """A sum of n thirds over n is not always the same number: the noise told units and classes apart."""
+    codes = np.repeat(np.arange(40), np.arange(1, 41))
+    rng = np.random.default_rng(0)
+    for row in ([1 / 3, 1 / 3, 1 / 3], [0.1, 0.7, 0.2], [1e-15, 0.3, 0.7]):
+        found = combine(np.tile(row, (len(codes), 1)), codes, rule="mean")
+        assert (found == found[0]).all()
+        np.testing.assert_allclose(found[0], row, rtol=1e-11)
+    probs = rng.dirichlet([1, 1, 1], 30)
+    turned = [combine(probs[rng.permutation(30)], np.zeros(30, int), rule="mean")[0].tolist() for _ in range(20)]
+    assert all(t == turned[0] for t in turned)
+
+
 def test_an_unknown_rule_is_refused():
     p = read_predictions(cohort("test", focal=True))
     accepted = "argument `rule` to be one of 'mean', 'majority', 'top_k', 'noisy_or', but got"

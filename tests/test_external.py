@@ -17,8 +17,9 @@ from her2core import ConfigError, RunError, import_dataset, load_predictor, open
 from her2core.cli import cli
 from her2core.data.manifest import build_manifest
 from her2core.evidence.drift import drift_sentences, drift_table
-from her2core.evidence.external import external_table
+from her2core.evidence.external import external_statement, external_table
 from her2core.evidence.metric_table import metric_table
+from her2core.evidence.predictions import read_predictions
 from her2core.labels import declared_scheme
 from her2core.runs.export import export_run
 
@@ -82,6 +83,28 @@ def test_differences_are_movers(validated, tiny_run):
     high = change + np.hypot(other["upper_95"] - other["value"], own["value"] - own["lower_95"])
     assert (row["difference"], row["lower_95"], row["upper_95"]) == pytest.approx((change, low, high), abs=2e-6)
     assert set(table["unit"]) == {"patch", "patient"}
+
+
+def test_means_over_other_classes_are_not_compared():
+    frame = pd.DataFrame({"label": list("aabb") * 10, "predicted": list("aaab") * 10})
+    frame["patient_id"] = [f"P{i}" for i in range(40)]
+    own = read_predictions(frame)
+    other = read_predictions(frame[frame["label"] == "a"], classes=own.classes)
+    table = external_table(own, other, metrics=["accuracy", "balanced_accuracy"]).set_index(["unit", "metric"])
+    assert table.loc["patient", "difference"].round(2).fillna(-9).tolist() == [0.25, -9]
+    said = external_statement(table.reset_index(), unit="patient")
+    assert said.startswith("Balanced accuracy by patient cannot be compared with development: over other classes: no")
+
+
+def test_shares_of_few_patients_rarely_drift_by_chance():
+    rng = np.random.default_rng(1)
+    p = []
+    for _ in range(200):
+        cohorts = [
+            pd.DataFrame({"patient_id": [f"{n}-{i}" for i in range(n)], "of": rng.random(n) < 0.2}) for n in (3, 50)
+        ]
+        p.append(drift_table(*cohorts, kinds=pd.Series({"of": "class share"}))["p_value_holm"].iloc[0])
+    assert np.mean(np.array(p) < 0.05) <= 0.08  # 0.6 by Welch's t, as 3 patients who are alike have no variance
 
 
 def test_drift_of_shares_is_newcombes_and_of_means_welchs():

@@ -40,6 +40,15 @@ def test_a_run_is_not_inferior_to_itself_and_the_bound_decides(demo, worse):
     assert gate(worse, demo, margin=-row["lower_95"] + 0.01).passed
 
 
+def test_the_same_answers_of_few_patients_exclude_no_loss(demo):
+    """Of 24 patients a loss in one of ten would leave no trace in 8 % of samples."""
+    other = replace(demo, probabilities=demo.probs**1.01 / (demo.probs**1.01).sum(axis=1, keepdims=True))
+    assert (other.predicted == demo.predicted).all()
+    found = gate(other, demo, margin=0.05, metric="accuracy")
+    assert (found.difference, found.passed) == (0, False)
+    assert gate(other, demo, margin=0.5, metric="accuracy").passed
+
+
 def test_without_known_patients_no_run_passes(demo):
     rows = replace(demo, frame=demo.frame.assign(patient_id="unknown"))
     found = gate(rows, rows, margin=0.5, unit="patch")

@@ -92,6 +92,19 @@ def test_subgroup_intervals_hold_together():
     assert "lower_simultaneous" not in metric_table(p, metrics=["accuracy"])
 
 
+def test_means_over_other_classes_are_not_compared():
+    """Every positive is missed at both sites, and one of them has none: balanced accuracies of 0.5 and 1 are alike."""
+    p = patients({"a": 60, "b": 60}, right=1.0)
+    kept = (p.frame["race"] == "a").to_numpy() | (p.labels == 0)
+    frame = p.frame.assign(label="negative", predicted="negative")
+    frame.loc[p.labels == 1, "label"] = "positive"
+    found = group_differences(read_predictions(frame[kept], classes=p.classes), by="race")
+    row = found[found["metric"] == "balanced_accuracy"].iloc[0]
+    assert (row["value"], row["reference_value"]) == (1.0, 0.5)
+    assert (row["statement"], np.isnan(row["difference"])) == ("not compared", True)
+    assert row["note"] == "over other classes: no patch is truly positive in one of the two"
+
+
 def test_what_cannot_be_compared_is_refused_with_the_reason():
     p = patients({"a": 20, "b": 4})
     with pytest.raises(EvaluationError, match="two groups of at least 5 patients, but got a 20, b 4"):

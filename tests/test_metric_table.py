@@ -8,6 +8,7 @@ import pytest
 from bounds import jackknife_t, sizes_of_clusters, without_each
 from cohorts import CLASSES, as_frame, simulated
 from sklearn import metrics as sk
+from statsmodels.stats.proportion import proportion_confint
 
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence import resampling
@@ -192,6 +193,20 @@ def test_a_mean_over_classes_says_that_one_has_no_case():
     for metric in ("balanced_accuracy", "macro_f1"):
         assert table.loc[(metric, ""), "note"].startswith("over the other classes: no patch is truly equivocal"), metric
     assert table.loc[("accuracy", ""), "note"] == ""
+
+
+def test_a_class_of_three_patients_all_right_is_not_known_exactly():
+    """16 of 20 negatives and 3 of 3 positives: Wilson's interval of 3 of 3 reaches down to 0.44."""
+    label = np.array(["negative"] * 20 + ["positive"] * 3)
+    predicted = np.where(np.arange(23) < 4, "positive", label)
+    frame = pd.DataFrame({"patient_id": [f"P{i}" for i in range(23)], "label": label, "predicted": predicted})
+    row = metric_table(Predictions.from_frame(frame), metrics=["balanced_accuracy"]).iloc[0]
+    rare, _ = proportion_confint(3, 3, method="wilson")
+    common = [end / 2 for end in proportion_confint(16, 20, method="wilson")]
+    below = np.hypot(0.4 - common[0], (1 - rare) / 2)
+    assert row["value"] == pytest.approx(0.9)
+    assert row["value"] - row["lower_95"] == pytest.approx(below, rel=0.1)
+    assert row["upper_95"] < 0.98  # and no further up, where positives cannot be better
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -17,6 +17,7 @@ from scipy.stats import t as t_distribution
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as oracle_mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from her2core.errors import ConfigError
 from her2core.evidence.compare import compare_many, compare_runs
@@ -262,9 +263,30 @@ def test_a_class_of_two_patients_is_no_ground_for_a_statement():
     assert found.statement == "cannot be compared: only 2 patients of b; at least 3 are needed"
 
 
-def test_a_difference_that_does_not_vary_is_no_ground_for_a_statement():
+def test_a_difference_that_does_not_vary_counts_with_the_number_of_patients():
     """All 8 patients wrong against all right: the same difference whichever patient is left out."""
-    found = compare_runs(cohort(8, 8), cohort(8, 0))
-    assert found.primary["difference"] == 1
-    assert np.isnan(found.primary["lower_95"])
-    assert found.statement == NO_SPREAD
+    found = compare_runs(cohort(8, 8), cohort(8, 0)).primary
+    assert (found["difference"], found["statement"]) == (1, "second is better")
+    assert 0 < found["p_value"] < 0.05
+    assert found["lower_95"] < compare_runs(cohort(40, 40), cohort(40, 0)).primary["lower_95"] < 1
+    kappa = compare_runs(cohort(8, 8), cohort(8, 0), primary="matthews_correlation")
+    assert kappa.statement == NO_SPREAD  # no proportion
+
+
+def test_columns_in_another_order_are_the_same_run():
+    first, second = cohort(24, 6), cohort(24, 2)
+    found = compare_runs(first, second).table
+    turned = compare_runs(first, second[second.columns[::-1]]).table
+    pd.testing.assert_frame_equal(found, turned)
+
+
+def test_a_class_of_three_patients_who_do_not_differ_is_not_known_exactly():
+    """One of two equally good operating points: 8 of 20 negatives lost, and by chance none of 3 positives gained."""
+    label = np.array(["negative"] * 20 + ["positive"] * 3)
+    ids = {"patch_id": range(23), "patient_id": [f"P{i}" for i in range(23)], "label": label}
+    first = pd.DataFrame({**ids, "predicted": label})
+    found = compare_runs(first, first.assign(predicted=np.where(np.arange(23) < 8, "positive", label))).primary
+    assert found["difference"] == pytest.approx(-0.2)
+    assert found["statement"] == NO_DIFFERENCE
+    low, _ = proportion_confint(0, 3, method="wilson")[::-1]
+    assert found["upper_95"] > -0.2 + low / 2  # the recall of positives may well be this much higher

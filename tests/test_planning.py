@@ -11,6 +11,7 @@ from scipy.stats import f_oneway
 from statsmodels.stats.proportion import proportion_confint
 
 from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence.metric_table import metric_table
 from her2core.evidence.planning import effective_sample, intraclass_correlation, patients_for_width, pilot, width_table
 from her2core.evidence.predictions import read_predictions
 
@@ -77,11 +78,29 @@ def test_the_planned_number_is_the_smallest_whose_wilson_interval_is_narrow_enou
 
 
 def test_correlated_patches_need_more_patients_than_independent_ones():
-    alone = patients_for_width(0.1, proportion=0.9)
-    assert patients_for_width(0.1, proportion=0.9, patches=20, correlation=0.0) == -(-alone // 20)
-    assert patients_for_width(0.1, proportion=0.9, patches=20, correlation=1.0) == alone
-    between = patients_for_width(0.1, proportion=0.9, patches=20, correlation=0.3)
-    assert between == -(-alone * (1 + 19 * 0.3) // 20)
+    numbers = [patients_for_width(0.1, proportion=0.9, patches=20, correlation=c) for c in (0.0, 0.3, 0.6, 1.0)]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == pytest.approx(patients_for_width(0.1, proportion=0.9), rel=0.05)  # t, and on the log odds
+    unequal = patients_for_width(0.1, proportion=0.9, patches=20, correlation=0.3, variation=1.0)
+    assert unequal / numbers[1] == pytest.approx((1 + 39 * 0.3) / (1 + 19 * 0.3), rel=0.05)
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_the_planned_number_gives_intervals_of_about_that_width(unequal):
+    """Few patients of 25 patches on average, simulated; a number for equal patients would be far too small."""
+    rng = np.random.default_rng(3)
+    several = np.array([5, 5, 5, 85]) if unequal else np.full(4, 25)
+    variation = several.std() / several.mean()
+    n = patients_for_width(0.3, proportion=0.8, patches=25, correlation=0.3, variation=variation)
+    widths = []
+    for _ in range(60):
+        patient = np.repeat(np.arange(n), np.resize(several, n))
+        right = rng.random(len(patient)) < rng.beta(0.8 * 7 / 3, 0.2 * 7 / 3, n)[patient]
+        frame = pd.DataFrame({"patient_id": [f"P{i}" for i in patient], "label": np.where(patient % 2, "a", "b")})
+        frame["predicted"] = np.where(right, frame["label"], np.where(patient % 2, "b", "a"))
+        row = metric_table(read_predictions(frame), metrics=["accuracy"]).iloc[0]
+        widths.append(row["upper_95"] - row["lower_95"])
+    assert np.median(widths) == pytest.approx(0.3, rel=0.2)
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"proportion": 1.2}, {"patches": 0}, {"correlation": -0.1}])
@@ -108,12 +127,10 @@ def test_the_command_plans_from_a_pilot_and_the_evaluation_says_what_patches_are
 
 
 def test_the_widths_by_patients_are_those_of_statsmodels_and_fit_the_number_needed():
+    for row in width_table(proportion=0.8, most=400).itertuples():
+        expected = proportion_confint(0.8 * row.patients, row.patients, method="wilson")
+        assert (row.lower_95, row.upper_95) == pytest.approx(expected, abs=1e-9)
     table = width_table(proportion=0.8, patches=10, correlation=0.25, most=400)
-    worth = 10 / (1 + 9 * 0.25)
-    for row in table.itertuples():
-        n = row.patients * worth
-        low, high = proportion_confint(0.8 * n, n, method="wilson")
-        assert (row.lower_95, row.upper_95) == pytest.approx((low, high), abs=1e-9)
     needed = patients_for_width(0.1, proportion=0.8, patches=10, correlation=0.25)
     assert (table.loc[table["patients"] >= needed, "width"] <= 0.1).all()
     assert (table.loc[table["patients"] < needed, "width"] > 0.1).all()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from her2core.errors import ConfigError, EvaluationError
 from her2core.evidence.metrics.probabilistic import equal_mass_bins, expected_calibration_error
@@ -98,6 +99,40 @@ def test_the_errors_are_those_by_hand(seed, temperature):
     for name, error in zip(CLASSES, own, strict=True):
         assert value(table, "classwise_ece", name)["value"] == pytest.approx(error)
     assert value(table, "classwise_ece")["value"] == pytest.approx(np.mean(own))
+
+
+def test_ten_rows_do_not_show_that_right_probabilities_are_wrong():
+    """One or two rows a bin: the frequency of a bin is 0 or 1, whatever the probability."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.uniform(0.05, 0.95, 10)
+        frame = pd.DataFrame(
+            {"patient_id": [f"P{i}" for i in range(10)], "label": np.where(rng.random(10) < p, "a", "b")}
+        )
+        if frame["label"].nunique() == 2:
+            table = calibration_table(
+                Predictions.from_frame(frame.assign(probability_a=p, probability_b=1 - p)), resamples=200
+            )
+            errors = table[table["metric"].str.contains("ece_equal_mass|classwise|brier_reliability")]
+            assert (errors["lower_95"] <= 0).all()
+            assert errors["note"].str.contains("bins of 2 rows or fewer").all()
+
+
+def test_where_all_rows_are_right_high_probabilities_are_not_shown_to_be_wrong():
+    """12 patients of 8 patches: Wilson's interval of 12 of 12 reaches down to 0.76, so that 0.99 is in it, not 0.6."""
+    patient = np.repeat(np.arange(12), 8)
+    frame = pd.DataFrame({"patient_id": [f"P{i}" for i in patient], "label": np.where(patient % 2, "a", "b")})
+    for sure, compatible in ((0.99, True), (0.6, False)):
+        p = np.where(patient % 2, sure, 1 - sure) + np.arange(96) * 1e-6
+        table = calibration_table(
+            Predictions.from_frame(frame.assign(probability_a=p, probability_b=1 - p)), resamples=200
+        )
+        rows = table[(table["class"] == "") & table["metric"].str.contains("ece")]
+        assert ((rows["lower_95"] == 0) == compatible).all()
+        low, _ = proportion_confint(12, 12, method="wilson")
+        top = rows.set_index("metric").loc["ece_equal_mass"]
+        assert top["upper_95"] == pytest.approx(max(sure - low, 1 - sure), abs=1e-3)
+        assert (rows["value"] > 0).all()
 
 
 def test_intervals_of_errors_cover_zero_where_probabilities_are_right_and_not_where_they_are_not():

@@ -138,6 +138,19 @@ def test_only_the_primary_metric_is_more_than_descriptive():
     assert set(none["role"]) == {"descriptive"}
 
 
+def test_a_class_of_three_patients_who_do_not_differ_is_not_known_exactly():
+    label = np.array(["negative"] * 20 + ["positive"] * 3)
+    frame = pd.DataFrame({"patch_id": range(23), "patient_id": [f"P{i}" for i in range(23)], "label": label})
+    first = read_predictions(frame.assign(predicted=label))
+    second = read_predictions(frame.assign(predicted=np.where(np.arange(23) < 8, "positive", label)))
+    found = summarize_seeds({"a": [first] * 2, "b": [second] * 2}, reference="a", unit="patient")
+    row = found.differences.set_index("metric").loc["balanced_accuracy"]
+    assert row["difference"] == pytest.approx(-0.2)
+    assert row["statement"] == "no difference can be shown"  # positives may well be found more often by b
+    value = found.table.set_index(["group", "metric", "class"]).loc[("b", "balanced_accuracy", "")]
+    assert value["lower_95"] < 0.6
+
+
 def test_one_run_says_nothing_about_another_training():
     found = summarize_seeds({"a": [run(0), run(1)], "worse": [run(5, skill=0.1)]}, reference="a").differences
     primary = found[found["role"] == "primary"].iloc[0]

@@ -43,6 +43,22 @@ def test_a_weak_site_is_found():
     assert all(found for _, found, _ in answers)
 
 
+def test_one_patient_of_most_rows_makes_no_subset_of_the_others_weak():
+    """All patients are right in 8 of 10 patches but one at site x, who has 2,000 patches, all right."""
+    patient = np.r_[np.repeat(np.arange(1, 17), 10), np.zeros(2000, int)]
+    right = np.r_[np.tile(np.arange(10) < 8, 16), np.ones(2000, bool)]
+    frame = pd.DataFrame({"patient_id": [f"P{i:02}" for i in patient], "label": "a"})
+    frame["predicted"] = np.where(right, "a", "b")
+    columns = pd.DataFrame({"site": np.where(patient % 2, "y", "x")})
+    frame.loc[len(frame)] = ["P16", "b", "b"]
+    columns.loc[len(columns)] = ["x"]
+    row = weak_slices(Predictions.from_frame(frame), columns).set_index("subset").loc["site = y"]
+    assert (row["value"], row["rest"] > 0.99) == (0.8, True)
+    assert row["upper_95"] > 0
+    assert row["p_value_adjusted"] > 0.05 > row["p_value"]
+    assert row["statement"] != WEAKER
+
+
 def test_the_figures_of_a_subset_are_plain_arithmetic():
     predictions, columns = small(20, wrong="y")
     row = weak_slices(predictions, columns).set_index("subset").loc["site = y"]

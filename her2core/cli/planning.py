@@ -45,7 +45,9 @@ def plan(
         "proportion": 0.5 if proportion is None else proportion,
         "patches": 1.0 if patches is None else patches,
         "correlation": 1.0 if correlation is None else correlation,
+        "variation": 0.0 if found is None else found.variation,
     }
+    unequal = f" (coefficient of variation {assumed['variation']:.2f})" if assumed["variation"] >= 0.005 else ""
     patients = patients_for_width(width, **assumed)
     value = {
         "width": width,
@@ -57,7 +59,7 @@ def plan(
     lines = [f"Pilot: {found.sentence}"] if found else []
     lines += [
         f"{patients:,} patients for a 95 % interval of a width of {width:g} at a proportion of "
-        f"{assumed['proportion']:.3f}, with {assumed['patches']:g} patches a patient and an intraclass correlation of "
-        f"{assumed['correlation']:.2f}. For a recall, patients of that class are meant."
+        f"{assumed['proportion']:.3f}, with {assumed['patches']:g} patches a patient{unequal} and an intraclass "
+        f"correlation of {assumed['correlation']:.2f}. For a recall, patients of that class are meant."
     ]
     answer(as_json, value, "\n".join([*lines, RESEARCH]))

@@ -24,6 +24,9 @@ DEFAULT_RULE = "mean"
 BY_VALIDATION = "validation"
 #: Proportion of a unit's patches that ``top_k`` averages, at least one patch.
 TOP_PROPORTION = 0.1
+#: Significant digits of an aggregated probability: rounding errors of a sum, which depend on number and order of the
+#: patches, must not decide between units or classes that are equal.
+DIGITS = 12
 #: Weight of the mean, by which classes that a rule leaves equal are ranked.
 _TIE = 1e-6
 
@@ -98,4 +101,9 @@ def combine(probs: ArrayLike, codes: ArrayLike, *, rule: str) -> Floats:
     found = RULES[rule](values, units, count)
     if rule != "mean":
         found = found / found.sum(axis=1, keepdims=True) + _TIE * _mean(values, units, count)
-    return found / found.sum(axis=1, keepdims=True)
+    return _rounded(found / found.sum(axis=1, keepdims=True))
+
+
+def _rounded(values: Floats) -> Floats:
+    scale = 10.0 ** (DIGITS - np.ceil(np.log10(np.clip(values, 1e-280, None))))
+    return np.asarray(np.round(values * scale) / scale)

@@ -18,6 +18,7 @@ from her2core.errors import EvaluationError
 from her2core.evidence.aggregate import aggregate
 from her2core.evidence.aggregation_rules import DEFAULT_RULE
 from her2core.evidence.arguments import UNITS, check_choice
+from her2core.evidence.class_order import in_class_order
 from her2core.evidence.differences import difference_row
 from her2core.evidence.estimates import ResampledMetrics
 from her2core.evidence.evaluation import Source, read_source, source_name
@@ -38,7 +39,7 @@ from her2core.evidence.statements import (
     no_statement,
     refusal_statement,
 )
-from her2core.evidence.variance import Variance, variance_over_clusters
+from her2core.evidence.variance import Variance, variance_over_clusters, variance_unseen
 from her2core.io.cells import UNKNOWN
 from her2core.runs.folder import Run
 
@@ -160,12 +161,14 @@ def compare_runs(
     called = names or (source_name(first, "first"), source_name(second, "second"))
     (a, no_order), (b, no_order_b) = (read_source(source) for source in (first, second))
     a, b = a.part("test"), b.part("test")
+    ordered = not (no_order or no_order_b) and (a.classes == b.classes or len(a.classes) == 2)
+    if set(a.classes) == set(b.classes):  # the columns of two tables may be in different orders
+        b = in_class_order(b, a.classes)
     _refuse_incomparable(a, b, called)
     order = {p: i for i, p in enumerate(b.frame["patch_id"])}
     b = b.where(np.array([order[p] for p in a.frame["patch_id"]]))
     if unit != "patch":
         a, b = (aggregate(p, unit) for p in (a, b))
-    ordered = not (no_order or no_order_b)
     (main,) = available_metrics([primary], (a, b), ordered=ordered)
     check_choice("of", of, a.classes if main.per_class else ("",))
     chosen = available_metrics(metrics, (a, b), ordered=ordered)
@@ -320,22 +323,26 @@ def why_incomparable(a: Predictions, b: Predictions) -> str:
 
 def _rows(metrics: tuple[Metric, ...], a: Predictions, b: Predictions, group: Clusters) -> list[dict[str, Any]]:
     first, second = (ResampledMetrics(p, group, resamples=0, seed=0) for p in (a, b))
+    alike = a.has_scores and b.has_scores and np.array_equal(a.probs, b.probs)  # a difference of 0 is then exact
     rows: list[dict[str, Any]] = []
     for metric in metrics:
         values = first.estimate(metric), second.estimate(metric)
+        parts = first.of_classes(metric), second.of_classes(metric)
         for position, name in enumerate(a.classes) if metric.per_class else [(None, "")]:
             one, two = values if position is None else (v.of(position) for v in values)
             change = two - one
             smaller = min((r.sample_size(metric, position) for r in (first, second)), key=lambda size: size.clusters)
             note = why_no_jackknife(change.jackknife, smaller) if np.isfinite(change.value) else UNDEFINED
-            variance = Variance(np.nan, 1.0) if note else variance_over_clusters(change.jackknife)
+            variances = [Variance(np.nan, 1.0) if note else variance_over_clusters(change.jackknife)]
+            if metric.is_proportion and not alike and not note:
+                variances.append(variance_unseen(change.jackknife, smaller.effective, *parts))
             rows.append(
                 {
                     "metric": metric.name,
                     "class": name,
                     "first": float(one.value),
                     "second": float(two.value),
-                    **difference_row(float(change.value), [variance], largest=metric.range[1] - metric.range[0]),
+                    **difference_row(float(change.value), variances, largest=metric.range[1] - metric.range[0]),
                     "classical_p_value": np.nan,
                     "classical_test": "",
                     "note": note,

@@ -1,8 +1,8 @@
 """Drift: how a cohort differs from the one that a model was developed on, property by property.
 
-Differences are between means of patients, so that a patient with many patches counts once: Welch's t interval, and for
-shares of patients the interval of Newcombe. They describe the two cohorts; whether the model suffers from them is what
-its own figures on both say (``evidence.external``).
+Differences are between means of patients, so that a patient with many patches counts once: Welch's t, and for shares of
+patients the interval of Newcombe and Fisher's exact test. They describe the two cohorts; whether the model suffers from
+them is what its own figures on both say (``evidence.external``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_ind
+from scipy.stats import fisher_exact, ttest_ind
 
 from her2core.evidence.intervals import LEVEL
 from her2core.evidence.jackknife import wilson_interval
@@ -53,7 +53,7 @@ def drift_table(development: pd.DataFrame, external: pd.DataFrame, *, kinds: pd.
     References
     ----------
     Welch 1947, doi 10.1093/biomet/34.1-2.28; Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>
-    3.0.CO;2-I (method 10); Holm 1979, Scand J Statist 6:65.
+    3.0.CO;2-I (method 10); Fisher 1935, The Design of Experiments; Holm 1979, Scand J Statist 6:65.
 
     Examples
     --------
@@ -127,12 +127,16 @@ def _row(name: str, kind: str, development: pd.DataFrame, external: pd.DataFrame
     if row["note"]:
         return row
     spread = float(np.sqrt((first.var(ddof=1) + other.var(ddof=1)) / 2))
-    tested = ttest_ind(other, first, equal_var=False)
-    low, high = tested.confidence_interval(LEVEL)
     if _is_share((*first, *other)):
+        counts = [[of.sum(), len(of) - of.sum()] for of in (other, first)]
+        p_value = fisher_exact(np.array(counts, np.int64)).pvalue
         shares = [Estimate(float(of.mean()), *wilson_interval(float(of.mean()), len(of))) for of in (other, first)]
         _, low, high = difference(*shares)
-    row |= {"lower_95": float(low), "upper_95": float(high), "p_value": float(tested.pvalue)}
+    else:
+        # A cohort in which all are alike says nothing of its variance: that of the other is taken for both (Student).
+        tested = ttest_ind(other, first, equal_var=_constant(first) or _constant(other))
+        p_value, (low, high) = tested.pvalue, tested.confidence_interval(LEVEL)
+    row |= {"lower_95": float(low), "upper_95": float(high), "p_value": float(p_value)}
     row["standardised_difference"] = (_mean(other) - _mean(first)) / spread
     return row
 
@@ -154,9 +158,13 @@ def _why_none(first: Floats, other: Floats, unit: str) -> str:
     fewest = min(len(first), len(other))
     if fewest < FEWEST:
         return f"no interval: only {fewest} patients in one cohort (at least {FEWEST} are needed)"
-    if first.std() == 0 and other.std() == 0:
+    if _constant(first) and _constant(other):
         return "no interval: the same in every patient of a cohort"
     return ""
+
+
+def _constant(values: Floats) -> bool:
+    return bool(np.ptp(values) <= 1e-12 * (1 + np.abs(values).max()))
 
 
 def _is_share(values: Iterable[float]) -> bool:

@@ -23,7 +23,7 @@ from her2core.evidence.resampling import (
     group_weights,
     jackknife_counts,
 )
-from her2core.evidence.sample_size import SampleSize, mean_over_classes, of_pairs, sample_size
+from her2core.evidence.sample_size import OfClasses, SampleSize, mean_over_classes, of_pairs, sample_size
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,28 @@ class ResampledMetrics:
         values, used = self._one_vs_rest(metric)
         return _split(values if metric.per_class else values.mean(axis=1), used)
 
+    def of_classes(self, metric: Metric) -> OfClasses | None:
+        """Values of the classes whose mean a metric is.
+
+        Parameters
+        ----------
+        metric : Metric
+
+        Returns
+        -------
+        OfClasses or None
+            None for a metric that is no mean of proportions over classes.
+        """
+        over_classes = not metric.per_class and (metric.input == "one_vs_rest" or metric.of_class is not None)
+        if not over_classes or not metric.is_proportion:
+            return None
+        if metric.of_class:
+            found = Estimate(*(metric.of_class(counts) for counts in self._confusion))
+        else:
+            found = _split(*self._one_vs_rest(metric))
+        effective = np.array([size.effective for size in self._sizes_of_classes(metric)])
+        return OfClasses(found.value, found.jackknife, effective)
+
     def note(self, metric: Metric) -> str:
         """Remark that accompanies a metric: its own, and that there are fewer resamples.
 
@@ -151,14 +173,10 @@ class ResampledMetrics:
         whole, kind = self._sizes["all"][0], metric.denominator or "all"
         if kind == "all":
             return replace(whole, binomial=metric.binomial)
-        if kind == "both":
-            pairs = [
-                of_pairs(whole, *sizes) for sizes in zip(self._sizes["true"], self._sizes["not_true"], strict=True)
-            ]
-            return mean_over_classes(whole, pairs) if position is None else pairs[position]
+        sizes = self._sizes_of_classes(metric)
         if position is None:
-            return mean_over_classes(whole, self._sizes[kind])
-        return replace(self._sizes[kind][position], binomial=metric.binomial)
+            return mean_over_classes(whole, sizes)
+        return sizes[position] if kind == "both" else replace(sizes[position], binomial=metric.binomial)
 
     def undefined(self, metric: Metric, position: int | None) -> str:
         """Why a metric has no value, in words.
@@ -179,6 +197,15 @@ class ResampledMetrics:
         kind = "both" if metric.input == "one_vs_rest" else metric.denominator
         reasons = [self._reason(kind, i) for i in places]
         return "; ".join(filter(None, reasons)) or "undefined for these rows"
+
+    def _sizes_of_classes(self, metric: Metric) -> list[SampleSize]:
+        kind = metric.denominator or "all"
+        if kind == "all":
+            return self._sizes[kind] * len(self.predictions.classes)
+        if kind != "both":
+            return self._sizes[kind]
+        both = zip(self._sizes["true"], self._sizes["not_true"], strict=True)
+        return [of_pairs(self._sizes["all"][0], *sizes) for sizes in both]
 
     def _reason(self, denominator: str | None, position: int) -> str:
         p, name = self.predictions, self.predictions.classes[position]

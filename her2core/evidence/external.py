@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from her2core.errors import EvaluationError
@@ -15,6 +16,7 @@ from her2core.evidence.mover import Estimate, difference
 from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.statements import PRIMARY_METRIC
+from her2core.evidence.subgroups import OVER_CLASSES, other_classes
 
 METRICS = (*(m.name for m in headline_metrics()), "auroc", "recall", "specificity")
 UNITS = ("patch", "patient")
@@ -47,7 +49,8 @@ def external_table(
     DataFrame
         Columns ``COLUMNS``: by patch, and by patient where both can be aggregated (mean of the probabilities). The
         difference is external less development, with MOVER's interval for independent estimates; none where one of the
-        two has none. ``n_...`` are patients where known, otherwise rows.
+        two has none, or where a mean over classes is over other classes in one of them. ``n_...`` are patients where
+        known, otherwise rows.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def external_table(
                 raise
             continue  # patients unknown, or with several labels: ``units`` of the evaluation has the reason
         own, other = (metric_table(p, metrics=metrics, no_order=no_order) for p in pair)
-        tables.append(_joined(own, other))
+        tables.append(_joined(own, other, other_classes(*pair)))
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
@@ -109,7 +112,9 @@ def external_statement(table: pd.DataFrame, *, unit: str) -> str:
     label = f"{metric_label(PRIMARY_METRIC)} by {unit}"
     rows = table[(table["unit"] == unit) & (table["metric"] == PRIMARY_METRIC)]
     if rows.empty or pd.isna(rows["lower_95"].iloc[0]):
-        return f"{label} cannot be compared with development: there is no interval."
+        why = "" if rows.empty else str(rows["note"].iloc[0])
+        reason = why if why.startswith("over other classes") else "there is no interval"
+        return f"{label} cannot be compared with development: {reason}."
     row = rows.iloc[0]
     low, high = row["lower_95"], row["upper_95"]
     said = "is lower than" if high < 0 else "is higher than" if low > 0 else "cannot be shown to differ from that"
@@ -119,19 +124,20 @@ def external_statement(table: pd.DataFrame, *, unit: str) -> str:
     )
 
 
-def _joined(own: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+def _joined(own: pd.DataFrame, other: pd.DataFrame, unlike: str) -> pd.DataFrame:
     key = ["unit", "metric", "class"]
     both = own.merge(other, on=key, suffixes=("_own", "_other"))
     rows = []
     for row in both.to_dict("records"):
         first, second = (Estimate(*(float(row[f"{name}_{of}"]) for name in _BOUNDS)) for of in ("own", "other"))
-        change = difference(second, first)
+        over_others = unlike if row["metric"] in OVER_CLASSES else ""
+        change = Estimate(np.nan, np.nan, np.nan) if over_others else difference(second, first)
         notes = [f"{of}: {row[f'note_{end}']}" for of, end in _ENDS if isinstance(row[f"note_{end}"], str)]
         rows.append(
             {name: row[name] for name in key}
             | dict(zip(COLUMNS[3:12], (*first, *second, *change), strict=True))
             | {"n_development": row["n_clusters_own"], "n_external": row["n_clusters_other"]}
-            | {"note": join_notes(*(note for note in notes if not note.endswith(": ")))}
+            | {"note": join_notes(over_others, *(note for note in notes if not note.endswith(": ")))}
         )
     return pd.DataFrame(rows)
 

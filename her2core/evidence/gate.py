@@ -70,7 +70,8 @@ def gate(
 
     The run passes where it is not inferior: the lower bound of the 95 % interval of its difference from the baseline is
     not below ``-margin``. Where no statement can be made (patients unknown or too few, no interval), it does not pass,
-    unless the answers differ for no patient. With ``minimum`` its value must reach that too.
+    unless the probabilities are the same: that no answer differs among few patients excludes no loss among others.
+    With ``minimum`` its value must reach that too.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def gate(
     if math.isnan(value):
         reasons.append(f"{called} is not computable")
     statement = str(row["statement"])
-    # Answers that differ for no patient have a difference of 0 without an interval, and that is known exactly.
+    # Runs of the same probabilities have a difference of 0 without an interval, and that is known exactly.
     same = row["difference"] == 0 and statement == NO_DIFFERENCE
     if statement.startswith(NOT_COMPARED):
         reasons.append(statement)

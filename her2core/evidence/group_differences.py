@@ -19,7 +19,7 @@ from her2core.evidence.metric_table import metric_table
 from her2core.evidence.mover import Estimate, difference
 from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
-from her2core.evidence.subgroups import MIN_PATIENTS, SEVERAL, groups_of, too_few
+from her2core.evidence.subgroups import MIN_PATIENTS, OVER_CLASSES, SEVERAL, groups_of, other_classes, too_few
 
 #: Metrics of a family; the first is over all classes.
 METRICS = ("balanced_accuracy", "recall", "specificity")
@@ -46,8 +46,9 @@ def group_differences(predictions: Predictions, *, by: str) -> pd.DataFrame:
     DataFrame
         ``COLUMNS``: one row per group but the largest, metric of ``METRICS`` and class. ``difference`` is group less
         reference; its bounds hold together with those of all ``comparisons`` rows. ``statement`` is "differs", "no
-        difference can be shown", or "not compared" with the reason in ``note``. Groups of fewer than ``MIN_PATIENTS``
-        patients are rows without figures. Rows whose group is unknown, or of patients in several groups, are left out.
+        difference can be shown", or "not compared" with the reason in ``note``, as where one of the two lacks a class
+        of a mean over classes. Groups of fewer than ``MIN_PATIENTS`` patients are rows without figures. Rows whose
+        group is unknown, or of patients in several groups, are left out.
 
     Raises
     ------
@@ -102,18 +103,28 @@ def group_differences(predictions: Predictions, *, by: str) -> pd.DataFrame:
     largest = max(enough, key=lambda g: (sizes[g], -enough.index(g)))
     others = [g for g in sizes if g != largest]
     comparisons = sum(g in enough for g in others) * (1 + len(predictions.classes) * (len(METRICS) - 1))
-    tables = {
-        g: metric_table(predictions.where(groups == g), metrics=METRICS, simultaneous=comparisons) for g in enough
-    }
+    parts = {g: predictions.where(groups == g) for g in enough}
+    tables = {g: metric_table(part, metrics=METRICS, simultaneous=comparisons) for g, part in parts.items()}
     rows = []
     for group in others:
         for place, base in tables[largest].iterrows():
-            row = {"by": by, "group": group, "reference": largest, "unit": predictions.unit}
+            row: dict[str, object] = {"by": by, "group": group, "reference": largest, "unit": predictions.unit}
             row |= {"metric": base["metric"], "class": base["class"], "reference_value": base["value"]}
             own = tables[group].loc[place] if group in tables else None
-            rows.append({**row, **_compared(own, base, sizes[group]), "comparisons": comparisons})
+            row |= {**_compared(own, base, sizes[group]), "comparisons": comparisons}
+            if own is not None and base["metric"] in OVER_CLASSES:
+                row |= _unlike(parts[group], parts[largest])
+            rows.append(row)
     frame = pd.DataFrame(rows).assign(reference_patients=sizes[largest])
     return frame.assign(patients=frame["group"].map(sizes))[list(COLUMNS)]
+
+
+def _unlike(group: Predictions, reference: Predictions) -> dict[str, object]:
+    """What takes the place of a difference between means over other classes; nothing where they are the same."""
+    if not (note := other_classes(group, reference)):
+        return {}
+    bounds = dict.fromkeys(("difference", "lower_simultaneous", "upper_simultaneous"), np.nan)
+    return {**bounds, "statement": NOT_COMPARED, "note": note}
 
 
 def _compared(own: pd.Series | None, base: pd.Series, patients: int) -> dict[str, object]:

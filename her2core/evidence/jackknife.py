@@ -10,7 +10,8 @@ these was used; benchmarks/results/interval_coverage.json measures how often eac
   most those there are (Korn & Graubard 1998, Survey Methodology 24:193), as near 0 or 1 few clusters err and the
   standard error is then too small.
 - ``Wilson score, effective clusters``: rows in clusters that are all right or all wrong. Kish's effective number of
-  clusters takes the place of the rows.
+  clusters takes the place of the rows. So it does in a mean over classes for those whose rows are so, beside another
+  method for the rest (MOVER: Zou & Donner 2008, doi 10.1002/sim.3095).
 - ``log jackknife t`` and ``jackknife t``: metrics without an upper bound, or without any.
 
 Degrees of freedom are the harmonic mean of two of Satterthwaite's (1946, doi 10.2307/3002019): that of the influences
@@ -19,12 +20,15 @@ of the clusters, which varies from sample to sample, and that of their sizes, wh
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import expit, logit, ndtri, stdtrit
 
 from her2core.evidence.intervals import FEW_EFFECTIVE, LEVEL, IntervalRow, empty_row
 from her2core.evidence.metrics.metric import Floats
-from her2core.evidence.sample_size import SampleSize, effective_clusters
+from her2core.evidence.mover import Estimate, weighted_sum
+from her2core.evidence.sample_size import OfClasses, SampleSize, effective_clusters
 from her2core.evidence.variance import Variance
 
 WILSON, EFFECTIVE = "Wilson score", "Wilson score, effective clusters"
@@ -41,6 +45,7 @@ def jackknife_row(
     *,
     size: SampleSize,
     bounds: tuple[float, float] = (0.0, 1.0),
+    classes: OfClasses | None = None,
     trainings: Variance | None = None,
     level: float = LEVEL,
 ) -> IntervalRow:
@@ -60,6 +65,9 @@ def jackknife_row(
         What the estimate rests on.
     bounds : tuple of float
         Smallest and largest possible value; infinite where there is none.
+    classes : OfClasses, optional
+        Of a mean over classes. Where all clusters of a class are right, leaving one out changes nothing, and the class
+        would count as known exactly, however few they are: its Wilson interval is combined with that of the jackknife.
     trainings : Variance, optional
         Over other trainings, added to that over clusters.
     level : float
@@ -115,6 +123,8 @@ def jackknife_row(
         rows = min(p * (1 - p) / variance, float(size.rows))
         half = t / np.sqrt(rows * p * (1 - p))
         ends, method, few = (expit(logit(p) - half), expit(logit(p) + half)), LOGIT_T, degrees
+    if classes is not None and not (settled or same):
+        ends = _with_settled(p, ends, classes, z)
     return _filled(row, tuple(low + (high - low) * end for end in ends), bounds, method, few=few)
 
 
@@ -189,6 +199,17 @@ def _degrees(jackknife: Floats, size: SampleSize) -> float:
     by_influence = effective_clusters(float(jackknife.mean()), jackknife)
     by_size = max(size.degrees, 1.0)
     return max(1.0, min(2 / (1 / by_influence + 1 / by_size), len(jackknife) - 1))
+
+
+def _with_settled(value: float, ends: tuple[float, float], classes: OfClasses, quantile: float) -> tuple[float, float]:
+    """Bounds of a mean over classes, those in which no cluster changes anything by Wilson's interval (MOVER)."""
+    fixed = Estimate(0.0, 0.0, 0.0)
+    held, still = np.isfinite(classes.value), np.ptp(classes.jackknife, axis=0) < 1e-12
+    for own, n in zip(classes.value[held & still], classes.effective[held & still], strict=True):
+        one = Estimate(float(own), *wilson_interval(float(own), float(n), quantile=quantile))
+        fixed = weighted_sum([(1.0, fixed), (1 / int(held.sum()), one)])
+    below, above = fixed.value - fixed.low, fixed.high - fixed.value
+    return value - math.hypot(value - ends[0], below), value + math.hypot(ends[1] - value, above)
 
 
 def _filled(

@@ -84,10 +84,12 @@ def metric_table(
 
 def _rows(metric: Metric, resampled: ResampledMetrics, simultaneous: int) -> list[IntervalRow]:
     estimate, note, rows = resampled.estimate(metric), resampled.note(metric), []
+    classes = resampled.of_classes(metric)
     for position, name in enumerate(resampled.predictions.classes) if metric.per_class else [(None, "")]:
         own = estimate if position is None else estimate.of(position)
         size = resampled.sample_size(metric, position)
-        of = partial(jackknife_row, metric.name, name, float(own.value), own.jackknife, size=size, bounds=metric.range)
+        named = partial(jackknife_row, metric.name, name, float(own.value), own.jackknife)
+        of = partial(named, size=size, bounds=metric.range, classes=classes)
         undefined = "" if np.isfinite(own.value) else resampled.undefined(metric, position)
         row = with_note(of(), undefined=undefined, always=note)
         if simultaneous:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import expit, logit, stdtrit
 
 from her2core.errors import ConfigError, EvaluationError
+from her2core.evidence.intervals import LEVEL
 from her2core.evidence.jackknife import wilson_interval
 from her2core.evidence.predictions import Predictions
 
@@ -48,6 +50,14 @@ class EffectiveSample:
     intraclass_correlation: float
     design_effect: float
     effective_rows: float
+
+    @property
+    def variation(self) -> float:
+        """Coefficient of variation of the rows of a patient, as the design effect has it; 0 without correlation."""
+        if not self.intraclass_correlation:
+            return 0.0
+        larger = 1 + (self.design_effect - 1) / self.intraclass_correlation  # sum m^2 / N
+        return float(np.sqrt(max(0.0, larger / (self.rows / self.patients) - 1)))
 
     @property
     def sentence(self) -> str:
@@ -132,7 +142,9 @@ def effective_sample(predictions: Predictions) -> EffectiveSample | None:
     return EffectiveSample(predictions.unit, n, len(sizes), correlation, effect, n / effect)
 
 
-def patients_for_width(width: float, *, proportion: float = 0.5, patches: float = 1.0, correlation: float = 1.0) -> int:
+def patients_for_width(
+    width: float, *, proportion: float = 0.5, patches: float = 1.0, correlation: float = 1.0, variation: float = 0.0
+) -> int:
     """Number of patients for a 95 % interval of an accuracy or recall that is no wider than wanted.
 
     Parameters
@@ -145,12 +157,15 @@ def patients_for_width(width: float, *, proportion: float = 0.5, patches: float 
         Patches per patient, at least 1.
     correlation : float
         Intraclass correlation of a pilot (``effective_sample``), 0 to 1; 1 where a patient counts as a whole.
+    variation : float
+        Coefficient of variation of the patches per patient (standard deviation over mean), at least 0.
 
     Returns
     -------
     int
-        The smallest number whose effective rows have a Wilson interval no wider. Patients with the class are meant
-        where the proportion is its recall.
+        The smallest number whose effective rows have an interval no wider: Wilson's for one patch a patient, otherwise
+        Student's t on the log odds, as ``metric_table`` has it. Patients with the class are meant where the proportion
+        is its recall.
 
     Raises
     ------
@@ -159,35 +174,35 @@ def patients_for_width(width: float, *, proportion: float = 0.5, patches: float 
 
     References
     ----------
-    Wilson 1927, doi 10.1080/01621459.1927.10502953; Kish 1965, ISBN 0-471-48900-X; Donner & Klar 2000, ISBN
-    0-340-69153-0.
+    Wilson 1927, doi 10.1080/01621459.1927.10502953; Kish 1965, ISBN 0-471-48900-X; Eldridge et al. 2006, doi
+    10.1093/ije/dyl129 (patients of unequal size); Korn & Graubard 1998, Survey Methodology 24:193.
 
     Examples
     --------
     >>> patients_for_width(0.2), patients_for_width(0.2, proportion=0.9)
     (93, 37)
     >>> patients_for_width(0.2, patches=25, correlation=0.3)
-    31
+    34
     """
     if not 0.01 < width < 1:
         raise ConfigError("argument `width` to be above 0.01 and below 1", got=repr(width), fix="Correct it.")
-    worth = _worth(proportion, patches, correlation)
+    worth = _worth(proportion, patches, correlation, variation)
     low, high = 0, MOST_PATIENTS
     while high - low > 1:
         middle = (low + high) // 2
-        ends = wilson_interval(proportion, middle * worth)
+        ends = _interval(middle, proportion, worth, patches, variation)
         low, high = (low, middle) if ends[1] - ends[0] <= width + 1e-12 else (middle, high)
     return high
 
 
 def width_table(
-    *, proportion: float = 0.5, patches: float = 1.0, correlation: float = 1.0, most: int = 1000
+    *, proportion: float = 0.5, patches: float = 1.0, correlation: float = 1.0, variation: float = 0.0, most: int = 1000
 ) -> pd.DataFrame:
     """Width of the 95 % interval of an accuracy or recall, by the number of patients.
 
     Parameters
     ----------
-    proportion, patches, correlation : float
+    proportion, patches, correlation, variation : float
         As ``patients_for_width`` takes them.
     most : int
         Largest number of patients, at least 5.
@@ -213,23 +228,38 @@ def width_table(
     """
     if most < 5:
         raise ConfigError("argument `most` to be at least 5", got=repr(most), fix="Correct it.")
-    worth = _worth(proportion, patches, correlation)
+    worth = _worth(proportion, patches, correlation, variation)
     numbers = np.unique(np.rint(np.geomspace(5, most, 60)).astype(int))
-    low, high = np.array([wilson_interval(proportion, n * worth) for n in numbers]).T
+    low, high = np.array([_interval(n, proportion, worth, patches, variation) for n in numbers]).T
     return pd.DataFrame({"patients": numbers, "lower_95": low, "upper_95": high, "width": high - low})
 
 
-def _worth(proportion: float, patches: float, correlation: float) -> float:
+def _interval(patients: int, proportion: float, worth: float, patches: float, variation: float) -> tuple[float, float]:
+    """Interval of an expected proportion, as the metric table makes it of so many patients."""
+    if patches == 1:
+        return wilson_interval(proportion, patients * worth)
+    effective = patients / (1 + variation**2)
+    if proportion in (0, 1):
+        return wilson_interval(proportion, effective)
+    if effective < 2:
+        return 0.0, 1.0
+    t = float(stdtrit(effective - 1, (1 + LEVEL) / 2))
+    middle, half = logit(proportion), t / np.sqrt(patients * worth * proportion * (1 - proportion))
+    return float(expit(middle - half)), float(expit(middle + half))
+
+
+def _worth(proportion: float, patches: float, correlation: float, variation: float) -> float:
     """Independent rows that a patient is worth; refuses arguments out of range."""
     ranges = (
         ("proportion", proportion, 0 <= proportion <= 1, "from 0 to 1"),
         ("patches", patches, 1 <= patches < np.inf, "at least 1"),
         ("correlation", correlation, 0 <= correlation <= 1, "from 0 to 1"),
+        ("variation", variation, 0 <= variation < np.inf, "at least 0"),
     )
     for name, value, fine, said in ranges:
         if not fine:
             raise ConfigError(f"argument `{name}` to be {said}", got=repr(value), fix="Correct it.")
-    return patches / (1 + (patches - 1) * correlation)
+    return patches / (1 + (patches * (1 + variation**2) - 1) * correlation)
 
 
 def pilot(predictions: Predictions) -> EffectiveSample:

@@ -208,6 +208,11 @@ class Predictions:
         """Whether every row names its patient."""
         return UNKNOWN not in self.patients[1]
 
+    @property
+    def absent_classes(self) -> tuple[str, ...]:
+        """Classes of which no row truly is."""
+        return tuple(name for i, name in enumerate(self.classes) if not (self.labels == i).any())
+
     def where(self, mask: np.ndarray) -> Predictions:
         """Only some rows.
 

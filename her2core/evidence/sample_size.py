@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,24 @@ class SampleSize:
     binomial: bool = True
     unit: str = "patient"
     rarest: str = ""
+
+
+class OfClasses(NamedTuple):
+    """Values of the classes whose mean a metric is.
+
+    Parameters
+    ----------
+    value : ndarray of float64, shape (K,)
+        NaN for a class without cases.
+    jackknife : ndarray of float64, shape (J, K)
+        With one cluster after another left out.
+    effective : ndarray of float64, shape (K,)
+        Kish's effective number of clusters.
+    """
+
+    value: Floats
+    jackknife: Floats
+    effective: Floats
 
 
 def sample_size(group: Clusters, rows: NDArray[np.bool_], *, of: str = "") -> SampleSize:

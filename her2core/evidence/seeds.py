@@ -32,7 +32,7 @@ from her2core.evidence.paired_tests import holm
 from her2core.evidence.predictions import Predictions
 from her2core.evidence.resampling import MIN_CLUSTERS, Clusters
 from her2core.evidence.results import TableResult
-from her2core.evidence.sample_size import SampleSize
+from her2core.evidence.sample_size import OfClasses, SampleSize
 from her2core.evidence.statements import (
     ALPHA,
     NO_DIFFERENCE,
@@ -41,7 +41,7 @@ from her2core.evidence.statements import (
     no_statement,
     refusal_statement,
 )
-from her2core.evidence.variance import Variance, variance_over_clusters, variance_over_seeds
+from her2core.evidence.variance import Variance, variance_over_clusters, variance_over_seeds, variance_unseen
 
 ONE_RUN = "one run only: nothing can be said about another training"
 DIFFERENCES = ("unit", "group", "reference", "metric", "role", *DIFFERENCE_COLUMNS, "p_value_holm", "note", "statement")
@@ -95,6 +95,7 @@ class _OverRuns:
     values: Floats
     jackknife: Floats
     size: SampleSize
+    classes: OfClasses | None = None
 
 
 @dataclass(frozen=True)
@@ -236,9 +237,25 @@ def _over_runs(runs: Sequence[Predictions], left_out: _LeftOut, figures: Iterabl
             every = joint.sample_size(figure.metric, figure.position)
             size = replace(size, clusters=every.clusters, rarest=every.rarest, binomial=False)
         found[figure] = _OverRuns(
-            np.array([e.value for e in estimates], np.float64), _mean([e.jackknife for e in estimates], groups), size
+            np.array([e.value for e in estimates], np.float64),
+            _mean([e.jackknife for e in estimates], groups),
+            size,
+            _of_classes(figure.metric, resampled, groups, joint),
         )
     return found
+
+
+def _of_classes(
+    metric: Metric, runs: Sequence[ResampledMetrics], groups: Sequence[Clusters], joint: ResampledMetrics
+) -> OfClasses | None:
+    """Values of the classes whose mean a metric is, as means over the runs."""
+    every = [found for run in runs if (found := run.of_classes(metric)) is not None]
+    if not every:
+        return None
+    places = range(len(joint.predictions.classes))
+    jackknife = np.stack([_mean([of.jackknife[:, k] for of in every], groups) for k in places], axis=1)
+    effective = np.array([joint.sample_size(metric, k).effective for k in places])
+    return OfClasses(np.mean([of.value for of in every], axis=0), jackknife, effective)
 
 
 def _joint(runs: Sequence[Predictions], groups: Sequence[Clusters]) -> ResampledMetrics:
@@ -269,6 +286,7 @@ def _value_row(figure: _Figure, found: _OverRuns, runs: Sequence[Predictions], l
         found.jackknife,
         size=found.size,
         bounds=figure.metric.range,
+        classes=found.classes,
         trainings=variance_over_seeds(found.values),
     )
     held = {name for p in runs for name in p.frame[left_out.column]}
@@ -291,6 +309,9 @@ def _difference(metric: Metric, figure: _OverRuns, base: _OverRuns) -> dict[str,
     change, jackknife = float(figure.values.mean() - base.values.mean()), figure.jackknife - base.jackknife
     note = why_no_jackknife(jackknife, min(figure.size, base.size, key=lambda size: size.clusters))
     variances = [Variance(np.nan, 1.0) if note else variance_over_clusters(jackknife)]
+    if metric.is_proportion and not note:
+        effective = min(figure.size.effective, base.size.effective)
+        variances.append(variance_unseen(jackknife, effective, base.classes, figure.classes))
     variances += [variance_over_seeds(of.values) for of in (figure, base) if len(of.values) > 1]
     row = difference_row(change, variances, largest=metric.range[1] - metric.range[0])
     one = min(len(figure.values), len(base.values)) == 1

@@ -17,11 +17,14 @@ from her2core.errors import EvaluationError
 from her2core.evidence.arguments import check_predictions
 from her2core.evidence.metric_table import metric_table
 from her2core.evidence.metrics.metric import Metric
+from her2core.evidence.metrics.registry import METRICS as REGISTRY
 from her2core.evidence.metrics.registry import headline_metrics
 from her2core.evidence.notes import join_notes
 from her2core.evidence.predictions import Predictions
 
 METRICS = (*(m.name for m in headline_metrics()), "recall", "specificity")
+#: Means over the classes with cases: of groups that lack different classes they cannot be compared.
+OVER_CLASSES = frozenset(name for name, m in REGISTRY.items() if m.of_class)
 #: Patients below which the metrics of a group are marked as unreliable.
 FEW_PATIENTS = 10
 #: Patients below which a group is named and not estimated.
@@ -142,6 +145,29 @@ def groups_of(predictions: Predictions, by: str) -> np.ndarray:
     return groups
 
 
+def other_classes(first: Predictions, second: Predictions) -> str:
+    """Why means over the classes of two groups cannot be compared: they are over other classes.
+
+    Parameters
+    ----------
+    first, second : Predictions
+
+    Returns
+    -------
+    str
+        Empty where both have cases of the same classes.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"label": list("abb"), "predicted": list("abb")})
+    >>> p = Predictions.from_frame(frame)
+    >>> other_classes(p, p.where(p.labels == 1))
+    'over other classes: no patch is truly a in one of the two'
+    """
+    absent = [c for c in first.classes if (c in first.absent_classes) != (c in second.absent_classes)]
+    return f"over other classes: no {first.unit} is truly {' or '.join(absent)} in one of the two" if absent else ""
+
+
 def too_few(patients: int) -> str:
     """Why a group is named and not estimated.
 
@@ -167,7 +193,6 @@ def _warning(part: Predictions, by: str, name: str) -> str:
     if part.patients_known and len(part.patients[1]) < FEW_PATIENTS:
         count = len(part.patients[1])
         notes.append(f"only {count} patient{'s' if count != 1 else ''}: too few for a reliable estimate")
-    lacking = [name for i, name in enumerate(part.classes) if not (part.labels == i).any()]
-    if lacking:
+    if lacking := part.absent_classes:
         notes.append(f"no {part.unit} is truly {' or '.join(lacking)}: balanced accuracy is over the other classes")
     return join_notes(*notes)

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
+from her2core.evidence.intervals import LEVEL
 from her2core.evidence.metrics.metric import Floats
-from her2core.evidence.sample_size import effective_clusters
+from her2core.evidence.sample_size import OfClasses, effective_clusters
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,48 @@ def variance_over_clusters(jackknife: Floats) -> Variance:
     value = float((len(jackknife) - 1) * jackknife.var())
     degrees = min(effective_clusters(float(jackknife.mean()), jackknife), len(jackknife)) - 1
     return Variance(value, max(1.0, degrees))
+
+
+def variance_unseen(change: Floats, effective: float, one: OfClasses | None, two: OfClasses | None) -> Variance:
+    """Variance of a difference of proportions that a jackknife cannot see.
+
+    Where all patients of a class, or of a whole, differ alike (or none does), leaving one out changes nothing, and the
+    difference seems to be known exactly, however few they are. It counts with the width of Wilson's interval of none
+    among so many.
+
+    Parameters
+    ----------
+    change : ndarray of float64, shape (J,)
+        The difference with one cluster after another left out.
+    effective : float
+        Effective number of clusters.
+    one, two : OfClasses or None
+        Of the two metrics, where they are means over classes.
+
+    Returns
+    -------
+    Variance
+        0 where every class varies.
+
+    References
+    ----------
+    Wilson 1927, doi 10.1080/01621459.1927.10502953; Satterthwaite 1946, doi 10.2307/3002019.
+
+    Examples
+    --------
+    >>> found = variance_unseen(np.zeros(3), 3.0, None, None)
+    >>> round(found.value, 4), found.degrees
+    (0.0821, 2.0)
+    """
+    columns, sizes = change[:, None], np.array([effective])
+    if one is not None and two is not None:
+        columns, sizes = two.jackknife - one.jackknife, np.minimum(one.effective, two.effective)
+    held = np.isfinite(columns).all(axis=0)
+    z, found = float(ndtri((1 + LEVEL) / 2)), Variance(0.0, np.inf)
+    for column, n in zip(columns.T[held], sizes[held], strict=True):
+        if np.ptp(column) < 1e-12:
+            found += Variance(float(z / (n + z**2) / held.sum()) ** 2, max(1.0, float(n) - 1))
+    return found
 
 
 def variance_over_seeds(values: Floats) -> Variance:

@@ -28,7 +28,7 @@ of = right.selectbox("Figure", list(labels), key=f"planned-{review.digest}", for
 
 test = review.patches
 rows = test if of == ACCURACY else test.where(test.labels == test.classes.index(of))
-proportion, patches, correlation = 0.5, 1.0, 1.0
+proportion, patches, correlation, variation = 0.5, 1.0, 1.0, 0.0
 if source == RUN:
     pilot = effective_sample(rows) if len(rows) else None
     if len(rows):
@@ -40,7 +40,7 @@ if source == RUN:
         )
     else:
         st.caption(f"Pilot: {markdown_sentence(pilot.sentence)}")
-        patches, correlation = pilot.rows / pilot.patients, pilot.intraclass_correlation
+        patches, correlation, variation = pilot.rows / pilot.patients, pilot.intraclass_correlation, pilot.variation
 
 key = f"{source}-{of}-{review.digest}"
 first, second, third, fourth = st.columns(4)
@@ -52,7 +52,7 @@ patches = third.number_input("Patches per patient", 1.0, 100_000.0, round(patche
 correlation = fourth.number_input(
     "Intraclass correlation", 0.0, 1.0, round(correlation, 2), 0.05, key=f"correlation-{key}"
 )
-assumed = {"proportion": proportion, "patches": patches, "correlation": correlation}
+assumed = {"proportion": proportion, "patches": patches, "correlation": correlation, "variation": variation}
 needed = patients_for_width(wanted, **assumed)
 whose = "patients" if of == ACCURACY else f"patients of class {markdown_text(of)}"
 st.metric(f"Needed: {whose}", f"{needed:,}", border=True)
@@ -66,8 +66,10 @@ figure(
 known = source == RUN and rows.patients_known
 uncertain = f"uncertain: here {count(len(rows.patients[1]), 'patient')}" if known else "uncertain"
 st.caption(
-    "Assumed: patients of the study resemble those of the pilot; each has the same number of patches; the expected "
-    "value is the true one (at 50% an interval is widest); the interval is Wilson's at the effective number of patches "
-    "(design effect 1 + (patches - 1) x correlation, Kish 1965). A correlation estimated from few patients is itself "
-    f"{uncertain}. A patient who counts as a whole has a correlation of 1. The same on the command line: her2 plan."
+    f"Assumed: patients of the study resemble those of the pilot; their numbers of patches vary by {variation:.0%} "
+    "(coefficient of variation); the expected value is the true one (at 50% an interval is widest); the interval is "
+    "Wilson's for one patch a patient, otherwise Student's t on the log odds, at the effective number of patches "
+    "(design effect 1 + (patches x (1 + variation^2) - 1) x correlation, Eldridge et al. 2006). A correlation estimated"
+    f" from few patients is itself {uncertain}. A patient who counts as a whole has a correlation of 1. The same on "
+    "the command line: her2 plan."
 )

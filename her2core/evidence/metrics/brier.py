@@ -41,7 +41,8 @@ def brier(sums: Floats) -> Floats:
     >>> float(brier(bin_sums([0.5, 0.75], outcome=[0, 1], bin_index=[0, 1])))
     0.15625
     """
-    return ratio((sums[..., 3] - 2 * sums[..., 4] + sums[..., 2]).sum(-1), sums[..., 0].sum(-1))
+    squares = np.maximum(sums[..., 3] - 2 * sums[..., 4] + sums[..., 2], 0)  # rounding of sums may fall below 0
+    return ratio(squares.sum(-1), sums[..., 0].sum(-1))
 
 
 def brier_reliability(sums: Floats) -> Floats:

@@ -82,6 +82,9 @@ class Metric:
         Why the metric may be undefined, where that does not follow from ``denominator``.
     note : callable, optional
         From Predictions to a remark that accompanies the value, empty where there is none.
+    of_class : callable, optional
+        Of a metric that is the mean over the classes with cases: ``function`` of the classes, ``(..., K)``. One of
+        input ``one_vs_rest`` needs none.
     target : float, optional
         The ideal value where ``direction`` is ``target`` and there is one.
 
@@ -116,6 +119,7 @@ class Metric:
     binomial: bool = False
     undefined: str = ""
     note: Callable[[Predictions], str] | None = None
+    of_class: Callable[..., Floats] | None = None
     target: float | None = None
 
     def __post_init__(self) -> None:

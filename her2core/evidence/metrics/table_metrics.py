@@ -36,7 +36,7 @@ def _class_order(predictions: Predictions) -> str:
 
 
 def _absent_classes(predictions: Predictions) -> str:
-    absent = [name for i, name in enumerate(predictions.classes) if not (predictions.labels == i).any()]
+    absent = predictions.absent_classes
     return f"over the other classes: no {predictions.unit} is truly {' or '.join(absent)}" if absent else ""
 
 
@@ -68,6 +68,7 @@ OVERALL = (
         function=balanced_accuracy,
         input="confusion",
         denominator="true",
+        of_class=recall,
         note=_absent_classes,
         headline=True,
         reference="Brodersen et al. 2010, doi 10.1109/ICPR.2010.764",
@@ -81,6 +82,7 @@ OVERALL = (
         function=macro_f1,
         input="confusion",
         denominator="true",
+        of_class=f1,
         note=_absent_classes,
         headline=True,
         reference=_SOKOLOVA,
