@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 
@@ -23,6 +24,7 @@ from app_steps import (
     view_of_maps,
     visit,
 )
+from PIL import Image
 
 from dashboard import cache
 from dashboard.views.answer import RAW
@@ -301,3 +303,17 @@ def test_a_large_field_is_predicted_tile_by_tile_at_the_scale_that_the_viewer_st
             "Case report (PDF)",
             "Tiles (CSV)",
         ]
+
+
+def test_a_field_keeps_the_notes_of_its_file_and_each_of_two_names(demo, tiny_predictor):
+    field = np.concatenate([render_patch(SPEC, i).image for i in (0, 1, 2)], 1)
+    stream = io.BytesIO()
+    Image.fromarray(field).save(stream, "PNG", icc_profile=b"no profile", dpi=(50_800, 50_800))
+    at = upload(visit(), ("field.png", stream.getvalue()), ("copy.png", stream.getvalue()))
+    for name in ("field.png", "copy.png"):
+        patch_box(at).set_value(name).run()
+        assert FLAGS["profile_unreadable"].lower() in said(at.main.caption).lower()
+        next(b for b in at.button if b.label == "Make the case report").click().run()
+        assert errors(at) == []
+        html = str(at.session_state["latest"]["case"][1][0])
+        assert [other in html for other in ("field.png", "copy.png")] == [name == "field.png", name == "copy.png"]

@@ -16,10 +16,12 @@ from matplotlib import colormaps
 from PIL import Image
 
 from her2core import ConfigError, ImageError, import_dataset, load_predictor
+from her2core.inference.batch import FIELD, batch_steps
 from her2core.inference.field import is_field, predict_field
-from her2core.inference.prediction import UNRELIABLE
+from her2core.inference.prediction import NO_ANSWER, UNRELIABLE
 from her2core.io.images import read_image
 from her2core.io.scale import image_scale, parse_mpp
+from her2core.io.uploads import read_folder
 from her2core.maps.field_overlay import field_overlay
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,6 +190,23 @@ def test_the_scale_is_read_from_the_file(data, mpp):
     assert (found.width, found.height) == (30, 20)
     assert found.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-3))
     assert bool(found.source) == (mpp is not None)
+
+
+@pytest.mark.parametrize("dpi", [25_400 / 0.1, 25_400 / 3])
+def test_the_scale_that_a_file_states_holds_whoever_reads_it(demo, field, dpi, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(field[:112, :112]).save(path, dpi=(dpi, dpi))
+    assert demo.predict(read_image(path)).label is not None  # by its pixels alone, without a scale
+    with Image.open(path) as opened:
+        answers = [*map(demo.predict, (path, path.read_bytes(), opened)), demo.analyse(path).prediction]
+    for found in answers:
+        assert "field_of_view" in found.flags
+        assert found.label is None
+    assert demo.predict(path, mpp=0.8).flags == ()
+    incoming = read_folder(tmp_path, roots=[tmp_path])
+    [[rows, _, _]] = batch_steps(demo, lambda **_: incoming)(lambda: False)
+    assert rows[0]["answer"] == NO_ANSWER
+    assert (FIELD in rows[0]["notes"]) == (dpi < 25_400)
 
 
 @pytest.mark.parametrize(("text", "mpp"), [("0.25", 0.25), ("20x", 0.5), ("40X", 0.25), ("10×", 1.0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -66,7 +67,6 @@ def is_large(model: Predictor, patch: Upload) -> bool:
 
 def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
     """Draw the answer for a field, its heatmap, and what was left out; or why it cannot be predicted."""
-    image = pixels(patch)
     bar = st.empty()
     try:
         found = latest(
@@ -74,7 +74,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
             (model.model_id, patch.content_hash, mpp),
             lambda: predict_field(
                 model,
-                image,
+                patch.decoded,
                 mpp=mpp,
                 name=patch.name,
                 progress=lambda done, of: bar.progress(done / of, text=f"{done:,} of {count(of, 'tile')}"),
@@ -85,6 +85,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         return
     finally:
         bar.empty()
+    found = replace(found, name=patch.name)  # one image under two names is one content: each name keeps its own
     st.header(markdown_text(found.answer))
     for reason in found.reasons:
         st.warning(_sentence(reason), icon=":material/block:")
@@ -97,7 +98,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         with st.expander(RAW):
             _show_figures(model, found, patch)
     else:
-        st.image(image, width=448, alt=f"The field {patch.name}")
+        st.image(pixels(patch), width=448, alt=f"The field {patch.name}")
     with st.container(horizontal=True):
         if found.most_probable is not None:
             _heatmap_download(found, patch)
