@@ -8,6 +8,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -175,6 +176,16 @@ def test_the_report_of_a_field_says_how_its_answer_came_about():
         assert "0.5 (field, as stated)" in text
         assert "positive 70.0 %" in text
         assert "Probability of positive by tile" in text
+    case = field_report(
+        replace(found, credible=("equivocal", "positive")),
+        card=load_card(),
+        created=MOMENT,
+        pictures=pictures,
+        synthetic=False,
+        software={},
+    )
+    for text in both(case):
+        assert "equivocal or positive A field has no prediction set" in text
     found = field([True, False, False, False], (0.1, 0.2, 0.7))
     case = field_report(found, card=load_card(), created=MOMENT, pictures=pictures, synthetic=False, software={})
     for text in both(case):

@@ -23,6 +23,7 @@ from her2core.io.images import read_image
 from her2core.io.scale import image_scale, parse_mpp
 from her2core.io.uploads import read_folder
 from her2core.maps.field_overlay import field_overlay
+from her2core.slide.result import from_dict, predict_unit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,6 +144,24 @@ def test_a_field_without_tissue_or_unlike_training_names_no_class(demo):
     assert glass.as_dict()["label"] is None
     noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     assert predict_field(demo, noise, mpp=0.8).label is None
+
+
+def test_a_field_and_a_slide_of_one_patch_again_and_again_answer_as_the_patch_does(demo, field):
+    """The mean of tiles that leave several classes open names none by itself."""
+    answers = []
+    for row, column in np.ndindex(3, 3):
+        patch = np.ascontiguousarray(field[112 * row : 112 * (row + 1), 112 * column : 112 * (column + 1)])
+        alone, found = demo.predict(patch), predict_field(demo, np.tile(patch, (2, 2, 1)), mpp=0.8)
+        if not alone.reliable:
+            continue
+        answers.append(alone.answer)
+        assert found.answer == alone.answer
+        assert found.as_dict()["named"] == list(alone.prediction_set)
+        tiles = found.tiles.assign(slide_id="S", x_um=0.8 * found.tiles["x"], y_um=0.8 * found.tiles["y"])
+        unit = predict_unit(tiles, demo.classes, unit="slide", name="S", rule=("mean", ""), model="m", run=demo.run)
+        assert unit.answer == alone.answer
+        assert from_dict(unit.as_dict()) == unit
+    assert any(" or " in answer for answer in answers)
 
 
 def test_what_is_a_field(demo):

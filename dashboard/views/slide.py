@@ -46,7 +46,8 @@ from her2core.slide.plan import TileGrid
 STATED = "as the slide states"
 SLIDE_RULE = (
     "Tiles that count are aggregated by the rule of the model's evaluation. The interval says how much the answer "
-    "depends on which part of the tissue was seen; the error of the network is not in it."
+    "depends on which part of the tissue was seen; the error of the network is not in it. Several classes are named "
+    "where either of them leaves several open: that tissue, or the prediction set of a patch with these probabilities."
 )
 NO_SLIDES = (
     "No slide below the allowed folders. Put slides below `data/`, or name other folders in the environment variable "

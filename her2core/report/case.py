@@ -69,6 +69,8 @@ class CaseReport:
         Why there is no reliable answer.
     rule : str
         How the answer for a field of several tiles came about; empty for a patch.
+    named : tuple of str
+        Classes that the answer for a field names; empty for a patch.
     software : mapping of str to str
         Versions by package.
 
@@ -97,6 +99,7 @@ class CaseReport:
     mpp: float | None = None
     reason: str | None = None
     rule: str = ""
+    named: tuple[str, ...] = ()
     set_note: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
 
@@ -211,6 +214,7 @@ def field_report(
         method="probability of each tile",
         mpp=found.mpp,
         rule=FIELD_RULE,
+        named=found.named,
     )
 
 

@@ -98,7 +98,8 @@ def percent(share: float) -> str:
 def _answer(report: CaseReport) -> tuple[Block, ...]:
     from her2core.inference.prediction import answer_text  # imports scipy, so only where it is needed
 
-    text = clean_text(answer_text(report.label, report.prediction_set, referral=referral_class(report.classes)), 120)
+    several = report.named or report.prediction_set
+    text = clean_text(answer_text(report.label, several, referral=referral_class(report.classes)), 120)
     if report.label is None:
         why = clean_text(report.reason, 2 * _SENTENCE)
         return (Answer(text, (why, "Therefore no class and no prediction set are reported."), "unknown"),)

@@ -173,9 +173,8 @@ def predict_slide(
         tiles.insert(0, "slide_id", job.slide_id)
         tiles.insert(1, "patient_id", job.patient_id)
         with stage("aggregate"):
-            found = predict_unit(
-                tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, model=predictor.model_id
-            )
+            of = {"model": predictor.model_id, "run": predictor.run}
+            found = predict_unit(tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, **of)
         found = replace(found, notes=(*found.notes, *slide.notes, *plan.notes))
         with stage("write"):
             _export(folder, slide, plan, tiles, found, settings.grid)
@@ -227,11 +226,11 @@ def patient_predictions(
         if about.get("tiles") and about.get("patient_id", UNKNOWN) != UNKNOWN:
             of_patient.setdefault(str(about["patient_id"]), []).append(folder)
     by = run_rule(predictor.run, "patient", rule)
-    model = predictor.model_id
+    of = {"model": predictor.model_id, "run": predictor.run}
     found = []
     for patient, own in sorted(of_patient.items()):  # one patient's tiles in memory at a time
         tiles = pd.concat([read_table(f / "tiles.parquet", own=True).frame for f in own], ignore_index=True)
-        found.append(predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, model=model))
+        found.append(predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, **of))
     return found
 
 
