@@ -317,3 +317,17 @@ def test_a_field_keeps_the_notes_of_its_file_and_each_of_two_names(demo, tiny_pr
         assert errors(at) == []
         html = str(at.session_state["latest"]["case"][1][0])
         assert [other in html for other in ("field.png", "copy.png")] == [name == "field.png", name == "copy.png"]
+
+
+def test_the_same_pixels_with_another_stated_scale_are_another_patch(demo, patches):
+    stream = io.BytesIO()
+    Image.fromarray(patches[0]).save(stream, "PNG", dpi=(254_000, 254_000))  # 0.1 microns per pixel
+    plain, scaled = ("plain.png", encode_png(patches[0])), ("scaled.png", stream.getvalue())
+    at = upload(visit(), plain)
+    at = upload(at, plain, scaled)
+    assert errors(at) == []
+    notes = at.dataframe[0].value.set_index("patch")["notes"]
+    assert FLAGS["field_of_view"] not in notes["plain.png"]
+    assert FLAGS["field_of_view"] in notes["scaled.png"]
+    patch_box(at).set_value("scaled.png").run()
+    assert next(box for box in at.selectbox if box.label == "Microns per pixel").value.startswith("0.1 ")

@@ -213,7 +213,7 @@ def _choices(patch: Upload) -> dict[str, float | None]:
 
 
 def _key(patch: Upload) -> str:
-    return f"scale-{patch.content_hash[:16]}"
+    return f"scale-{patch.content_hash[:16]}-{patch.mpp}"  # the same pixels may come again with a scale
 
 
 def _sentence(phrase: str) -> str:
