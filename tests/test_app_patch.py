@@ -161,6 +161,15 @@ def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor)
         np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
 
 
+def test_a_patch_added_to_others_is_shown_and_not_the_first_of_them(demo, patches):
+    first, second = (("first.png", encode_png(patches[0])), ("second.png", encode_png(patches[1])))
+    at = upload(upload(visit(), first), first, second)
+    assert patch_box(at).value == "second.png"
+    assert picture(at, "laid over the patch second.png") is not None
+    patch_box(at).set_value("first.png").run()
+    assert picture(at, "laid over the patch first.png") is not None
+
+
 def test_every_upload_goes_through_the_network_once(demo, patches, monkeypatch):
     passes = []
     forward = Pipeline.forward
