@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 
 import numpy as np
@@ -325,6 +326,7 @@ def test_a_field_keeps_the_notes_of_its_file_and_each_of_two_names(demo, tiny_pr
         next(b for b in at.button if b.label == "Make the case report").click().run()
         assert errors(at) == []
         html = str(at.session_state["latest"]["case"][1][0])
+        assert re.search("Accuracy of this model|nothing is known of its accuracy", html)
         assert [other in html for other in ("field.png", "copy.png")] == [name == "field.png", name == "copy.png"]
 
 

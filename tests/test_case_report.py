@@ -64,6 +64,13 @@ def test_numbers_are_the_predictions():
     assert "negative 2.1 % no equivocal 17.9 % yes positive 80.0 % yes" in pdf_text(case_pdf(case))
 
 
+def test_the_report_says_whether_the_accuracy_of_its_model_can_be_believed():
+    said = "Accuracy of this model: Can this number be believed? No. It cannot."
+    for case in (report(reservation=said), not_classified(reservation=said)):
+        for text in both(case):
+            assert said in text
+
+
 def test_both_say_the_same():
     for text in both(report(synthetic=True)):
         assert text.count(NOTICE) == 2

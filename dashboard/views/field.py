@@ -14,6 +14,7 @@ from dashboard.views.patch import MapChoice, analyse, pixels, report_downloads
 from dashboard.views.viewer import OVERLAY, show_pictures
 from dashboard.widgets import NOTICE, count, download, download_table, figure, markdown_sentence
 from her2core.errors import Her2Error
+from her2core.evidence.reservation import reservation
 from her2core.inference.answers import field_table, reason_sentences
 from her2core.inference.field import FIELD_RULE, MIN_FIELDS, FieldPrediction, is_field, predict_field
 from her2core.inference.predictor import Predictor
@@ -198,7 +199,14 @@ def _case_report(run: Run, found: FieldPrediction, patch: Upload) -> CaseReport:
         for target in found.classes:
             caption = f"{_heatmap_caption(target)}: purple 0, yellow 100 %"
             pictures.append((caption, f"{caption}, laid over the field", field_overlay(found, image, target)))
-    return field_report(found, card=run.card, created=datetime.now().astimezone(), pictures=pictures, synthetic=False)
+    return field_report(
+        found,
+        card=run.card,
+        created=datetime.now().astimezone(),
+        pictures=pictures,
+        synthetic=False,
+        reservation=reservation(run),
+    )
 
 
 def _heatmap_caption(target: str | None) -> str:

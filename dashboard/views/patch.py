@@ -19,6 +19,7 @@ from dashboard.session import latest, recall, remember, store
 from dashboard.widgets import NOTICE, File, download, downloads_on_request
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
+from her2core.evidence.reservation import reservation
 from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.prediction import Prediction
 from her2core.inference.predictor import Predictor
@@ -183,6 +184,7 @@ def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synt
         method=METHODS[choice.method].label if choice and analysis.maps else "none",
         synthetic=synthetic,
         mpp=analysis.patch.mpp,
+        reservation=reservation(run),
     )
 
 

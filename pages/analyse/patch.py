@@ -109,4 +109,5 @@ if len(predictions) > 1:
 if fields and len(view.patches) > 1:
     st.caption(f"{count(len(fields), 'large field')} among these: predicted tile by tile where it is chosen above.")
 if predictions:
-    download_table("Table (CSV)", with_files(table, {p.name: p.file for p in patches}), "predictions")
+    export = with_files(table, {p.name: p.file for p in patches}).assign(model=model.model_id)
+    download_table("Table (CSV)", export, "predictions")
