@@ -342,8 +342,8 @@ def predict_field(
     mean = tuple(float(v) for v in counted.mean(axis=0)) if len(counted) else ()
     size = pixels.shape[1], pixels.shape[0]
     facts = (size, scale, float(side_um), predictor.model_id)
-    also = {"engine": predictor.engine, "credible": credible_classes(predictor.run, mean)}
-    return FieldPrediction(called, predictor.classes, mean, tiles, *facts, **also)
+    credible = credible_classes(predictor.run, mean)
+    return FieldPrediction(called, predictor.classes, mean, tiles, *facts, engine=predictor.engine, credible=credible)
 
 
 def _boxes(pixels: RGBImage, side_um: float, mpp: float, px: int, where: str) -> list[tuple[int, int, int]]:

@@ -173,8 +173,15 @@ def predict_slide(
         tiles.insert(0, "slide_id", job.slide_id)
         tiles.insert(1, "patient_id", job.patient_id)
         with stage("aggregate"):
-            of = {"model": predictor.model_id, "run": predictor.run}
-            found = predict_unit(tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, **of)
+            found = predict_unit(
+                tiles,
+                predictor.classes,
+                unit="slide",
+                name=job.slide_id,
+                rule=rule,
+                model=predictor.model_id,
+                run=predictor.run,
+            )
         found = replace(found, notes=(*found.notes, *slide.notes, *plan.notes))
         with stage("write"):
             _export(folder, slide, plan, tiles, found, settings.grid)
@@ -226,11 +233,13 @@ def patient_predictions(
         if about.get("tiles") and about.get("patient_id", UNKNOWN) != UNKNOWN:
             of_patient.setdefault(str(about["patient_id"]), []).append(folder)
     by = run_rule(predictor.run, "patient", rule)
-    of = {"model": predictor.model_id, "run": predictor.run}
+    model, run = predictor.model_id, predictor.run
     found = []
     for patient, own in sorted(of_patient.items()):  # one patient's tiles in memory at a time
         tiles = pd.concat([read_table(f / "tiles.parquet", own=True).frame for f in own], ignore_index=True)
-        found.append(predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, **of))
+        found.append(
+            predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, model=model, run=run)
+        )
     return found
 
 
