@@ -23,8 +23,8 @@ from her2core.runs.patch_images import is_synthetic, synthetic_cohort
 class View:
     """Patches in view: ``patches``, each with an image; whether they are ``synthetic``, and ``uploaded``.
 
-    ``chosen`` names the sample that the address asks for; empty for none. ``true`` has the true class of patches by
-    name where it is known, ``mpp`` the microns per pixel of patches that were not uploaded.
+    ``chosen`` names the sample that the address asks for, or the first of the latest uploads; empty for none. ``true``
+    has the true class of patches by name where it is known, ``mpp`` the microns per pixel of patches not uploaded.
     """
 
     patches: tuple[Upload, ...]
@@ -62,7 +62,8 @@ def patches_in_view(run: Run) -> View:
         readable = tuple(u for u in uploads if u.image is not None)
         label = f"Clear the {count(len(readable), 'uploaded patch')}" if readable else "Clear"
         st.button(label, on_click=_clear, icon=":material/close:")
-        return View(readable, uploaded=True)
+        latest = st.session_state.get("latest_upload", "")
+        return View(readable, uploaded=True, chosen=latest if latest in {u.name for u in readable} else "")
     try:
         found = samples(str(run.path))
         spec = synthetic_cohort(run) if is_synthetic(run) else CohortSpec()
@@ -77,7 +78,10 @@ def patches_in_view(run: Run) -> View:
 
 def _read() -> None:
     """Decode what was just uploaded; it stays for the session, whichever page is looked at."""
-    st.session_state["uploads"] = read_uploads(st.session_state[_uploader_key()])
+    before = {(u.name, u.content_hash) for u in st.session_state.get("uploads", [])}
+    uploads = st.session_state["uploads"] = read_uploads(st.session_state[_uploader_key()])
+    new = (u.name for u in uploads if u.image is not None and (u.name, u.content_hash) not in before)
+    st.session_state["latest_upload"] = next(new, "")  # a patch added to others is the one to look at
     st.query_params.pop("patch", None)
 
 

@@ -172,6 +172,9 @@ def test_a_zip_is_judged_and_the_table_can_be_filtered_and_taken_along(demo, ima
     at.switch_page("pages/evidence/performance.py").run()
     at.switch_page("pages/analyse/batch.py").run()
     assert len(at.dataframe[0].value) >= 1, "the table lives as long as the session"
+    assert "selected now" not in said(at.main.warning)
+    at.session_state["batch"]["model"] = "other@0123456789ab"
+    assert "those of `other@0123456789ab`, not of the model that is selected now" in said(at.run().main.warning)
 
 
 def test_a_job_goes_on_while_other_pages_are_looked_at_and_can_be_cancelled(demo, images):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 
 import numpy as np
@@ -23,6 +25,7 @@ from app_steps import (
     view_of_maps,
     visit,
 )
+from PIL import Image
 
 from dashboard import cache
 from dashboard.views.answer import RAW
@@ -157,6 +160,15 @@ def test_the_box_of_patches_shows_what_is_in_view(demo, patches, tiny_predictor)
         assert patch_box(at).value == f"{number}-0.png"
         expected = tiny_predictor.predict([patches[0]])[0].probabilities
         np.testing.assert_allclose(numbers(figure(at)["data"][0]["x"]), expected, atol=1e-5)
+
+
+def test_a_patch_added_to_others_is_shown_and_not_the_first_of_them(demo, patches):
+    first, second = (("first.png", encode_png(patches[0])), ("second.png", encode_png(patches[1])))
+    at = upload(upload(visit(), first), first, second)
+    assert patch_box(at).value == "second.png"
+    assert picture(at, "laid over the patch second.png") is not None
+    patch_box(at).set_value("first.png").run()
+    assert picture(at, "laid over the patch first.png") is not None
 
 
 def test_every_upload_goes_through_the_network_once(demo, patches, monkeypatch):
@@ -301,3 +313,32 @@ def test_a_large_field_is_predicted_tile_by_tile_at_the_scale_that_the_viewer_st
             "Case report (PDF)",
             "Tiles (CSV)",
         ]
+
+
+def test_a_field_keeps_the_notes_of_its_file_and_each_of_two_names(demo, tiny_predictor):
+    field = np.concatenate([render_patch(SPEC, i).image for i in (0, 1, 2)], 1)
+    stream = io.BytesIO()
+    Image.fromarray(field).save(stream, "PNG", icc_profile=b"no profile", dpi=(50_800, 50_800))
+    at = upload(visit(), ("field.png", stream.getvalue()), ("copy.png", stream.getvalue()))
+    for name in ("field.png", "copy.png"):
+        patch_box(at).set_value(name).run()
+        assert FLAGS["profile_unreadable"].lower() in said(at.main.caption).lower()
+        next(b for b in at.button if b.label == "Make the case report").click().run()
+        assert errors(at) == []
+        html = str(at.session_state["latest"]["case"][1][0])
+        assert re.search("Accuracy of this model|nothing is known of its accuracy", html)
+        assert [other in html for other in ("field.png", "copy.png")] == [name == "field.png", name == "copy.png"]
+
+
+def test_the_same_pixels_with_another_stated_scale_are_another_patch(demo, patches):
+    stream = io.BytesIO()
+    Image.fromarray(patches[0]).save(stream, "PNG", dpi=(254_000, 254_000))  # 0.1 microns per pixel
+    plain, scaled = ("plain.png", encode_png(patches[0])), ("scaled.png", stream.getvalue())
+    at = upload(visit(), plain)
+    at = upload(at, plain, scaled)
+    assert errors(at) == []
+    notes = at.dataframe[0].value.set_index("patch")["notes"]
+    assert FLAGS["field_of_view"] not in notes["plain.png"]
+    assert FLAGS["field_of_view"] in notes["scaled.png"]
+    patch_box(at).set_value("scaled.png").run()
+    assert next(box for box in at.selectbox if box.label == "Microns per pixel").value.startswith("0.1 ")

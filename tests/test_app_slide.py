@@ -128,6 +128,21 @@ def test_a_slide_without_scale_asks_for_it_and_a_vanished_one_is_a_sentence(fold
     assert SECRET not in refused
 
 
+def test_slide_scale_and_answer_stay_while_other_pages_are_looked_at(folder):
+    at = box(visit("slide", run="demo"), "Slide on the server").select_index(1).run()
+    at = box(at, "Microns per pixel").select_index(2).run()
+    at = finished(next(b for b in at.button if b.key == "predict_slide").click().run())
+    chosen = [box(at, label).value for label in ("Slide on the server", "Microns per pixel")]
+    job = at.session_state["slide-job"]["job"]
+    for page in ("patch", "performance"):
+        at = at.switch_page(PAGES[page]).run()
+    at = visit_again(at)
+    assert errors(at) == []
+    assert [box(at, label).value for label in ("Slide on the server", "Microns per pixel")] == chosen
+    assert at.session_state["slide-job"]["job"] is job
+    assert not job.cancelled
+
+
 def test_a_server_without_slides_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("HER2_FOLDERS", str(tmp_path))
     cache._slides.clear()

@@ -8,6 +8,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def test_numbers_are_the_predictions():
     widths = [float(a["width"].rstrip("%")) for a, _ in page.found("rect")]
     np.testing.assert_allclose(widths, 100 * np.array(answer.probabilities), atol=0.005)
     assert "negative 2.1 % no equivocal 17.9 % yes positive 80.0 % yes" in pdf_text(case_pdf(case))
+
+
+def test_the_report_says_whether_the_accuracy_of_its_model_can_be_believed():
+    said = "Accuracy of this model: Can this number be believed? No. It cannot."
+    for case in (report(reservation=said), not_classified(reservation=said)):
+        for text in both(case):
+            assert said in text
 
 
 def test_both_say_the_same():
@@ -175,6 +183,16 @@ def test_the_report_of_a_field_says_how_its_answer_came_about():
         assert "0.5 (field, as stated)" in text
         assert "positive 70.0 %" in text
         assert "Probability of positive by tile" in text
+    case = field_report(
+        replace(found, credible=("equivocal", "positive")),
+        card=load_card(),
+        created=MOMENT,
+        pictures=pictures,
+        synthetic=False,
+        software={},
+    )
+    for text in both(case):
+        assert "equivocal or positive A field has no prediction set" in text
     found = field([True, False, False, False], (0.1, 0.2, 0.7))
     case = field_report(found, card=load_card(), created=MOMENT, pictures=pictures, synthetic=False, software={})
     for text in both(case):

@@ -16,11 +16,14 @@ from matplotlib import colormaps
 from PIL import Image
 
 from her2core import ConfigError, ImageError, import_dataset, load_predictor
+from her2core.inference.batch import FIELD, batch_steps
 from her2core.inference.field import is_field, predict_field
-from her2core.inference.prediction import UNRELIABLE
+from her2core.inference.prediction import NO_ANSWER, UNRELIABLE
 from her2core.io.images import read_image
 from her2core.io.scale import image_scale, parse_mpp
+from her2core.io.uploads import read_folder
 from her2core.maps.field_overlay import field_overlay
+from her2core.slide.result import from_dict, predict_unit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,6 +146,24 @@ def test_a_field_without_tissue_or_unlike_training_names_no_class(demo):
     assert predict_field(demo, noise, mpp=0.8).label is None
 
 
+def test_a_field_and_a_slide_of_one_patch_again_and_again_answer_as_the_patch_does(demo, field):
+    """The mean of tiles that leave several classes open names none by itself."""
+    answers = []
+    for row, column in np.ndindex(3, 3):
+        patch = np.ascontiguousarray(field[112 * row : 112 * (row + 1), 112 * column : 112 * (column + 1)])
+        alone, found = demo.predict(patch), predict_field(demo, np.tile(patch, (2, 2, 1)), mpp=0.8)
+        if not alone.reliable:
+            continue
+        answers.append(alone.answer)
+        assert found.answer == alone.answer
+        assert found.as_dict()["named"] == list(alone.prediction_set)
+        tiles = found.tiles.assign(slide_id="S", x_um=0.8 * found.tiles["x"], y_um=0.8 * found.tiles["y"])
+        unit = predict_unit(tiles, demo.classes, unit="slide", name="S", rule=("mean", ""), model="m", run=demo.run)
+        assert unit.answer == alone.answer
+        assert from_dict(unit.as_dict()) == unit
+    assert any(" or " in answer for answer in answers)
+
+
 def test_what_is_a_field(demo):
     assert is_field(demo, 112, 112, 0.8) is False
     assert is_field(demo, 336, 336, 0.8) is True
@@ -188,6 +209,23 @@ def test_the_scale_is_read_from_the_file(data, mpp):
     assert (found.width, found.height) == (30, 20)
     assert found.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-3))
     assert bool(found.source) == (mpp is not None)
+
+
+@pytest.mark.parametrize("dpi", [25_400 / 0.1, 25_400 / 3])
+def test_the_scale_that_a_file_states_holds_whoever_reads_it(demo, field, dpi, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(field[:112, :112]).save(path, dpi=(dpi, dpi))
+    assert demo.predict(read_image(path)).label is not None  # by its pixels alone, without a scale
+    with Image.open(path) as opened:
+        answers = [*map(demo.predict, (path, path.read_bytes(), opened)), demo.analyse(path).prediction]
+    for found in answers:
+        assert "field_of_view" in found.flags
+        assert found.label is None
+    assert demo.predict(path, mpp=0.8).flags == ()
+    incoming = read_folder(tmp_path, roots=[tmp_path])
+    [[rows, _, _]] = batch_steps(demo, lambda **_: incoming)(lambda: False)
+    assert rows[0]["answer"] == NO_ANSWER
+    assert (FIELD in rows[0]["notes"]) == (dpi < 25_400)
 
 
 @pytest.mark.parametrize(("text", "mpp"), [("0.25", 0.25), ("20x", 0.5), ("40X", 0.25), ("10×", 1.0)])

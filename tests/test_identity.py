@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from itertools import combinations
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_text_and_assessments_are_legible():
         assert contrast(tone.text_dark, tone.ground_dark) >= 4.5
     assert {*GRADES, *ANSWERS, *STATES} == TONE_OF.keys()
     assert set(TONE_OF.values()) == TONES.keys()
+
+
+def test_the_text_of_primary_buttons_is_legible_on_the_accent_of_either_theme():
+    css = (Path(__file__).parents[1] / "dashboard" / "style.css").read_text()
+    light, dark = re.search(r"stBaseButton-primary[^{]*\{\s*color: light-dark\((#\w+), (#\w+)\)", css).groups()
+    assert contrast(light, LIGHT["accent"]) >= 4.5
+    assert contrast(dark, DARK["accent"]) >= 4.5
 
 
 def test_the_mark_has_the_colours_of_the_classes():

@@ -19,6 +19,7 @@ from her2core.data.quality import FLAGS, measure, quality_flags
 from her2core.data.synthetic import CohortSpec, render_patch
 from her2core.errors import ImageError
 from her2core.io.images import read_image, resize_rgb
+from her2core.stain.macenko import StainNormalizer
 
 SPEC = CohortSpec(patients=12, patches_per_patient=1, px=160)
 CLEAN = [render_patch(SPEC, i).image for i in range(12)]
@@ -161,6 +162,26 @@ def test_dab_and_photographs_are_not_h_and_e(name):
     assert "not_he" in flags(picture[:side, :side])
     top, left = (length // 2 - 75 for length in picture.shape[:2])
     assert "not_he" in flags(picture[top : top + 150, left : left + 150])
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.5])
+def test_immunohistochemistry_with_little_brown_is_not_h_and_e(share):
+    colour = pytest.importorskip("skimage.color")
+    dyes = colour.rgb2hed(pytest.importorskip("skimage.data").immunohistochemistry())
+    weak = np.rint(255 * colour.hed2rgb(dyes * (1, 1, share))).clip(0, 255).astype(np.uint8)
+    for top, left in ((0, 0), (150, 150), (300, 100)):
+        assert "not_he" in Prepare(112)(np.ascontiguousarray(weak[top : top + 200, left : left + 200])).flags
+
+
+@pytest.mark.parametrize("eosin", [(0.2, 0.8, 0.55), (0.07, 0.67, 0.58), (0.05, 0.6, 0.75)])
+def test_orange_eosin_is_eosin(eosin):
+    """The nuclei of a synthetic patch with the second stain in other hues, up to that of saffron."""
+    found = StainNormalizer().estimate(CLEAN[0])
+    density = np.maximum(-np.log((CLEAN[0].reshape(-1, 3) + 1.0) / 240), 0)
+    amounts = np.maximum(density @ np.linalg.pinv(found.vectors), 0)
+    stains = np.stack([found.vectors[0], np.divide(eosin, np.linalg.norm(eosin))])
+    image = np.rint(240 * np.exp(-amounts @ stains) - 1).clip(0, 255).astype(np.uint8).reshape(CLEAN[0].shape)
+    assert Prepare(112)(image).flags == ()
 
 
 def test_colour_parts_are_those_of_the_density():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -13,6 +14,7 @@ from dashboard.views.patch import MapChoice, analyse, pixels, report_downloads
 from dashboard.views.viewer import OVERLAY, show_pictures
 from dashboard.widgets import NOTICE, count, download, download_table, figure, markdown_sentence
 from her2core.errors import Her2Error
+from her2core.evidence.reservation import reservation
 from her2core.inference.answers import field_table, reason_sentences
 from her2core.inference.field import FIELD_RULE, MIN_FIELDS, FieldPrediction, is_field, predict_field
 from her2core.inference.predictor import Predictor
@@ -66,7 +68,6 @@ def is_large(model: Predictor, patch: Upload) -> bool:
 
 def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
     """Draw the answer for a field, its heatmap, and what was left out; or why it cannot be predicted."""
-    image = pixels(patch)
     bar = st.empty()
     try:
         found = latest(
@@ -74,7 +75,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
             (model.model_id, patch.content_hash, mpp),
             lambda: predict_field(
                 model,
-                image,
+                patch.decoded,
                 mpp=mpp,
                 name=patch.name,
                 progress=lambda done, of: bar.progress(done / of, text=f"{done:,} of {count(of, 'tile')}"),
@@ -85,6 +86,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         return
     finally:
         bar.empty()
+    found = replace(found, name=patch.name)  # one image under two names is one content: each name keeps its own
     st.header(markdown_text(found.answer))
     for reason in found.reasons:
         st.warning(_sentence(reason), icon=":material/block:")
@@ -97,7 +99,7 @@ def show_field(run: Run, model: Predictor, patch: Upload, mpp: float) -> None:
         with st.expander(RAW):
             _show_figures(model, found, patch)
     else:
-        st.image(image, width=448, alt=f"The field {patch.name}")
+        st.image(pixels(patch), width=448, alt=f"The field {patch.name}")
     with st.container(horizontal=True):
         if found.most_probable is not None:
             _heatmap_download(found, patch)
@@ -197,7 +199,14 @@ def _case_report(run: Run, found: FieldPrediction, patch: Upload) -> CaseReport:
         for target in found.classes:
             caption = f"{_heatmap_caption(target)}: purple 0, yellow 100 %"
             pictures.append((caption, f"{caption}, laid over the field", field_overlay(found, image, target)))
-    return field_report(found, card=run.card, created=datetime.now().astimezone(), pictures=pictures, synthetic=False)
+    return field_report(
+        found,
+        card=run.card,
+        created=datetime.now().astimezone(),
+        pictures=pictures,
+        synthetic=False,
+        reservation=reservation(run),
+    )
 
 
 def _heatmap_caption(target: str | None) -> str:
@@ -212,7 +221,7 @@ def _choices(patch: Upload) -> dict[str, float | None]:
 
 
 def _key(patch: Upload) -> str:
-    return f"scale-{patch.content_hash[:16]}"
+    return f"scale-{patch.content_hash[:16]}-{patch.mpp}"  # the same pixels may come again with a scale
 
 
 def _sentence(phrase: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, cached_property
+from typing import TypeAlias
 
 import numpy as np
 import streamlit as st
@@ -18,6 +19,7 @@ from dashboard.session import latest, recall, remember, store
 from dashboard.widgets import NOTICE, File, download, downloads_on_request
 from her2core.data.prepare import centre_square
 from her2core.errors import NetworkError
+from her2core.evidence.reservation import reservation
 from her2core.inference.analysis import PatchAnalysis
 from her2core.inference.prediction import Prediction
 from her2core.inference.predictor import Predictor
@@ -35,6 +37,8 @@ from her2core.runs.folder import Run
 #: Side of the pictures shown and saved, in pixels.
 SIDE = 448
 DEFAULT_METHOD = "gradcam"
+#: From ``content_of``.
+Content: TypeAlias = tuple[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -81,20 +85,25 @@ class Analysis:
         return overlay(self.original, found, opacity=opacity), description
 
 
+def content_of(patch: Upload) -> Content:
+    """What an answer belongs to: pixels with their flags, and microns per pixel."""
+    return patch.content_hash, patch.mpp
+
+
 def chosen_method() -> str:
     """The method that the viewer chose, before its widget is drawn."""
     method = st.session_state.get("method", DEFAULT_METHOD)
     return method if method in METHODS else DEFAULT_METHOD
 
 
-def analyses_of(model: Predictor, patches: Sequence[Upload]) -> dict[str, PatchAnalysis]:
-    """Pass patches through the network, each content once in this session; by the hash of their content."""
-    found: dict[str, PatchAnalysis] = {}
+def analyses_of(model: Predictor, patches: Sequence[Upload]) -> dict[Content, PatchAnalysis]:
+    """Pass patches through the network, each content once in this session; by content."""
+    found: dict[Content, PatchAnalysis] = {}
     missing: dict[float | None, dict[str, Upload]] = {}
     for patch in patches:
         known = recall(_key("analysis", model, patch))
         if isinstance(known, PatchAnalysis):
-            found[patch.content_hash] = known
+            found[content_of(patch)] = known
         else:
             missing.setdefault(patch.mpp, {})[patch.content_hash] = patch
     for mpp, group in missing.items():
@@ -102,13 +111,13 @@ def analyses_of(model: Predictor, patches: Sequence[Upload]) -> dict[str, PatchA
         analyses = model.analyse([p.decoded for p in new], names=[p.name for p in new], mpp=mpp)
         for patch, analysis in zip(new, analyses, strict=True):
             store(_key("analysis", model, patch), analysis)
-            found[patch.content_hash] = analysis
+            found[content_of(patch)] = analysis
     return found
 
 
 def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD) -> Analysis:
     """Predict a patch and map every class by this method, from one pass through the network."""
-    analysis = analyses_of(model, [patch])[patch.content_hash]
+    analysis = analyses_of(model, [patch])[content_of(patch)]
     # One image under two names is one content: each name keeps its own.
     prediction = replace(analysis.prediction, name=patch.name)
     if prediction.error is not None:
@@ -123,7 +132,7 @@ def analyse(model: Predictor, patch: Upload, *, method: str = DEFAULT_METHOD) ->
 def predictions_of(model: Predictor, patches: Sequence[Upload]) -> list[Prediction]:
     """Predict patches, in order; none goes through the network again."""
     found = analyses_of(model, patches)
-    return [replace(found[p.content_hash].prediction, name=p.name) for p in patches]
+    return [replace(found[content_of(p)].prediction, name=p.name) for p in patches]
 
 
 def overlay_download(analysis: Analysis, choice: MapChoice, *, synthetic: bool) -> None:
@@ -175,11 +184,12 @@ def _case_report(run: Run, analysis: Analysis, choice: MapChoice | None, *, synt
         method=METHODS[choice.method].label if choice and analysis.maps else "none",
         synthetic=synthetic,
         mpp=analysis.patch.mpp,
+        reservation=reservation(run),
     )
 
 
 def _key(what: str, model: Predictor, patch: Upload, method: str = "") -> Hashable:
-    return (what, model.model_id, patch.content_hash, patch.mpp, method)
+    return (what, model.model_id, *content_of(patch), method)
 
 
 def pixels(patch: Upload) -> np.ndarray:

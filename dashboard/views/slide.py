@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ from her2core.slide.plan import TileGrid
 STATED = "as the slide states"
 SLIDE_RULE = (
     "Tiles that count are aggregated by the rule of the model's evaluation. The interval says how much the answer "
-    "depends on which part of the tissue was seen; the error of the network is not in it."
+    "depends on which part of the tissue was seen; the error of the network is not in it. Several classes are named "
+    "where either of them leaves several open: that tissue, or the prediction set of a patch with these probabilities."
 )
 NO_SLIDES = (
     "No slide below the allowed folders. Put slides below `data/`, or name other folders in the environment variable "
@@ -84,17 +86,24 @@ def choose_slide() -> Chosen | None:
         st.info(NO_SLIDES)
         return None
     left, middle, right = st.columns([4, 3, 2], vertical_alignment="bottom")
+    # What was chosen is kept while other pages are looked at: another slide or scale would end a job and its answer.
     named = right.toggle(
-        "Show file names", key="slide-names", help="File names may hold a patient's name or barcode: hidden at first."
+        "Show file names",
+        key="slide-names",
+        persist_state="session",
+        help="File names may hold a patient's name or barcode: hidden at first.",
     )
     titles = {path: _title(number, path, named=named) for number, path in enumerate(paths, 1)}
-    chosen = left.selectbox("Slide on the server", paths, format_func=titles.__getitem__, key="slide")
+    chosen = left.selectbox(
+        "Slide on the server", paths, format_func=titles.__getitem__, key="slide", persist_state="session"
+    )
     presets = {f"{mpp:g} (objective {name})": mpp for name, mpp in PRESETS.items()}
     number = paths.index(chosen) + 1
     scale = middle.selectbox(
         "Microns per pixel",
         [STATED, *presets],
-        key=f"slide-scale-{number}",
+        key=f"slide-scale-{hashlib.sha256(str(chosen).encode()).hexdigest()[:16]}",
+        persist_state="session",
         help="The scale decides how large a nucleus appears to the network: state it where the slide does not.",
     )
     return Chosen(chosen, f"Slide {number}", presets.get(scale))

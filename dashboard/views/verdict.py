@@ -115,7 +115,7 @@ def _row(review: Review, group: Sequence[Aspect]) -> tuple[str, str, str]:
     finding = first.finding if first.rule == "further" else f"{capitalised(first.reason)}."
     grade = f"**{first.grade}**" if first.grade in (CONTRADICTS, LIMITS) else first.grade
     names = ", ".join(_linked(review, aspect) for aspect in group)
-    return names, markdown_sentence(finding), _unbroken(grade)
+    return names, markdown_sentence(finding), grade
 
 
 def _linked(review: Review, aspect: Aspect) -> str:
@@ -152,11 +152,6 @@ def _rules() -> None:
         conditions = "; ".join(f"*{grade}* where {markdown_sentence(when)}" for grade, when in rule.grades.items())
         lines.append(f"- **{markdown_sentence(rule.title)}**: {conditions}. {markdown_sentence(rule.source)}")
     st.markdown("\n".join(lines))
-
-
-def _unbroken(text: str) -> str:
-    """The text with spaces that break no line."""
-    return text.replace(" ", "\u00a0")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

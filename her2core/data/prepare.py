@@ -163,6 +163,8 @@ class Prepare:
         if self.stain is None:
             return Prepared(raw, raw, tuple(flags))
         result = find_stain_method(self.method).function(raw, self.stain)
+        if result.estimate is not None and result.estimate.is_brown and "not_he" not in flags:
+            flags.append("not_he")  # little brown among much haematoxylin shows in the stains, not in the mean colour
         if result.flag:
             flags.append(result.flag)
         return Prepared(result.image, raw, tuple(flags))

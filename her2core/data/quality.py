@@ -23,7 +23,7 @@ from her2core.stain.density import block_means, density_table
 #: The flags of ``quality_flags``, in the words shown to people.
 FLAGS = {
     "blurred": "the patch looks out of focus: its edges lack fine detail",
-    "ink": "pen, ink or pigment: colours that haematoxylin and eosin cannot make",
+    "ink": "pen, ink, pigment or a black border: colours that haematoxylin and eosin cannot make",
     "not_he": "the patch does not look like H&E: its colours are those of another stain or of another kind of picture",
 }
 #: Side in pixels at which patches are assessed: the input size of the released networks, for which the thresholds hold.

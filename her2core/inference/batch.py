@@ -13,6 +13,7 @@ import pandas as pd
 from her2core.data.prepare import centre_square
 from her2core.inference.answers import OOD_COLUMN, prediction_table
 from her2core.inference.background import Step
+from her2core.inference.field import is_field
 from her2core.inference.prediction import NO_ANSWER, NOT_READ, REFER
 from her2core.inference.predictor import Predictor
 from her2core.io.images import encode_png, resize_rgb
@@ -20,6 +21,8 @@ from her2core.io.uploads import Upload
 
 #: Patches through the network in one step; cancellation is checked between steps.
 STEP = 16
+#: What is said of an image that is larger than a patch.
+FIELD = "this is a field of several patches: the page Patch and the command her2 predict cut it into tiles"
 #: Side of a thumbnail in pixels.
 THUMBNAIL = 56
 Row = dict[str, Any]
@@ -167,7 +170,11 @@ def _rows(model: Predictor, chunk: list[Upload]) -> list[Row]:
         if upload.image is None:
             rows.append({"patch": upload.name, "answer": NOT_READ, "notes": upload.error})
         else:
-            rows.append({"thumbnail": _thumbnail(upload.image), **{str(k): v for k, v in next(predicted).items()}})
+            row = {"thumbnail": _thumbnail(upload.image), **{str(k): v for k, v in next(predicted).items()}}
+            height, width = upload.image.shape[:2]
+            if is_field(model, width, height, upload.mpp):
+                row["notes"] = "; ".join([*filter(None, [row["notes"]]), FIELD])
+            rows.append(row)
         rows[-1]["file"] = upload.file
     return rows
 

@@ -7,7 +7,8 @@ it is cut into tiles of that field of view instead. The rules are our choice and
 - The field's probabilities are the mean over the tiles that count: those with assessable tissue that are like the
   training patches (``inference.prediction.UNRELIABLE`` names the flags that exclude a tile).
 - A class is named only where at least half of the tiles with tissue count. A field has no prediction set: the coverage
-  of prediction sets holds for single patches.
+  of prediction sets holds for single patches. But where a patch of the field's probabilities would have several classes
+  in its set, all of them are named.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from her2core.inference.arguments import checked_batch, checked_mpp
 from her2core.inference.images import ImageLike, image_name
 from her2core.inference.prediction import answer_text
 from her2core.inference.predictor import Predictor
-from her2core.inference.tiles import left_out_notes, tile_reasons, tile_row
+from her2core.inference.tiles import credible_classes, left_out_notes, tile_reasons, tile_row
 from her2core.io.colours import FLAGS as COLOUR_FLAGS
 from her2core.io.images import DecodedImage, RGBImage, as_decoded
 from her2core.labels import referral_class
@@ -41,7 +42,7 @@ _MIN_TILE = 0.25
 FIELD_RULE = (
     "Each tile shows one field of view of the training patches. The field's probabilities are the mean over the tiles "
     "with assessable tissue that are like the training patches; a class is named where these are at least half of the "
-    "tiles with tissue."
+    "tiles with tissue, and several classes where the prediction set of a patch with these probabilities has several."
 )
 
 
@@ -72,6 +73,8 @@ class FieldPrediction:
         Always True.
     engine : str
         What computed the forward passes: library, version, precision and device.
+    credible : tuple of str
+        From ``inference.tiles.credible_classes``.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class FieldPrediction:
     model: str
     research_use_only: bool = True
     engine: str = ""
+    credible: tuple[str, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -121,9 +125,14 @@ class FieldPrediction:
         return self.most_probable if self.reliable else None
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Classes that the answer names: the label and those that are credible beside it; empty without a label."""
+        return tuple(c for c in self.classes if c == self.label or (self.label and c in self.credible))
+
+    @property
     def answer(self) -> str:
-        """What to show first: a class, a referral for ISH, or NO_ANSWER."""
-        return answer_text(self.label, None, referral=referral_class(self.classes))
+        """What to show first: all of ``named``, a referral for ISH, or NO_ANSWER."""
+        return answer_text(self.label, self.named, referral=referral_class(self.classes))
 
     @property
     def notes(self) -> list[str]:
@@ -195,6 +204,7 @@ class FieldPrediction:
             "name": self.name,
             "answer": self.answer,
             "label": self.label,
+            "named": list(self.named),
             "reliable": self.reliable,
             "reasons": self.reasons,
             "notes": self.notes,
@@ -332,7 +342,8 @@ def predict_field(
     mean = tuple(float(v) for v in counted.mean(axis=0)) if len(counted) else ()
     size = pixels.shape[1], pixels.shape[0]
     facts = (size, scale, float(side_um), predictor.model_id)
-    return FieldPrediction(called, predictor.classes, mean, tiles, *facts, engine=predictor.engine)
+    credible = credible_classes(predictor.run, mean)
+    return FieldPrediction(called, predictor.classes, mean, tiles, *facts, engine=predictor.engine, credible=credible)
 
 
 def _boxes(pixels: RGBImage, side_um: float, mpp: float, px: int, where: str) -> list[tuple[int, int, int]]:

@@ -106,7 +106,7 @@ class Pipeline:
         image : image
         name : str
         mpp : float or None
-            Microns per pixel.
+            Microns per pixel; what its file states where None.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Pipeline:
         began = time.perf_counter()
         try:
             decoded = as_decoded(image, name=name)
-            prepared = self.prepare(decoded.pixels, mpp=mpp, flags=decoded.flags)
+            prepared = self.prepare(decoded.pixels, mpp=mpp or decoded.mpp, flags=decoded.flags)
         except Her2Error as refused:
             return ReadyPatch(name, None, refused=refused)
         statistics = stain_statistics(prepared.raw) if self.detector is not None else None

@@ -154,7 +154,7 @@ class Predictor:
         names : str, or sequence of str, optional
             What to call them in results; file names or numbers by default.
         mpp : float, optional
-            Microns per pixel of the images, above 0; a field of view unlike that of training is then flagged.
+            Microns per pixel, above 0; each file's own by default. A field of view unlike training's is flagged.
         batch : int, default 16
             Images a forward pass, 1 and up. Each is normalised by itself; batching changes probabilities by rounding
             only (under 1e-5).

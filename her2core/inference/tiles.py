@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from her2core.data.prepare import FLAGS, UNUSABLE
+from her2core.evidence.conformal import PredictionSets
 from her2core.inference.prediction import UNRELIABLE, Prediction
+from her2core.runs.folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +71,36 @@ def tile_reasons(tiles: pd.DataFrame) -> list[str]:
     if counted < MIN_SHARE * tissue:
         return [f"only {counted:,} of {tissue:,} tiles with tissue are like the training patches"]
     return []
+
+
+def credible_classes(run: Run, probabilities: Sequence[float]) -> tuple[str, ...]:
+    """The prediction set that a patch with these probabilities would have.
+
+    Tiles that each leave several classes open do not name one by their mean: an answer from tiles names what such a
+    patch's answer would. This is no prediction set of the field or slide, as coverage holds for single patches.
+
+    Parameters
+    ----------
+    run : Run
+    probabilities : sequence of float
+        Of a field, slide or patient, in the order of the run's classes; may be empty.
+
+    Returns
+    -------
+    tuple of str
+        Empty where the run has no prediction sets, or for no probabilities.
+
+    Examples
+    --------
+    >>> from her2core.inference.example import example_predictor
+    >>> credible_classes(example_predictor().run, ())
+    ()
+    """
+    card = run.card.get("prediction_sets")
+    if not card or not len(probabilities):
+        return ()
+    sets = PredictionSets.from_card(card, run_classes=run.classes)
+    return sets.names(sets.sets(np.array([probabilities]))[0]) if sets.given else ()
 
 
 def left_out_notes(tiles: pd.DataFrame) -> list[str]:

@@ -239,7 +239,8 @@ def _entries(file: BinaryIO, where: str, limits: ArchiveLimits) -> Iterator[Entr
     skipped += [f"{system_files} of the operating system"] if system_files else []
     if not records:
         among = f"among them {' and '.join(skipped)}" if skipped else "all of them folders"
-        got = f"{len(lines)} entries, {among}" if lines else "an empty zip"
+        entries = "1 entry" if len(lines) == 1 else f"{len(lines)} entries"
+        got = f"{entries}, {among}" if lines else "an empty zip"
         raise ImageError("a zip with images", got=got, where=where, fix="Put the images into it.")
     taken: dict[str, int] = {}
     of = len(records) + bool(side_files)

@@ -37,6 +37,8 @@ SLIDE_SUFFIXES = (
     ".isyntax",
 )
 COPY_AGAIN = "Copy the file again from its source."
+MAX_PIXELS = 178_000_000  # px; just under Pillow's own limit; a section of 9,920 x 9,270 px is 92 million
+MIN_SIDE = 8  # px; below this no tissue can be seen, and it is most often an icon or a tracking pixel
 
 _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from her2core.io.image_header import check_decoding, open_header
-from her2core.io.images import MAX_PIXELS, MIN_SIDE
+from her2core.io.image_header import MAX_PIXELS, MIN_SIDE, check_decoding, open_header
 from her2core.io.sources import Source, file_bytes, shown_name
 
 #: Luminance table of the JPEG standard at quality 50 (ITU-T T.81, annex K.1), row by row; its sum is all that is used.

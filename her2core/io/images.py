@@ -28,16 +28,15 @@ from PIL import Image, ImageFile
 
 from her2core.errors import ImageError
 from her2core.io.colours import cmyk_to_srgb, stated_colours, to_srgb
-from her2core.io.image_header import SIDEWAYS, check_decoding, open_header, orientation, stored_mode
+from her2core.io.image_header import MAX_PIXELS, MIN_SIDE, check_decoding, open_header, orientation, stored_mode
 from her2core.io.image_pixels import rgb_pixels
+from her2core.io.scale import opened_scale
 from her2core.io.sources import MAX_BYTES, Source, file_bytes, shown_name
 from her2core.io.text import clean_text
 from her2core.io.tiff_planes import decode_planes, is_misread
 
 #: File endings of the formats that can be read, for file dialogues and folder listings.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-MAX_PIXELS = 178_000_000  # px; just under Pillow's own limit; a section of 9,920 x 9,270 px is 92 million
-MIN_SIDE = 8  # px; below this no tissue can be seen, and it is most often an icon or a tracking pixel
 
 #: uint8 (H, W, 3) RGB.
 RGBImage = npt.NDArray[np.uint8]
@@ -53,6 +52,8 @@ class DecodedImage:
         RGB, 0-255.
     flags : tuple of str
         Keys of ``her2core.io.colours.FLAGS``.
+    mpp : float or None
+        Microns per pixel as the file states them (``her2core.io.scale``); None where it states none.
 
     Examples
     --------
@@ -62,6 +63,7 @@ class DecodedImage:
 
     pixels: RGBImage
     flags: tuple[str, ...] = ()
+    mpp: float | None = None
 
 
 #: What ``as_decoded`` takes: pixels, with or without flags, a Pillow image, or a file.
@@ -125,7 +127,7 @@ def decode_image(
     max_bytes: int = MAX_BYTES,
     min_side: int = MIN_SIDE,
 ) -> DecodedImage:
-    """Decode one image file, with flags on its colours.
+    """Decode one image file, with flags on its colours and the scale that it states.
 
     Parameters
     ----------
@@ -157,12 +159,13 @@ def decode_image(
             )
         data = file_bytes(source, where, max_bytes)
         image = open_header(data, where, max_pixels, min_side)
+        mpp = opened_scale(image).mpp
         if is_misread(image):
             pixels = rgb_pixels(decode_planes(data, image, where), "", where)
-            return DecodedImage(*to_srgb(pixels, stated_colours(image)))
+            return DecodedImage(*to_srgb(pixels, stated_colours(image)), mpp)
         stored, turn = stored_mode(image), orientation(image)
         image.load()
-        return _in_srgb(image, turn, stored, where)
+        return _in_srgb(image, turn, stored, where, mpp)
 
 
 def image_size(
@@ -192,15 +195,13 @@ def image_size(
 
     Examples
     --------
-    >>> import numpy as np
     >>> image_size(encode_png(np.zeros((16, 24, 3), np.uint8)))
     (24, 16)
     """
     where = shown_name(source, name)
     with check_decoding(where):
-        image = open_header(file_bytes(source, where, max_bytes), where, max_pixels, min_side)
-        width, height = image.size
-        return (height, width) if orientation(image) in SIDEWAYS else (width, height)
+        found = opened_scale(open_header(file_bytes(source, where, max_bytes), where, max_pixels, min_side))
+        return found.width, found.height
 
 
 def check_rgb(image: object, *, where: str = "image", min_side: int = 1) -> RGBImage:
@@ -295,7 +296,7 @@ def as_decoded(image: ImageLike, *, name: str | None = None, min_side: int = MIN
             fix="Pass the file's path or its bytes instead.",
         )
     with check_decoding(where):
-        found = _in_srgb(image, orientation(image), "", where)
+        found = _in_srgb(image, orientation(image), "", where, opened_scale(image).mpp)
         check_rgb(found.pixels, where=where, min_side=min_side)
         return found
 
@@ -368,9 +369,11 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _in_srgb(image: Image.Image, turn: Image.Transpose | None, stored: str, where: str) -> DecodedImage:
+def _in_srgb(
+    image: Image.Image, turn: Image.Transpose | None, stored: str, where: str, mpp: float | None
+) -> DecodedImage:
     """Pixels of a decoded image, upright and in sRGB."""
     stated = stated_colours(image)
     image, flags = cmyk_to_srgb(image, stated)
     pixels = rgb_pixels(image if turn is None else image.transpose(turn), stored, where)
-    return DecodedImage(pixels, flags) if flags else DecodedImage(*to_srgb(pixels, stated))
+    return DecodedImage(pixels, flags, mpp) if flags else DecodedImage(*to_srgb(pixels, stated), mpp)

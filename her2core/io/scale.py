@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from PIL import Image, TiffImagePlugin
 
 from her2core.errors import ConfigError
-from her2core.io.image_header import SIDEWAYS, check_decoding, open_header, orientation
-from her2core.io.images import MAX_PIXELS, MIN_SIDE
+from her2core.io.image_header import MAX_PIXELS, MIN_SIDE, SIDEWAYS, check_decoding, open_header, orientation
 from her2core.io.sources import Source, file_bytes, shown_name
 from her2core.io.text import clean_text
 
@@ -95,15 +94,34 @@ def image_scale(source: Source, *, name: str | None = None) -> ImageScale:
     """
     where = shown_name(source, name)
     with check_decoding(where):
-        image = open_header(file_bytes(source, where), where, MAX_PIXELS, MIN_SIDE)
-        width, height = image.size
-        sideways = orientation(image) in SIDEWAYS
-        if sideways:
-            width, height = height, width
-        try:
-            sides, origin, objective = _stated(image)
-        except Exception:  # metadata from outside may be broken in any way; the pixels are not
-            sides, origin, objective = None, "", None
+        return opened_scale(open_header(file_bytes(source, where), where, MAX_PIXELS, MIN_SIDE))
+
+
+def opened_scale(image: Image.Image) -> ImageScale:
+    """Size and scale of an opened image, decoded or not.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        One that came from no file states no scale.
+
+    Returns
+    -------
+    ImageScale
+
+    Examples
+    --------
+    >>> opened_scale(Image.new("RGB", (24, 16))).mpp is None
+    True
+    """
+    width, height = image.size
+    sideways = orientation(image) in SIDEWAYS
+    if sideways:
+        width, height = height, width
+    try:
+        sides, origin, objective = _stated(image)
+    except Exception:  # metadata from outside may be broken in any way; the pixels are not
+        sides, origin, objective = None, "", None
     if sides is None:
         return ImageScale(width, height, objective=objective)
     x, y = sides[::-1] if sideways else sides

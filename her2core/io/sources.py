@@ -11,7 +11,7 @@ from her2core.io.image_header import ALLOWED, COPY_AGAIN, SMALLER
 from her2core.io.shards import find_entry, read_entry
 from her2core.io.text import clean_text
 
-MAX_BYTES = 600_000_000  # bytes; images.MAX_PIXELS stored as uncompressed RGB is 534 million
+MAX_BYTES = 600_000_000  # bytes; image_header.MAX_PIXELS stored as uncompressed RGB is 534 million
 
 #: A file: its content, its path (a ``str`` is a path; it may name an entry of a shard), or a binary stream.
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO

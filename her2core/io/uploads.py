@@ -84,10 +84,10 @@ class Upload:
 
     @property
     def decoded(self) -> DecodedImage:
-        """The image with its reader's flags, as a predictor takes it; raises ValueError where there is none."""
+        """The image with flags and scale, as a predictor takes it; raises ValueError where there is none."""
         if self.image is None:
             raise ValueError(f"{self.name} has no image")
-        return DecodedImage(self.image, self.flags)
+        return DecodedImage(self.image, self.flags, self.mpp)
 
     @cached_property
     def content_hash(self) -> str:
@@ -129,8 +129,7 @@ def read_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
         upload = _decode(file.getvalue(), name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         if upload.image is not None:
             pixels += upload.image.shape[0] * upload.image.shape[1]
-            scale = image_scale(file.getvalue(), name=name)
-            upload = replace(upload, mpp=scale.mpp, scale_source=scale.source)
+            upload = replace(upload, scale_source=image_scale(file.getvalue(), name=name).source)
         taken.append(replace(upload, file=printable_path(file.name)))
     if len(files) > MAX_FILES:
         reason = f"{len(files) - MAX_FILES} files left out: {MAX_FILES} are read together. Upload the rest separately."
@@ -347,7 +346,7 @@ def folder_titles(folders: Sequence[Path], roots: Sequence[Path]) -> list[str]:
 def _decode(source: bytes | Path, name: str, *, max_bytes: int, max_pixels: int) -> Upload:
     try:
         found = decode_image(source, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
-        return Upload(name, found.pixels, flags=found.flags)
+        return Upload(name, found.pixels, flags=found.flags, mpp=found.mpp)
     except ImageError as refused:
         return Upload(name, None, without_markup(refused.sentence))
 

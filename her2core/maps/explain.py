@@ -32,7 +32,7 @@ def explain(
     target : str, optional
         The class; the predicted one by default.
     mpp : float, optional
-        Microns per pixel of the image, above 0.
+        Microns per pixel of the image, above 0; the file's own by default.
     method : str, default "gradcam"
         A key of maps.methods.METHODS.
 

@@ -69,6 +69,10 @@ class CaseReport:
         Why there is no reliable answer.
     rule : str
         How the answer for a field of several tiles came about; empty for a patch.
+    named : tuple of str
+        Classes that the answer for a field names; empty for a patch.
+    reservation : str
+        Whether the accuracy of the run can be believed (``evidence.reservation``); empty where it is not said.
     software : mapping of str to str
         Versions by package.
 
@@ -97,6 +101,8 @@ class CaseReport:
     mpp: float | None = None
     reason: str | None = None
     rule: str = ""
+    named: tuple[str, ...] = ()
+    reservation: str = ""
     set_note: str = ""
     software: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,6 +135,7 @@ def case_report(
     method: str,
     synthetic: bool,
     mpp: float | None = None,
+    reservation: str = "",
     software: Mapping[str, str] | None = None,
 ) -> CaseReport:
     """Case report of one prediction.
@@ -141,7 +148,7 @@ def case_report(
         From ``Predictor.predict``.
     card : mapping
         Card of the run (``run.card``).
-    created, pictures, method, synthetic, mpp
+    created, pictures, method, synthetic, mpp, reservation
         As in ``CaseReport``.
     software : mapping of str to str, optional
         Versions by package; the installed ones by default.
@@ -165,6 +172,7 @@ def case_report(
         synthetic=synthetic,
         method=method,
         mpp=mpp,
+        reservation=reservation,
     )
 
 
@@ -175,6 +183,7 @@ def field_report(
     created: datetime,
     pictures: Sequence[Picture],
     synthetic: bool,
+    reservation: str = "",
     software: Mapping[str, str] | None = None,
 ) -> CaseReport:
     """Case report of one field of several tiles.
@@ -188,7 +197,7 @@ def field_report(
         From ``predict_field``.
     card : mapping
         Card of the run (``run.card``).
-    created, pictures, synthetic, software
+    created, pictures, synthetic, reservation, software
         As for ``case_report``; the first picture is the field, the others are heatmaps of classes.
 
     Returns
@@ -211,6 +220,8 @@ def field_report(
         method="probability of each tile",
         mpp=found.mpp,
         rule=FIELD_RULE,
+        named=found.named,
+        reservation=reservation,
     )
 
 

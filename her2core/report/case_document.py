@@ -58,13 +58,14 @@ def case_document(report: CaseReport) -> Document:
         limits = _bounded(report.limits, "limits; the run's card lists all.")
         sections.append(Section("limits", 0, "Limits of this run", (Points(limits),)))
     name = clean_text(report.name, 90) or "unnamed"
+    reserved = filter(None, [clean_text(report.reservation, 2 * _SENTENCE)])
     software = list(report.software.items())[:10]
     return Document(
         kind="her2core case report",
         name=name,
         subject="Prediction of a network for one " + ("field of several tiles" if report.rule else "patch"),
         banners=(SYNTHETIC,) if report.synthetic else (),
-        warnings=_bounded(report.notes, "notes; the patch page lists all."),
+        warnings=(*reserved, *_bounded(report.notes, "notes; the patch page lists all.")),
         sections=tuple(sections),
         made_with=", ".join(f"{clean_text(k, 30)} {clean_text(v, 30)}" for k, v in software),
         flags=("Synthetic patch",) if report.synthetic else (),
@@ -98,7 +99,8 @@ def percent(share: float) -> str:
 def _answer(report: CaseReport) -> tuple[Block, ...]:
     from her2core.inference.prediction import answer_text  # imports scipy, so only where it is needed
 
-    text = clean_text(answer_text(report.label, report.prediction_set, referral=referral_class(report.classes)), 120)
+    several = report.named or report.prediction_set
+    text = clean_text(answer_text(report.label, several, referral=referral_class(report.classes)), 120)
     if report.label is None:
         why = clean_text(report.reason, 2 * _SENTENCE)
         return (Answer(text, (why, "Therefore no class and no prediction set are reported."), "unknown"),)

@@ -48,7 +48,7 @@ def description(model: str, classes: Sequence[str], *, token: bool) -> dict[str,
     """
     common = {
         "name": {"type": "string", "description": "What to call the patch; the file's name by default."},
-        "mpp": {"type": "string", "description": "Microns per pixel, or an objective such as 20x."},
+        "mpp": {"type": "string", "description": "Microns per pixel, or objective (20x); the file's own by default."},
     }
     explain = {
         "target": {"type": "string", "enum": list(classes), "description": "The most probable class by default."},

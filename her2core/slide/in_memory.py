@@ -223,7 +223,8 @@ def _answer(
     predictor: Predictor, slide: Slide, plan: TilePlan, tiles: pd.DataFrame, grid: TileGrid, px: int, name: str
 ) -> SlideAnswer:
     rule = run_rule(predictor.run, "slide")
-    found = predict_unit(tiles, predictor.classes, unit="slide", name=name, rule=rule, model=predictor.model_id)
+    model, run = predictor.model_id, predictor.run
+    found = predict_unit(tiles, predictor.classes, unit="slide", name=name, rule=rule, model=model, run=run)
     found = replace(found, notes=(*found.notes, *slide.notes))
     size = {"width": slide.scale.microns(slide.width), "height": slide.scale.microns(slide.height)}
     heatmap = make_heatmap(tiles, predictor.classes, tile=grid.tile, **size)

@@ -174,7 +174,13 @@ def predict_slide(
         tiles.insert(1, "patient_id", job.patient_id)
         with stage("aggregate"):
             found = predict_unit(
-                tiles, predictor.classes, unit="slide", name=job.slide_id, rule=rule, model=predictor.model_id
+                tiles,
+                predictor.classes,
+                unit="slide",
+                name=job.slide_id,
+                rule=rule,
+                model=predictor.model_id,
+                run=predictor.run,
             )
         found = replace(found, notes=(*found.notes, *slide.notes, *plan.notes))
         with stage("write"):
@@ -227,11 +233,13 @@ def patient_predictions(
         if about.get("tiles") and about.get("patient_id", UNKNOWN) != UNKNOWN:
             of_patient.setdefault(str(about["patient_id"]), []).append(folder)
     by = run_rule(predictor.run, "patient", rule)
-    model = predictor.model_id
+    model, run = predictor.model_id, predictor.run
     found = []
     for patient, own in sorted(of_patient.items()):  # one patient's tiles in memory at a time
         tiles = pd.concat([read_table(f / "tiles.parquet", own=True).frame for f in own], ignore_index=True)
-        found.append(predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, model=model))
+        found.append(
+            predict_unit(tiles, predictor.classes, unit="patient", name=patient, rule=by, model=model, run=run)
+        )
     return found
 
 

@@ -4,7 +4,8 @@ The interval states how much the answer depends on which part of the tissue was 
 drawn with replacement (block bootstrap; Lahiri 2003, doi 10.1007/978-1-4757-3803-2), because neighbouring tiles are
 alike and not independent. It holds neither the error of the network nor that of its training. The rule for a reliable
 answer is that of fields (``inference.tiles``); where the most probable class depends on the tissue seen, the answer
-names all classes that are the most probable in at least NAMED of the resamples.
+names all classes that are the most probable in at least NAMED of the resamples; and it names all that the
+prediction set of a patch with its probabilities would hold (``inference.tiles.credible_classes``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 from her2core.errors import Her2Error
 from her2core.evidence.aggregation_rules import DEFAULT_RULE, combine
 from her2core.inference.prediction import answer_text
-from her2core.inference.tiles import left_out_notes, tile_reasons
+from her2core.inference.tiles import credible_classes, left_out_notes, tile_reasons
 from her2core.labels import referral_class
 from her2core.notice import RESEARCH
 from her2core.runs.folder import Run
@@ -56,6 +57,8 @@ class UnitPrediction:
     reasons, notes : tuple of str
         Why there is no reliable answer; what else must be known.
     model : str
+    credible : tuple of str
+        From ``inference.tiles.credible_classes``.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class UnitPrediction:
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     model: str
+    credible: tuple[str, ...] = ()
 
     @property
     def most_probable(self) -> str | None:
@@ -95,11 +99,12 @@ class UnitPrediction:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Classes that are the most probable in at least NAMED of the resamples; without an interval, the label."""
+        """The label, classes that are the most probable in at least NAMED of the resamples, and credible ones."""
         if self.label is None:
             return ()
         shares = self.agreement or (0.0,) * len(self.classes)
-        return tuple(c for c, s in zip(self.classes, shares, strict=True) if s >= NAMED or c == self.label)
+        also = {self.label, *self.credible}
+        return tuple(c for c, s in zip(self.classes, shares, strict=True) if s >= NAMED or c in also)
 
     @property
     def answer(self) -> str:
@@ -148,7 +153,8 @@ def from_dict(plain: Mapping[str, Any]) -> UnitPrediction:
     >>> from_dict(found.as_dict()) == found
     True
     """
-    own: dict[str, Any] = {field.name: plain[field.name] for field in fields(UnitPrediction)}
+    own: dict[str, Any] = {f.name: plain[f.name] for f in fields(UnitPrediction) if f.name != "credible"}
+    own["credible"] = plain.get("credible", [])  # results of earlier versions have none
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in own.items()}
     return UnitPrediction(**values)
 
@@ -186,7 +192,14 @@ def run_rule(run: Run, unit: str, asked: str | None = None) -> tuple[str, str]:
 
 
 def predict_unit(
-    tiles: pd.DataFrame, classes: tuple[str, ...], *, unit: str, name: str, rule: tuple[str, str], model: str
+    tiles: pd.DataFrame,
+    classes: tuple[str, ...],
+    *,
+    unit: str,
+    name: str,
+    rule: tuple[str, str],
+    model: str,
+    run: Run | None = None,
 ) -> UnitPrediction:
     """Answer for one slide or patient.
 
@@ -201,6 +214,8 @@ def predict_unit(
     rule : (str, str)
         From ``run_rule``.
     model : str
+    run : Run, optional
+        Whose prediction sets decide how many classes are named.
 
     Returns
     -------
@@ -261,6 +276,7 @@ def predict_unit(
         reasons=tuple(reasons),
         notes=tuple(notes),
         model=model,
+        credible=() if run is None else credible_classes(run, mean),
     )
 
 

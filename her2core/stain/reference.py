@@ -24,6 +24,10 @@ FLAGS: dict[Flag, str] = {
     "unstable_stain": "haematoxylin and eosin cannot be told apart reliably, so the stain was left as it is",
 }
 
+#: Optical density in blue less that in green, of unit vectors, above which the second stain is brown (our choice): 4 of
+#: 5,134 windows of real H&E exceed it, eosin as orange as saffron does not, and DAB does, also where there is little.
+BROWN = 0.18
+
 _Vector = tuple[float, float, float]
 
 
@@ -112,6 +116,11 @@ class StainEstimate:
     vectors: npt.NDArray[np.float64]
     max_concentration: npt.NDArray[np.floating[Any]]
     tissue_fraction: float
+
+    @property
+    def is_brown(self) -> bool:
+        """Whether the second stain absorbs blue more than green, as the DAB of immunohistochemistry does."""
+        return bool(self.vectors[1, 2] - self.vectors[1, 1] > BROWN)
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,12 @@ if batch is None:
     st.caption("Nothing is stored: patches are processed in memory, and the table is kept for this session only.")
     st.stop()
 job, key = batch["job"], batch["key"]  # a key for each job: the filters of another one do not hold here
+if batch["model"] != model.model_id:
+    st.warning(
+        f"The predictions below are those of `{batch['model']}`, not of the model that is selected now: press Predict "
+        "for those of the latter.",
+        icon=":material/history:",
+    )
 show_job(job, batch["source"])
 table = batch_table(job.results, batch["classes"])
 if not table.empty:

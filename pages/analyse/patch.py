@@ -16,6 +16,7 @@ from dashboard.views.patch import (
     Analysis,
     analyse,
     chosen_method,
+    content_of,
     overlay_download,
     patch_report_downloads,
     predictions_of,
@@ -45,8 +46,8 @@ shown = {p.name: replace(part_of(p), mpp=scale_of(p)) if view.uploaded else p fo
 patch = shown[patch.name]
 mpp = patch.mpp if view.uploaded else view.mpp
 true = view.true.get(patch.name, "")
-fields = {p.content_hash for p in shown.values() if view.uploaded and is_large(model, p)}
-patches = [p for p in shown.values() if p.content_hash not in fields]
+fields = {content_of(p) for p in shown.values() if view.uploaded and is_large(model, p)}
+patches = [p for p in shown.values() if content_of(p) not in fields]
 predictions = predictions_of(model, patches)
 temperature = float(run.card["temperature"])
 
@@ -94,7 +95,7 @@ def show_unreliable(analysis: Analysis) -> None:
             overlay_download(found, choice, synthetic=view.synthetic)
 
 
-if patch.content_hash in fields and patch.mpp is not None:
+if content_of(patch) in fields and patch.mpp is not None:
     show_field(run, model, patch, patch.mpp)
 else:
     show_patch_page()
@@ -108,4 +109,5 @@ if len(predictions) > 1:
 if fields and len(view.patches) > 1:
     st.caption(f"{count(len(fields), 'large field')} among these: predicted tile by tile where it is chosen above.")
 if predictions:
-    download_table("Table (CSV)", with_files(table, {p.name: p.file for p in patches}), "predictions")
+    export = with_files(table, {p.name: p.file for p in patches}).assign(model=model.model_id)
+    download_table("Table (CSV)", export, "predictions")

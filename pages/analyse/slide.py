@@ -66,7 +66,8 @@ if held is None:
         st.stop()
     started = Job(slide_steps(model, chosen.path, grid, name=chosen.name, mpp=chosen.mpp))
     end_with_session(started)
-    held = st.session_state["slide-job"] = {"job": started, "content": content}
+    st.session_state["slide-job"] = {"job": started, "content": content}
+    st.rerun()  # without the button
 show_job(held["job"], chosen.name, cancelled="Cancelled: a slide has no answer from a part of its tiles.")
 if held["job"].results:
     show_slide(held["job"].results[-1])
