@@ -160,7 +160,10 @@ def test_site_confounded_with_a_class(clean):
 
 def test_one_site_or_unknown_sites_confound_nothing(clean):
     assert check_manifest(changed(clean, site="one")).findings == ()
-    assert check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown")).findings == ()
+    unstated = check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown"))
+    assert unstated.outcome("site-confounded").reason == "the site is unknown in every row of positive"
+    assert [f.code for f in unstated] == ["column-shortcut"]
+    assert "site missing" in unstated[0].got
 
 
 def test_a_leak_of_patient_and_slide_is_found_and_unknown_ids_are_no_leak(clean):

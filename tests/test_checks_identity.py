@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,19 @@ def test_files_that_are_parts_of_images_are_a_warning(names, columns):
     assert named_after_files(names, **columns) == "warning"
 
 
+def test_time_grows_with_the_rows_and_not_with_their_square():
+    count = 6000
+    columns = {
+        "path": [f"{i}.png" for i in range(count)],
+        "label": ["negative", "positive"] * (count // 2),
+        "patient_id": [f"P{i // 2}" if i % 2 else f"p-{i // 2}" for i in range(count)],
+    }
+    inputs, began = example_inputs(**columns, split=["train", "test"] * (count // 2)), time.perf_counter()
+    assert "in several parts" in CHECKS["patient-spellings"].run(inputs).finding.got
+    assert CHECKS["incomplete-split"].run(inputs).status == "found"
+    assert time.perf_counter() - began < 3  # with the square of the rows: 9 seconds
+
+
 def test_a_slide_of_two_patients():
     patients = [f"P{i // 2}" for i in range(10)]
     slides = [f"S{i // 2}" for i in range(10)]
@@ -112,6 +127,10 @@ def test_a_slide_of_two_patients():
     numbered = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, slide_id=["1", "2"] * 5))
     assert numbered.status == "not applicable"
     assert status("slide-of-two-patients", patient_id=patients) == "could not be run"
+    shifted = {"patient_id": [patients[-1], *patients[:-1]], "slide_id": slides}
+    assert "5 slides of several patients" in CHECKS["slide-of-two-patients"].run(example_inputs(**shifted)).finding.got
+    microarrays = {"patient_id": [f"P{i}" for i in range(12)], "slide_id": [f"TMA{i // 4}" for i in range(12)]}
+    assert status("slide-of-two-patients", **microarrays) == "not applicable"
 
 
 @pytest.mark.parametrize(

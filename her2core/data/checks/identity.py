@@ -21,6 +21,8 @@ MIN_FILES, MIN_EQUAL = 5, 0.9
 #: Share of the patients (slides) with several values up to which these are faults rather than the design of the data:
 #: slides scanned at every site, slides numbered within each patient.
 MAX_BY_DESIGN = 0.3
+#: Patients of a slide, in the median of those with several, from which that is the design.
+_MIN_BY_DESIGN = 3
 #: Years by which the ages of one patient's samples may differ.
 _MAX_YEARS = 2.0
 #: Words in the names of columns that have one value for a person.
@@ -54,8 +56,9 @@ def patient_spellings(inputs: CheckInputs) -> Result:
         return None
     rows = frame[frame["patient_id"].isin({i for group in groups for i in group})]
     number = "1 patient" if len(groups) == 1 else f"{len(groups)} patients"
-    parts = inputs.parts().loc[frame.index]
-    across = [g for g in groups if parts[frame["patient_id"].isin(g)].nunique() > 1]
+    parts = inputs.parts().loc[frame.index].dropna()
+    held = parts.groupby(frame.loc[parts.index, "patient_id"]).unique()
+    across = [g for g in groups if len({part for i in g for part in held.get(i, ())}) > 1]
     return Found(
         "one id for each patient",
         f"{number} under several ids, the first: {groups[0][0]!r} and {groups[0][1]!r}"
@@ -119,9 +122,11 @@ def _parts_shown(frame: pd.DataFrame) -> str:
 
 
 def slide_of_two_patients(inputs: CheckInputs) -> Result:
-    """Find slides whose patches are of several patients, unless slides are numbered within each patient.
+    """Find slides whose patches are of several patients, unless that is the design of the data.
 
-    Spellings of one patient are a finding of their own.
+    It is where slides are numbered within each patient, or hold the tissue of many (tissue microarrays): ids then occur
+    with three patients or more, or with half of them. Ids shifted against the rows give each slide two. Spellings of
+    one patient are a finding of their own.
 
     Examples
     --------
@@ -138,10 +143,10 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     several = patients[patients.map(lambda ids: len({spelling_key(i) for i in ids}) > 1)]
     if several.empty:
         return None
-    if len(several) > 1 and len(several) > MAX_BY_DESIGN * len(patients):
+    if len(several) > MAX_BY_DESIGN * len(patients) and _by_design(several.map(len), frame["patient_id"].nunique()):
         return NotApplicable(
             f"{len(several)} of {len(patients)} slide ids occur with several patients: slides seem to be numbered "
-            "within each patient"
+            "within each patient, or to hold tissue of several"
         )
     slides = "1 slide" if len(several) == 1 else f"{len(several)} slides"
     first = several.iloc[0]
@@ -150,6 +155,11 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
         f"{slides} of several patients, the first: {several.index[0]} of {first[0]} and {first[1]}",
         patch_ids(frame[frame["slide_id"].isin(several.index)]),
     )
+
+
+def _by_design(counts: pd.Series, patients: int) -> bool:
+    """Whether the numbers of patients of slides that have several are those of a design."""
+    return bool(counts.median() >= _MIN_BY_DESIGN or (len(counts) > 1 and counts.max() >= patients / 2))
 
 
 def shared_ids(inputs: CheckInputs) -> Result:
