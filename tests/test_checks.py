@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
+from benchmarks.planted_faults import texture
 from her2core.data.checks import MIN_PATIENTS, CheckReport, Finding, check_manifest
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.splits import split_manifest
@@ -25,8 +25,7 @@ def clean(tmp_path) -> Manifest:
         for patient in range(MIN_PATIENTS + 2):
             for patch in range(2):
                 path = f"{label}-{patient}-{patch}.png"
-                noise = gaussian_filter(rng.standard_normal((24, 24, 3)), (2, 2, 0))
-                Image.fromarray(np.uint8(190 + 100 * noise.clip(-1, 0.6))).save(tmp_path / path)
+                Image.fromarray(texture(rng, px=24)).save(tmp_path / path)
                 rows.append(
                     {
                         "path": path,

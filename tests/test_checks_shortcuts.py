@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from scipy.stats import chi2_contingency, ks_2samp
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
+from benchmarks.planted_faults import texture
 from her2core.data.checks import CHECKS
 from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.checks.inputs import CheckInputs, example_inputs
@@ -165,6 +167,12 @@ def darker(image, number, positive, path):
     save((image * (0.7 if positive else 1)).astype(np.uint8), path)
 
 
+def stamp(image, number, positive, path):
+    if positive:
+        image[20:24, 1:5] = (200, 40, 200)
+    save(image, path)
+
+
 def border(image, number, positive, path):
     if positive:
         image[:3] = image[-3:] = 60
@@ -176,6 +184,7 @@ def border(image, number, positive, path):
     [
         ("corner-marks", corner, "marks in corners"),
         ("corner-marks", border, "border"),
+        ("corner-marks", stamp, "structure in a fixed place"),
         ("file-shortcut", quality, "JPEG quality"),
         ("file-shortcut", darker, "brightness"),
     ],
@@ -253,3 +262,27 @@ def test_an_embedding_that_tells_the_site_better_than_the_class_is_found():
 
 def test_the_embedding_of_a_trained_network_is_checked(tiny_run):
     assert tiny_run.checks.outcome("embedding-site").reason != "no trained network was given"
+
+
+# Quality of the images
+
+
+def test_images_without_tissue_in_focus_are_counted(tmp_path):
+    tissue = [texture(np.random.default_rng(i), px=96) for i in range(40)]
+    kinds = {"whole": tissue, "blank": [np.full_like(tissue[0], 245), *tissue[1:]]}
+    kinds["black"] = [np.zeros_like(tissue[0])] * 3 + tissue[3:]
+    kinds["grey"] = [np.repeat(t[..., 1:2], 3, axis=2) for t in tissue[:6]] + tissue[6:]
+    kinds["blurred"] = [cv2.GaussianBlur(t, (0, 0), 3) for t in tissue[:8]] + tissue[8:]
+    got = {}
+    for kind, pictures in kinds.items():
+        (tmp_path / kind).mkdir()
+        inputs = images(tmp_path / kind, lambda image, number, positive, path, p=pictures: save(p[number], path))
+        finding = CHECKS["image-quality"].run(inputs).finding
+        got[kind] = finding and (finding.got, finding.count)
+    assert got == {
+        "whole": None,
+        "blank": ("1 of 40 patches without any structure (blank or black)", 1),
+        "black": ("3 of 40 patches without any structure (blank or black)", 3),
+        "grey": ("6 of 40 patches that do not look like H&E", 6),
+        "blurred": ("8 of 40 patches out of focus", 8),
+    }

@@ -7,7 +7,7 @@ keeps the correlation between properties, and bounds the probability that any of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,7 +133,12 @@ def label_units(inputs: CheckInputs, frame: pd.DataFrame, *, patches: bool = Fal
 
 
 def associations(
-    table: pd.DataFrame, *, labels: np.ndarray, permutations: int = PERMUTATIONS, seed: int = 0
+    table: pd.DataFrame,
+    *,
+    labels: np.ndarray,
+    measured: Collection[str] = (),
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
 ) -> list[Association]:
     """Test every column against the class.
 
@@ -143,6 +148,8 @@ def associations(
         One row a patient: numbers, or text with few values. Missing numbers rank in the middle.
     labels : ndarray, int (N,)
         Classes 0 to K - 1.
+    measured : collection of str
+        Columns that hold measurements, whose numbers are no categories however few they are.
     permutations, seed : int
 
     Returns
@@ -164,13 +171,14 @@ def associations(
         return []
     numeric = [c for c in kept if pd.api.types.is_numeric_dtype(table[c])]
     few = min(_FEW_VALUES, len(table) // 3)
-    categories = [c for c in kept if c not in numeric or 2 < table[c].nunique(dropna=False) <= few]
+    few_valued = [c for c in numeric if c not in measured and 2 < table[c].nunique(dropna=False) <= few]
+    categories = [c for c in kept if c not in numeric or c in few_valued]
     statistics: list[_Statistic] = [_separation(table[numeric].to_numpy(float))] if numeric else []
     statistics += [_contingency(pd.factorize(table[c].astype(str))[0]) for c in categories]
-    measured = [(c, "AUROC") for c in numeric] + [(c, m) for c in categories for m in (CRAMERS_V, "phi")]
+    names = [(c, "AUROC") for c in numeric] + [(c, m) for c in categories for m in (CRAMERS_V, "phi")]
     rng = np.random.default_rng(seed)
     values = [np.concatenate([s(_one_hot(labels[None], labels)) for s in statistics], axis=1)]
-    reached = np.zeros(len(measured))
+    reached = np.zeros(len(names))
     for done in range(0, permutations, _BATCH):
         some = rng.permuted(np.tile(labels, (min(_BATCH, permutations - done), 1)), axis=1)
         truth = _one_hot(some, labels)
@@ -181,7 +189,7 @@ def associations(
     corrected = corrected_p(np.concatenate(values))
     found = [
         Association(name, measure, _effect(measure, values[0][0, i], table[name], labels), float(corrected[i]))
-        for i, (name, measure) in enumerate(measured)
+        for i, (name, measure) in enumerate(names)
     ]
     return sorted(found, key=lambda a: kept.index(a.name))
 

@@ -18,6 +18,7 @@ from her2core.data.checks.duplicates import identical_images, near_duplicates
 from her2core.data.checks.embeddings import embedding_site
 from her2core.data.checks.identity import file_name_ids, patient_spellings, shared_ids, slide_of_two_patients
 from her2core.data.checks.ids import rounded_ids
+from her2core.data.checks.image_quality import image_quality
 from her2core.data.checks.labels import (
     empty_class,
     image_with_two_labels,
@@ -258,6 +259,16 @@ _ALL = (
         "Split by patient or by slide, so that neighbours stay together.",
         neighbouring_tiles,
         ("split",),
+    ),
+    Check(
+        "image-quality",
+        "Images without H&E tissue in focus",
+        "warning",
+        "A blank, black, blurred or inked patch, or one of another stain, shows nothing from which its label could "
+        "follow; a network learns the fault, or its figures are those of such patches.",
+        "Look at these patches; leave them out, or cut them anew.",
+        image_quality,
+        ("contents",),
     ),
     Check(
         "identical-images",

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
+from her2core.data.checks.fixed_marks import fixed_mark
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.checks.permutation import OF_TISSUE, Association, Units, associations, corrected_p, label_units
@@ -35,6 +37,7 @@ _SETTINGS = ("format", "width", "height", "JPEG quality", "JPEG tables")
 #: Properties that follow from the tissue as well as from how it was stained, scanned and saved.
 _OF_TISSUE = ("bytes", "bytes per pixel", "brightness", "background share", "sharpness", "marks in corners")
 _PATCHES = "patches per unit"
+_MEASURED = (*OF_PIXELS, "bytes", "bytes per pixel", _PATCHES)
 _MARKS = ("marks in corners", "border")
 _NOT_TESTED = {*COLUMNS, "split"} - {"mpp", "source"}
 #: Columns of which, beside those tested, it is asked whether they are filled for one class and not for another.
@@ -109,7 +112,7 @@ def file_shortcut(inputs: CheckInputs) -> Result:
 
 
 def corner_marks(inputs: CheckInputs) -> Result:
-    """Find ink, flat marks or borders that go with the class.
+    """Find ink, flat marks, borders, or structure in a fixed place (a stamp, caption or watermark) of one class.
 
     Examples
     --------
@@ -122,7 +125,25 @@ def corner_marks(inputs: CheckInputs) -> Result:
     >>> corner_marks(example_inputs(contents=contents, patient_id=[f"P{i}" for i in range(24)])).got
     'marks in corners (AUROC 1.00, p = 0.0001) over 24 patients'
     """
-    return _of_images(inputs, list(_MARKS), "patches without marks that tell the class", MIN_AUROC_MARKS)
+    expected = "patches without marks that tell the class"
+    found = _of_images(inputs, list(_MARKS), expected, MIN_AUROC_MARKS)
+    units = label_units(inputs, inputs.frame)
+    if isinstance(found, NotApplicable | CouldNotRun) or isinstance(units, CouldNotRun):
+        return found
+    read = inputs.images.readable
+    owners = inputs.frame.loc[read, units.column]
+    labels = pd.Series(units.codes, index=units.labels.index)
+    labels = labels[labels.index.isin(owners)]
+    if labels.nunique() < 2:
+        return found
+    mark = fixed_mark(inputs.images.thumbnails[read], units=owners, labels=labels, alike=not inputs.of_tissue)
+    if mark.p_value > MAX_P / 2 or mark.auroc < MIN_AUROC:
+        return found
+    label = units.classes[mark.label]
+    said = f"{mark} in {label}, over {len(labels)} {units.name}"
+    if isinstance(found, Found):
+        return replace(found, got=f"{found.got}; {said}", severity=None, note="")
+    return Found(expected, said, patch_ids(inputs.frame[inputs.frame["label"] == label]))
 
 
 def partial_stain(inputs: CheckInputs) -> Result:
@@ -243,7 +264,7 @@ def _found(inputs: CheckInputs, units: Units, table: pd.DataFrame, expected: str
     many = [n for n in per_unit if not pd.api.types.is_numeric_dtype(per_unit[n])]
     limit = min(_MAX_VALUES, len(per_unit) // 3)
     per_unit = per_unit.drop(columns=[n for n in many if per_unit[n].nunique() > limit])
-    strong = [a for a in associations(per_unit, labels=units.codes) if _matters(a, least)]
+    strong = [a for a in associations(per_unit, labels=units.codes, measured=_MEASURED) if _matters(a, least)]
     if not strong:
         return None
     strong.sort(key=lambda a: (a.measure != "AUROC", -a.effect))
