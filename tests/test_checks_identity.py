@@ -133,6 +133,37 @@ def test_a_slide_of_two_patients():
     assert status("slide-of-two-patients", **microarrays) == "not applicable"
 
 
+def named(patients: list[str], **columns) -> str:
+    outcome = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, **columns))
+    return outcome.finding.got if outcome.finding else outcome.status
+
+
+@pytest.mark.parametrize("pattern", ["{}/tile_3.png", "tiles/{}_256_512.png", "{}-A.png", "x {} 1.png"])
+@pytest.mark.parametrize("form", ["P-{:03d}", "TCGA-A7-A0{:02d}", "{:05d}"])
+def test_files_named_after_another_patient_are_found(pattern, form):
+    patients = [form.format(i // 3) for i in range(30)]
+    paths = [f"{i}/{pattern.format(p)}" for i, p in enumerate(patients)]
+    assert named(patients, path=paths) == "could not be run"
+    assert "10 rows whose file is named after another patient" in named([patients[-1], *patients[:-1]], path=paths)
+    slides = [f"{p}-S1" for p in patients]
+    assert "10 rows whose slide is named after another" in named([patients[-1], *patients[:-1]], slide_id=slides)
+
+
+def test_numbers_of_tiles_and_names_that_follow_no_patient_are_no_finding():
+    numbers = [str(i // 3) for i in range(30)]
+    assert named(numbers, path=[f"tile_{i}.png" for i in range(30)]) == "could not be run"
+    assert named(numbers, path=[f"{i // 3}/{i % 10}_{i % 7}.png" for i in range(30)]) == "could not be run"
+    assert named([f"P{i}" for i in range(30)], path=[f"R{i}.png" for i in range(30)]) == "could not be run"
+
+
+def test_patients_numbered_at_each_site_share_their_ids():
+    columns = {"patient_id": [str(1 + i % 5) for i in range(20)], "site": ["A", "B"] * 10}
+    own = CHECKS["shared-patient-id"].run(example_inputs(**columns, slide_id=[f"S{i}" for i in range(20)]))
+    assert own.finding.got == "patient 1 with site a and b (and 4 more)"
+    scanned_twice = example_inputs(**columns, slide_id=[f"S{i % 5}" for i in range(20)])
+    assert CHECKS["shared-patient-id"].run(scanned_twice).status == "not found"
+
+
 @pytest.mark.parametrize(
     ("column", "clean", "wrong"),
     [

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.names import of_another_patient
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.manifest import UNKNOWN
 from her2core.io.number_formats import to_numbers
@@ -122,11 +123,11 @@ def _parts_shown(frame: pd.DataFrame) -> str:
 
 
 def slide_of_two_patients(inputs: CheckInputs) -> Result:
-    """Find slides whose patches are of several patients, unless that is the design of the data.
+    """Find slides whose patches are of several patients, and files and slides named after another patient.
 
-    It is where slides are numbered within each patient, or hold the tissue of many (tissue microarrays): ids then occur
-    with three patients or more, or with half of them. Ids shifted against the rows give each slide two. Spellings of
-    one patient are a finding of their own.
+    Several patients of a slide may be the design of the data, where slides are numbered within each patient or hold the
+    tissue of many (tissue microarrays): ids then occur with three patients or more, or with half of them. Ids shifted
+    against the rows give each slide two. Spellings of one patient are a finding of their own.
 
     Examples
     --------
@@ -134,7 +135,29 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     >>> slide_of_two_patients(example_inputs(slide_id=["S1", "S1", "S2", "S3", "S4"],
     ...                                      patient_id=["P1", "P2", "P2", "P3", "P4"])).got
     '1 slide of several patients, the first: S1 of P1 and P2'
+    >>> slide_of_two_patients(example_inputs(path=["P1_0.png", "P1_1.png", "P2_0.png", "P2_1.png"],
+    ...                                      patient_id=["P1", "P1", "P2", "P1"])).got
+    '1 row whose file is named after another patient, the first: P2_1.png of P1'
     """
+    frame, shared, said = inputs.frame, _shared_slides(inputs), []
+    rows = pd.Series(False, index=frame.index)
+    if isinstance(shared, Found):
+        said, rows = [shared.got], frame["patch_id"].isin(set(shared.rows))
+    for column, what in (("path", "file"), ("slide_id", "slide")):
+        wrong = of_another_patient(frame[column].astype(str), frame["patient_id"]) != ""
+        if wrong.any():
+            number = "1 row" if wrong.sum() == 1 else f"{int(wrong.sum()):,} rows"
+            first = frame[wrong].iloc[0]
+            of = f"the first: {first[column]} of {first['patient_id']}"
+            said.append(f"{number} whose {what} is named after another patient, {of}")
+            rows |= wrong
+    if not said:
+        return shared
+    return Found("each slide and file of one patient", "; ".join(said), patch_ids(frame[rows]))
+
+
+def _shared_slides(inputs: CheckInputs) -> Result:
+    """Find slides of several patients."""
     frame = inputs.frame
     frame = frame[(frame["slide_id"] != UNKNOWN) & (frame["patient_id"] != UNKNOWN)]
     if frame.empty:
@@ -166,7 +189,8 @@ def shared_ids(inputs: CheckInputs) -> Result:
     """Find patient ids with several ages, sexes, receptor results or sites.
 
     A column in which many patients have several values is taken as a property of the sample or of the design (every
-    slide scanned at every site), not of the person.
+    slide scanned at every site), not of the person; except sites, where patients are plain numbers and no slide is at
+    two sites: each site then counted its own patients from 1.
 
     Examples
     --------
@@ -184,7 +208,8 @@ def shared_ids(inputs: CheckInputs) -> Result:
     patients = frame["patient_id"].nunique()
     for column in columns:
         conflicts = _conflicts(frame, column)
-        if not conflicts or (len(conflicts) > 1 and len(conflicts) > MAX_BY_DESIGN * patients):
+        by_design = len(conflicts) > 1 and len(conflicts) > MAX_BY_DESIGN * patients
+        if not conflicts or (by_design and not (column == "site" and _numbered_at_each_site(frame))):
             continue
         patient, values = next(iter(conflicts.items()))
         more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
@@ -197,6 +222,12 @@ def shared_ids(inputs: CheckInputs) -> Result:
         ", ".join(said),
         patch_ids(frame[frame["patient_id"].isin(concerned)]),
     )
+
+
+def _numbered_at_each_site(frame: pd.DataFrame) -> bool:
+    known = frame[(frame["site"] != UNKNOWN) & (frame["slide_id"] != UNKNOWN)]
+    numbered = frame["patient_id"].astype(str).str.fullmatch(r"\d{1,4}").all()
+    return bool(numbered and len(known) and known.groupby("slide_id")["site"].nunique().max() == 1)
 
 
 def _words(column: str) -> list[str]:
