@@ -78,6 +78,8 @@ PLANTED = {
     "ink in corners of a class": "corner-marks",
     "border of a class": "corner-marks",
     "embedding of the site": "embedding-site",
+    "red stamp of a class": "corner-marks",
+    "blank patch": "image-quality",
 }
 #: Findings that a fault necessarily brings along: a slide in two parts is a patient in two parts.
 ALONG = {
@@ -89,9 +91,10 @@ ALONG = {
     "few patients": {"patient-confounded", "split-part-without-class"},
     "class from one patient": {"few-patients", "dominant-patient"},
     "stain differs by class": {"partial-stain"},
-    "stain of half a class": {"colour-confounded"},
-    "ink in corners of a class": {"colour-confounded", "file-shortcut", "partial-stain"},
+    "stain of half a class": {"colour-confounded", "image-quality"},
+    "ink in corners of a class": {"colour-confounded", "file-shortcut", "partial-stain", "image-quality"},
     "border of a class": {"colour-confounded", "file-shortcut", "partial-stain"},
+    "red stamp of a class": {"colour-confounded", "file-shortcut", "partial-stain"},
     "compression of a class": {"colour-confounded", "partial-stain"},
     "site predicts class": {"shared-patient-id"},
     "copied file": {"image-with-two-labels"},
@@ -365,6 +368,8 @@ def _with_images(
     image = np.asarray(Image.open(train))
     if fault == "unreadable image":
         test.write_bytes(test.read_bytes()[:200])
+    elif fault == "blank patch":
+        Image.fromarray(np.full_like(image, 240)).save(test)
     elif fault == "copied file":
         test.write_bytes(train.read_bytes())
     elif fault == "copied pixels":

@@ -13,8 +13,9 @@ SHORTCUTS_OF_IMAGES = (
     "size of a class",
     "ink in corners of a class",
     "border of a class",
+    "red stamp of a class",
 )
-_GREEN, _GREY = (20, 150, 70), (120, 120, 120)
+_GREEN, _GREY, _RED = (20, 150, 70), (120, 120, 120), (220, 30, 30)
 
 
 def save_with_shortcut(fault: str, image: np.ndarray, path: Path, number: int) -> None:
@@ -27,6 +28,8 @@ def save_with_shortcut(fault: str, image: np.ndarray, path: Path, number: int) -
         image = np.asarray(Image.fromarray(image).resize((72, 72), Image.Resampling.BICUBIC))
     elif fault == "ink in corners of a class":
         image[-9:, :9] = _GREEN
+    elif fault == "red stamp of a class":
+        image[2:6, -8:-4] = _RED
     elif fault == "border of a class":
         image[:2], image[-2:], image[:, :2], image[:, -2:] = _GREY, _GREY, _GREY, _GREY
     if fault == "compression of a class":

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
+from benchmarks.planted_faults import texture
 from her2core.data.checks import MIN_PATIENTS, CheckReport, Finding, check_manifest
 from her2core.data.manifest import Manifest, build_manifest
 from her2core.data.splits import split_manifest
@@ -25,8 +25,7 @@ def clean(tmp_path) -> Manifest:
         for patient in range(MIN_PATIENTS + 2):
             for patch in range(2):
                 path = f"{label}-{patient}-{patch}.png"
-                noise = gaussian_filter(rng.standard_normal((24, 24, 3)), (2, 2, 0))
-                Image.fromarray(np.uint8(190 + 100 * noise.clip(-1, 0.6))).save(tmp_path / path)
+                Image.fromarray(texture(rng, px=24)).save(tmp_path / path)
                 rows.append(
                     {
                         "path": path,
@@ -160,7 +159,10 @@ def test_site_confounded_with_a_class(clean):
 
 def test_one_site_or_unknown_sites_confound_nothing(clean):
     assert check_manifest(changed(clean, site="one")).findings == ()
-    assert check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown")).findings == ()
+    unstated = check_manifest(changed(clean, clean.frame["label"] == "positive", site="unknown"))
+    assert unstated.outcome("site-confounded").reason == "the site is unknown in every row of positive"
+    assert [f.code for f in unstated] == ["column-shortcut"]
+    assert "site missing" in unstated[0].got
 
 
 def test_a_leak_of_patient_and_slide_is_found_and_unknown_ids_are_no_leak(clean):

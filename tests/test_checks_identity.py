@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,19 @@ def test_files_that_are_parts_of_images_are_a_warning(names, columns):
     assert named_after_files(names, **columns) == "warning"
 
 
+def test_time_grows_with_the_rows_and_not_with_their_square():
+    count = 6000
+    columns = {
+        "path": [f"{i}.png" for i in range(count)],
+        "label": ["negative", "positive"] * (count // 2),
+        "patient_id": [f"P{i // 2}" if i % 2 else f"p-{i // 2}" for i in range(count)],
+    }
+    inputs, began = example_inputs(**columns, split=["train", "test"] * (count // 2)), time.perf_counter()
+    assert "in several parts" in CHECKS["patient-spellings"].run(inputs).finding.got
+    assert CHECKS["incomplete-split"].run(inputs).status == "found"
+    assert time.perf_counter() - began < 3  # with the square of the rows: 9 seconds
+
+
 def test_a_slide_of_two_patients():
     patients = [f"P{i // 2}" for i in range(10)]
     slides = [f"S{i // 2}" for i in range(10)]
@@ -112,6 +127,41 @@ def test_a_slide_of_two_patients():
     numbered = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, slide_id=["1", "2"] * 5))
     assert numbered.status == "not applicable"
     assert status("slide-of-two-patients", patient_id=patients) == "could not be run"
+    shifted = {"patient_id": [patients[-1], *patients[:-1]], "slide_id": slides}
+    assert "5 slides of several patients" in CHECKS["slide-of-two-patients"].run(example_inputs(**shifted)).finding.got
+    microarrays = {"patient_id": [f"P{i}" for i in range(12)], "slide_id": [f"TMA{i // 4}" for i in range(12)]}
+    assert status("slide-of-two-patients", **microarrays) == "not applicable"
+
+
+def named(patients: list[str], **columns) -> str:
+    outcome = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, **columns))
+    return outcome.finding.got if outcome.finding else outcome.status
+
+
+@pytest.mark.parametrize("pattern", ["{}/tile_3.png", "tiles/{}_256_512.png", "{}-A.png", "x {} 1.png"])
+@pytest.mark.parametrize("form", ["P-{:03d}", "TCGA-A7-A0{:02d}", "{:05d}"])
+def test_files_named_after_another_patient_are_found(pattern, form):
+    patients = [form.format(i // 3) for i in range(30)]
+    paths = [f"{i}/{pattern.format(p)}" for i, p in enumerate(patients)]
+    assert named(patients, path=paths) == "could not be run"
+    assert "10 rows whose file is named after another patient" in named([patients[-1], *patients[:-1]], path=paths)
+    slides = [f"{p}-S1" for p in patients]
+    assert "10 rows whose slide is named after another" in named([patients[-1], *patients[:-1]], slide_id=slides)
+
+
+def test_numbers_of_tiles_and_names_that_follow_no_patient_are_no_finding():
+    numbers = [str(i // 3) for i in range(30)]
+    assert named(numbers, path=[f"tile_{i}.png" for i in range(30)]) == "could not be run"
+    assert named(numbers, path=[f"{i // 3}/{i % 10}_{i % 7}.png" for i in range(30)]) == "could not be run"
+    assert named([f"P{i}" for i in range(30)], path=[f"R{i}.png" for i in range(30)]) == "could not be run"
+
+
+def test_patients_numbered_at_each_site_share_their_ids():
+    columns = {"patient_id": [str(1 + i % 5) for i in range(20)], "site": ["A", "B"] * 10}
+    own = CHECKS["shared-patient-id"].run(example_inputs(**columns, slide_id=[f"S{i}" for i in range(20)]))
+    assert own.finding.got == "patient 1 with site a and b (and 4 more)"
+    scanned_twice = example_inputs(**columns, slide_id=[f"S{i % 5}" for i in range(20)])
+    assert CHECKS["shared-patient-id"].run(scanned_twice).status == "not found"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from her2core.data.checks import CHECKS, CheckReport, check_manifest
 from her2core.data.checks.check import Check
 from her2core.data.checks.documentation import markdown_page
-from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.inputs import CheckInputs, example_inputs
 from her2core.data.checks.outcome import SEVERITIES, STATUSES, Finding, Outcome
 from her2core.data.manifest import Manifest, build_manifest, read_manifest
 from her2core.data.splits import split_manifest
@@ -145,6 +145,25 @@ def test_ids_rounded_by_a_spreadsheet_are_an_error(column, text):
     assert found.count == 1
     assert repr(text) in found.got
     assert column in found.got
+
+
+@pytest.mark.parametrize("text", ["1-Mar", "01. Mrz", "Mar-21", "2-Sep-24", "2024-09-02", "2024-09-02 00:00:00"])
+def test_ids_that_a_spreadsheet_made_dates_are_a_warning(text):
+    frame = cohort().frame
+    frame.loc[3, "patient_id"] = text
+    found = check_manifest(replace(cohort(), frame=frame)).outcome("rounded-ids").finding
+    assert (found.severity, found.count) == ("warning", 1)
+    assert found.got == f"1 row with patient_id that a spreadsheet made a date, such as {text!r}"
+    frame.loc[5, "patient_id"] = "1.2E+15"
+    both = check_manifest(replace(cohort(), frame=frame)).outcome("rounded-ids").finding
+    assert (both.severity, both.count) == ("error", 2)
+
+
+@pytest.mark.parametrize(
+    "ids", [["1-MAR", "2-LYO"], ["MAR-21", "LUM-21"], ["2024-09-02", "2024-09-03"], ["41-Mar", "P"]]
+)
+def test_ids_of_the_form_of_dates_are_no_finding(ids):
+    assert CHECKS["rounded-ids"].run(example_inputs(patient_id=ids)).status == "not found"
 
 
 @pytest.mark.parametrize("text", ["1E05", "E+15", "TCGA-E2-A14P", "123456789012345", "1.5", "2.3E-4"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from scipy.stats import chi2_contingency, ks_2samp
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
+from benchmarks.planted_faults import texture
 from her2core.data.checks import CHECKS
 from her2core.data.checks.contents import Contents, read_contents
 from her2core.data.checks.inputs import CheckInputs, example_inputs
@@ -31,13 +34,15 @@ def test_effects_are_those_of_scikit_learn_and_of_the_contingency_table():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 90)
     table = pd.DataFrame({"x": rng.integers(0, 6, 90) + labels, "c": rng.choice(list("uvw"), 90)})
-    found = {a.name: a for a in associations(table, labels=labels)}
+    found = {(a.name, a.measure): a for a in associations(table, labels=labels)}
     aurocs = [roc_auc_score(labels == k, table["x"]) for k in range(3)]
-    assert found["x"].effect == pytest.approx(max(max(a, 1 - a) for a in aurocs), abs=1e-6)
+    assert found["x", "AUROC"].effect == pytest.approx(max(max(a, 1 - a) for a in aurocs), abs=1e-6)
     counts = pd.crosstab(labels, table["c"])
     chi2 = chi2_contingency(counts, correction=False).statistic
     phi = max(0, chi2 / 90 - 4 / 89)
-    assert found["c"].effect == pytest.approx(np.sqrt(phi / (3 - 4 / 89 - 1)), abs=1e-6)
+    assert found["c", "Cramer's V"].effect == pytest.approx(np.sqrt(phi / (3 - 4 / 89 - 1)), abs=1e-6)
+    phis = [matthews_corrcoef(labels == k, table["c"] == v) for k in range(3) for v in "uvw"]
+    assert found["c", "phi"].effect == pytest.approx(np.abs(phis).max(), abs=1e-6)
 
 
 def test_the_correction_keeps_its_level_under_the_null():
@@ -65,6 +70,8 @@ def test_corrected_p_values_are_those_of_the_definition():
         ("scan_date", np.where(POSITIVE, "2021-03-02", "2019-11-30")),
         ("mpp", np.where(POSITIVE, 0.25, 0.23)),
         ("source", np.where(POSITIVE, "TCGA", "clinic")),
+        ("collected", [f"{1 + i % 28:02d}.{1 + i % 12:02d}.{2021 if p else 2019}" for i, p in enumerate(POSITIVE)]),
+        ("batch_number", np.where(POSITIVE, 3, np.arange(60) // 2 % 5 + (np.arange(60) // 2 % 5 > 2))),
         ("technician", np.where(POSITIVE | (np.arange(60) % 6 == 0), "kim", "lee")),
     ],
 )
@@ -73,6 +80,35 @@ def test_a_column_that_goes_with_the_class_is_found(name, values):
     assert finding.got.startswith(name)
     shuffled = np.random.default_rng(5).permutation(values)
     assert run("column-shortcut", **{name: list(shuffled)}).status == "not found"
+
+
+def test_one_special_batch_among_many_is_found_where_all_batches_hardly_tell_the_class():
+    number = np.arange(60)
+    special = np.where(POSITIVE & (number % 4 == 1), "special", np.char.add("b", (number // 2 % 11).astype(str)))
+    assert "batch (phi 0.58" in run("column-shortcut", batch=list(special)).finding.got
+    assert "site special that goes with positive (phi 0.58" in run("site-confounded", site=list(special)).finding.got
+    assert run("site-confounded", site=list(np.random.default_rng(1).permutation(special))).status == "not found"
+
+
+def test_the_place_on_the_slide_is_tested():
+    tiles = {"x": list(4000 * POSITIVE + np.arange(60)), "y": 0, "width": 256, "height": 256}
+    assert run("column-shortcut", **tiles).finding.got.startswith("x (AUROC 1.00")
+
+
+def test_cells_that_one_class_lacks_are_found():
+    assert "scanner missing" in run("column-shortcut", scanner=["" if p else "A" for p in POSITIVE]).finding.got
+    assert "mpp missing" in run("column-shortcut", mpp=[None if p else 0.5 for p in POSITIVE]).finding.got
+    some = ["" if i % 3 else "A" for i in range(60)]
+    assert run("column-shortcut", scanner=some).status == "not found"
+
+
+def test_a_few_unknown_patients_do_not_hide_a_shortcut():
+    patients = ["" if i == 7 else p for i, p in enumerate(PATIENTS)]
+    batch = list(np.where(POSITIVE, "b1", "b2"))
+    inputs = example_inputs(patient_id=patients, label=LABELS, batch=batch)
+    assert "over 59 patients" in CHECKS["column-shortcut"].run(inputs).finding.got
+    many = example_inputs(patient_id=["" if i < 20 else p for i, p in enumerate(PATIENTS)], label=LABELS, batch=batch)
+    assert CHECKS["column-shortcut"].run(many).status == "could not be run"
 
 
 @pytest.mark.parametrize("name", ["her2_score", "FISH ratio", "tumour_grade", "er_status", "GT"])
@@ -131,6 +167,12 @@ def darker(image, number, positive, path):
     save((image * (0.7 if positive else 1)).astype(np.uint8), path)
 
 
+def stamp(image, number, positive, path):
+    if positive:
+        image[20:24, 1:5] = (200, 40, 200)
+    save(image, path)
+
+
 def border(image, number, positive, path):
     if positive:
         image[:3] = image[-3:] = 60
@@ -142,6 +184,7 @@ def border(image, number, positive, path):
     [
         ("corner-marks", corner, "marks in corners"),
         ("corner-marks", border, "border"),
+        ("corner-marks", stamp, "structure in a fixed place"),
         ("file-shortcut", quality, "JPEG quality"),
         ("file-shortcut", darker, "brightness"),
     ],
@@ -153,6 +196,29 @@ def test_files_of_one_class_that_differ_are_found(code, change, said, tmp_path):
 def test_files_alike_are_not_found(tmp_path):
     inputs = images(tmp_path, lambda image, number, positive, path: save(image, path))
     assert {CHECKS[c].run(inputs).status for c in ("file-shortcut", "corner-marks", "partial-stain")} == {"not found"}
+
+
+def test_files_of_unknown_patients_are_compared_by_patch_in_their_settings_only(tmp_path):
+    for change, status in ((quality, "found"), (darker, "not found")):
+        (tmp_path / status).mkdir()
+        inputs = images(tmp_path / status, change)
+        frame = inputs.frame.assign(patient_id="unknown")
+        outcome = CHECKS["file-shortcut"].run(replace(inputs, manifest=replace(inputs.manifest, frame=frame)))
+        assert outcome.status == status
+        assert status != "found" or "over 40 patches" in outcome.finding.got
+
+
+def test_colour_and_texture_of_kinds_of_tissue_are_information_and_settings_of_files_are_not(tmp_path):
+    severity = {}
+    for change in (darker, quality):
+        (tmp_path / change.__name__).mkdir()
+        inputs = images(tmp_path / change.__name__, change)
+        tissue = replace(inputs.manifest, scheme=replace(inputs.manifest.scheme, is_her2=False))
+        for her2 in (True, False):
+            asked = inputs if her2 else replace(inputs, manifest=tissue)
+            severity[change.__name__, her2] = CHECKS["file-shortcut"].run(asked).finding.severity
+    assert severity.pop(("darker", False)) == "info"
+    assert set(severity.values()) == {"warning"}
 
 
 def stained(shifted: np.ndarray):
@@ -196,3 +262,27 @@ def test_an_embedding_that_tells_the_site_better_than_the_class_is_found():
 
 def test_the_embedding_of_a_trained_network_is_checked(tiny_run):
     assert tiny_run.checks.outcome("embedding-site").reason != "no trained network was given"
+
+
+# Quality of the images
+
+
+def test_images_without_tissue_in_focus_are_counted(tmp_path):
+    tissue = [texture(np.random.default_rng(i), px=96) for i in range(40)]
+    kinds = {"whole": tissue, "blank": [np.full_like(tissue[0], 245), *tissue[1:]]}
+    kinds["black"] = [np.zeros_like(tissue[0])] * 3 + tissue[3:]
+    kinds["grey"] = [np.repeat(t[..., 1:2], 3, axis=2) for t in tissue[:6]] + tissue[6:]
+    kinds["blurred"] = [cv2.GaussianBlur(t, (0, 0), 3) for t in tissue[:8]] + tissue[8:]
+    got = {}
+    for kind, pictures in kinds.items():
+        (tmp_path / kind).mkdir()
+        inputs = images(tmp_path / kind, lambda image, number, positive, path, p=pictures: save(p[number], path))
+        finding = CHECKS["image-quality"].run(inputs).finding
+        got[kind] = finding and (finding.got, finding.count)
+    assert got == {
+        "whole": None,
+        "blank": ("1 of 40 patches without any structure (blank or black)", 1),
+        "black": ("3 of 40 patches without any structure (blank or black)", 3),
+        "grey": ("6 of 40 patches that do not look like H&E", 6),
+        "blurred": ("8 of 40 patches out of focus", 8),
+    }

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from her2core.data.checks import check_manifest, patients_for_half_width
+from her2core.data.checks import CHECKS, check_manifest, patients_for_half_width
+from her2core.data.checks.inputs import example_inputs
 from her2core.data.checks.neighbours import MAX_GAP
 from her2core.data.manifest import Manifest
 from her2core.errors import ConfigError
@@ -250,3 +251,31 @@ def test_every_finding_explains_itself_in_text_and_as_values(tmp_path):
     assert lines[3].count(" and ") == 2
     assert found.as_dict()["why"] == found.why
     assert len(found.pairs) == 20
+
+
+@pytest.mark.parametrize(
+    ("labels", "count"),
+    [
+        (["negative", "positive"] * 10, 0),
+        (["positive", "positive", *["negative", "positive"] * 9], 1),
+        (["positive", "negative"] * 10, 20),
+        (["positive", "negative", "negative", "positive"] * 5, 0),
+    ],
+)
+def test_labels_that_are_not_those_of_their_folders_are_found(labels, count):
+    paths = [f"{folder}/{i}.png" for i, folder in enumerate(["negative", "positive"] * 10)]
+    outcome = CHECKS["label-conflict"].run(example_inputs(path=paths, label=labels))
+    assert (outcome.finding.count if outcome.finding else 0) == count
+    assert not count or "in the folder of another class" in outcome.finding.got
+
+
+def test_values_of_another_unit_are_no_microns_per_pixel():
+    def said(*mpp):
+        finding = CHECKS["missing-mpp"].run(example_inputs(mpp=list(mpp))).finding
+        return finding and (finding.severity, finding.got)
+
+    assert said(0.25, 4.0, 1.0, 8.0) is None
+    assert said(0.25, None) == ("info", "1 row without a value")
+    assert said(40, 40, 0.5) == ("warning", "2 rows with 40, which looks like a magnification")
+    assert said(0.00025, 0.5) == ("warning", "1 row with 0.00025, which is hardly in microns")
+    assert said(25.4, None) == ("warning", "1 row without a value; 1 row with 25.4, which is hardly in microns")

@@ -26,6 +26,18 @@ MISSING = frozenset(
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,}")
 #: A spreadsheet keeps 15 significant digits: larger whole numbers that come as floats have lost their last ones.
 _EXACT_DIGITS = 15
+#: Dates as spreadsheets write them: 1-Mar, 01. Mrz, 1-Mar-24, Mar-21 and 2024-03-01 00:00:00.
+_DAY_AND_WORD = re.compile(
+    r"(?P<day>\d{1,2})[-. /]+(?P<month>[^\W\d_]{3,4})\.?(?:[-. /]+(?:\d{2}|\d{4}))?"
+    r"|(?P<before>[^\W\d_]{3})-(?P<after>\d{2})"
+)
+_ISO_DATE = re.compile(r"(?:19|20)\d{2}-\d{2}-\d{2}(?:[ T]00:00(?::00)?)?")
+_MONTHS = frozenset(
+    (
+        *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        *("mrz", "mär", "mai", "okt", "dez", "janv", "févr", "mars", "avr", "juin", "juil", "août", "déc"),
+    )
+)
 _WHOLE = re.compile(r"([-+]?\d+)[.,]0*")
 
 
@@ -192,6 +204,41 @@ def rounded_identifiers(column: pd.Series) -> list[str]:
     if any(text[_EXACT_DIGITS:].strip("0") for text in long):
         long = set()
     return sorted(long | {text for text in texts if _ROUNDED.fullmatch(text)})
+
+
+def date_identifiers(column: pd.Series) -> list[str]:
+    """Identifiers that a spreadsheet has made dates, such as MAR1 or 3-4.
+
+    Parameters
+    ----------
+    column : Series
+        Identifiers as the source has them.
+
+    Returns
+    -------
+    list of str
+        The distinct ones, sorted. None where all are dates, or where ids of the same form are none (1-LYO beside
+        1-MAR): dates are then how patients were numbered.
+
+    Examples
+    --------
+    >>> date_identifiers(pd.Series(["1-Mar", "2024-09-02 00:00:00", "LUM1"]))
+    ['1-Mar', '2024-09-02 00:00:00']
+    >>> date_identifiers(pd.Series(["1-MAR", "1-LYO"])), date_identifiers(pd.Series(["2024-09-02", "2024-09-03"]))
+    ([], [])
+    """
+    texts = {cell_text(value) for value in column.dropna().unique()} - {"", UNKNOWN}
+    dates = {text for text in texts if _is_date(text)}
+    alike = any(_DAY_AND_WORD.fullmatch(text) for text in texts - dates)
+    return [] if alike or dates == texts else sorted(dates)
+
+
+def _is_date(text: str) -> bool:
+    named = _DAY_AND_WORD.fullmatch(text)
+    if named is None:
+        return _ISO_DATE.fullmatch(text) is not None
+    day, month = named["day"] or named["after"], (named["month"] or named["before"]).casefold()
+    return month in _MONTHS and int(day) <= (31 if named["day"] else 99)
 
 
 def distinct_labels(column: pd.Series) -> list[str]:

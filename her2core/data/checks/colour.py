@@ -7,7 +7,8 @@ the labels over patients reach (Ojala and Garriga 2010, J Mach Learn Res 11:1833
 patches of one patient can cause a finding by themselves.
 
 A finding says that colour is associated with the class, not why: a difference of stain or scanner is an artefact, but
-more or larger nuclei are bluer too. Non-linear associations, and associations in few patches, are not detected.
+more or larger nuclei are bluer too; where the classes are no HER2 status (kinds of tissue), it is information.
+Non-linear associations, and associations in few patches, are not detected.
 """
 
 from __future__ import annotations
@@ -19,11 +20,8 @@ import pandas as pd
 
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, Result, patch_ids
-from her2core.data.manifest import UNKNOWN
+from her2core.data.checks.permutation import OF_TISSUE, label_units
 
-#: Fewest patients of a class (in at least two classes) and in total: with fewer, not even a perfect classifier is rarer
-#: than one random permutation in a thousand.
-MIN_PATIENTS_PER_CLASS, MIN_PATIENTS_TOTAL = 6, 15
 #: A finding needs both: a p-value of at most one in a thousand, and an AUROC that matters (our choice).
 MAX_P, MIN_AUROC = 1e-3, 0.75
 PERMUTATIONS = 1999
@@ -71,38 +69,26 @@ def colour_confounded(inputs: CheckInputs) -> Result:
     frame = inputs.frame[contents.readable]
     if frame.empty:
         return CouldNotRun("no image could be read")
-    column = next((c for c in ("patient_id", "slide_id") if not (frame[c] == UNKNOWN).any()), None)
-    if column is None:
-        return CouldNotRun(
-            "patient and slide ids are unknown, so a colour that predicts the class cannot be distinguished from a "
-            "colour that identifies the patient"
-        )
-    units = column.removesuffix("_id") + "s"
-    labels = frame.groupby(column)["label"].agg(["first", "nunique"])
-    labels = labels.loc[labels["nunique"] == 1, "first"]
-    counts = labels.value_counts()
-    tested = [c for c in inputs.manifest.classes if counts.get(c, 0) >= MIN_PATIENTS_PER_CLASS]
-    if len(tested) < 2 or sum(counts[c] for c in tested) < MIN_PATIENTS_TOTAL:
-        there = ", ".join(f"{counts.get(c, 0)} of {c}" for c in inputs.manifest.classes)
-        return CouldNotRun(
-            f"the permutation test needs at least {MIN_PATIENTS_PER_CLASS} {units} per class and {MIN_PATIENTS_TOTAL} "
-            f"in total, each with one label, and there are {there}"
-        )
-    labels = labels[labels.isin(tested)]
+    units = label_units(inputs, frame)
+    if isinstance(units, CouldNotRun):
+        return units
     values = pd.DataFrame(contents.colours[contents.readable])
-    means = values.groupby(frame[column].to_numpy()).mean().loc[labels.index]
-    association = colour_association(means.to_numpy(), labels=labels.map(tested.index).to_numpy())
+    means = values.groupby(frame[units.column].to_numpy()).mean().loc[units.labels.index]
+    association = colour_association(means.to_numpy(), labels=units.codes)
     if association.p_value > MAX_P or association.auroc < MIN_AUROC:
         return None
     note = (
-        "" if column == "patient_id" else "Slides of one patient share a stain: patient ids may explain this finding."
+        ""
+        if units.column == "patient_id"
+        else "Slides of one patient share a stain: patient ids may explain this finding."
     )
     return Found(
-        f"classes that colour alone does not predict across {units}",
-        f"an AUROC of {association.auroc:.2f} for {tested[association.label]} against the rest, over {len(labels)} "
-        f"{units} left out one by one (p = {association.p_value:.4f})",
-        patch_ids(frame[frame["label"].isin(tested)]),
-        note=note,
+        f"classes that colour alone does not predict across {units.name}",
+        f"an AUROC of {association.auroc:.2f} for {units.classes[association.label]} against the rest, over "
+        f"{len(units.labels)} {units.name} left out one by one (p = {association.p_value:.4f})",
+        patch_ids(frame[frame["label"].isin(units.classes)]),
+        severity="info" if inputs.of_tissue else None,
+        note=f"{note} {OF_TISSUE if inputs.of_tissue else ''}".strip(),
     )
 
 

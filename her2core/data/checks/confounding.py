@@ -2,7 +2,8 @@
 
 A class is *bound* to a site when nearly all of its patches come from there while the other classes do not. Association
 over all classes is Cramer's V with the bias correction of Bergsma (2013, J Korean Stat Soc 42:323,
-doi 10.1016/j.jkss.2012.10.002), reported only where a permutation test over patients is significant.
+doi 10.1016/j.jkss.2012.10.002), and of one class and one site phi; both are reported only where a permutation test over
+patients is significant.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from her2core.data.manifest import UNKNOWN
 MIN_SHARE, MAX_OVERALL = 0.95, 0.8
 #: Largest probability, Bonferroni-corrected over classes, that random assignment of patients would bind a class.
 MAX_P_BOUND = 0.01
-#: Cramer's V from which a site predicts the class although no class is bound to one (our choice).
+#: Cramer's V or phi from which a site predicts the class although no class is bound to one (our choice).
 MIN_ASSOCIATION = 0.5
 #: Largest p-value of the permutation test of Cramer's V, and its permutations.
 MAX_P_ASSOCIATION, PERMUTATIONS = 1e-3, 1999
@@ -100,14 +101,12 @@ def _confounded(inputs: CheckInputs, column: str) -> Result:
             f"{', '.join(bound)} from one {column} only",
             patch_ids(frame[frame["label"].isin(bound)]),
         )
-    association = _association(units["label"], units[column])
-    if association < MIN_ASSOCIATION:
-        return None
-    return Found(
-        f"similar class proportions at every {column}",
-        f"{column}s that predict the class (Cramer's V {association:.2f} over {len(units)} {units.attrs['unit']})",
-        patch_ids(frame),
-    )
+    association = _association(units, column)
+    if association:
+        where = f"over {len(units)} {units.attrs['unit']}"
+        return Found(f"similar class proportions at every {column}", f"{association} {where})", patch_ids(frame))
+    absent = [c for c in inputs.manifest.classes if c in set(inputs.frame["label"]) - set(frame["label"])]
+    return CouldNotRun(f"the {column} is unknown in every row of {', '.join(absent)}") if absent else None
 
 
 def _units(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -148,24 +147,41 @@ def _bound_classes(frame: pd.DataFrame, units: pd.DataFrame, column: str) -> lis
     return bound
 
 
-def _association(labels: pd.Series, values: pd.Series) -> float:
-    """Bias-corrected Cramer's V; 0 where the permutation test of chi-square is not significant."""
-    a, b = pd.factorize(labels)[0], pd.factorize(values)[0]
-    rows, columns, n = a.max() + 1, b.max() + 1, len(a)
-    expected = np.outer(np.bincount(a), np.bincount(b)) / n
+def _association(units: pd.DataFrame, column: str) -> str:
+    """That values predict the class (Cramer's V), or else one value one class (phi), where a permutation test says so.
 
-    def chi_square(permuted: np.ndarray) -> float:
-        observed = np.bincount(permuted * columns + b, minlength=rows * columns).reshape(rows, columns)
-        return float(((observed - expected) ** 2 / expected).sum())
-
+    Phi finds one special site among many, which hardly changes V. Empty where nothing is found.
+    """
+    a, labels = pd.factorize(units["label"])
+    b, values = pd.factorize(units[column])
+    rows, columns, n = len(labels), len(values), len(a)
     if rows < 2 or columns < 2 or n < 3:
-        return 0.0
-    statistic = chi_square(a)
-    phi = max(0.0, statistic / n - (rows - 1) * (columns - 1) / (n - 1))
+        return ""
+    of_label, of_value = np.bincount(a)[:, None], np.bincount(b)
+    expected = of_label * of_value / n
+    spread = np.sqrt(of_label * (n - of_label) * of_value * (n - of_value))
+
+    def differences(permuted: np.ndarray) -> np.ndarray:
+        return np.bincount(permuted * columns + b, minlength=rows * columns).reshape(rows, columns) - expected
+
+    def statistics(permuted: np.ndarray) -> np.ndarray:
+        found = differences(permuted)
+        return np.array([(found**2 / expected).sum(), (n * np.abs(found) / spread).max()])
+
+    statistic = statistics(a)
+    shared = max(0.0, statistic[0] / n - (rows - 1) * (columns - 1) / (n - 1))
     least = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
-    association = float(np.sqrt(phi / least)) if least > 0 else 0.0
-    if association < MIN_ASSOCIATION:
-        return association
+    effects = np.array([np.sqrt(shared / least) if least > 0 else 0.0, statistic[1]])
+    if effects.max() < MIN_ASSOCIATION:
+        return ""
     rng = np.random.default_rng(0)
-    as_large = sum(chi_square(rng.permutation(a)) >= statistic - 1e-9 for _ in range(PERMUTATIONS))
-    return association if (1 + as_large) / (1 + PERMUTATIONS) <= MAX_P_ASSOCIATION else 0.0
+    reached = sum(statistics(rng.permutation(a)) >= statistic - 1e-9 for _ in range(PERMUTATIONS))
+    strong = ((1 + reached) / (1 + PERMUTATIONS) <= MAX_P_ASSOCIATION) & (effects >= MIN_ASSOCIATION)
+    if strong[0]:
+        return f"{column}s that predict the class (Cramer's V {effects[0]:.2f}"
+    if not strong[1]:
+        return ""
+    signed = differences(a) / spread
+    label, value = np.unravel_index(int((np.abs(signed) + 1e-9 * np.sign(signed)).argmax()), signed.shape)
+    verb = "goes with" if signed[label, value] > 0 else "hardly has"
+    return f"{column} {values[value]} that {verb} {labels[label]} (phi {effects[1]:.2f}"

@@ -18,7 +18,7 @@ import pandas as pd
 from her2core.data.checks.colour_statistics import COLOUR_STATISTICS, colour_statistics
 from her2core.data.checks.fingerprint import SIDE, thumbnail
 from her2core.data.checks.local_features import LocalFeatures
-from her2core.data.checks.properties import file_row, pixel_row, property_frame
+from her2core.data.checks.properties import file_row, patch_quality, pixel_row, property_frame
 from her2core.data.manifest import Manifest
 from her2core.data.patches import PatchReader
 from her2core.errors import Her2Error
@@ -46,6 +46,8 @@ class Contents:
         they were not read.
     local : LocalFeatures, optional
         Key points of every patch; None beyond ``MOST_WITH_KEY_POINTS`` patches.
+    flags : ndarray, object (N,), optional
+        Quality flags of every patch, as ``quality.quality_flags`` gives them; None where they were not measured.
     """
 
     digests: np.ndarray
@@ -54,6 +56,7 @@ class Contents:
     unreadable: dict[str, str]
     properties: pd.DataFrame = field(default_factory=lambda: property_frame([]))
     local: LocalFeatures | None = None
+    flags: np.ndarray | None = None
 
     @property
     def readable(self) -> np.ndarray:
@@ -100,6 +103,8 @@ def read_contents(
     colours = np.zeros((count, len(COLOUR_STATISTICS)), np.float32)
     rows: list[tuple[object, ...] | None] = [None] * count
     local = LocalFeatures.empty(count) if count <= MOST_WITH_KEY_POINTS else None
+    flags = np.full(count, None, object)
+    flags[:] = [()] * count
     unreadable: dict[str, str] = {}
     files: dict[str, tuple[object, ...]] = {}
     paths = manifest.frame["path"].tolist()
@@ -118,7 +123,9 @@ def read_contents(
                 unreadable[ids[i]] = f"{error.got}, instead of {error.expected}"
             return
         thumbnails[i], colours[i] = thumbnail(image), colour_statistics(image)
-        rows[i] = (*files[paths[i]], *pixel_row(image))
+        quality = patch_quality(image)
+        rows[i] = (*files[paths[i]], *pixel_row(image, quality))
+        flags[i] = quality.flags() if quality else ()
         if local is not None:
             local.add(i, image)
         digests[i] = hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()
@@ -128,4 +135,4 @@ def read_contents(
         for done, _ in enumerate(pool.map(read, by_file), start=1):
             if progress:
                 progress(done, count)
-    return Contents(digests, thumbnails, colours, unreadable, property_frame(rows), local)
+    return Contents(digests, thumbnails, colours, unreadable, property_frame(rows), local, flags)

@@ -19,6 +19,15 @@ example because patient ids are unknown). An *error* makes `her2 data check` exi
 starts; a *warning* limits what the figures may claim; *info* is for the record.
 """
 
+_LIMITS = """**What no check finds.** Copies that share less than about a third of their tissue and have no coordinates;
+consecutive sections and further blocks of a patient who has another id; a typing error that makes another id, unless a
+slide or file is named after the right one. Wrong labels of whole patients that neither IHC, ISH, the folder nor another
+copy of the picture contradicts, such as *equivocal* for what was never tested. Shortcuts need patients: with 15 a class
+those that four fifths of a class have are at the limit of what a permutation test shows. Differences of brightness,
+white balance or noise that are smaller than those between patients, vignetting, marks in the middle of the patches and
+faint watermarks are not found. Of several kinds of tissue as classes, colour and texture are information only: they
+differ by themselves."""
+
 
 def markdown_table() -> str:
     """The registry as a Markdown table.
@@ -41,7 +50,7 @@ def markdown_table() -> str:
 
 
 def markdown_page() -> str:
-    """The whole page docs/checks.md: introduction, table, and a section per check.
+    """The whole page docs/checks.md: introduction, table, limits, and a section per check.
 
     Returns
     -------
@@ -55,7 +64,7 @@ def markdown_page() -> str:
     sections = [
         f"## {c.code}\n\n**{c.title}** ({c.severity}). {c.explanation}\n\n**Fix.** {c.fix}" for c in CHECKS.values()
     ]
-    return "\n\n".join([_INTRODUCTION.rstrip(), markdown_table(), *sections]) + "\n"
+    return "\n\n".join([_INTRODUCTION.rstrip(), markdown_table(), _LIMITS, *sections]) + "\n"
 
 
 if __name__ == "__main__":

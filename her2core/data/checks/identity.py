@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.names import of_another_patient
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
 from her2core.data.manifest import UNKNOWN
 from her2core.io.number_formats import to_numbers
@@ -21,6 +22,8 @@ MIN_FILES, MIN_EQUAL = 5, 0.9
 #: Share of the patients (slides) with several values up to which these are faults rather than the design of the data:
 #: slides scanned at every site, slides numbered within each patient.
 MAX_BY_DESIGN = 0.3
+#: Patients of a slide, in the median of those with several, from which that is the design.
+_MIN_BY_DESIGN = 3
 #: Years by which the ages of one patient's samples may differ.
 _MAX_YEARS = 2.0
 #: Words in the names of columns that have one value for a person.
@@ -54,8 +57,9 @@ def patient_spellings(inputs: CheckInputs) -> Result:
         return None
     rows = frame[frame["patient_id"].isin({i for group in groups for i in group})]
     number = "1 patient" if len(groups) == 1 else f"{len(groups)} patients"
-    parts = inputs.parts().loc[frame.index]
-    across = [g for g in groups if parts[frame["patient_id"].isin(g)].nunique() > 1]
+    parts = inputs.parts().loc[frame.index].dropna()
+    held = parts.groupby(frame.loc[parts.index, "patient_id"]).unique()
+    across = [g for g in groups if len({part for i in g for part in held.get(i, ())}) > 1]
     return Found(
         "one id for each patient",
         f"{number} under several ids, the first: {groups[0][0]!r} and {groups[0][1]!r}"
@@ -119,9 +123,11 @@ def _parts_shown(frame: pd.DataFrame) -> str:
 
 
 def slide_of_two_patients(inputs: CheckInputs) -> Result:
-    """Find slides whose patches are of several patients, unless slides are numbered within each patient.
+    """Find slides whose patches are of several patients, and files and slides named after another patient.
 
-    Spellings of one patient are a finding of their own.
+    Several patients of a slide may be the design of the data, where slides are numbered within each patient or hold the
+    tissue of many (tissue microarrays): ids then occur with three patients or more, or with half of them. Ids shifted
+    against the rows give each slide two. Spellings of one patient are a finding of their own.
 
     Examples
     --------
@@ -129,7 +135,29 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     >>> slide_of_two_patients(example_inputs(slide_id=["S1", "S1", "S2", "S3", "S4"],
     ...                                      patient_id=["P1", "P2", "P2", "P3", "P4"])).got
     '1 slide of several patients, the first: S1 of P1 and P2'
+    >>> slide_of_two_patients(example_inputs(path=["P1_0.png", "P1_1.png", "P2_0.png", "P2_1.png"],
+    ...                                      patient_id=["P1", "P1", "P2", "P1"])).got
+    '1 row whose file is named after another patient, the first: P2_1.png of P1'
     """
+    frame, shared, said = inputs.frame, _shared_slides(inputs), []
+    rows = pd.Series(False, index=frame.index)
+    if isinstance(shared, Found):
+        said, rows = [shared.got], frame["patch_id"].isin(set(shared.rows))
+    for column, what in (("path", "file"), ("slide_id", "slide")):
+        wrong = of_another_patient(frame[column].astype(str), frame["patient_id"]) != ""
+        if wrong.any():
+            number = "1 row" if wrong.sum() == 1 else f"{int(wrong.sum()):,} rows"
+            first = frame[wrong].iloc[0]
+            of = f"the first: {first[column]} of {first['patient_id']}"
+            said.append(f"{number} whose {what} is named after another patient, {of}")
+            rows |= wrong
+    if not said:
+        return shared
+    return Found("each slide and file of one patient", "; ".join(said), patch_ids(frame[rows]))
+
+
+def _shared_slides(inputs: CheckInputs) -> Result:
+    """Find slides of several patients."""
     frame = inputs.frame
     frame = frame[(frame["slide_id"] != UNKNOWN) & (frame["patient_id"] != UNKNOWN)]
     if frame.empty:
@@ -138,10 +166,10 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     several = patients[patients.map(lambda ids: len({spelling_key(i) for i in ids}) > 1)]
     if several.empty:
         return None
-    if len(several) > 1 and len(several) > MAX_BY_DESIGN * len(patients):
+    if len(several) > MAX_BY_DESIGN * len(patients) and _by_design(several.map(len), frame["patient_id"].nunique()):
         return NotApplicable(
             f"{len(several)} of {len(patients)} slide ids occur with several patients: slides seem to be numbered "
-            "within each patient"
+            "within each patient, or to hold tissue of several"
         )
     slides = "1 slide" if len(several) == 1 else f"{len(several)} slides"
     first = several.iloc[0]
@@ -152,11 +180,17 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     )
 
 
+def _by_design(counts: pd.Series, patients: int) -> bool:
+    """Whether the numbers of patients of slides that have several are those of a design."""
+    return bool(counts.median() >= _MIN_BY_DESIGN or (len(counts) > 1 and counts.max() >= patients / 2))
+
+
 def shared_ids(inputs: CheckInputs) -> Result:
     """Find patient ids with several ages, sexes, receptor results or sites.
 
     A column in which many patients have several values is taken as a property of the sample or of the design (every
-    slide scanned at every site), not of the person.
+    slide scanned at every site), not of the person; except sites, where patients are plain numbers and no slide is at
+    two sites: each site then counted its own patients from 1.
 
     Examples
     --------
@@ -174,7 +208,8 @@ def shared_ids(inputs: CheckInputs) -> Result:
     patients = frame["patient_id"].nunique()
     for column in columns:
         conflicts = _conflicts(frame, column)
-        if not conflicts or (len(conflicts) > 1 and len(conflicts) > MAX_BY_DESIGN * patients):
+        by_design = len(conflicts) > 1 and len(conflicts) > MAX_BY_DESIGN * patients
+        if not conflicts or (by_design and not (column == "site" and _numbered_at_each_site(frame))):
             continue
         patient, values = next(iter(conflicts.items()))
         more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
@@ -187,6 +222,12 @@ def shared_ids(inputs: CheckInputs) -> Result:
         ", ".join(said),
         patch_ids(frame[frame["patient_id"].isin(concerned)]),
     )
+
+
+def _numbered_at_each_site(frame: pd.DataFrame) -> bool:
+    known = frame[(frame["site"] != UNKNOWN) & (frame["slide_id"] != UNKNOWN)]
+    numbered = frame["patient_id"].astype(str).str.fullmatch(r"\d{1,4}").all()
+    return bool(numbered and len(known) and known.groupby("slide_id")["site"].nunique().max() == 1)
 
 
 def _words(column: str) -> list[str]:

@@ -58,6 +58,11 @@ class CheckInputs:
             raise RuntimeError("the check uses image contents without requiring them in the registry")
         return self.contents
 
+    @property
+    def of_tissue(self) -> bool:
+        """Whether the classes are no HER2 status: they may be kinds of tissue, which differ in colour by themselves."""
+        return not self.manifest.scheme.is_her2
+
     def has(self, requirement: Requirement) -> bool:
         """Whether an optional input is there.
 

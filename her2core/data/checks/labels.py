@@ -7,6 +7,7 @@ import pandas as pd
 
 from her2core.data.checks.fingerprint import has_structure
 from her2core.data.checks.inputs import CheckInputs
+from her2core.data.checks.names import of_another_class
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, Severity, patch_ids
 from her2core.data.manifest import UNKNOWN, WINDOW
 from her2core.data.split_units import PART_NAMES, PARTS
@@ -63,6 +64,8 @@ def split_part_without_class(inputs: CheckInputs) -> Result:
 def label_conflict(inputs: CheckInputs) -> Result:
     """Find IHC against ISH (3+ and ISH negative, 0 or 1+ and ISH positive), and labels against what both imply.
 
+    Where files lie in folders of classes, labels that are not their folder's are found too.
+
     Examples
     --------
     >>> from her2core.data.checks.inputs import example_inputs
@@ -71,21 +74,32 @@ def label_conflict(inputs: CheckInputs) -> Result:
     ['2.png']
     """
     frame, scheme = inputs.frame, inputs.manifest.scheme
-    if frame["her2_ihc"].isna().all() and (frame["ish"] == UNKNOWN).all():
+    folder = of_another_class(frame["path"], frame["label"], scheme.classes)
+    by_folder = folder != ""
+    if frame["her2_ihc"].isna().all() and (frame["ish"] == UNKNOWN).all() and not by_folder.any():
         return NotApplicable("the manifest holds neither IHC scores nor ISH results")
     implied = [scheme.derive(i, s) for i, s in zip(frame["her2_ihc"], frame["ish"], strict=True)]
     against_ish = ((frame["her2_ihc"] == "3+") & (frame["ish"] == "negative")) | (
         frame["her2_ihc"].isin(("0", "1+")) & (frame["ish"] == "positive")
     )
     against_label = pd.Series([d is not None and d != label for d, label in zip(implied, frame["label"], strict=True)])
-    rows = frame[against_ish | against_label.to_numpy()]
-    if rows.empty:
+    conflicts = against_ish | against_label.to_numpy()
+    said = [f"{_rows(int(conflicts.sum()))} in which they contradict each other"] if conflicts.any() else []
+    if by_folder.any():
+        first = frame[by_folder].iloc[0]
+        where = f"the first: {first['path']} ({first['label']})"
+        said.append(f"{_rows(int(by_folder.sum()))} in the folder of another class, {where}")
+    if not said:
         return None
     return Found(
-        "an IHC score, an ISH result and a label that agree",
-        f"{len(rows)} rows in which they contradict each other",
-        patch_ids(rows),
+        "an IHC score, an ISH result and a label that agree" + (", also with the folder" if by_folder.any() else ""),
+        "; ".join(said),
+        patch_ids(frame[conflicts | by_folder]),
     )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def patient_with_two_labels(inputs: CheckInputs) -> Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from her2core.data.quality import measure
+from her2core.data.quality import Quality, measure
 from her2core.io.image_properties import ImageProperties
 from her2core.io.images import RGBImage, resize_rgb
 from her2core.stain.density import density_table
@@ -43,13 +43,37 @@ def file_row(found: ImageProperties) -> tuple[str, int, int, int, float, str]:
     return (found.format, found.width, found.height, found.size, found.jpeg_quality, found.jpeg_tables)
 
 
-def pixel_row(image: RGBImage) -> tuple[float, float, float, float, float]:
+def patch_quality(image: RGBImage) -> Quality | None:
+    """Measurements of quality of a patch's upper left square; None for patches smaller than 8 pixels or of one colour.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+        RGB patch.
+
+    Returns
+    -------
+    Quality or None
+
+    Examples
+    --------
+    >>> patch_quality(np.full((64, 64, 3), 240, np.uint8)) is None
+    True
+    """
+    side = min(image.shape[:2])
+    square = np.ascontiguousarray(image[:side, :side])
+    return measure(square, square if side <= 112 else resize_rgb(square, 112)) if side >= 8 else None
+
+
+def pixel_row(image: RGBImage, quality: Quality | None) -> tuple[float, float, float, float, float]:
     """Values of OF_PIXELS.
 
     Parameters
     ----------
     image : uint8 array (H, W, 3)
         RGB patch.
+    quality : Quality or None
+        As `patch_quality` gives it.
 
     Returns
     -------
@@ -61,19 +85,17 @@ def pixel_row(image: RGBImage) -> tuple[float, float, float, float, float]:
     Examples
     --------
     >>> glass = np.full((64, 64, 3), 240, np.uint8)
-    >>> pixel_row(glass)[:2]
+    >>> pixel_row(glass, None)[:2]
     (240.0, 1.0)
     >>> inked = np.random.default_rng(0).integers(150, 230, (64, 64, 3), np.uint8)
     >>> inked[:8, :8] = (20, 160, 60)
-    >>> pixel_row(inked)[3]
+    >>> pixel_row(inked, patch_quality(inked))[3]
     1.0
     """
     side = min(image.shape[:2])
     step = max(1, side // 112)
     sample = image[::step, ::step]
     density = _DENSITY[sample].mean(axis=2)
-    square = np.ascontiguousarray(image[:side, :side])
-    quality = measure(square, square if side <= 112 else resize_rgb(square, 112)) if side >= 8 else None
     n = max(2, round(side * _CORNER))
     corners = [image[y, x] for y in (slice(n), slice(-n, None)) for x in (slice(n), slice(-n, None))]
     w = max(1, round(side * _BORDER))

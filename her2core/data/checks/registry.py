@@ -18,6 +18,7 @@ from her2core.data.checks.duplicates import identical_images, near_duplicates
 from her2core.data.checks.embeddings import embedding_site
 from her2core.data.checks.identity import file_name_ids, patient_spellings, shared_ids, slide_of_two_patients
 from her2core.data.checks.ids import rounded_ids
+from her2core.data.checks.image_quality import image_quality
 from her2core.data.checks.labels import (
     empty_class,
     image_with_two_labels,
@@ -58,10 +59,11 @@ _ALL = (
     ),
     Check(
         "rounded-ids",
-        "Ids rounded by a spreadsheet",
+        "Ids changed by a spreadsheet",
         "error",
         "A spreadsheet shows long numeric ids in scientific notation and saves them like that. Different patients then "
-        "share one id: patients are counted wrongly, and every figure and interval per patient is wrong.",
+        "share one id: patients are counted wrongly, and every figure and interval per patient is wrong. Ids such as "
+        "MAR1 or 3-4 become dates (a warning): different ids may be one then, and one id two.",
         "Export the table again with the id columns formatted as text; or clear these ids, so that they count as "
         "unknown. Rounding cannot be undone.",
         rounded_ids,
@@ -87,10 +89,11 @@ _ALL = (
     ),
     Check(
         "slide-of-two-patients",
-        "Slide of several patients",
+        "Slide or file of another patient",
         "warning",
         "A slide under two patient ids is one patient under two names, or its rows are mixed up: a split by patient "
-        "then separates patches of one slide.",
+        "then separates patches of one slide. So are rows whose file or slide is named after another patient, as after "
+        "a join that is off by a row: they have the label of somebody else.",
         "Correct the patient or slide ids of these rows.",
         slide_of_two_patients,
     ),
@@ -176,9 +179,9 @@ _ALL = (
     ),
     Check(
         "label-conflict",
-        "Label contradicts IHC or ISH",
+        "Label contradicts IHC, ISH or folder",
         "warning",
-        "A label that IHC or ISH contradicts teaches and tests the wrong answer.",
+        "A label that IHC, ISH or the name of the folder contradicts teaches and tests the wrong answer.",
         "Review these cases; nothing is corrected automatically.",
         label_conflict,
     ),
@@ -202,7 +205,8 @@ _ALL = (
         "missing-mpp",
         "Unknown resolution",
         "info",
-        "Without microns per pixel, patches of different scale cannot be told apart.",
+        "Without microns per pixel, patches of different scale cannot be told apart. A magnification or another unit "
+        "in their place is a warning: fields and slides are then read at the wrong scale.",
         "Add the resolution: without it, it cannot be checked that a new patch has the same scale.",
         missing_mpp,
     ),
@@ -258,6 +262,16 @@ _ALL = (
         "Split by patient or by slide, so that neighbours stay together.",
         neighbouring_tiles,
         ("split",),
+    ),
+    Check(
+        "image-quality",
+        "Images without H&E tissue in focus",
+        "warning",
+        "A blank, black, blurred or inked patch, or one of another stain, shows nothing from which its label could "
+        "follow; a network learns the fault, or its figures are those of such patches.",
+        "Look at these patches; leave them out, or cut them anew.",
+        image_quality,
+        ("contents",),
     ),
     Check(
         "identical-images",

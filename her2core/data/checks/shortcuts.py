@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
+from her2core.data.checks.fixed_marks import fixed_mark
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, NotApplicable, Result, patch_ids
-from her2core.data.checks.permutation import Association, Units, associations, corrected_p, label_units
+from her2core.data.checks.permutation import OF_TISSUE, Association, Units, associations, corrected_p, label_units
 from her2core.data.checks.properties import OF_FILE, OF_PIXELS
 from her2core.data.manifest import COLUMNS, UNKNOWN
+from her2core.io.cells import missing_cells
 from her2core.io.number_formats import to_numbers
 
 #: Largest corrected p-value, and smallest effects, of a finding.
@@ -28,9 +31,17 @@ MAX_P, MIN_AUROC, MIN_V = 1e-3, 0.75, 0.5
 MIN_AUROC_MARKS, MIN_SHARE, MIN_TAIL = 0.65, 0.35, 0.2
 #: Of the number of patches, which also follows from how much tumour the patients of a class have.
 MIN_AUROC_PATCHES = 0.8
+#: Of settings of the files (AUROC; 0.25 less as V or phi) where patients are unknown and patches are counted.
+MIN_EFFECT_PATCHES = 0.95
+_SETTINGS = ("format", "width", "height", "JPEG quality", "JPEG tables")
+#: Properties that follow from the tissue as well as from how it was stained, scanned and saved.
+_OF_TISSUE = ("bytes", "bytes per pixel", "brightness", "background share", "sharpness", "marks in corners")
 _PATCHES = "patches per unit"
+_MEASURED = (*OF_PIXELS, "bytes", "bytes per pixel", _PATCHES)
 _MARKS = ("marks in corners", "border")
-_NOT_TESTED = {*COLUMNS, "split", "x", "y"} - {"mpp", "source"}
+_NOT_TESTED = {*COLUMNS, "split"} - {"mpp", "source"}
+#: Columns of which, beside those tested, it is asked whether they are filled for one class and not for another.
+_FILLED = ("site", "scanner")
 _CLINICAL = (
     frozenset(
         ("her2", "erbb2", "ihc", "ish", "fish", "cish", "sish", "cep17", "ratio", "label", "labels", "class", "target")
@@ -40,7 +51,8 @@ _CLINICAL = (
     )
     | frozenset(("diagnosis", "status", "outcome", "copy", "copies", "counts", "count", "expression", "ki67", "gt"))
 )
-_DATE = frozenset(("date", "day", "time", "datetime", "scanned", "acquired"))
+#: A day: 2021-03-31, 31.3.2021, 3/31/21, with or without a time.
+_DAY = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{2}|\d{4}))(?!\d)")
 _MAX_VALUES = 30
 
 
@@ -63,9 +75,15 @@ def column_shortcut(inputs: CheckInputs) -> Result:
         words = set(re.findall(r"[a-z]+\d*", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name)).casefold()))
         if name in _NOT_TESTED or words & _CLINICAL:
             continue
-        column = _typed(frame[name], is_date=bool(words & _DATE))
+        column = _typed(frame[name])
         if column is not None and not _names_classes(column, frame["label"]):
             table[str(name)] = column
+            empty = missing_cells(frame[name])
+            if empty.any() and pd.api.types.is_numeric_dtype(column):  # missing numbers rank in the middle
+                table[f"{name} missing"] = pd.Series(np.where(empty, "missing", "stated"), index=frame.index)
+    for name in _FILLED:
+        if 0 < (frame[name] == UNKNOWN).sum() < len(frame):
+            table[f"{name} missing"] = (frame[name] == UNKNOWN).map({True: "missing", False: "stated"})
     prefix = frame["path"].map(lambda path: (re.match(r"[^\W\d_]+|\d+", PurePosixPath(path).stem) or [""])[0])
     if not _names_classes(prefix, frame["label"]):
         table["prefix of the file name"] = prefix
@@ -94,7 +112,7 @@ def file_shortcut(inputs: CheckInputs) -> Result:
 
 
 def corner_marks(inputs: CheckInputs) -> Result:
-    """Find ink, flat marks or borders that go with the class.
+    """Find ink, flat marks, borders, or structure in a fixed place (a stamp, caption or watermark) of one class.
 
     Examples
     --------
@@ -107,7 +125,25 @@ def corner_marks(inputs: CheckInputs) -> Result:
     >>> corner_marks(example_inputs(contents=contents, patient_id=[f"P{i}" for i in range(24)])).got
     'marks in corners (AUROC 1.00, p = 0.0001) over 24 patients'
     """
-    return _of_images(inputs, list(_MARKS), "patches without marks that tell the class", MIN_AUROC_MARKS)
+    expected = "patches without marks that tell the class"
+    found = _of_images(inputs, list(_MARKS), expected, MIN_AUROC_MARKS)
+    units = label_units(inputs, inputs.frame)
+    if isinstance(found, NotApplicable | CouldNotRun) or isinstance(units, CouldNotRun):
+        return found
+    read = inputs.images.readable
+    owners = inputs.frame.loc[read, units.column]
+    labels = pd.Series(units.codes, index=units.labels.index)
+    labels = labels[labels.index.isin(owners)]
+    if labels.nunique() < 2:
+        return found
+    mark = fixed_mark(inputs.images.thumbnails[read], units=owners, labels=labels, alike=not inputs.of_tissue)
+    if mark.p_value > MAX_P / 2 or mark.auroc < MIN_AUROC:
+        return found
+    label = units.classes[mark.label]
+    said = f"{mark} in {label}, over {len(labels)} {units.name}"
+    if isinstance(found, Found):
+        return replace(found, got=f"{found.got}; {said}", severity=None, note="")
+    return Found(expected, said, patch_ids(inputs.frame[inputs.frame["label"] == label]))
 
 
 def partial_stain(inputs: CheckInputs) -> Result:
@@ -159,6 +195,8 @@ def partial_stain(inputs: CheckInputs) -> Result:
         f"{COLOUR_STATISTICS[feature]} sets {share:.0%} of {units.classes[label]} apart from the rest, over "
         f"{len(labels)} {units.name} (p = {p[best]:.4f})",
         patch_ids(frame[frame["label"] == units.classes[label]]),
+        severity="info" if inputs.of_tissue else None,
+        note=OF_TISSUE if inputs.of_tissue else "",
     )
 
 
@@ -203,9 +241,11 @@ def _of_images(inputs: CheckInputs, names: list[str], expected: str, least: floa
     table = contents.properties.set_axis(inputs.frame.index)[names].copy()
     if "bytes" in table:
         table["bytes per pixel"] = table["bytes"] / (table["width"] * table["height"])
-    units = label_units(inputs, inputs.frame)
+    units = label_units(inputs, inputs.frame, patches=bool({*names} & {*_SETTINGS}))
     if isinstance(units, CouldNotRun):
         return units
+    if units.column == "patch_id":
+        return _found(inputs, units, table[list(_SETTINGS)], expected, MIN_EFFECT_PATCHES)
     return _found(inputs, units, table, expected, least)
 
 
@@ -224,35 +264,49 @@ def _found(inputs: CheckInputs, units: Units, table: pd.DataFrame, expected: str
     many = [n for n in per_unit if not pd.api.types.is_numeric_dtype(per_unit[n])]
     limit = min(_MAX_VALUES, len(per_unit) // 3)
     per_unit = per_unit.drop(columns=[n for n in many if per_unit[n].nunique() > limit])
-    strong = [a for a in associations(per_unit, labels=units.codes) if _matters(a, least)]
+    strong = [a for a in associations(per_unit, labels=units.codes, measured=_MEASURED) if _matters(a, least)]
     if not strong:
         return None
     strong.sort(key=lambda a: (a.measure != "AUROC", -a.effect))
+    strong = [a for i, a in enumerate(strong) if a.name not in {b.name for b in strong[:i]}]
+    of_tissue = inputs.of_tissue and all(a.name in _OF_TISSUE for a in strong)
+    notes = [OF_TISSUE] if of_tissue else []
+    if units.column == "patch_id":
+        notes.append("Patients are unknown: this is counted by patch, and patches of few patients may explain it.")
     return Found(
         expected,
-        f"{', '.join(map(str, strong))} over {len(per_unit)} {units.name}",
+        f"{', '.join(map(str, strong))} over {len(per_unit):,} {units.name}",
         patch_ids(frame[frame["label"].isin(units.classes)]),
+        severity="info" if of_tissue else None,
+        note=" ".join(notes),
     )
 
 
 def _matters(found: Association, least: float) -> bool:
     least = MIN_AUROC_PATCHES if found.name == _PATCHES else least
-    return found.p_value <= MAX_P and found.effect >= (least if found.measure == "AUROC" else MIN_V)
+    return found.p_value <= MAX_P and found.effect >= (least if found.measure == "AUROC" else max(MIN_V, least - 0.25))
 
 
-def _typed(column: pd.Series, *, is_date: bool) -> pd.Series | None:
-    """Numbers where all cells are, days of a date, text with few values, or None for ids and free text."""
-    if is_date and not pd.api.types.is_numeric_dtype(column):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pandas warns of each format that it has to guess
-            days = pd.to_datetime(column, errors="coerce")
-        if days.notna().any():
-            return (days - days.min()).dt.total_seconds() / 86400
+def _typed(column: pd.Series) -> pd.Series | None:
+    """Numbers where all cells are, days where they are dates, text with few values, or None for ids and free text."""
     known = column.notna() & (column.astype(str).str.strip() != "")
+    if pd.api.types.is_datetime64_any_dtype(column) or (
+        not pd.api.types.is_numeric_dtype(column) and known.any() and column[known].astype(str).str.match(_DAY).all()
+    ):
+        return _days(column)
     numbers = pd.Series(to_numbers(column), index=column.index)
     if known.any() and numbers[known].notna().all():
         return numbers
     return column.astype(object).where(known, UNKNOWN).astype(str) if known.any() else None
+
+
+def _days(column: pd.Series) -> pd.Series:
+    """Days since the first; day before month where a first number exceeds twelve."""
+    first = pd.to_numeric(column.astype(str).str.extract(r"^\s*(\d{1,2})[-/.]")[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas warns of each format that it has to guess
+        days = pd.to_datetime(column, errors="coerce", format="mixed", dayfirst=bool((first > 12).any()), utc=True)
+    return (days - days.min()).dt.total_seconds() / 86400
 
 
 def _names_classes(column: pd.Series, labels: pd.Series) -> bool:

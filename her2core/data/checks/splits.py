@@ -28,7 +28,8 @@ def incomplete_split(inputs: CheckInputs) -> Result:
     given = split[known & split["split"].isin(PARTS)]
     several = given.groupby("patch_id")["split"].nunique()
     several = several.index[several > 1]
-    blank = [p for p in inputs.frame["patch_id"] if p not in set(given["patch_id"])]
+    held = set(given["patch_id"])
+    blank = [p for p in inputs.frame["patch_id"] if p not in held]
     absent = [PART_NAMES[part] for part in PARTS if not (given["split"] == part).any()]
     faults = [f"no patch in the {part} part" for part in absent]
     faults += [f"{_patches(len(blank))} without a part"] if blank else []

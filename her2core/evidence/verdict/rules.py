@@ -273,6 +273,7 @@ NOT_GRADED: Mapping[str, str] = MappingProxyType(
     {
         "missing-files": "stops training before it starts",
         "unreadable-images": "stops training before it starts",
+        "image-quality": "names patches to look at; every figure is of the patches as they are",
         "missing-mpp": "concerns new patches of another scale, not the figures of these",
     }
 )
