@@ -133,6 +133,20 @@ def test_a_slide_of_two_patients():
     assert status("slide-of-two-patients", **microarrays) == "not applicable"
 
 
+def test_slides_numbered_within_each_patient_are_no_common_slides():
+    columns = {"patient_id": [f"P{i // 2}" for i in range(12)], "slide_id": ["1", "2"] * 6}
+    leak = CHECKS["slide-leak"].run
+    assert leak(example_inputs(**columns, split=["train"] * 6 + ["test"] * 6)).status == "not found"
+    columns["slide_id"] = ["1"] * 12
+    found = leak(example_inputs(**columns, split=["train"] * 7 + ["test"] * 5)).finding
+    assert found.got == "1 slide in several parts, the first: P3 / 1"
+    microarray = {**columns, "slide_id": ["TMA-2021-7"] * 12}
+    assert leak(example_inputs(**microarray, split=["train"] * 6 + ["test"] * 6)).status == "found"
+    tiles = {"x": [300 * i for i in range(12)], "y": 0, "width": 256, "height": 256}
+    apart = example_inputs(**columns, **tiles, split=["train", "train", "test", "test"] * 3)
+    assert CHECKS["neighbouring-tiles"].run(apart).status == "not found"
+
+
 def named(patients: list[str], **columns) -> str:
     outcome = CHECKS["slide-of-two-patients"].run(example_inputs(patient_id=patients, **columns))
     return outcome.finding.got if outcome.finding else outcome.status

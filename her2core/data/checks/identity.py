@@ -24,6 +24,8 @@ MIN_FILES, MIN_EQUAL = 5, 0.9
 MAX_BY_DESIGN = 0.3
 #: Patients of a slide, in the median of those with several, from which that is the design.
 _MIN_BY_DESIGN = 3
+#: A slide's number within its patient.
+_PLAIN_NUMBER = re.compile(r"(?:s|sl|slide|dx|he)?[-_ ]?\d{1,2}|[a-z]", re.IGNORECASE)
 #: Years by which the ages of one patient's samples may differ.
 _MAX_YEARS = 2.0
 #: Words in the names of columns that have one value for a person.
@@ -154,6 +156,36 @@ def slide_of_two_patients(inputs: CheckInputs) -> Result:
     if not said:
         return shared
     return Found("each slide and file of one patient", "; ".join(said), patch_ids(frame[rows]))
+
+
+def slide_keys(frame: pd.DataFrame) -> pd.Series:
+    """Slide ids, with the patient before them where each patient's slides are numbered from 1 (or A).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of a manifest.
+
+    Returns
+    -------
+    Series of str
+        ``UNKNOWN`` where the slide is.
+
+    Examples
+    --------
+    >>> columns = {"patient_id": ["P1", "P1", "P2", "P3"], "slide_id": ["1", "2", "1", "1"]}
+    >>> slide_keys(pd.DataFrame(columns)).tolist()
+    ['P1 / 1', 'P1 / 2', 'P2 / 1', 'P3 / 1']
+    >>> slide_keys(pd.DataFrame(columns | {"slide_id": ["S8", "S9", "S9", "S10"]})).tolist()
+    ['S8', 'S9', 'S9', 'S10']
+    """
+    slides, patients = frame["slide_id"].astype(str), frame["patient_id"].astype(str)
+    known = (slides != UNKNOWN) & (patients != UNKNOWN)
+    counts = patients[known].groupby(slides[known]).nunique()
+    plain = all(_PLAIN_NUMBER.fullmatch(slide) for slide in counts.index)
+    if not plain or not len(counts) or counts.max() < max(_MIN_BY_DESIGN, patients[known].nunique() / 2):
+        return slides
+    return (patients + " / " + slides).where(known, slides)
 
 
 def _shared_slides(inputs: CheckInputs) -> Result:

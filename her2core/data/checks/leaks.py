@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from her2core.data.checks.identity import slide_keys
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import CouldNotRun, Found, Result, patch_ids
 from her2core.data.manifest import UNKNOWN
@@ -22,7 +23,7 @@ def patient_leak(inputs: CheckInputs) -> Result:
 
 
 def slide_leak(inputs: CheckInputs) -> Result:
-    """Find slides in several parts of the split.
+    """Find slides in several parts of the split; numbers of slides within each patient are no common slide.
 
     Examples
     --------
@@ -36,6 +37,8 @@ def slide_leak(inputs: CheckInputs) -> Result:
 def _leak(inputs: CheckInputs, column: str) -> Result:
     name = column.removesuffix("_id")
     rows = inputs.split_rows()
+    if column == "slide_id":
+        rows = rows.assign(slide_id=slide_keys(rows))
     known = rows[rows[column] != UNKNOWN]
     parts = known.groupby(column)["split"].nunique()
     several = parts.index[parts > 1]

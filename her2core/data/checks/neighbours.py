@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from her2core.data.checks.identity import slide_keys
 from her2core.data.checks.inputs import CheckInputs
 from her2core.data.checks.outcome import Found, NotApplicable, Result
 from her2core.data.manifest import UNKNOWN, WINDOW
@@ -49,6 +50,7 @@ def neighbouring_tiles(inputs: CheckInputs) -> Result:
 
 def _coordinate_system(tiles: pd.DataFrame) -> pd.Series:
     """What x and y refer to: the file's pixels or the slide's."""
+    tiles = tiles.assign(slide_id=slide_keys(tiles))
     own_file = (~tiles["path"].duplicated(keep=False)).groupby(tiles["slide_id"]).all()
     differ = (~tiles.duplicated(["slide_id", *WINDOW], keep=False)).groupby(tiles["slide_id"]).all()
     on_slide = own_file & differ & (own_file.index != UNKNOWN)
