@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from her2core.data.manifest import UNKNOWN
+from her2core.io.spellings import spelling_key
 from her2core.labels import spelled_class
 
 #: Share of the rows whose text names their own patient, from which one that names another is a fault; where ids hold
@@ -50,7 +51,9 @@ def of_another_patient(texts: pd.Series, patients: pd.Series) -> pd.Series:
     ids = {str(p) for p in patients.unique()} - {UNKNOWN}
     named = {text: [n for n in _runs(text) if n in ids] for text in texts.unique()}
     found = texts.map(named)
-    own = pd.Series([p in names for p, names in zip(patients, found, strict=True)], index=texts.index)
+    key = {i: spelling_key(i) for i in {*ids, *patients.unique()}}  # another spelling is no other patient
+    matches = [any(key[n] == key[p] for n in names) for p, names in zip(patients, found, strict=True)]
+    own = pd.Series(matches, index=texts.index)
     any_named = found.map(len) > 0
     distinct = bool(ids) and all(re.search(r"\d", i) and re.search(r"[^\W\d_]", i) for i in ids)
     follow = any_named.mean() >= MIN_NAMED if distinct else own.mean() >= MIN_NAMED
