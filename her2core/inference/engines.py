@@ -282,10 +282,12 @@ def _checked(
         got = f"{type(failed).__name__}: {(str(failed).splitlines() or [''])[0][:160]}"
         raise NetworkError("a network that this engine can run", got=got, where=name, fix="Use engine torch.") from None
     if not difference <= allowed:
+        coarse = low and difference < 1  # beyond that it is no rounding
+        damaged = f"Use engine torch, or delete {cache_folder() / 'engines'}, whose files may be damaged."
         raise NetworkError(
             f"an engine within {allowed:g} of torch in float32 (relative to each output's largest value)",
             got=f"a difference of {difference:.2g} on the check's inputs",
             where=name,
-            fix=f"Use engine torch, or delete {cache_folder() / 'engines'}, whose files may be damaged.",
+            fix="Use engine openvino or torch: bfloat16 is too coarse for this network." if coarse else damaged,
         )
     return engine

@@ -221,11 +221,11 @@ def calibration(inputs: VerdictInputs) -> Aspect:
         return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
     if error["lower_95"] > 0 or (len(slopes) and off >= len(slopes) / 2):
         return Aspect("calibration", LIMITS, text, "the probabilities are not calibrated")
-    if error["upper_95"] > LARGEST_ECE:
-        why = "the interval of the calibration error is wide"
-        return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
     if len(slopes) and slopes["value"].isna().all():
         why = "too few rows are wrong to judge the calibration"
+        return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
+    if error["upper_95"] > LARGEST_ECE:
+        why = "the interval of the calibration error is wide"
         return Aspect("calibration", NOT_KNOWN, f"{text} {capitalised(why)}.", why, needed)
     return Aspect("calibration", SUPPORTS, text, "the probabilities are calibrated")
 
